@@ -1,0 +1,1 @@
+"""Milvus Async Lab: sync against async langchain-milvus, measured so that it can be believed."""

@@ -1,0 +1,336 @@
+"""Embedding providers as a registry, and two wrappers: simulated latency and a clock.
+
+Wrappers implement LangChain's `Embeddings`, so that the measured code is the code a reader copies.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from langchain_core.embeddings import Embeddings
+
+from lib.errors import EmbeddingFailed, InvalidInput
+from lib.settings import PROJECT_ROOT, Settings
+
+if TYPE_CHECKING:
+    from model2vec import StaticModel
+
+BUNDLED_MODEL_DIR = PROJECT_ROOT / "assets" / "embedding-model"
+BUNDLED_MODEL_NAME = "bundled/all-MiniLM-L6-v2-static-256"
+# Embedding a few short texts takes less time than handing them to another thread.
+INLINE_TEXTS = 8
+OPENAI_TIMEOUT_S = 30.0
+OPENAI_DIMENSIONS = {
+    "text-embedding-3-small": 1536,
+    "text-embedding-3-large": 3072,
+    "text-embedding-ada-002": 1536,
+}
+
+
+class BundledEmbeddings(Embeddings):
+    """The static model that ships with the app: no key, no network, numpy only."""
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return one 256-dimensional unit vector per text."""
+        vectors: list[list[float]] = (
+            _bundled_model().encode(texts, use_multiprocessing=False).tolist()
+        )
+        return vectors
+
+    def embed_query(self, text: str) -> list[float]:
+        """Return the 256-dimensional unit vector of one text."""
+        return self.embed_documents([text])[0]
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Embed without blocking the loop for longer than a handful of texts takes."""
+        if len(texts) <= INLINE_TEXTS:
+            return self.embed_documents(texts)
+        return await asyncio.to_thread(self.embed_documents, texts)
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """Embed one text on the loop: it takes a fraction of a millisecond."""
+        return self.embed_query(text)
+
+
+class SimulatedLatency(Embeddings):
+    """Adds waiting time to another provider's calls, for rehearsing a remote embedding service.
+
+    One wait per call, whatever the number of texts: a remote service answers a batch in about the
+    time of one text. `mean_ms` and `jitter_ms` (standard deviation) are milliseconds; the sequence
+    of waits is fixed by `seed`.
+    """
+
+    def __init__(
+        self, inner: Embeddings, mean_ms: float, jitter_ms: float = 0.0, seed: int = 0
+    ) -> None:
+        if mean_ms < 0 or jitter_ms < 0:
+            raise InvalidInput("Simulated latency and jitter must not be negative.")
+        self.inner = inner
+        self.mean_ms = mean_ms
+        self.jitter_ms = jitter_ms
+        self._random = random.Random(seed)
+        self._lock = threading.Lock()
+
+    def _next_wait_s(self) -> float:
+        with self._lock:
+            wait_ms = self._random.gauss(self.mean_ms, self.jitter_ms)
+        return max(wait_ms, 0.0) / 1000
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Wait, then embed."""
+        time.sleep(self._next_wait_s())
+        return self.inner.embed_documents(texts)
+
+    def embed_query(self, text: str) -> list[float]:
+        """Wait, then embed."""
+        time.sleep(self._next_wait_s())
+        return self.inner.embed_query(text)
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Wait without blocking the loop, then embed."""
+        await asyncio.sleep(self._next_wait_s())
+        return await self.inner.aembed_documents(texts)
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """Wait without blocking the loop, then embed."""
+        await asyncio.sleep(self._next_wait_s())
+        return await self.inner.aembed_query(text)
+
+
+@dataclass
+class EmbeddingClock:
+    """The time one call spent embedding, in seconds, and in how many embedding calls."""
+
+    seconds: float = 0.0
+    calls: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, seconds: float) -> None:
+        """Add one embedding call."""
+        with self._lock:
+            self.seconds += seconds
+            self.calls += 1
+
+
+# A context variable, not a global: concurrent calls each see their own clock.
+_clock: contextvars.ContextVar[EmbeddingClock | None] = contextvars.ContextVar(
+    "embedding_clock", default=None
+)
+
+
+@contextlib.contextmanager
+def embedding_clock() -> Iterator[EmbeddingClock]:
+    """Collect the embedding time of everything called in this block, in this context."""
+    clock = EmbeddingClock()
+    token = _clock.set(clock)
+    try:
+        yield clock
+    finally:
+        _clock.reset(token)
+
+
+@contextlib.contextmanager
+def _timed() -> Iterator[None]:
+    clock = _clock.get()
+    started = time.perf_counter()
+    try:
+        yield
+    except Exception as error:
+        # Worded here, where it is still known that the provider failed and not Milvus.
+        raise explain_embedding_error(error) from error
+    finally:
+        if clock is not None:
+            clock.add(time.perf_counter() - started)
+
+
+class TimedEmbeddings(Embeddings):
+    """Records the time of each embedding call on the clock of the calling context.
+
+    A provider's failure leaves it as EmbeddingFailed.
+    """
+
+    def __init__(self, inner: Embeddings) -> None:
+        self.inner = inner
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Embed and record the time."""
+        with _timed():
+            return self.inner.embed_documents(texts)
+
+    def embed_query(self, text: str) -> list[float]:
+        """Embed and record the time."""
+        with _timed():
+            return self.inner.embed_query(text)
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Embed and record the time."""
+        with _timed():
+            return await self.inner.aembed_documents(texts)
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """Embed and record the time."""
+        with _timed():
+            return await self.inner.aembed_query(text)
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One source of embeddings."""
+
+    name: str
+    label: str
+    model: Callable[[Settings], str]  # identifies the vector space; stored with a collection
+    build: Callable[[Settings], Embeddings]
+
+
+def _build_bundled(settings: Settings) -> Embeddings:
+    _bundled_model()
+    return BundledEmbeddings()
+
+
+def _build_openai(settings: Settings) -> Embeddings:
+    from langchain_openai import OpenAIEmbeddings
+    from pydantic import SecretStr
+
+    if not settings.openai_api_key:
+        raise EmbeddingFailed(
+            "No OpenAI key is set.",
+            next_step="Set OPENAI_API_KEY (as an environment variable or a Streamlit secret), "
+            "or choose the bundled model.",
+        )
+    return OpenAIEmbeddings(
+        model=settings.openai_model,
+        api_key=SecretStr(settings.openai_api_key),
+        base_url=settings.openai_base_url or None,
+        # The client counts tokens with downloaded tables and sends token ids, which servers other
+        # than OpenAI's own misread; our chunks are far below the limit, so plain text is sent.
+        check_embedding_ctx_length=False,
+        timeout=OPENAI_TIMEOUT_S,
+        max_retries=2,
+    )
+
+
+PROVIDERS: dict[str, Provider] = {
+    "bundled": Provider(
+        name="bundled",
+        label="Bundled model (offline)",
+        model=lambda settings: BUNDLED_MODEL_NAME,
+        build=_build_bundled,
+    ),
+    "openai": Provider(
+        name="openai",
+        label="OpenAI-compatible",
+        model=lambda settings: f"openai/{settings.openai_model}",
+        build=_build_openai,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class EmbeddingModel:
+    """A ready provider: its embeddings (timed), the name of its vector space, its dimension."""
+
+    embeddings: Embeddings
+    model: str
+    label: str
+    dimension: int
+    simulated_latency_ms: float = 0.0
+
+    def slowed(self, mean_ms: float, jitter_ms: float = 0.0, seed: int = 0) -> "EmbeddingModel":
+        """Return the same model with labelled simulated latency on every call."""
+        if mean_ms == 0 and jitter_ms == 0:
+            return self
+        inner = self.embeddings.inner if isinstance(self.embeddings, TimedEmbeddings) else None
+        return EmbeddingModel(
+            embeddings=TimedEmbeddings(
+                SimulatedLatency(inner or self.embeddings, mean_ms, jitter_ms, seed)
+            ),
+            model=self.model,
+            label=f"{self.label}, {mean_ms:g} ms latency simulated",
+            dimension=self.dimension,
+            simulated_latency_ms=mean_ms,
+        )
+
+
+def open_model(settings: Settings) -> EmbeddingModel:
+    """Build the provider that the settings name and find its dimension.
+
+    Raises EmbeddingFailed when it is not configured, refuses or does not answer.
+    """
+    provider = PROVIDERS[settings.embedding_provider]
+    timed = TimedEmbeddings(provider.build(settings))
+    dimension = OPENAI_DIMENSIONS.get(settings.openai_model, 0)
+    if provider.name == "bundled" or settings.openai_base_url or not dimension:
+        dimension = len(timed.embed_query("dimension"))
+    return EmbeddingModel(
+        embeddings=timed,
+        model=provider.model(settings),
+        label=provider.label
+        if provider.name == "bundled"
+        else f"{provider.label}: {settings.openai_model}",
+        dimension=dimension,
+    )
+
+
+def explain_embedding_error(error: BaseException) -> EmbeddingFailed:
+    """Word a provider's exception: wrong key, rate limit, server trouble, no answer, nonsense."""
+    if isinstance(error, EmbeddingFailed):
+        return error
+    status = getattr(error, "status_code", None)
+    name = type(error).__name__
+    if status in (401, 403):
+        return EmbeddingFailed(
+            "The embedding service refused the key.",
+            kept="Nothing was written.",
+            next_step="Check OPENAI_API_KEY and OPENAI_BASE_URL.",
+        )
+    if status == 429:
+        return EmbeddingFailed(
+            "The embedding service is limiting the rate of calls.",
+            next_step="Lower the concurrency, wait a minute, and try again.",
+        )
+    if "Timeout" in name:
+        return EmbeddingFailed(
+            f"The embedding service did not answer within {OPENAI_TIMEOUT_S:g} s.",
+            next_step="Check OPENAI_BASE_URL and the network.",
+        )
+    if "Connection" in name:
+        return EmbeddingFailed(
+            "The embedding service cannot be reached.",
+            next_step="Check OPENAI_BASE_URL and the network, or choose the bundled model.",
+        )
+    if isinstance(status, int):
+        return EmbeddingFailed(
+            f"The embedding service answered with HTTP {status}.",
+            next_step="Check OPENAI_BASE_URL and the model's name, or try again later.",
+        )
+    return EmbeddingFailed(
+        f"The embedding service's answer could not be read ({name}).",
+        next_step="Check that OPENAI_BASE_URL is an OpenAI-compatible embeddings endpoint.",
+    )
+
+
+@lru_cache(maxsize=1)
+def _bundled_model() -> "StaticModel":
+    """Load the model once per process; it is read-only and safe to share between threads."""
+    return load_static_model(BUNDLED_MODEL_DIR)
+
+
+def load_static_model(directory: Path) -> "StaticModel":
+    """Load a model2vec model from a folder, never from a hub."""
+    from model2vec import StaticModel
+
+    if not (directory / "config.json").is_file():
+        raise EmbeddingFailed(
+            "The bundled embedding model is missing from assets/.",
+            next_step="Run scripts/distil_embedding_model.py, or check the folder out again.",
+        )
+    return StaticModel.from_pretrained(directory, normalize=True)

@@ -1,0 +1,139 @@
+"""The one background event loop: a thread that owns it, and three ways to reach it.
+
+A langchain-milvus store's async client binds to the first loop that awaits it, so every coroutine
+of the process runs here. A notebook is the exception: there a loop already runs in the caller's
+thread, and `nest_asyncio` lets a cell wait on that loop, as the tutorial does.
+"""
+
+import asyncio
+import atexit
+import concurrent.futures
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from lib.errors import LabError
+
+T = TypeVar("T")
+
+
+class EventLoop:
+    """An asyncio loop in a thread of its own, safe to call from any other thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="lab-event-loop", daemon=True)
+        self._thread.start()
+        self._notebook_allowed = True
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The asyncio loop itself, for code that schedules on it."""
+        return self._loop
+
+    @property
+    def is_closed(self) -> bool:
+        """Say whether `close` has been called."""
+        return self._loop.is_closed() or not self._thread.is_alive()
+
+    def forbid_nesting(self) -> None:
+        """Refuse the notebook path for good: a web process must never patch asyncio."""
+        self._notebook_allowed = False
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Schedule a coroutine on the loop and return at once; `future.cancel()` cancels it."""
+        if self.is_closed:
+            coroutine.close()
+            raise LabError("The event loop is closed.", next_step="Restart the app.")
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        """Run a coroutine to its end and return its result.
+
+        `timeout` is in seconds; when it passes, the coroutine is cancelled and TimeoutError raised.
+        """
+        running = _running_loop()
+        if running is self._loop:
+            coroutine.close()
+            raise LabError("run() was called on the event loop itself; use await there.")
+        if running is not None:
+            return self._run_nested(coroutine, running, timeout)
+        future = self.submit(coroutine)
+        try:
+            return future.result(timeout)
+        except concurrent.futures.TimeoutError:
+            future.cancel()
+            raise TimeoutError(f"Not finished within {timeout:g} s.") from None
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Cancel what still runs, stop the loop and join its thread. Calling twice is harmless."""
+        if self._loop.is_closed():
+            return
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(_cancel_all_tasks(), self._loop).result(timeout=5)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout=5)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    def _run_nested(
+        self,
+        coroutine: Coroutine[Any, Any, T],
+        running: asyncio.AbstractEventLoop,
+        timeout: float | None,
+    ) -> T:
+        if not self._notebook_allowed:
+            coroutine.close()
+            raise LabError("A loop already runs in this thread; await the coroutine instead.")
+        # Imported here because applying it changes asyncio for the whole process: notebooks only.
+        import nest_asyncio
+
+        nest_asyncio.apply(running)
+        return running.run_until_complete(asyncio.wait_for(coroutine, timeout))
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+async def _cancel_all_tasks() -> None:
+    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+_shared: EventLoop | None = None
+_shared_lock = threading.Lock()
+
+
+def shared() -> EventLoop:
+    """Return the process's one event loop, started at the first call."""
+    global _shared
+    with _shared_lock:
+        if _shared is None or _shared.is_closed:
+            _shared = EventLoop()
+            atexit.register(_shared.close)
+        return _shared
+
+
+def run(coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+    """Run a coroutine on the shared loop and return its result; `timeout` in seconds."""
+    return shared().run(coroutine, timeout)
+
+
+def submit(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+    """Schedule a coroutine on the shared loop; cancel through the future."""
+    return shared().submit(coroutine)
