@@ -207,8 +207,6 @@ UNREACHABLE = re.compile(
     re.IGNORECASE,
 )
 REFUSED = re.compile(r"unauthenticated|auth check|authenticat|permission|token", re.IGNORECASE)
-    r"parse expression|unexpected|expr|mismatched|invalid filter", re.IGNORECASE
-)
 
 
 def explain(error: BaseException, what: str) -> LabError:

@@ -115,18 +115,17 @@ async def _cancel_all_tasks() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-_shared: EventLoop | None = None
+_shared: list[EventLoop] = []
 _shared_lock = threading.Lock()
 
 
 def shared() -> EventLoop:
     """Return the process's one event loop, started at the first call."""
-    global _shared
     with _shared_lock:
-        if _shared is None or _shared.is_closed:
-            _shared = EventLoop()
-            atexit.register(_shared.close)
-        return _shared
+        if not _shared or _shared[0].is_closed:
+            _shared[:] = [EventLoop()]
+            atexit.register(_shared[0].close)
+        return _shared[0]
 
 
 def run(coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:

@@ -1,0 +1,23 @@
+"""The frame: page configuration, navigation, sidebar status. Nothing else."""
+
+import streamlit as st
+
+from lib.ui import sidebar
+
+st.set_page_config(
+    page_title="Milvus Async Lab",
+    page_icon=":material/compare_arrows:",
+    layout="wide",
+    initial_sidebar_state="auto",
+)
+
+page = st.navigation(
+    [
+        st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True),
+        st.Page("pages/ingestion.py", title="Ingestion", icon=":material/upload_file:"),
+        st.Page("pages/search.py", title="Search and MMR", icon=":material/search:"),
+        st.Page("pages/benchmark.py", title="Benchmark", icon=":material/speed:"),
+    ]
+)
+sidebar.show()
+page.run()

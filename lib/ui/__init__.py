@@ -1,0 +1,25 @@
+"""The bridge between pages and lib: the only part of lib that imports Streamlit."""
+
+from lib.ui.errors import show_error
+from lib.ui.progress import follow
+from lib.ui.session import (
+    collection_or_stop,
+    connection_or_stop,
+    current_collection,
+    current_settings,
+    model_or_stop,
+    rows_changed,
+)
+from lib.ui.snippet import snippet
+
+__all__ = [
+    "collection_or_stop",
+    "connection_or_stop",
+    "current_collection",
+    "current_settings",
+    "follow",
+    "model_or_stop",
+    "rows_changed",
+    "show_error",
+    "snippet",
+]

@@ -1,0 +1,59 @@
+"""Load a bundled corpus in the background: by itself into an empty embedded store."""
+
+import threading
+
+import streamlit as st
+
+from lib import collections, jobs
+from lib.connection import Connection
+from lib.corpora import CORPORA
+from lib.embeddings import EmbeddingModel
+from lib.ingestion import IngestionPlan, IngestionReport, ingest
+from lib.jobs import FINISHED, Job
+from lib.ui import session
+
+FIRST_CORPUS = "standard_library"
+_starting = threading.Lock()
+
+
+@st.cache_resource(show_spinner=False)
+def _first_load_jobs() -> dict[tuple[str, str], Job]:
+    """Remember one automatic load per backend and collection for the life of the process."""
+    return {}
+
+
+def load_corpus(
+    opened: Connection, model: EmbeddingModel, collection: str, corpus: str = FIRST_CORPUS
+) -> Job:
+    """Start a job that ingests a whole bundled corpus."""
+
+    def work(job: Job) -> IngestionReport:
+        job.progress.message = "reading the docstrings"
+        documents = CORPORA[corpus].documents(None, 0)
+        job.progress.message = ""
+        plan = IngestionPlan(collection=collection)
+        return ingest(opened, model, documents, plan, total=len(documents), job=job)
+
+    return jobs.shared().submit(
+        f"Loading the {CORPORA[corpus].label.lower()}", work, lane=f"ingest:{collection}"
+    )
+
+
+def first_load(opened: Connection) -> Job | None:
+    """Return the job that fills an empty embedded store, started at the first visit."""
+    name = session.current_collection()
+    if not opened.is_lite or name != session.current_settings().collection:
+        return None
+    started = _first_load_jobs()
+    with _starting:
+        if (opened.address, name) not in started:
+            if collections.exists(opened, name) and collections.count(opened, name):
+                return None
+            started[opened.address, name] = load_corpus(opened, session.model(), name)
+            session.rows_changed()
+    return started[opened.address, name]
+
+
+def is_loading(job: Job | None) -> bool:
+    """Say whether the first load is still under way."""
+    return job is not None and job.state not in FINISHED

@@ -1,0 +1,33 @@
+"""Show an expected failure in one way on every page."""
+
+import contextlib
+from collections.abc import Iterator
+
+import streamlit as st
+
+from lib.errors import LabError
+
+
+def error_box(error: LabError) -> None:
+    """Draw what happened, what was kept and what to do next."""
+    body = " ".join(part for part in (error.kept, error.next_step) if part)
+    st.error(body or "Nothing was changed.", title=error.what, icon=":material/error:")
+
+
+@contextlib.contextmanager
+def show_error() -> Iterator[None]:
+    """Turn a LabError raised in the block into a box on the page, and end the page there."""
+    try:
+        yield
+    except TimeoutError as error:
+        error_box(
+            LabError(
+                "Milvus took too long to answer.",
+                kept="Nothing was changed.",
+                next_step=f"Try again, or with less at once. ({error})",
+            )
+        )
+        st.stop()
+    except LabError as error:
+        error_box(error)
+        st.stop()

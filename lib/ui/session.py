@@ -1,0 +1,154 @@
+"""What a page works with: settings, connection, embedding model, the chosen collection."""
+
+import dataclasses
+
+import streamlit as st
+
+from lib import collections, event_loop, settings
+from lib.collections import Collection
+from lib.connection import Connection, open_connection
+from lib.embeddings import EmbeddingModel, open_model
+from lib.errors import LabError, SettingsError
+from lib.settings import Settings
+from lib.ui.errors import error_box, show_error
+
+# The web process keeps asyncio as it is; only notebooks may nest loops.
+event_loop.shared().forbid_nesting()
+
+COLLECTION_KEY = "lab_collection"
+OVERRIDE_KEY = "lab_connection_override"
+
+
+@st.cache_resource(show_spinner=False)
+def _host_settings() -> Settings | SettingsError:
+    try:
+        secrets = dict(st.secrets)
+    except (FileNotFoundError, st.errors.StreamlitSecretNotFoundError):
+        secrets = {}
+    try:
+        return settings.load(secrets=secrets)
+    except SettingsError as error:
+        return error
+
+
+def current_settings() -> Settings:
+    """Return the host's settings with what this visitor typed; stop the page if they are wrong."""
+    loaded = _host_settings()
+    if isinstance(loaded, SettingsError):
+        error_box(loaded)
+        st.stop()
+    override: dict[str, str] = st.session_state.get(OVERRIDE_KEY, {})
+    return dataclasses.replace(loaded, **override)
+
+
+def use(**override: str) -> None:
+    """Point this visitor's session at another Milvus or embedding provider."""
+    st.session_state[OVERRIDE_KEY] = override
+    st.session_state.pop(COLLECTION_KEY, None)
+
+
+def check(override: dict[str, str]) -> None:
+    """Try a visitor's connection and embedding before using them. Raises LabError."""
+    loaded = _host_settings()
+    if isinstance(loaded, SettingsError):
+        raise loaded
+    tried = dataclasses.replace(loaded, **override)
+    open_model(tried)
+    if tried.milvus_uri != loaded.milvus_uri:
+        open_connection(tried).close()
+
+
+def is_overridden() -> bool:
+    """Say whether this visitor chose a connection of their own."""
+    return bool(st.session_state.get(OVERRIDE_KEY))
+
+
+@st.cache_resource(show_spinner=False, max_entries=16, on_release=lambda opened: opened.close())
+def _open_connection(uri: str, token: str, database: str, _settings: Settings) -> Connection:
+    return open_connection(_settings)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _open_model(
+    provider: str, key: str, base_url: str, model: str, _settings: Settings
+) -> EmbeddingModel:
+    return open_model(_settings)
+
+
+def connection() -> Connection:
+    """Return the open connection of this visitor's settings. Raises ConnectionFailed."""
+    chosen = current_settings()
+    key = (chosen.milvus_uri, chosen.milvus_token, chosen.milvus_database)
+    opened = _open_connection(*key, chosen)
+    try:
+        if not opened.is_lite or opened.closed:
+            opened.ping()
+    except LabError:
+        # Forget it, so that the next try opens a fresh one instead of failing for ever.
+        _open_connection.clear(*key, chosen)
+        raise
+    return opened
+
+
+def model() -> EmbeddingModel:
+    """Return the embedding model of this visitor's settings. Raises EmbeddingFailed."""
+    chosen = current_settings()
+    return _open_model(
+        chosen.embedding_provider,
+        chosen.openai_api_key,
+        chosen.openai_base_url,
+        chosen.openai_model,
+        chosen,
+    )
+
+
+def connection_or_stop() -> Connection:
+    """Return the open connection, or show why there is none and end the page."""
+    with show_error(), st.spinner("Connecting to Milvus …"):
+        return connection()
+
+
+def model_or_stop() -> EmbeddingModel:
+    """Return the embedding model, or show why there is none and end the page."""
+    with show_error(), st.spinner("Loading the embedding model …"):
+        return model()
+
+
+def current_collection() -> str:
+    """Return the name of the collection that the pages work on."""
+    return str(st.session_state.get(COLLECTION_KEY) or current_settings().collection)
+
+
+@st.cache_data(ttl=15, show_spinner=False)
+def _facts(address: str, name: str, _connection: Connection) -> Collection | None:
+    return (
+        collections.describe(_connection, name) if collections.exists(_connection, name) else None
+    )
+
+
+def collection_facts(opened: Connection) -> Collection | None:
+    """Return the chosen collection's facts, at most 15 s old, or None when it does not exist."""
+    return _facts(opened.address, current_collection(), opened)
+
+
+def rows_changed() -> None:
+    """Forget remembered row counts after something was written."""
+    _facts.clear()
+
+
+def collection_or_stop(opened: Connection) -> Collection:
+    """Return the chosen collection, or say how to fill one and end the page."""
+    with show_error():
+        facts = collection_facts(opened)
+    if facts is None or facts.rows == 0:
+        st.info(
+            "Load the standard library's docstrings or your own documents first.",
+            title="There is nothing to search yet",
+            icon=":material/inbox:",
+        )
+        st.page_link("pages/ingestion.py", label="Go to Ingestion", icon=":material/upload_file:")
+        st.stop()
+    with show_error():
+        chosen = model()
+        collections.check_fits(opened, facts, chosen.dimension, embedding=chosen.model)
+    return facts

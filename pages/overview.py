@@ -1,0 +1,63 @@
+"""Overview: what this is, what it is connected to, and the fourteen method pairs."""
+
+import pandas as pd
+import streamlit as st
+
+from lib.operations import OPERATIONS
+from lib.ui import show_error
+from lib.ui.session import collection_facts, connection, model
+
+st.title("What do the async methods of langchain-milvus buy you?")
+st.markdown(
+    "Milvus Async Lab runs the **same work twice on a real Milvus**, once as a plain loop of sync "
+    "calls and once with `asyncio.gather`, checks that both did the same, and shows the difference "
+    "with its uncertainty. On your data and your deployment, with the code to copy."
+)
+
+with st.grid(3):
+    with st.container(border=True, height="stretch"):
+        st.markdown("**:material/upload_file: Ingest**")
+        st.caption("Load a real corpus in concurrent batches and watch rows per second.")
+        st.page_link("pages/ingestion.py", label="Ingestion")
+    with st.container(border=True, height="stretch"):
+        st.markdown("**:material/search: Search**")
+        st.caption("Ask a question and see what MMR changes about the answer.")
+        st.page_link("pages/search.py", label="Search and MMR")
+    with st.container(border=True, height="stretch"):
+        st.markdown("**:material/speed: Measure**")
+        st.caption("Run the tutorial's three experiments, repeated, verified, side by side.")
+        st.page_link("pages/benchmark.py", label="Benchmark")
+
+st.subheader("Connected to")
+with show_error():
+    opened = connection()
+    description = opened.describe()
+    embedding = model()
+    facts = collection_facts(opened)
+status = {
+    "Milvus": f"{description.label}, version {description.version}, {description.address}",
+    "Collection": f"{facts.name}, {facts.rows:,} rows, index {facts.index_type}, "
+    f"metric {facts.metric_type}"
+    if facts
+    else "not created yet",
+    "Embedding": f"{embedding.label}, {embedding.dimension:,} dimensions",
+}
+st.table(status, alt="What the app is connected to")
+
+st.subheader("Fourteen pairs, one naming rule")
+st.caption("The async twin of a method is its name with an a in front. Each pair can be measured.")
+pairs = pd.DataFrame(
+    [
+        {
+            "Operation": operation.label,
+            "Sync": operation.name,
+            "Async": operation.async_name,
+            "What it does": operation.summary,
+            "Embeds": operation.embeds,
+        }
+        for operation in OPERATIONS.values()
+    ]
+)
+st.dataframe(
+    pairs, hide_index=True, height="content", alt="The fourteen sync and async method pairs"
+)
