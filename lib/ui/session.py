@@ -1,6 +1,7 @@
 """What a page works with: settings, connection, embedding model, the chosen collection."""
 
 import dataclasses
+from typing import Any
 
 import streamlit as st
 
@@ -37,17 +38,17 @@ def current_settings() -> Settings:
     if isinstance(loaded, SettingsError):
         error_box(loaded)
         st.stop()
-    override: dict[str, str] = st.session_state.get(OVERRIDE_KEY, {})
+    override: dict[str, Any] = st.session_state.get(OVERRIDE_KEY, {})
     return dataclasses.replace(loaded, **override)
 
 
-def use(**override: str) -> None:
+def use(**override: Any) -> None:
     """Point this visitor's session at another Milvus or embedding provider."""
     st.session_state[OVERRIDE_KEY] = override
     st.session_state.pop(COLLECTION_KEY, None)
 
 
-def check(override: dict[str, str]) -> None:
+def check(override: dict[str, Any]) -> None:
     """Try a visitor's connection and embedding before using them. Raises LabError."""
     loaded = _host_settings()
     if isinstance(loaded, SettingsError):
