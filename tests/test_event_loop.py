@@ -1,0 +1,136 @@
+"""One background loop for the web process; nest_asyncio only where a loop already runs."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from lib.errors import LabError
+from lib.event_loop import EventLoop
+
+
+@pytest.fixture
+def loop():
+    """A loop of its own for each test."""
+    made = EventLoop()
+    yield made
+    made.close()
+
+
+async def current_thread_name() -> str:
+    """Return the name of the thread that runs this coroutine."""
+    return threading.current_thread().name
+
+
+def test_coroutines_run_on_the_background_thread_whoever_asks(loop: EventLoop) -> None:
+    names: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: names.append(loop.run(current_thread_name())))
+        for _ in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert names == ["lab-event-loop"] * 20
+
+
+def test_a_timeout_cancels_the_coroutine(loop: EventLoop) -> None:
+    cancelled = threading.Event()
+
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    with pytest.raises(TimeoutError):
+        loop.run(slow(), timeout=0.05)
+    assert cancelled.wait(2)
+
+
+def test_a_submitted_coroutine_can_be_cancelled(loop: EventLoop) -> None:
+    started = threading.Event()
+    ended = threading.Event()
+
+    async def slow() -> None:
+        started.set()
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ended.set()
+
+    future = loop.submit(slow())
+    assert started.wait(2)
+    assert future.cancel()
+    assert ended.wait(2)
+
+
+def test_an_error_reaches_the_caller(loop: EventLoop) -> None:
+    async def fail() -> None:
+        raise ValueError("on purpose")
+
+    with pytest.raises(ValueError, match="on purpose"):
+        loop.run(fail())
+
+
+def test_closing_cancels_what_runs_and_joins_the_thread() -> None:
+    made = EventLoop()
+    future = made.submit(asyncio.sleep(30))
+    time.sleep(0.05)
+    made.close()
+    made.close()
+    assert future.cancelled()
+    assert made.is_closed
+    with pytest.raises(LabError):
+        made.submit(asyncio.sleep(0))
+
+
+def test_running_on_the_loop_itself_is_refused_instead_of_hanging(loop: EventLoop) -> None:
+    async def nested() -> None:
+        loop.run(asyncio.sleep(0))
+
+    with pytest.raises(LabError, match="await"):
+        loop.run(nested(), timeout=5)
+
+
+NOTEBOOK = """
+import asyncio
+from lib import event_loop
+{forbid}
+async def answer():
+    await asyncio.sleep(0.01)
+    return 42
+
+async def cell():
+    return event_loop.run(answer())
+
+print("answer", asyncio.run(cell()))
+"""
+
+
+def run_notebook_cell(forbid: str) -> subprocess.CompletedProcess[str]:
+    """Call event_loop.run where a loop already runs, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", NOTEBOOK.format(forbid=forbid)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_in_a_notebook_the_running_loop_is_nested_as_the_tutorial_does() -> None:
+    done = run_notebook_cell(forbid="")
+    assert done.stdout.strip() == "answer 42", done.stderr
+
+
+def test_in_the_web_process_nesting_is_refused_and_asyncio_stays_as_it_is() -> None:
+    done = run_notebook_cell(forbid="event_loop.shared().forbid_nesting()")
+    assert done.returncode != 0
+    assert "await the coroutine instead" in done.stderr
+    assert "nest_asyncio" not in done.stderr
