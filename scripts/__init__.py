@@ -1,0 +1,1 @@
+"""Programs around the app: servers for its tests, and what makes its assets."""

@@ -1,0 +1,255 @@
+"""Fixtures for what the tests share: real servers, a real browser, the running app.
+
+    milvus_server     a real Milvus server, one for the whole run
+    milvus_lite_uri   the path of a fresh Milvus Lite store
+    openai_endpoint   an OpenAI-compatible embeddings server, one for the whole run
+    run_app           run_app({"LAB_PUBLIC": "1"}) starts the app and returns its address
+    chromium_page     a fresh page in Chromium
+
+With MILVUS_LAB_NO_SKIP=1 a test that skips fails: that is how CI proves that nothing was left out.
+"""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+from lib.settings import VARIABLES
+from scripts.processes import die_with_parent, free_port
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from scripts.milvus_server import MilvusServer
+    from scripts.openai_endpoint import OpenAIEndpoint
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+SKIPS_FAIL = os.environ.get("MILVUS_LAB_NO_SKIP") == "1"
+MARKER_OF_FIXTURE = {
+    "milvus_server": "server",
+    "milvus_server_class": "server",
+    "browser": "browser",
+}
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_FLAGS = [
+    "--no-sandbox",  # containers and CI run as root, where Chromium's sandbox refuses to start
+    "--disable-gpu",
+    # No calls home: tests run without a network.
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--no-first-run",
+]
+RUN_APP = [
+    *(sys.executable, "-m", "streamlit", "run", "app.py"),
+    "--server.headless=true",
+    "--server.address=127.0.0.1",
+    "--server.fileWatcherType=none",
+]
+APP_START_TIMEOUT_S = 60
+
+# A slow machine is no failure, and the same inputs come on every machine of CI.
+hypothesis.settings.register_profile("lab", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("lab")
+
+# What the developer's own shell points the app at must not reach the tests.
+for name in VARIABLES:
+    os.environ.pop(name, None)
+# A model that isn't in the repository is a mistake, not something to download.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the fixtures they use: `-m "not server and not browser"` is the quick run."""
+    for item in items:
+        for fixture, marker in MARKER_OF_FIXTURE.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip or an expected failure into a failure where nothing may be left out."""
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Do the same for a whole file that skips itself."""
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if SKIPS_FAIL and report.skipped:
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"No test may be left out here. {why}"
+        if hasattr(report, "wasxfail"):
+            del report.wasxfail
+
+
+@pytest.fixture(scope="session")
+def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["MilvusServer"]:
+    """A real Milvus server; the tests share it, so each uses collections of its own name."""
+    _skip_without_server()
+    from scripts.milvus_server import MilvusServer
+
+    with MilvusServer(tmp_path_factory.mktemp("milvus")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def milvus_server_class() -> "type[MilvusServer]":
+    """The class itself, for tests that stop, restart or protect a server of their own."""
+    _skip_without_server()
+    from scripts.milvus_server import MilvusServer
+
+    return MilvusServer
+
+
+def _skip_without_server() -> None:
+    if sys.platform != "linux":
+        pytest.skip("needs the Milvus server, which the wheel has for Linux on x86-64 only")
+    if importlib.util.find_spec("milvus") is None:
+        pytest.skip("needs the Milvus server: pip install -r requirements-server.txt")
+
+
+@pytest.fixture
+def milvus_lite_uri(tmp_path: Path) -> str:
+    """The path of a Milvus Lite store that doesn't exist yet, in a folder that does."""
+    return str(tmp_path / "lab.db")
+
+
+@pytest.fixture(scope="session")
+def openai_endpoint() -> Iterator["OpenAIEndpoint"]:
+    """An OpenAI-compatible embeddings server; model names choose its failures."""
+    from scripts.openai_endpoint import OpenAIEndpoint
+
+    with OpenAIEndpoint() as endpoint:
+        yield endpoint
+
+
+class AppRunner:
+    """Starts the app as a person would, any number of times, and stops what it started."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._apps: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
+
+    def __call__(self, env: dict[str, str] | None = None) -> str:
+        """Start the app with these variables, wait until it serves, and return its address.
+
+        Each start has an empty data folder of its own unless `env` names one.
+        """
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        folder = self._folder / str(port)
+        folder.mkdir()
+        log = folder / "app.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*RUN_APP, f"--server.port={port}"],
+                cwd=PROJECT_ROOT,
+                env=os.environ | {"LAB_DATA_DIR": str(folder / "data")} | (env or {}),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call, nothing imported
+            )
+        self._apps[url] = process, log
+        self._wait_until_it_serves(url)
+        return url
+
+    def log(self, url: str) -> str:
+        """Return what that app has printed so far."""
+        return self._apps[url][1].read_text(encoding="utf-8", errors="replace")
+
+    def kill(self, url: str) -> None:
+        """End that app at once, as a crash would."""
+        process = self._apps[url][0]
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def stop(self, url: str) -> None:
+        """Ask that app to end, as Ctrl-C would; kill it when it doesn't."""
+        process = self._apps[url][0]
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.kill(url)
+
+    def stop_all(self) -> None:
+        """Stop every app that still runs."""
+        for url in self._apps:
+            self.stop(url)
+
+    def _wait_until_it_serves(self, url: str) -> None:
+        process = self._apps[url][0]
+        deadline = time.monotonic() + APP_START_TIMEOUT_S
+        while process.poll() is None and time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):
+                    return
+            except (OSError, urllib.error.URLError):
+                time.sleep(0.05)
+        self.kill(url)
+        raise RuntimeError(f"The app did not start:\n{self.log(url)}")
+
+
+@pytest.fixture(scope="module")
+def run_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppRunner]:
+    """Call it with environment variables to get the address of a running app.
+
+    Apps live until the end of the module, so that its tests can share one.
+    """
+    runner = AppRunner(tmp_path_factory.mktemp("app"))
+    yield runner
+    runner.stop_all()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Headless Chromium, one per module.
+
+    While it is open, Playwright keeps an event loop running in this thread, and `asyncio.run`
+    refuses to work. Hence not one for the whole run: keep browser tests in modules of their own.
+    """
+    from playwright.sync_api import sync_playwright
+
+    program = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if program is None:
+        pytest.skip("needs Chromium, for example from apt-get install chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def chromium_page(browser: "Browser") -> Iterator["Page"]:
+    """A page without cookies or history, as large as a projector's picture."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    yield page
+    context.close()

@@ -1,0 +1,120 @@
+"""The real server that other tests run against: it starts, comes back, and leaves nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from pymilvus import MilvusClient, MilvusException
+
+from scripts.milvus_server import MilvusServer, MilvusServerError
+
+ROWS = [{"id": i, "vector": [i, 1.0, 0.0, 0.0]} for i in range(20)]
+
+
+def count(server: MilvusServer, collection: str) -> int:
+    client = MilvusClient(server.uri, token=server.token, dedicated=True)
+    client.load_collection(collection)
+    answer = client.query(collection, output_fields=["count(*)"], consistency_level="Strong")
+    client.close()
+    return int(answer[0]["count(*)"])
+
+
+def processes_of(server: MilvusServer) -> list[psutil.Process]:
+    folder = str(server.data)
+    return [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == folder]
+
+
+@pytest.mark.timeout(300)
+def test_rows_survive_a_stop_and_a_kill(
+    milvus_server_class: type[MilvusServer], tmp_path: Path
+) -> None:
+    server = milvus_server_class(tmp_path / "server")
+    with server:
+        client = MilvusClient(server.uri, dedicated=True)
+        client.create_collection("survivors", dimension=4)
+        client.insert("survivors", ROWS)
+        client.close()
+        assert count(server, "survivors") == 20
+
+        uri = server.uri
+        server.stop()
+        assert not server.running
+        server.start()
+        assert server.uri == uri
+        assert count(server, "survivors") == 20
+
+        server.kill()
+        server.start()
+        assert count(server, "survivors") == 20
+
+
+def test_two_servers_run_side_by_side_and_a_kill_leaves_no_process(
+    milvus_server: MilvusServer, milvus_server_class: type[MilvusServer], tmp_path: Path
+) -> None:
+    with milvus_server_class(tmp_path / "second") as second:
+        assert second.uri != milvus_server.uri
+        assert len(processes_of(second)) == 1
+        second.kill()
+        assert processes_of(second) == []
+        assert second.pid is None
+    client = MilvusClient(milvus_server.uri, dedicated=True)
+    assert "no_such_collection" not in client.list_collections()
+    client.close()
+
+
+def test_a_protected_server_wants_its_token(
+    milvus_server_class: type[MilvusServer], tmp_path: Path
+) -> None:
+    with milvus_server_class(tmp_path / "protected", authorization_enabled=True) as server:
+        client = MilvusClient(server.uri, token=server.token, dedicated=True)
+        assert client.list_collections() == []
+        client.close()
+        with pytest.raises(MilvusException):
+            MilvusClient(server.uri, token="root:wrong", timeout=5, dedicated=True)
+
+
+def test_the_command_stops_by_itself_and_its_server_dies_with_it(
+    milvus_server_class: type[MilvusServer], tmp_path: Path
+) -> None:
+    probe = milvus_server_class(tmp_path / "probe")  # never started: it lends a free port
+    command = [sys.executable, "-m", "scripts.milvus_server", "--data", str(tmp_path / "cli")]
+    command += ["--port", str(probe.port)]
+
+    finished = subprocess.run(
+        [*command, "--for", "0.5"], check=False, capture_output=True, text=True, timeout=90
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert f"http://127.0.0.1:{probe.port}" in finished.stdout
+
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    assert "Milvus answers" in running.stdout.readline()
+    server = milvus_server_class(tmp_path / "cli")
+    assert len(processes_of(server)) == 1
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    running.stdout.close()
+    deadline = time.monotonic() + 10
+    while processes_of(server) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes_of(server) == []
+
+
+def test_a_taken_port_is_one_clear_line(
+    milvus_server: MilvusServer, milvus_server_class: type[MilvusServer], tmp_path: Path
+) -> None:
+    with pytest.raises(MilvusServerError, match=f"Port {milvus_server.port} is taken"):
+        milvus_server_class(tmp_path, port=milvus_server.port)
+
+
+def test_a_missing_wheel_names_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "milvus", None)
+    with pytest.raises(MilvusServerError, match=r"pip install -r requirements-server\.txt"):
+        MilvusServer(tmp_path)
