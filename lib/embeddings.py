@@ -79,6 +79,11 @@ class SimulatedLatency(Embeddings):
         self._random = random.Random(seed)
         self._lock = threading.Lock()
 
+    def restart(self, seed: int) -> None:
+        """Begin the sequence of waits anew, so that two runs can be given the same waits."""
+        with self._lock:
+            self._random.seed(seed)
+
     def _next_wait_s(self) -> float:
         with self._lock:
             wait_ms = self._random.gauss(self.mean_ms, self.jitter_ms)

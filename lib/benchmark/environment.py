@@ -1,0 +1,78 @@
+"""What a run was made on. Never a token, a key, an address with credentials, or a host's path."""
+
+import os
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+from lib.benchmark.workload import Plan
+from lib.connection import Connection
+from lib.embeddings import EmbeddingModel
+
+PACKAGES = (
+    "langchain-milvus",
+    "pymilvus",
+    "milvus-lite",
+    "langchain-core",
+    "langchain-openai",
+    "grpcio",
+    "numpy",
+)
+SAME_MACHINE = {"localhost", "127.0.0.1", "::1", "[::1]"}
+
+
+def describe(
+    plan: Plan, connection: Connection, model: EmbeddingModel, collection: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the environment record of a run; `collection` holds index, rows and dimension."""
+    backend = connection.describe()
+    host = backend.address.rpartition(":")[0]
+    nearby = connection.is_lite or host in SAME_MACHINE
+    record: dict[str, Any] = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu_count": os.cpu_count() or 0,
+        "packages": _versions(),
+        "backend": backend.kind,
+        "backend_label": backend.label,
+        "milvus_version": backend.version,
+        "distance": "this process"
+        if connection.is_lite
+        else "this machine"
+        if nearby
+        else "over the network",
+        "embedding": model.model,
+        "embedding_label": model.label,
+        "simulated_latency_ms": plan.embedding_latency_ms + model.simulated_latency_ms,
+        "simulated_jitter_ms": plan.embedding_jitter_ms,
+        **collection,
+        "notes": _notes(connection),
+    }
+    return record
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _notes(connection: Connection) -> list[str]:
+    notes = [
+        "The load is closed-loop: a strategy issues its next call when one has ended.",
+        "Stores are opened with langchain-milvus's defaults; reads use the collection's own "
+        "consistency level.",
+    ]
+    if connection.is_lite:
+        notes.append(
+            "Milvus Lite serves one request at a time in this process: concurrent writes are "
+            "serialised, and its processor time counts as the client's."
+        )
+    return notes

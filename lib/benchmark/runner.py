@@ -1,0 +1,396 @@
+"""Runs a plan: set up, warm up, interleave, measure, check by effect, restore, clean up."""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError
+from typing import Any, Protocol, TypeVar
+
+from lib import event_loop
+from lib.benchmark import environment, statistics
+from lib.benchmark.recorder import Recorder
+from lib.benchmark.strategies import STRATEGIES, Strategy, keeper, trial_arguments
+from lib.benchmark.trials import Run, Trial
+from lib.benchmark.watchdog import Watchdog
+from lib.benchmark.workload import Cell, Plan
+from lib.benchmark.workspace import MilvusWorkspace, Workspace, Wrong
+from lib.connection import Connection
+from lib.embeddings import EmbeddingModel
+from lib.errors import JobCancelled, LabError
+from lib.jobs import Job
+from lib.operations import OPERATIONS
+from lib.settings import Settings
+
+LANE = "benchmark"  # the lane of lib.jobs in which benchmarks wait for each other
+TICK_S = 0.1
+LAG_INTERVAL_S = 0.01
+# A stopped trial's last call may take this long before cleaning goes on without this thread.
+STOP_GRACE_S = 0.3
+
+T = TypeVar("T")
+OnTrial = Callable[[Trial], None]
+
+
+def run(
+    plan: Plan,
+    connection: Connection,
+    model: EmbeddingModel,
+    *,
+    job: Job | None = None,
+    on_trial: OnTrial | None = None,
+    settings: Settings | None = None,
+) -> Run:
+    """Run a plan in a collection of its own and return the run.
+
+    Blocks; call it from a worker thread. `job.progress` counts calls, `job.result` is the run so
+    far. When the job is stopped, the finished trials come back as a partial run. Raises
+    InvalidInput for a plan that cannot be run, ConnectionFailed within ten seconds when the server
+    dies (the finished trials stay in `job.result`), EmbeddingFailed when the setup cannot embed.
+    """
+    plan.check(settings)
+    job = job or Job("Benchmark", LANE)
+    watchdog = Watchdog(connection)
+    job.progress.detail = {"phase": "setting up"}
+    opened: list[MilvusWorkspace] = []
+
+    def set_up() -> tuple[MilvusWorkspace, dict[str, Any]]:
+        workspace = MilvusWorkspace(plan, connection, model)
+        opened.append(workspace)
+        return workspace, environment.describe(plan, connection, model, workspace.facts())
+
+    guard = Guard(job, watchdog)
+    record: dict[str, Any] = {}
+    try:
+        workspace, record = guard.supervise(set_up)
+        return run_in(plan, workspace, job=job, on_trial=on_trial, guard=guard, environment=record)
+    except JobCancelled:
+        return _partial(job, plan, record, "Stopped during the setup.")
+    finally:
+        watchdog.end()
+        _clean_up(guard, watchdog, opened)
+
+
+def run_in(
+    plan: Plan,
+    workspace: Workspace,
+    *,
+    job: Job,
+    on_trial: OnTrial | None = None,
+    guard: "Guard | None" = None,
+    environment: dict[str, Any] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Run:
+    """Run a plan in a workspace that is ready: the part that needs no Milvus.
+
+    The strategies of one operation and count alternate within each repeat, in an order shuffled
+    by the plan's seed, so that a slow minute of the server meets all of them.
+    """
+    guard = guard or Guard(job)
+    session = _Session(plan, workspace, job, guard, on_trial, environment or {}, clock)
+    try:
+        for cell, repeat in session.schedule():
+            session.run_trial(cell, repeat)
+    except JobCancelled:
+        return _partial(job, plan, environment or {}, "Stopped.")
+    except LabError as error:
+        job.result = _partial(job, plan, environment or {}, str(error))
+        raise
+    job.result = finished = session.result(partial=False)
+    return finished
+
+
+def plan_settings(plan: Plan) -> dict[str, Any]:
+    """Return a plan as the settings that a run records, with the command that repeats it."""
+    record = {name: getattr(plan, name) for name in plan.__dataclass_fields__}
+    lists = {name: list(value) for name, value in record.items() if isinstance(value, tuple)}
+    return {**record, **lists, "command": plan.command()}
+
+
+class _Session:
+    """The run so far."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        workspace: Workspace,
+        job: Job,
+        guard: "Guard",
+        on_trial: OnTrial | None,
+        environment: dict[str, Any],
+        clock: Callable[[], float],
+    ) -> None:
+        self._plan = plan
+        self._workspace = workspace
+        self._job = job
+        self._guard = guard
+        self._on_trial = on_trial
+        self._environment = environment
+        self._clock = clock
+        self._trials: list[Trial] = []
+        self._calls_before = 0
+        self._remaining = dict.fromkeys(plan.cells(), plan.repeats)
+        job.progress.total = plan.total_calls()
+        job.progress.unit = "calls"
+        job.result = self.result(partial=True)
+
+    def schedule(self) -> Iterator[tuple[Cell, int | None]]:
+        """Yield (cell, repeat) in the order of the run; a repeat of None is a warm-up."""
+        dice = random.Random(self._plan.seed)
+        for group in self._plan.groups():
+            rounds: list[int | None] = [None] * self._plan.warmup
+            for repeat in [*rounds, *range(self._plan.repeats)]:
+                order = list(group)
+                dice.shuffle(order)
+                for cell in order:
+                    yield cell, repeat
+
+    def run_trial(self, cell: Cell, repeat: int | None) -> None:
+        """Make one trial: prepare, measure, check and restore, and keep it unless it warms up."""
+        strategy, operation = STRATEGIES[cell.strategy], OPERATIONS[cell.operation]
+        calls = cell.calls if repeat is not None else cell.warmup_calls
+        recorder = Recorder(
+            operation,
+            self._workspace.store,
+            calls,
+            trial_arguments(strategy, operation, self._workspace.inputs, cell.count),
+            count=cell.count if strategy.is_batch else calls,
+            concurrency=cell.concurrency,
+            keep=keeper(strategy, operation),
+            clock=self._clock,
+        )
+        self._show(cell, repeat)
+        trial = self._guard.supervise(
+            lambda: self._measure(recorder, strategy, cell, repeat),
+            recorder,
+            lambda: self._count(recorder),
+        )
+        self._calls_before += calls
+        self._job.progress.done = self._calls_before
+        if repeat is None:
+            return
+        self._trials.append(trial)
+        self._remaining[cell] -= 1
+        self._job.result = self.result(partial=True)
+        self._show(cell, repeat)
+        if self._on_trial is not None:
+            self._on_trial(trial)
+
+    def _measure(
+        self, recorder: Recorder, strategy: Strategy, cell: Cell, repeat: int | None
+    ) -> Trial:
+        try:
+            return self._measure_and_check(recorder, strategy, cell, repeat)
+        finally:
+            self._workspace.release(recorder)
+
+    def _measure_and_check(
+        self, recorder: Recorder, strategy: Strategy, cell: Cell, repeat: int | None
+    ) -> Trial:
+        self._workspace.prepare(recorder.operation, cell.count)
+        self._workspace.begin_repeat(-1 if repeat is None else repeat)
+        cpu_before = time.process_time()
+        if strategy.is_async:
+            self._guard.run_on_loop(_with_lag(strategy.execute(recorder), recorder))
+        else:
+            strategy.execute(recorder)
+        cpu_s = time.process_time() - cpu_before
+        if recorder.stopped:
+            raise JobCancelled("Stopped.")
+        wrong = self._workspace.check(recorder)
+        self._workspace.restore(recorder)
+        calls = recorder.finish(_by_call(recorder, wrong))
+        lags_ms = [1000 * lag for lag in recorder.loop_lags_s]
+        return Trial(
+            operation=cell.operation,
+            strategy=cell.strategy,
+            count=cell.count,
+            concurrency=cell.concurrency,
+            repeat=-1 if repeat is None else repeat,
+            order=len(self._trials),
+            warmup=repeat is None,
+            wall_s=recorder.wall_s,
+            verified=all(call.ok for call in calls),
+            verification=_in_words(recorder, wrong),
+            loop_lag_ms_max=max(lags_ms) if lags_ms else None,
+            loop_lag_ms_p99=statistics.percentile(lags_ms, 99) if lags_ms else None,
+            cpu_s=cpu_s,
+            calls=calls,
+        )
+
+    def result(self, *, partial: bool) -> Run:
+        """Return the run so far."""
+        return Run(
+            environment=self._environment,
+            settings=plan_settings(self._plan),
+            trials=tuple(self._trials),
+            partial=partial,
+        )
+
+    def _count(self, recorder: Recorder) -> None:
+        self._job.progress.done = self._calls_before + len(recorder.finished)
+
+    def _show(self, cell: Cell, repeat: int | None) -> None:
+        cells_left = sum(left > 0 for left in self._remaining.values())
+        phase = "warming up" if repeat is None else f"repeat {repeat + 1} of {self._plan.repeats}"
+        progress = self._job.progress
+        progress.message = f"{cell.label}: {phase}"
+        progress.detail = {
+            "phase": phase,
+            "cell": cell.label,
+            "cells_done": len(self._remaining) - cells_left,
+            "cells_total": len(self._remaining),
+            "trials": len(self._trials),
+        }
+
+
+class Watch(Protocol):
+    """Something that raises once going on makes no sense."""
+
+    def check(self) -> None:
+        """Raise the reason to end."""
+
+
+class Guard:
+    """Does work in another thread and looks after it: stop and a dead server end the wait at once.
+
+    The thread itself cannot be ended. It finds `recorder.stopped` before its next call, or is
+    abandoned in the one it waits for.
+    """
+
+    def __init__(self, job: Job, watch: Watch | None = None) -> None:
+        self._job = job
+        self._watch = watch
+        self._coroutine: Any = None
+        self.abandoned: threading.Thread | None = None
+
+    def supervise(
+        self,
+        work: Callable[[], T],
+        recorder: Recorder | None = None,
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> T:
+        """Do the work and return its result. Raises JobCancelled or what the watch raises."""
+        outcome: list[T] = []
+        failure: list[BaseException] = []
+        ended = threading.Event()
+
+        def target() -> None:
+            try:
+                outcome.append(work())
+            except BaseException as error:  # noqa: BLE001  # handed to the thread that waits
+                failure.append(error)
+            finally:
+                ended.set()
+
+        self._check()
+        thread = threading.Thread(target=target, name="benchmark-trial", daemon=True)
+        thread.start()
+        try:
+            while not ended.wait(TICK_S):
+                on_tick()
+                self._check()
+        except BaseException:
+            if recorder is not None:
+                recorder.stopped = True
+            if self._coroutine is not None:
+                self._coroutine.cancel()
+            thread.join(STOP_GRACE_S)
+            self.abandoned = thread if thread.is_alive() else None
+            raise
+        if failure:
+            raise failure[0]
+        return outcome[0]
+
+    def run_on_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine on the background loop; a stop cancels it."""
+        self._coroutine = event_loop.submit(coroutine)
+        try:
+            self._coroutine.result()
+        except CancelledError as error:
+            raise JobCancelled("Stopped.") from error
+        finally:
+            self._coroutine = None
+
+    def _check(self) -> None:
+        self._job.check()
+        if self._watch is not None:
+            self._watch.check()
+
+
+async def _with_lag(coroutine: Any, recorder: Recorder) -> None:
+    """Await the coroutine while another task notes how late the loop wakes it."""
+    sampler = asyncio.create_task(_sample_lag(recorder.loop_lags_s))
+    await asyncio.sleep(0)  # the sampler sleeps before the first call starts
+    try:
+        await coroutine
+        # One more turn: a loop that was blocked until now has not told yet.
+        await asyncio.sleep(0)
+    finally:
+        sampler.cancel()
+
+
+async def _sample_lag(lags_s: list[float]) -> None:
+    while True:
+        asked = time.perf_counter()
+        await asyncio.sleep(LAG_INTERVAL_S)
+        lags_s.append(max(time.perf_counter() - asked - LAG_INTERVAL_S, 0.0))
+
+
+def _by_call(recorder: Recorder, wrong: Wrong) -> dict[int, str]:
+    """Attribute wrong rows to calls: one by one, or all to the one batched call."""
+    if recorder.calls == recorder.count or not wrong:
+        return dict(wrong)
+    return {0: next(iter(wrong.values()))}
+
+
+def _in_words(recorder: Recorder, wrong: Wrong) -> str:
+    failed, count = len(recorder.raised), recorder.count
+    silent = len(set(wrong) - recorder.raised) if recorder.calls == count else len(wrong)
+    parts = []
+    if failed:
+        parts.append(f"{failed:,} of {recorder.calls:,} calls failed")
+    if silent:
+        first = next(iter(wrong.values()))
+        parts.append(f"{silent:,} of {count:,}: {first}")
+    return "; ".join(parts) or f"{count:,} of {count:,} as expected"
+
+
+def _partial(job: Job, plan: Plan, record: dict[str, Any], note: str) -> Run:
+    trials = job.result.trials if isinstance(job.result, Run) else ()
+    job.result = finished = Run(record, plan_settings(plan), trials, partial=True, note=note)
+    return finished
+
+
+_cleaning: list[threading.Thread] = []
+
+
+def _clean_up(guard: Guard, watchdog: Watchdog, opened: list[MilvusWorkspace]) -> None:
+    """Drop what the run made; behind the scenes when a call is still on its way."""
+    if watchdog.is_dead:
+        return
+    abandoned = guard.abandoned
+
+    def wait_and_clean() -> None:
+        if abandoned is not None:
+            abandoned.join()
+        for workspace in opened:
+            workspace.close()
+
+    if abandoned is None:
+        wait_and_clean()
+        return
+
+    # Not a daemon: the process does not end before its collections are dropped.
+    thread = threading.Thread(target=wait_and_clean, name="benchmark-cleaning")
+    _cleaning.append(thread)
+    thread.start()
+
+
+def wait_for_cleaning(timeout: float = 40.0) -> None:
+    """Wait until stopped runs have dropped their collections; before closing the connection."""
+    for thread in list(_cleaning):
+        thread.join(timeout)
+        if not thread.is_alive():
+            _cleaning.remove(thread)

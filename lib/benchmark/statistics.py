@@ -1,0 +1,348 @@
+"""From trials to medians, percentiles, speed-ups with an interval, and warnings. Pure functions."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lib.benchmark.strategies import BASELINE, STRATEGIES
+from lib.benchmark.trials import Trial
+
+MIN_REPEATS = 3
+# Below this many repeats an interval exists but is wide; the warning asks for more.
+COMFORTABLE_REPEATS = 5
+OUTLIER_MADS = 3.5
+SLOW_FIRST = 1.5
+BUSY_SHARE = 0.9
+STALLED_LAG_MS = 100.0
+# 1 / Φ⁻¹(3/4): makes the median absolute deviation estimate a standard deviation.
+MAD_TO_SIGMA = 1.4826
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """How many times faster than the baseline; bounds are None below three paired repeats."""
+
+    ratio: float
+    low: float | None
+    high: float | None
+    pairs: int
+
+    @property
+    def is_difference(self) -> bool | None:
+        """Say whether 1 lies outside the interval; None without an interval."""
+        if self.low is None or self.high is None:
+            return None
+        return not self.low <= 1 <= self.high
+
+
+@dataclass(frozen=True)
+class CellSummary:
+    """A cell's trials in numbers, of verified trials only; None where there is none.
+
+    Times are of whole trials (`wall_s`) or of single calls (`ms`); percentiles come from
+    `samples` calls of all repeats together. `throughput_per_s` is `count` over the median wall
+    time. `speedup` is against the sync loop of the same operation and count.
+    """
+
+    operation: str
+    strategy: str
+    count: int
+    concurrency: int | None
+    repeats: int
+    failed_trials: int
+    samples: int
+    median_wall_s: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    embed_p50_ms: float | None
+    milvus_p50_ms: float | None
+    throughput_per_s: float | None
+    cpu_share: float | None
+    loop_lag_ms_max: float | None
+    errors: dict[str, int]
+    speedup: float | None
+    speedup_low: float | None
+    speedup_high: float | None
+    speedup_note: str
+
+    @property
+    def label(self) -> str:
+        """The strategy with its concurrency: 'gather, at most 32'."""
+        return strategy_label(self.strategy, self.concurrency)
+
+    @property
+    def percentile_note(self) -> str:
+        """Say what the highest percentile rests on."""
+        return percentile_note(self.samples, 99)
+
+
+@dataclass(frozen=True)
+class Warning_:  # noqa: N801  # Warning is a built-in
+    """Something a reader must know before believing a number."""
+
+    kind: str
+    message: str
+    operation: str = ""
+    strategy: str = ""
+    count: int = 0
+    concurrency: int | None = None
+
+
+def strategy_label(name: str, concurrency: int | None) -> str:
+    """Return a strategy's label, or its name when this version does not know it."""
+    return STRATEGIES[name].label(concurrency) if name in STRATEGIES else name
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the middle value. Raises ValueError for none."""
+    return percentile(values, 50)
+
+
+def percentile(values: Iterable[float], q: float) -> float:
+    """Return the q-th percentile with linear interpolation (Hyndman and Fan's type 7, numpy's)."""
+    ordered = sorted(values)
+    if not ordered:
+        raise ValueError("No values, no percentile.")
+    position = (len(ordered) - 1) * q / 100
+    below = math.floor(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
+
+
+def percentile_note(samples: int, q: float) -> str:
+    """Say how many samples lie above a percentile: 'p99 of 100 calls: 1 slower call'."""
+    above = math.floor(samples * (100 - q) / 100)
+    calls = "call" if samples == 1 else "calls"
+    return f"p{q:g} of {samples:,} {calls}: {above:,} of them beyond it"
+
+
+def speedup(baseline: Sequence[float], other: Sequence[float]) -> Speedup:
+    """Compare paired wall times of two strategies: the i-th of each was measured in repeat i.
+
+    The ratio is the geometric mean of baseline/other, its 95 % interval that of Student's t on
+    the paired differences of the logarithms, taken back by exp: a repeat that is slow for both
+    cancels out, and the interval of A against B is the inverse of that of B against A.
+    (Student's one-sample interval on paired differences: any textbook, such as Montgomery,
+    Design and Analysis of Experiments, section 2.5; the log makes it one of a ratio.)
+    """
+    if len(baseline) != len(other) or not baseline:
+        raise ValueError("A speed-up needs as many times of one side as of the other.")
+    if min(*baseline, *other) <= 0:
+        raise ValueError("Wall times must be above zero.")
+    logs = [math.log(b / o) for b, o in zip(baseline, other, strict=True)]
+    pairs = len(logs)
+    mean = math.fsum(logs) / pairs
+    if pairs < MIN_REPEATS:
+        return Speedup(math.exp(mean), None, None, pairs)
+    variance = math.fsum((log - mean) ** 2 for log in logs) / (pairs - 1)
+    margin = t_quantile_975(pairs - 1) * math.sqrt(variance / pairs)
+    return Speedup(math.exp(mean), math.exp(mean - margin), math.exp(mean + margin), pairs)
+
+
+# Student's t, 97.5 %, for 1 to 10 degrees of freedom, where the series below is too coarse
+# (any printed table of t; NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.2).
+_T_975 = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
+_Z_975 = 1.959963985
+
+
+def t_quantile_975(degrees: int) -> float:
+    """Return the 97.5 % quantile of Student's t.
+
+    From a table up to 10 degrees of freedom, above by the expansion in 1/degrees of Abramowitz
+    and Stegun, Handbook of Mathematical Functions, 26.7.5 (error below 0.0001).
+    """
+    if degrees < 1:
+        raise ValueError("Student's t needs at least one degree of freedom.")
+    if degrees <= len(_T_975):
+        return _T_975[degrees - 1]
+    z = _Z_975
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / float(degrees) ** (power + 1) for power, term in enumerate(terms))
+
+
+Key = tuple[str, str, int, int | None]
+
+
+def summarise(trials: Iterable[Trial]) -> tuple[CellSummary, ...]:
+    """Return one summary per cell, in the order in which the cells first appear."""
+    cells: dict[Key, list[Trial]] = {}
+    for trial in trials:
+        if not trial.warmup:
+            cells.setdefault(_key(trial), []).append(trial)
+    ordered = sorted(cells.items(), key=lambda item: _rank(item[0], list(cells)))
+    return tuple(_summary(key, mine, cells) for key, mine in ordered)
+
+
+def _key(trial: Trial) -> Key:
+    return trial.operation, trial.strategy, trial.count, trial.concurrency
+
+
+def _rank(key: Key, keys: list[Key]) -> tuple[int, int, int, int]:
+    # Operations as they were run. The order of strategies was shuffled: theirs is the registry's.
+    operations = list(dict.fromkeys(operation for operation, *_ in keys))
+    names = list(STRATEGIES)
+    strategy = names.index(key[1]) if key[1] in names else len(names)
+    return operations.index(key[0]), key[2], strategy, key[3] or 0
+
+
+def _summary(key: Key, trials: list[Trial], cells: dict[Key, list[Trial]]) -> CellSummary:
+    operation, strategy, count, concurrency = key
+    good = [trial for trial in trials if trial.verified]
+    calls = [call for trial in good for call in trial.calls if call.ok]
+    durations = [1000 * call.duration_s for call in calls]
+    walls = [trial.wall_s for trial in good]
+    lags = [trial.loop_lag_ms_max for trial in trials if trial.loop_lag_ms_max is not None]
+    middle = median(walls) if walls else None
+    gain, note = _against_baseline(key, cells)
+    errors = Counter(call.error or "failed" for t in trials for call in t.calls if not call.ok)
+    return CellSummary(
+        operation=operation,
+        strategy=strategy,
+        count=count,
+        concurrency=concurrency,
+        repeats=len(good),
+        failed_trials=len(trials) - len(good),
+        samples=len(calls),
+        median_wall_s=middle,
+        p50_ms=percentile(durations, 50) if durations else None,
+        p95_ms=percentile(durations, 95) if durations else None,
+        p99_ms=percentile(durations, 99) if durations else None,
+        embed_p50_ms=median([1000 * call.embed_s for call in calls]) if calls else None,
+        milvus_p50_ms=median([1000 * call.milvus_s for call in calls]) if calls else None,
+        throughput_per_s=count / middle if middle else None,
+        cpu_share=median([t.cpu_s / t.wall_s for t in good if t.wall_s > 0]) if middle else None,
+        loop_lag_ms_max=max(lags) if lags else None,
+        errors=dict(errors),
+        speedup=gain.ratio if gain else None,
+        speedup_low=gain.low if gain else None,
+        speedup_high=gain.high if gain else None,
+        speedup_note=note,
+    )
+
+
+def _against_baseline(key: Key, cells: dict[Key, list[Trial]]) -> tuple[Speedup | None, str]:
+    operation, strategy, count, _ = key
+    if strategy == BASELINE:
+        return None, "the baseline"
+    baseline = {
+        trial.repeat: trial.wall_s
+        for other, trials in cells.items()
+        if other[:3] == (operation, BASELINE, count)
+        for trial in trials
+        if trial.verified and trial.wall_s > 0
+    }
+    mine = {t.repeat: t.wall_s for t in cells[key] if t.verified and t.wall_s > 0}
+    repeats = sorted(set(baseline) & set(mine))
+    if not repeats:
+        return None, "no repeat in which this and the sync loop were both verified"
+    gain = speedup([baseline[r] for r in repeats], [mine[r] for r in repeats])
+    if gain.low is None:
+        return gain, f"{gain.pairs} paired repeats: too few for an interval, which takes three"
+    return gain, f"95 % interval from {gain.pairs} paired repeats"
+
+
+def warnings(trials: Iterable[Trial], summaries: Iterable[CellSummary]) -> tuple[Warning_, ...]:
+    """Return what a reader must know before believing the numbers, the gravest first."""
+    measured = [trial for trial in trials if not trial.warmup]
+    found: list[Warning_] = []
+    for cell in summaries:
+        key = (cell.operation, cell.strategy, cell.count, cell.concurrency)
+        mine = sorted((t for t in measured if _key(t) == key), key=lambda trial: trial.repeat)
+        for kind, check in _CHECKS.items():
+            message = check(cell, mine)
+            if message:
+                where = f"{cell.operation} × {cell.count:,}, {cell.label}"
+                found.append(Warning_(kind, f"{where}: {message}", *key))
+    kinds = list(_CHECKS)
+    return tuple(sorted(found, key=lambda warning: kinds.index(warning.kind)))
+
+
+def _failed(cell: CellSummary, trials: list[Trial]) -> str:
+    if not cell.failed_trials:
+        return ""
+    kinds = ", ".join(f"{kind} ({n:,}×)" for kind, n in cell.errors.items())
+    return (
+        f"{cell.failed_trials} of {len(trials)} trials failed their check and do not count: {kinds}"
+    )
+
+
+def _few_repeats(cell: CellSummary, trials: list[Trial]) -> str:
+    if not 0 < cell.repeats < COMFORTABLE_REPEATS:
+        return ""
+    what = "no interval" if cell.repeats < MIN_REPEATS else "a wide interval"
+    times = "repeat" if cell.repeats == 1 else "repeats"
+    return f"{cell.repeats} {times} give {what}; {COMFORTABLE_REPEATS} or more are better"
+
+
+def _slow_first(cell: CellSummary, trials: list[Trial]) -> str:
+    walls = [trial.wall_s for trial in trials if trial.verified]
+    if len(walls) < MIN_REPEATS or walls[0] <= SLOW_FIRST * median(walls[1:]):
+        return ""
+    return (
+        f"the first trial took {walls[0] / median(walls[1:]):.1f} times as long as the others: "
+        "more warm-up is needed"
+    )
+
+
+def _outliers(cell: CellSummary, trials: list[Trial]) -> str:
+    walls = [trial.wall_s for trial in trials if trial.verified]
+    count = len(outliers(walls))
+    return f"{count} of {len(walls)} trials lie far from the others" if count else ""
+
+
+def outliers(values: Sequence[float]) -> tuple[int, ...]:
+    """Return the indexes of values more than 3.5 scaled median absolute deviations off.
+
+    Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993). A deviation below 5 % of the
+    median is no outlier, however well the others agree. At least five values are needed.
+    """
+    if len(values) < COMFORTABLE_REPEATS:
+        return ()
+    middle = median(values)
+    deviation = MAD_TO_SIGMA * median([abs(value - middle) for value in values])
+    bound = max(OUTLIER_MADS * deviation, 0.05 * middle)
+    return tuple(i for i, value in enumerate(values) if abs(value - middle) > bound)
+
+
+def _client_busy(cell: CellSummary, trials: list[Trial]) -> str:
+    if cell.cpu_share is None or cell.cpu_share < BUSY_SHARE:
+        return ""
+    return (
+        f"this process used {cell.cpu_share:.0%} of one processor core: the client is the "
+        "bottleneck, not Milvus"
+    )
+
+
+def _stalled(cell: CellSummary, trials: list[Trial]) -> str:
+    if cell.loop_lag_ms_max is None or cell.loop_lag_ms_max < STALLED_LAG_MS:
+        return ""
+    return f"the event loop was blocked for up to {cell.loop_lag_ms_max:,.0f} ms"
+
+
+def _no_difference(cell: CellSummary, trials: list[Trial]) -> str:
+    if cell.speedup_low is None or cell.speedup_high is None:
+        return ""
+    if not cell.speedup_low <= 1 <= cell.speedup_high:
+        return ""
+    return (
+        f"no difference measured: the interval {cell.speedup_low:.2f}–{cell.speedup_high:.2f} "
+        "contains 1"
+    )
+
+
+_CHECKS = {
+    "failed": _failed,
+    "no_difference": _no_difference,
+    "client_busy": _client_busy,
+    "loop_stalled": _stalled,
+    "slow_first": _slow_first,
+    "outliers": _outliers,
+    "few_repeats": _few_repeats,
+}

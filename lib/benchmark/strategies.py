@@ -1,0 +1,206 @@
+"""STRATEGIES: the ways to issue N calls, as data.
+
+The load is closed-loop: a strategy issues its next call when one has ended, or all at once. Sync
+methods are called in worker threads, coroutines run on the one background loop.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_milvus import Milvus
+
+from lib.benchmark.recorder import Recorder
+from lib.connection import PRIMARY_FIELD, VECTOR_FIELD
+from lib.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
+
+BASELINE = "sync_loop"
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One way to issue N calls of one operation.
+
+    `execute` makes the recorder's calls: a function for a worker thread, or a coroutine function
+    for the background loop when `is_async`.
+    """
+
+    name: str  # the id in files, URLs and on the command line
+    title: str
+    is_async: bool
+    uses_limit: bool
+    summary: str
+    limited_label: str  # with the concurrency in it
+    execute: Callable[[Recorder], None] | Callable[[Recorder], Coroutine[Any, Any, None]]
+    is_batch: bool = False
+
+    def label(self, concurrency: int | None = None) -> str:
+        """Return the name with its concurrency: 'gather, at most 32'."""
+        if self.uses_limit and concurrency:
+            return self.limited_label.format(concurrency)
+        return self.title
+
+    def applies(self, operation: Operation | str) -> bool:
+        """Say whether the operation can be issued this way."""
+        if isinstance(operation, str):
+            operation = OPERATIONS[operation]
+        return operation.batchable or not self.is_batch
+
+    def concurrency(self, limit: int | None) -> int | None:
+        """Return the most calls in flight at once; None where nothing limits it."""
+        if self.uses_limit:
+            return limit
+        return None if self.is_async else 1
+
+
+def _sync_loop(recorder: Recorder) -> None:
+    for i in range(recorder.calls):
+        if recorder.stopped:
+            return
+        recorder.call(i)
+
+
+def _thread_pool(recorder: Recorder) -> None:
+    workers = min(recorder.concurrency or 1, recorder.calls)
+    ready = threading.Barrier(workers + 1)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="benchmark")
+    try:
+        # The threads are started before the clock, as the connections are.
+        for _ in range(workers):
+            pool.submit(ready.wait)
+        ready.wait()
+        for _ in pool.map(recorder.call, range(recorder.calls)):
+            pass
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def _gather(recorder: Recorder) -> None:
+    await asyncio.gather(*(recorder.acall(i) for i in range(recorder.calls)))
+
+
+async def _gather_limited(recorder: Recorder) -> None:
+    # As many workers as may be in flight, taking from one iterator: the bound of a semaphore
+    # without a task for every call that waits.
+    pending = iter(range(recorder.calls))
+
+    async def work() -> None:
+        for i in pending:
+            await recorder.acall(i)
+
+    workers = min(recorder.concurrency or recorder.calls, recorder.calls)
+    await asyncio.gather(*(work() for _ in range(workers)))
+
+
+def _one_batch(recorder: Recorder) -> None:
+    operation = recorder.operation
+    if operation.batch_arguments is not None:
+        recorder.call(0)
+    else:
+        arguments = [recorder.arguments(i) for i in range(recorder.count)]
+        recorder.measure(0, lambda: search_at_once(recorder.store, operation, arguments))
+
+
+STRATEGIES: dict[str, Strategy] = {
+    strategy.name: strategy
+    for strategy in (
+        Strategy(
+            name="sync_loop",
+            title="sync loop",
+            is_async=False,
+            uses_limit=False,
+            summary="One call after another. The baseline of every speed-up.",
+            limited_label="sync loop",
+            execute=_sync_loop,
+        ),
+        Strategy(
+            name="thread_pool",
+            title="thread pool",
+            is_async=False,
+            uses_limit=True,
+            summary="The sync method from a fixed number of threads.",
+            limited_label="{} threads",
+            execute=_thread_pool,
+        ),
+        Strategy(
+            name="gather",
+            title="gather, no limit",
+            is_async=True,
+            uses_limit=False,
+            summary="All coroutines at once in asyncio.gather, as the tutorial does.",
+            limited_label="gather, no limit",
+            execute=_gather,
+        ),
+        Strategy(
+            name="gather_limited",
+            title="gather, limited",
+            is_async=True,
+            uses_limit=True,
+            summary="asyncio.gather with a bound on the calls in flight.",
+            limited_label="gather, at most {}",
+            execute=_gather_limited,
+        ),
+        Strategy(
+            name="one_batch",
+            title="one batched call",
+            is_async=False,
+            uses_limit=False,
+            summary="One call with everything in it, where the operation has such a form.",
+            limited_label="one batched call",
+            execute=_one_batch,
+            is_batch=True,
+        ),
+    )
+}
+
+
+def trial_arguments(
+    strategy: Strategy, operation: Operation, inputs: Inputs, count: int
+) -> Callable[[int], dict[str, Any]]:
+    """Return the function that makes the i-th call's arguments, built when the call starts."""
+    batch = operation.batch_arguments
+    if strategy.is_batch and batch is not None:
+        return lambda i: batch(inputs, count)
+    return lambda i: operation.arguments(inputs, i)
+
+
+def keeper(strategy: Strategy, operation: Operation) -> Callable[[Any], Any]:
+    """Return what is kept of a call's result for the check: keys, or the store it created."""
+    if operation.effect is Effect.CREATES:
+        return lambda store: store  # somebody has to close it
+    if strategy.is_batch and operation.searches:
+        return _keys_of_hits
+    return result_keys
+
+
+def _keys_of_hits(answer: list[list[dict[str, Any]]]) -> list[tuple[str, ...]]:
+    return [tuple(str(hit.get(PRIMARY_FIELD, hit.get("id"))) for hit in hits) for hits in answer]
+
+
+def search_at_once(
+    store: Milvus, operation: Operation, calls: Sequence[dict[str, Any]]
+) -> list[list[dict[str, Any]]]:
+    """Answer many searches with one embedding call and one multi-vector request.
+
+    langchain-milvus has no such method, so this uses the store's own client with the store's own
+    search parameters. Returns, for each call, Milvus's hits: dicts with key, distance and entity.
+    """
+    if "embedding" in calls[0]:
+        vectors = [call["embedding"] for call in calls]
+    else:
+        # A question asked twice is embedded twice, as in the loop.
+        embeddings: Any = store.embedding_func
+        vectors = embeddings.embed_documents([call["query"] for call in calls])
+    search_params: Any = store.search_params
+    answer: list[list[dict[str, Any]]] = store.client.search(
+        store.collection_name,
+        data=vectors,
+        anns_field=VECTOR_FIELD,
+        search_params=search_params,
+        limit=calls[0]["k"],
+        output_fields=[*(name for name in store.fields if name != VECTOR_FIELD), "$meta"],
+    )
+    return answer

@@ -1,0 +1,71 @@
+"""What a benchmark measures: calls, trials, runs. Plain data; everything else is derived."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One invocation of one method. Times are seconds from the trial's start.
+
+    `embed_s` is the part of the time that was spent in the embedding provider. `error` names the
+    kind of failure; a call that failed is never part of a latency.
+    """
+
+    start_s: float
+    end_s: float
+    embed_s: float = 0.0
+    ok: bool = True
+    error: str | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from start to end."""
+        return self.end_s - self.start_s
+
+    @property
+    def milvus_s(self) -> float:
+        """Seconds not spent embedding: Milvus, the network and the client."""
+        return self.duration_s - self.embed_s
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One strategy issuing `count` calls of one operation.
+
+    `concurrency` is the most calls in flight at once: 1 in a loop or for one batched call, None
+    where nothing limits it. `wall_s` runs from the first call's start to the last call's end.
+    One batched call stands for `count` of the others and is a single entry in `calls`.
+    """
+
+    operation: str
+    strategy: str
+    count: int
+    concurrency: int | None
+    repeat: int
+    order: int
+    warmup: bool
+    wall_s: float
+    verified: bool
+    verification: str
+    loop_lag_ms_max: float | None
+    loop_lag_ms_p99: float | None
+    cpu_s: float
+    calls: tuple[Call, ...]
+
+    @property
+    def failed_calls(self) -> int:
+        """How many calls failed or had no effect."""
+        return sum(not call.ok for call in self.calls)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The trials of a plan with what they were made on. `note` says why a run is partial."""
+
+    environment: dict[str, Any]
+    settings: dict[str, Any]
+    trials: tuple[Trial, ...] = ()
+    partial: bool = False
+    note: str = ""
+    source: str = field(default="", compare=False)  # where it was read from, for the reader

@@ -1,0 +1,296 @@
+"""What a benchmark runs: operations, strategies, counts, repeats; and the command for it."""
+
+import difflib
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from lib.benchmark.strategies import STRATEGIES
+from lib.connection import PRIMARY_FIELD
+from lib.embeddings import PROVIDERS
+from lib.errors import InvalidInput
+from lib.operations import OPERATIONS, Effect
+from lib.settings import Settings
+
+MAX_CONCURRENCY = 1024
+MAX_REPEATS = 100
+MAX_WARMUP = 10
+MAX_LATENCY_MS = 60_000.0
+MAX_K = 1_000
+# A plan multiplies: the limit on one trial's calls times this bounds all of its calls together.
+TRIALS_OF_FULL_SIZE = 20
+# A warm-up opens channels and fills caches, which takes a few calls, not all of them.
+WARMUP_CALLS = 20
+WARMUP_CREATIONS = 2
+# The tutorial asks for 50 different things, however many calls there are.
+DISTINCT_QUERIES = 50
+DELETE_FIELDS = ("id", PRIMARY_FIELD)
+
+# Typical durations of one call on a small machine, for the estimate alone: seconds in a loop, and
+# seconds each call adds when many are in flight.
+_TYPICAL_S = {
+    "delete": (0.2, 0.003),
+    "from_texts": (3.2, 3.0),
+    "max_marginal_relevance_search": (0.01, 0.005),
+    "max_marginal_relevance_search_by_vector": (0.01, 0.005),
+}
+_TYPICAL_CALL_S = (0.005, 0.002)
+_SETUP_S = 5.0
+_BETWEEN_TRIALS_S = 0.5
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One operation, issued one way, so many times."""
+
+    operation: str
+    strategy: str
+    count: int
+    concurrency: int | None
+
+    @property
+    def calls(self) -> int:
+        """How many calls one trial makes: one when everything is in a single batched call."""
+        return 1 if STRATEGIES[self.strategy].is_batch else self.count
+
+    @property
+    def warmup_calls(self) -> int:
+        """How many calls one warm-up trial makes."""
+        creates = OPERATIONS[self.operation].effect is Effect.CREATES
+        return min(self.calls, WARMUP_CREATIONS if creates else WARMUP_CALLS)
+
+    @property
+    def label(self) -> str:
+        """The cell in words: 'add_documents × 100, gather, at most 32'."""
+        how = STRATEGIES[self.strategy].label(self.concurrency)
+        return f"{self.operation} × {self.count:,}, {how}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides what a run does; the seed decides the rest.
+
+    `concurrency` are the limits tried by the strategies that take one; several make a sweep.
+    `rows` are in the collection before every trial. `delete_by` is the field that a delete's
+    expression names: `id`, a metadata field as in the tutorial, or the primary key `pk`.
+    """
+
+    operations: tuple[str, ...]
+    strategies: tuple[str, ...] = ("sync_loop", "gather")
+    counts: tuple[int, ...] = (10, 100)
+    repeats: int = 3
+    warmup: int = 1
+    concurrency: tuple[int, ...] = (32,)
+    rows: int = 1_000
+    k: int = 3
+    fetch_k: int = 20
+    lambda_mult: float = 0.5
+    seed: int = 7
+    embedding_latency_ms: float = 0.0
+    embedding_jitter_ms: float = 0.0
+    embedding: str = "bundled"
+    delete_by: str = "id"
+    preset: str = ""
+
+    def check(self, settings: Settings | None = None) -> None:
+        """Raise InvalidInput, one line that names the value, unless the plan can be run."""
+        limits = settings or Settings(milvus_uri="unused.db")
+        _check_names("operation", self.operations, OPERATIONS)
+        _check_names("strategy", self.strategies, STRATEGIES)
+        _check_names("embedding", (self.embedding,), PROVIDERS)
+        if self.delete_by not in DELETE_FIELDS:
+            raise InvalidInput(f"delete by {self.delete_by!r} is not possible: use id or pk.")
+        if not self.cells():
+            raise InvalidInput(
+                f"{', '.join(self.strategies)} cannot issue {', '.join(self.operations)}: "
+                "there is no batched form.",
+                next_step="Add another strategy, such as gather.",
+            )
+        _check_numbers("count", self.counts, 1, limits.max_calls)
+        _check_numbers("concurrency", self.concurrency, 1, MAX_CONCURRENCY)
+        _check_numbers("repeats", (self.repeats,), 1, MAX_REPEATS)
+        _check_numbers("warmup", (self.warmup,), 0, MAX_WARMUP)
+        _check_numbers("rows", (self.rows,), 1, limits.max_rows)
+        _check_numbers("k", (self.k,), 1, MAX_K)
+        _check_numbers("fetch_k", (self.fetch_k,), self.k, MAX_K)
+        if not 0 <= self.lambda_mult <= 1:
+            raise InvalidInput(f"lambda_mult must be between 0 and 1, not {self.lambda_mult}.")
+        for name in ("embedding_latency_ms", "embedding_jitter_ms"):
+            value = getattr(self, name)
+            if not 0 <= value <= MAX_LATENCY_MS:
+                raise InvalidInput(f"{name} must be between 0 and {MAX_LATENCY_MS:,.0f} ms.")
+        self._check_rows()
+        total = self.total_calls()
+        if total > TRIALS_OF_FULL_SIZE * limits.max_calls:
+            raise InvalidInput(
+                f"The plan makes {total:,} calls; the limit is "
+                f"{TRIALS_OF_FULL_SIZE * limits.max_calls:,}.",
+                next_step="Choose fewer repeats, strategies or operations, or smaller counts.",
+            )
+
+    def _check_rows(self) -> None:
+        for name in self.operations:
+            uses_up = OPERATIONS[name].effect in {Effect.REMOVES, Effect.CHANGES}
+            if uses_up and max(self.counts) > self.rows:
+                raise InvalidInput(
+                    f"{name} × {max(self.counts):,} needs at least that many starting rows; "
+                    f"rows is {self.rows:,}.",
+                    next_step="Raise rows or lower the count.",
+                )
+
+    def groups(self) -> tuple[tuple[Cell, ...], ...]:
+        """Return the cells that are compared with each other: one operation at one count."""
+        return tuple(
+            group
+            for operation in self.operations
+            for count in self.counts
+            if (group := tuple(self._group(operation, count)))
+        )
+
+    def _group(self, operation: str, count: int) -> Iterable[Cell]:
+        for name in self.strategies:
+            strategy = STRATEGIES[name]
+            if strategy.applies(operation):
+                limits: tuple[int | None, ...] = (
+                    self.concurrency if strategy.uses_limit else (None,)
+                )
+                for limit in limits:
+                    yield Cell(operation, name, count, strategy.concurrency(limit))
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Return all cells, in the order of operations, counts and strategies."""
+        return tuple(cell for group in self.groups() for cell in group)
+
+    def total_calls(self) -> int:
+        """Return how many calls are made, warm-up included."""
+        return sum(
+            self.repeats * cell.calls + self.warmup * cell.warmup_calls for cell in self.cells()
+        )
+
+    def estimate_s(self) -> float:
+        """Return a rough guess of the run's duration in seconds, good within a factor of three.
+
+        It knows typical times of calls, not this Milvus, this machine or this network.
+        """
+        total = _SETUP_S
+        for cell in self.cells():
+            one_trial = self._estimate_trial_s(cell, cell.calls)
+            warmup = self._estimate_trial_s(cell, cell.warmup_calls)
+            total += self.repeats * (one_trial + _BETWEEN_TRIALS_S)
+            total += self.warmup * (warmup + _BETWEEN_TRIALS_S)
+        return total
+
+    def _estimate_trial_s(self, cell: Cell, calls: int) -> float:
+        alone_s, crowded_s = _TYPICAL_S.get(cell.operation, _TYPICAL_CALL_S)
+        embed_s = self.embedding_latency_ms / 1000 if OPERATIONS[cell.operation].embeds else 0.0
+        in_flight = min(cell.concurrency or calls, calls)
+        if in_flight == 1:
+            return calls * (alone_s + embed_s)
+        return calls * max(crowded_s, embed_s / in_flight) + alone_s + embed_s
+
+    def command(self, uri: str = "URI", output: str = "run.json") -> str:
+        """Return the terminal command that makes this run again, without the token."""
+        parts = ["python -m lib.benchmark", f"--uri {shlex.quote(uri)}"]
+        for name in _LISTS:
+            given = ",".join(str(item) for item in getattr(self, name))
+            parts.append(f"--{name} {given}")
+        defaults = Plan(operations=self.operations)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            always = field.name in {"repeats", "warmup", "rows", "seed", "embedding"}
+            if field.name in {*_LISTS, "preset"}:
+                continue
+            if always or value != getattr(defaults, field.name):
+                text = f"{value:g}" if isinstance(value, float) else str(value)
+                parts.append(f"--{field.name.replace('_', '-')} {text}")
+        return " ".join([*parts, f"--output {shlex.quote(output)}"])
+
+
+_LISTS = ("operations", "strategies", "counts", "concurrency")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A plan with a name and a reason."""
+
+    name: str
+    label: str
+    summary: str
+    plan: Plan
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="tutorial",
+            label="The tutorial's three experiments",
+            summary="Add, search and delete, 10 and 100 times, in a loop and with gather; "
+            "one document per call, 1,000 starting rows.",
+            plan=Plan(
+                operations=("add_documents", "similarity_search", "delete"),
+                strategies=("sync_loop", "gather"),
+                counts=(10, 100),
+                preset="tutorial",
+            ),
+        ),
+        Preset(
+            name="quick",
+            label="Ten seconds",
+            summary="Add and search, 20 times, with 50 ms of simulated embedding latency.",
+            plan=Plan(
+                operations=("add_documents", "similarity_search"),
+                strategies=("sync_loop", "gather", "one_batch"),
+                counts=(20,),
+                rows=200,
+                embedding_latency_ms=50.0,
+                preset="quick",
+            ),
+        ),
+        Preset(
+            name="sweep",
+            label="How much concurrency helps",
+            summary="Searches at 1 to 128 in flight: throughput against latency.",
+            plan=Plan(
+                operations=("similarity_search",),
+                strategies=("sync_loop", "gather_limited", "thread_pool"),
+                counts=(300,),
+                concurrency=(1, 2, 4, 8, 16, 32, 64, 128),
+                preset="sweep",
+            ),
+        ),
+    )
+}
+
+
+def preset(name: str) -> Preset:
+    """Return a preset by name. Raises InvalidInput with the nearest right name."""
+    _check_names("preset", (name,), PRESETS)
+    return PRESETS[name]
+
+
+def _check_names(what: str, names: tuple[str, ...], known: Mapping[str, Any]) -> None:
+    if not names:
+        raise InvalidInput(f"Choose at least one {what}.")
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            raise InvalidInput(
+                f"There is no {what} named {name!r}.",
+                next_step=f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}.",
+            )
+    if len(set(names)) < len(names):
+        raise InvalidInput(
+            f"An {what} is named twice." if what[0] in "aeiou" else f"A {what} is named twice."
+        )
+
+
+def _check_numbers(what: str, numbers: tuple[int, ...], low: int, high: int) -> None:
+    if not numbers:
+        raise InvalidInput(f"Give at least one {what}.")
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= high:
+            raise InvalidInput(f"{what} must be between {low:,} and {high:,}, not {number:,}.")
+    if len(set(numbers)) < len(numbers):
+        raise InvalidInput(f"{what} has a number twice.")

@@ -1,0 +1,299 @@
+"""The collection that a benchmark works in: filled, restored between trials, checked after each.
+
+Everything here happens outside the clock. Rows are restored with vectors that were made once.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from langchain_core.documents import Document
+from langchain_milvus import Milvus
+
+from lib import collections, event_loop
+from lib.benchmark.recorder import NO_EFFECT, OTHER_ROWS, Recorder
+from lib.benchmark.workload import DISTINCT_QUERIES, Plan
+from lib.connection import (
+    PRIMARY_FIELD,
+    TEXT_FIELD,
+    VECTOR_FIELD,
+    Connection,
+    close_store,
+    reported,
+)
+from lib.corpora import CORPORA
+from lib.embeddings import EmbeddingModel, SimulatedLatency, TimedEmbeddings
+from lib.errors import OperationFailed
+from lib.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
+
+PREFIX = "lab_bench"
+ROWS_AT_ONCE = 1_000
+OPEN_TIMEOUT_S = 20.0
+
+T = TypeVar("T")
+Wrong = Mapping[int, str]  # index of a row or call → what is wrong with it
+
+
+class Workspace(Protocol):
+    """What the runner needs: rows to work on, a store to call, and a check of what happened."""
+
+    inputs: Inputs
+    store: Any
+
+    def prepare(self, operation: Operation, count: int) -> None:
+        """Bring the rows into the state that every trial of this operation starts from."""
+
+    def begin_repeat(self, repeat: int) -> None:
+        """Make chance equal for all strategies of one repeat."""
+
+    def check(self, recorder: Recorder) -> Wrong:
+        """Return which of the `recorder.count` rows or results are not as they should be."""
+
+    def restore(self, recorder: Recorder) -> None:
+        """Undo what a trial did."""
+
+    def release(self, recorder: Recorder) -> None:
+        """Let go of what the calls returned, also when the trial was stopped."""
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+
+class MilvusWorkspace:
+    """A collection of its own, with a random name, and the store that the calls go through."""
+
+    def __init__(self, plan: Plan, connection: Connection, model: EmbeddingModel) -> None:
+        self._connection = connection
+        self._client = connection.client
+        self._rows = plan.rows
+        self.name = f"{PREFIX}_{secrets.token_hex(4)}"
+        slowed = model.slowed(plan.embedding_latency_ms, plan.embedding_jitter_ms, plan.seed)
+        self._embeddings = slowed.embeddings
+        self._seed = plan.seed
+        self._expected: dict[str, list[tuple[str, ...]]] = {}
+        self._touched = False
+        names = plan.operations
+        adding = {Effect.ADDS, Effect.CREATES}
+        added = max(plan.counts) if any(OPERATIONS[n].effect in adding for n in names) else 0
+        documents = CORPORA["tutorial"].documents(plan.rows + added, plan.seed)
+        queries = [f"test document {i}" for i in range(min(DISTINCT_QUERIES, max(plan.counts)))]
+        # One embedding call for everything; the simulated latency is not part of the setup.
+        texts = [document.page_content for document in documents] + queries
+        vectors = model.embeddings.embed_documents(texts)
+        self._vectors = {str(d.id): v for d, v in zip(documents, vectors, strict=False)}
+        self.inputs = Inputs(
+            new=documents[plan.rows :],
+            new_vectors=vectors[plan.rows : len(documents)],
+            existing=documents[: plan.rows],
+            queries=queries,
+            query_vectors=vectors[len(documents) :],
+            k=plan.k,
+            fetch_k=plan.fetch_k,
+            lambda_mult=plan.lambda_mult,
+            delete_field=PRIMARY_FIELD if plan.delete_by == PRIMARY_FIELD else plan.delete_by,
+            collection_prefix=f"{self.name}_new",
+            connection_args=connection.arguments,
+            embeddings=self._embeddings,
+        )
+        collections.create(connection, self.name, model.dimension, embedding=model.model)
+        try:
+            self._insert(self.inputs.existing)
+            collections.prepare_for_search(connection, self.name)
+            self.store: Milvus = connection.new_store(self.name, self._embeddings)
+            event_loop.run(self._open_async(), timeout=OPEN_TIMEOUT_S)
+        except BaseException:
+            collections.drop(connection, self.name)
+            raise
+
+    async def _open_async(self) -> None:
+        await self.store.aclient.has_collection(self.name)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the environment record says about the collection."""
+        collection = collections.describe(self._connection, self.name)
+        level = self._client.describe_collection(self.name).get("consistency_level")
+        return {
+            "index_type": collection.index_type,
+            "metric_type": collection.metric_type,
+            "rows": collection.rows,
+            "dimension": collection.dimension,
+            "consistency": CONSISTENCY.get(level, str(level)),
+        }
+
+    def prepare(self, operation: Operation, count: int) -> None:
+        """Check the starting rows; for reads, find out once what each call must return."""
+        rows = collections.count(self._connection, self.name)
+        if rows != self._rows:
+            raise OperationFailed(
+                f"The benchmark's collection has {rows:,} rows before a trial, not {self._rows:,}.",
+                kept="The trials finished before are kept.",
+                next_step="Run it again when nothing else writes to this Milvus.",
+            )
+        if self._touched and not operation.writes:
+            collections.prepare_for_search(self._connection, self.name)
+            self._touched = False
+        if operation.effect is Effect.READS and operation.name not in self._expected:
+            self._expected[operation.name] = self._right_answers(operation)
+
+    def begin_repeat(self, repeat: int) -> None:
+        """Start the same sequence of simulated waits for every strategy of this repeat."""
+        embeddings = self._embeddings
+        inner = embeddings.inner if isinstance(embeddings, TimedEmbeddings) else embeddings
+        if isinstance(inner, SimulatedLatency):
+            inner.restart(self._seed + repeat)
+
+    def check(self, recorder: Recorder) -> Wrong:
+        """Find out by effect, or by the keys returned, what became of each row or result."""
+        return _CHECKS[recorder.operation.effect](self, recorder)
+
+    def restore(self, recorder: Recorder) -> None:
+        """Undo what a trial did to the rows, with vectors made before."""
+        effect, count = recorder.operation.effect, recorder.count
+        if effect is Effect.ADDS:
+            keys = [str(document.id) for document in self.inputs.new[:count]]
+            with reported("Could not delete the rows that a trial added."):
+                for part in _parts(keys):
+                    self._client.delete(self.name, ids=list(part))
+        elif effect is Effect.REMOVES:
+            present = self._texts_of(self.inputs.existing[:count])
+            self._insert([d for d in self.inputs.existing[:count] if str(d.id) not in present])
+        elif effect is Effect.CHANGES:
+            self._upsert(self.inputs.existing[:count])
+        elif effect is Effect.CREATES:
+            self._drop_created()
+        self._touched = self._touched or effect is not Effect.READS
+        if self._connection.is_lite and self._touched:
+            # Milvus Lite scans unflushed rows in Python: every trial starts from flushed ones.
+            collections.prepare_for_search(self._connection, self.name)
+            self._touched = False
+
+    def release(self, recorder: Recorder) -> None:
+        """Close the stores that the calls of a trial created, finished or not."""
+        for store in recorder.results:
+            if isinstance(store, Milvus):
+                close_store(store)
+
+    def close(self) -> None:
+        """Close the store and drop every collection the benchmark made."""
+        close_store(self.store)
+        self._drop_created()
+        collections.drop(self._connection, self.name)
+
+    def _drop_created(self) -> None:
+        with reported("Could not drop the collections that a benchmark created."):
+            for name in self._client.list_collections():
+                if name.startswith(self.inputs.collection_prefix):
+                    self._client.drop_collection(name)
+
+    def _right_answers(self, operation: Operation) -> list[tuple[str, ...]]:
+        """Ask every distinct question once, by vector, so that no embedding call is involved."""
+        if not operation.searches:
+            return [(self.inputs.key_of(i),) for i in range(len(self.inputs.existing))]
+        by_vector = OPERATIONS[f"{operation.name.removesuffix('_by_vector')}_by_vector"]
+        return [
+            result_keys(by_vector.call(self.store, by_vector.arguments(self.inputs, i)))
+            for i in range(len(self.inputs.queries))
+        ]
+
+    def _check_reads(self, recorder: Recorder) -> Wrong:
+        expected = self._expected[recorder.operation.name]
+        results = recorder.results
+        if recorder.calls < recorder.count:  # one batched call holds the results of all
+            results = results[0] or []
+            if len(results) != recorder.count:
+                return {0: OTHER_ROWS}
+        return {
+            i: OTHER_ROWS
+            for i, keys in enumerate(results)
+            if keys is not None and keys != expected[i % len(expected)]
+        }
+
+    def _check_adds(self, recorder: Recorder) -> Wrong:
+        added = self.inputs.new[: recorder.count]
+        return _without_effect(added, lambda key, texts: key in texts, self._texts_of(added))
+
+    def _check_removes(self, recorder: Recorder) -> Wrong:
+        removed = self.inputs.existing[: recorder.count]
+        return _without_effect(
+            removed, lambda key, texts: key not in texts, self._texts_of(removed)
+        )
+
+    def _check_changes(self, recorder: Recorder) -> Wrong:
+        changed = self.inputs.existing[: recorder.count]
+        before = {str(document.id): document.page_content for document in changed}
+        return _without_effect(
+            changed,
+            lambda key, texts: texts.get(key, before[key]) != before[key],
+            self._texts_of(changed),
+        )
+
+    def _check_creates(self, recorder: Recorder) -> Wrong:
+        wrong: dict[int, str] = {}
+        with reported("Could not look at the collections that a trial created."):
+            names = set(self._client.list_collections())
+            for i in range(recorder.count):
+                name = f"{self.inputs.collection_prefix}_{i}"
+                if name not in names or collections.count(self._connection, name) != 1:
+                    wrong[i] = NO_EFFECT
+        return wrong
+
+    def _texts_of(self, documents: Sequence[Document]) -> dict[str, str]:
+        """Return key → text of those of the documents that are in the collection now."""
+        texts: dict[str, str] = {}
+        with reported("Could not read the benchmark's rows back."):
+            for part in _parts([str(document.id) for document in documents]):
+                rows = self._client.query(
+                    self.name,
+                    filter=f"{PRIMARY_FIELD} in {list(part)}",
+                    output_fields=[PRIMARY_FIELD, TEXT_FIELD],
+                    consistency_level="Strong",
+                )
+                texts |= {str(row[PRIMARY_FIELD]): str(row[TEXT_FIELD]) for row in rows}
+        return texts
+
+    def _row(self, document: Document) -> dict[str, Any]:
+        return {
+            PRIMARY_FIELD: str(document.id),
+            TEXT_FIELD: document.page_content,
+            VECTOR_FIELD: self._vectors[str(document.id)],
+            **document.metadata,
+        }
+
+    def _insert(self, documents: Sequence[Document]) -> None:
+        with reported("Could not insert the benchmark's rows."):
+            for part in _parts(documents):
+                self._client.insert(self.name, [self._row(document) for document in part])
+
+    def _upsert(self, documents: Sequence[Document]) -> None:
+        with reported("Could not put the benchmark's rows back."):
+            for part in _parts(documents):
+                self._client.upsert(self.name, [self._row(document) for document in part])
+
+
+_CHECKS: dict[Effect, Callable[[MilvusWorkspace, Recorder], Wrong]] = {
+    Effect.READS: MilvusWorkspace._check_reads,
+    Effect.ADDS: MilvusWorkspace._check_adds,
+    Effect.REMOVES: MilvusWorkspace._check_removes,
+    Effect.CHANGES: MilvusWorkspace._check_changes,
+    Effect.CREATES: MilvusWorkspace._check_creates,
+}
+
+# Milvus's own numbering of consistency levels.
+CONSISTENCY = {0: "Strong", 1: "Session", 2: "Bounded", 3: "Eventually", 4: "Customized"}
+
+
+def _without_effect(
+    documents: Sequence[Document],
+    happened: Callable[[str, dict[str, str]], bool],
+    texts: dict[str, str],
+) -> Wrong:
+    return {
+        i: NO_EFFECT
+        for i, document in enumerate(documents)
+        if not happened(str(document.id), texts)
+    }
+
+
+def _parts(items: Sequence[T]) -> Iterable[Sequence[T]]:
+    for start in range(0, len(items), ROWS_AT_ONCE):
+        yield items[start : start + ROWS_AT_ONCE]
