@@ -1,0 +1,127 @@
+"""The OpenAI-compatible test server, asked through the client that the app uses."""
+
+import asyncio
+import time
+from typing import Any
+
+import numpy as np
+import openai
+import pytest
+from langchain_openai import OpenAIEmbeddings
+
+from scripts.openai_endpoint import OpenAIEndpoint
+
+TEXTS = ["remove a directory", "remove a folder", "sine of x"]
+
+
+def embeddings(endpoint: OpenAIEndpoint, model: str = "any", **options: Any) -> OpenAIEmbeddings:
+    defaults: dict[str, Any] = {
+        "api_key": "sk-test",
+        "check_embedding_ctx_length": False,
+        "max_retries": 0,
+        "timeout": 10,
+    }
+    return OpenAIEmbeddings(base_url=endpoint.base_url, model=model, **(defaults | options))
+
+
+def test_sync_and_async_clients_get_the_same_unit_vectors(openai_endpoint: OpenAIEndpoint) -> None:
+    client = embeddings(openai_endpoint)
+    sync = np.array(client.embed_documents(TEXTS))
+    asynchronous = np.array(asyncio.run(client.aembed_documents(TEXTS)))
+    assert np.array_equal(sync, asynchronous)
+    assert np.allclose(np.linalg.norm(sync, axis=1), 1, atol=1e-5)
+    assert np.allclose(client.embed_query(TEXTS[0]), sync[0], atol=1e-6)
+    assert sync[0] @ sync[1] > sync[0] @ sync[2]
+
+
+def test_plain_floats_and_base64_are_the_same_numbers(openai_endpoint: OpenAIEndpoint) -> None:
+    client = openai.OpenAI(base_url=openai_endpoint.base_url, api_key="sk-test")
+    as_floats = client.embeddings.create(input=TEXTS[0], model="any", encoding_format="float")
+    by_default = client.embeddings.create(input=TEXTS[0], model="any")  # base64 on the wire
+    assert np.allclose(as_floats.data[0].embedding, by_default.data[0].embedding, atol=1e-7)
+
+
+def test_hashed_words_stand_in_for_a_missing_model() -> None:
+    with OpenAIEndpoint(use_bundled_model=False) as endpoint:
+        vectors = np.array(embeddings(endpoint).embed_documents(TEXTS))
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+
+
+def test_fewer_dimensions_come_when_asked_for(openai_endpoint: OpenAIEndpoint) -> None:
+    vector = np.array(embeddings(openai_endpoint, dimensions=64).embed_query(TEXTS[0]))
+    assert vector.shape == (64,)
+    assert np.isclose(np.linalg.norm(vector), 1, atol=1e-5)
+
+
+def test_requests_and_texts_are_counted(openai_endpoint: OpenAIEndpoint) -> None:
+    openai_endpoint.reset()
+    embeddings(openai_endpoint, chunk_size=2).embed_documents(TEXTS)
+    assert (openai_endpoint.requests, openai_endpoint.texts) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "error"),
+    [
+        ("fail-401", openai.AuthenticationError),
+        ("fail-429", openai.RateLimitError),
+        ("fail-500", openai.InternalServerError),
+    ],
+)
+def test_a_model_name_orders_a_failure(
+    openai_endpoint: OpenAIEndpoint, model: str, error: type[Exception]
+) -> None:
+    client = embeddings(openai_endpoint, model)
+    with pytest.raises(error):
+        client.embed_query("x")
+    with pytest.raises(error):
+        asyncio.run(client.aembed_query("x"))
+
+
+def test_a_rate_limit_says_when_to_come_back_and_a_retry_succeeds() -> None:
+    with OpenAIEndpoint() as endpoint:
+        started = time.monotonic()
+        assert embeddings(endpoint, "fail-429-once", max_retries=1).embed_query("x")
+        assert time.monotonic() - started >= 1
+        assert endpoint.requests == 2
+
+
+def test_garbage_is_no_embedding(openai_endpoint: OpenAIEndpoint) -> None:
+    with pytest.raises(Exception, match=r"(?i)json|expecting value"):
+        embeddings(openai_endpoint, "fail-garbage").embed_query("x")
+
+
+def test_a_server_that_never_answers_runs_into_the_timeout(
+    openai_endpoint: OpenAIEndpoint,
+) -> None:
+    with pytest.raises(openai.APITimeoutError):
+        embeddings(openai_endpoint, "fail-hang", timeout=0.3).embed_query("x")
+
+
+def test_a_whole_server_can_fail_or_want_one_key() -> None:
+    with (
+        OpenAIEndpoint(failure="500") as broken,
+        pytest.raises(openai.InternalServerError),
+    ):
+        embeddings(broken).embed_query("x")
+    with OpenAIEndpoint(api_key="sk-right") as strict:
+        with pytest.raises(openai.AuthenticationError):
+            embeddings(strict).embed_query("x")
+        assert embeddings(strict, api_key="sk-right").embed_query("x")
+
+
+def test_slow_answers_overlap_when_asked_for_together(openai_endpoint: OpenAIEndpoint) -> None:
+    client = embeddings(openai_endpoint, "slow-0.3")
+
+    async def ask_together() -> None:
+        await asyncio.gather(*(client.aembed_query(f"text {i}") for i in range(10)))
+
+    started = time.monotonic()
+    asyncio.run(ask_together())
+    assert 0.3 <= time.monotonic() - started < 2
+
+
+def test_token_ids_are_refused(openai_endpoint: OpenAIEndpoint) -> None:
+    client = openai.OpenAI(base_url=openai_endpoint.base_url, api_key="sk-test", max_retries=0)
+    for token_ids in ([1, 2, 3], [[1, 2], [3]]):
+        with pytest.raises(openai.BadRequestError, match="not token ids"):
+            client.embeddings.create(input=token_ids, model="any")
