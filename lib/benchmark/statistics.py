@@ -251,8 +251,9 @@ def _against_baseline(key: Key, cells: dict[Key, list[Trial]]) -> tuple[Speedup 
 def warnings(trials: Iterable[Trial], summaries: Iterable[CellSummary]) -> tuple[Warning_, ...]:
     """Return what a reader must know before believing the numbers, the gravest first."""
     measured = [trial for trial in trials if not trial.warmup]
+    cells = list(summaries)
     found: list[Warning_] = []
-    for cell in summaries:
+    for cell in cells:
         key = (cell.operation, cell.strategy, cell.count, cell.concurrency)
         mine = sorted((t for t in measured if _key(t) == key), key=lambda trial: trial.repeat)
         for kind, check in _CHECKS.items():
@@ -261,7 +262,8 @@ def warnings(trials: Iterable[Trial], summaries: Iterable[CellSummary]) -> tuple
                 where = f"{cell.operation} × {cell.count:,}, {cell.label}"
                 found.append(Warning_(kind, f"{where}: {message}", *key))
     kinds = list(_CHECKS)
-    return tuple(sorted(found, key=lambda warning: kinds.index(warning.kind)))
+    found.sort(key=lambda warning: kinds.index(warning.kind))
+    return (*found, *_few_repeats(cells))
 
 
 def _failed(cell: CellSummary, trials: list[Trial]) -> str:
@@ -273,12 +275,15 @@ def _failed(cell: CellSummary, trials: list[Trial]) -> str:
     )
 
 
-def _few_repeats(cell: CellSummary, trials: list[Trial]) -> str:
-    if not 0 < cell.repeats < COMFORTABLE_REPEATS:
-        return ""
-    what = "no interval" if cell.repeats < MIN_REPEATS else "a wide interval"
-    times = "repeat" if cell.repeats == 1 else "repeats"
-    return f"{cell.repeats} {times} give {what}; {COMFORTABLE_REPEATS} or more are better"
+def _few_repeats(cells: Iterable[CellSummary]) -> tuple[Warning_, ...]:
+    """Warn once for the whole run: the repeats are its, not a cell's."""
+    fewest = min((cell.repeats for cell in cells if cell.repeats), default=COMFORTABLE_REPEATS)
+    if fewest >= COMFORTABLE_REPEATS:
+        return ()
+    what = "no interval" if fewest < MIN_REPEATS else "wide intervals"
+    times = "repeat gives" if fewest == 1 else "repeats give"
+    message = f"{fewest} {times} {what}; {COMFORTABLE_REPEATS} or more are better"
+    return (Warning_("few_repeats", message),)
 
 
 def _slow_first(cell: CellSummary, trials: list[Trial]) -> str:
@@ -315,8 +320,8 @@ def _client_busy(cell: CellSummary, trials: list[Trial]) -> str:
     if cell.cpu_share is None or cell.cpu_share < BUSY_SHARE:
         return ""
     return (
-        f"this process used {cell.cpu_share:.0%} of one processor core: the client is the "
-        "bottleneck, not Milvus"
+        f"this process used {cell.cpu_share:.0%} of one processor core: the client (and Milvus "
+        "Lite, which runs in it) is the bottleneck, not the network or a server"
     )
 
 
@@ -344,5 +349,4 @@ _CHECKS = {
     "loop_stalled": _stalled,
     "slow_first": _slow_first,
     "outliers": _outliers,
-    "few_repeats": _few_repeats,
 }

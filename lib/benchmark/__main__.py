@@ -1,0 +1,322 @@
+"""The benchmark from a terminal: `python -m lib.benchmark --preset tutorial --output run.json`.
+
+Progress and the summary go to standard error, so that `--output -` can be piped. The exit code is
+0 when every trial was verified, 1 when some failed or the run broke off, 2 when the arguments or
+the connection are wrong, and 128 plus the signal's number after Ctrl-C or a termination.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from tqdm import tqdm
+
+from lib import settings as lab_settings
+from lib.benchmark import run_file, runner, statistics
+from lib.benchmark.statistics import CellSummary
+from lib.benchmark.strategies import STRATEGIES
+from lib.benchmark.trials import Run, Trial
+from lib.benchmark.workload import DELETE_FIELDS, PRESETS, Plan, preset
+from lib.connection import open_connection
+from lib.embeddings import PROVIDERS, open_model
+from lib.errors import InvalidInput, LabError
+from lib.jobs import Job, Jobs
+from lib.operations import OPERATIONS
+from lib.settings import Settings
+
+VERIFIED, FAILED, WRONG = 0, 1, 2
+STDOUT = "-"
+STOP_TIMEOUT_S = 15.0
+# What a trial's record needs in the file: measured on files of this program.
+BYTES_PER_CALL = 80
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line and end with 2."""
+        self.exit(WRONG, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    given = _parser().parse_args(arguments)
+    with _interrupting_signals() as interrupted:
+        try:
+            settings = _settings(given)
+            plan = _plan(given, settings)
+            plan.check(settings)
+            output = None if given.output == STDOUT else Path(given.output)
+            check_writable(output, BYTES_PER_CALL * plan.total_calls())
+            connection = open_connection(settings)
+        except LabError as error:
+            return _say(error, WRONG)
+        except KeyboardInterrupt:
+            _print("Stopped before anything was measured.")
+            return 128 + interrupted[0]
+        try:
+            return _run(plan, settings, connection, output, interrupted)
+        except KeyboardInterrupt:
+            return 128 + interrupted[0]
+        finally:
+            runner.wait_for_cleaning()
+            connection.close()
+
+
+def _run(
+    plan: Plan, settings: Settings, connection: Any, output: Path | None, interrupted: list[int]
+) -> int:
+    try:
+        model = open_model(settings)
+    except LabError as error:
+        return _say(error, WRONG)
+    _print(
+        f"{connection.label}: {len(plan.cells())} cells, {plan.total_calls():,} calls, "
+        f"very roughly {plan.estimate_s():,.0f} s. Ctrl-C keeps what is finished."
+    )
+    with tqdm(total=plan.total_calls(), unit="call", disable=None, file=sys.stderr) as bar:
+        job = Jobs().submit(
+            "Benchmark",
+            lambda job: runner.run(
+                plan, connection, model, job=job, settings=settings, on_trial=_show_trial
+            ),
+            lane=runner.LANE,
+        )
+        stopped = _wait(job, bar)
+    run = job.result
+    if not isinstance(run, Run) or not run.trials:
+        if stopped:
+            _print("Stopped before a trial was finished; nothing was written.")
+            return 128 + interrupted[0]
+        return _say(job.error or LabError("Nothing was measured."), WRONG)
+    _print(summary_table(run))
+    try:
+        _write(run, output)
+    except LabError as error:
+        return _say(error, FAILED)
+    if stopped:
+        _print("Stopped: the run is marked partial.")
+        return 128 + interrupted[0]
+    if job.error is not None:
+        return _say(job.error, FAILED)
+    return VERIFIED if all(trial.verified for trial in run.trials) else FAILED
+
+
+def _wait(job: Job, bar: Any) -> bool:
+    """Show progress until the job ends; return whether it was stopped from outside."""
+    try:
+        while not job.finished.wait(0.1):
+            bar.update(job.progress.done - bar.n)
+            bar.set_description(job.progress.message or "setting up", refresh=False)
+        bar.update(job.progress.done - bar.n)
+    except KeyboardInterrupt:
+        job.cancel()
+        job.finished.wait(STOP_TIMEOUT_S)
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _interrupting_signals() -> Iterator[list[int]]:
+    """Let a termination end the run as Ctrl-C does; yields a list that names the signal."""
+    received = [int(signal.SIGINT)]
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        received[0] = number
+        # Once is enough: what follows is writing what is finished, which must not be cut short.
+        for again in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(again, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def check_writable(path: Path | None, size: int) -> None:
+    """Raise InvalidInput unless `size` bytes can be written where the run shall go."""
+    if path is None:
+        return
+    try:
+        if path.is_dir():
+            raise InvalidInput(f"--output {path.name} is a folder.", next_step="Name a file in it.")
+        if path.exists() and not path.is_file():
+            # A pipe or a device: one line break, which JSON allows, shows whether it takes any.
+            with path.open("wb", buffering=0) as stream:
+                stream.write(b"\n")
+            return
+        probe = path.with_name(f"{path.name}.part")
+        try:
+            with probe.open("wb") as stream:
+                stream.write(b"\0" * size)
+                stream.flush()
+                os.fsync(stream.fileno())
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise InvalidInput(
+            f"--output {path.name} cannot be written: {error.strerror or type(error).__name__}.",
+            kept="Nothing was run.",
+        ) from error
+
+
+def _write(run: Run, output: Path | None) -> None:
+    if output is None:
+        sys.stdout.write(run_file.to_json(run))
+        sys.stdout.flush()
+        return
+    if output.exists() and not output.is_file():
+        output.write_text(run_file.to_json(run), encoding="utf-8")
+    else:
+        run_file.write(run, output)
+    _print(f"Written to {output.name}.")
+
+
+def _print(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _say(error: LabError, code: int) -> int:
+    _print(f"error: {' '.join(str(error).split())}")
+    return code
+
+
+def _show_trial(trial: Trial) -> None:
+    label = statistics.strategy_label(trial.strategy, trial.concurrency)
+    tqdm.write(
+        f"{trial.operation} × {trial.count:,}, {label}, repeat {trial.repeat + 1}: "
+        f"{trial.wall_s:.3f} s, {trial.verification}",
+        file=sys.stderr,
+    )
+
+
+def summary_table(run: Run) -> str:
+    """Return the summary as text, the speed-ups with their intervals, and the warnings below."""
+    cells = statistics.summarise(run.trials)
+    header = ("operation", "count", "strategy", "repeats", "median", "p50", "p95", "calls/s",
+              "speed-up (95 % interval)", "failed")  # fmt: skip
+    rows = [header, *(_row(cell) for cell in cells)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    lines = ["  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)) for row in rows]
+    lines.insert(1, "-" * len(lines[0]))
+    latency_ms = run.environment.get("simulated_latency_ms") or 0
+    if latency_ms:
+        lines.append(f"Embedding latency simulated: {latency_ms:g} ms a call.")
+    lines.extend(f"- {warning.message}" for warning in statistics.warnings(run.trials, cells))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _row(cell: CellSummary) -> tuple[str, ...]:
+    failed = sum(cell.errors.values())
+    return (
+        cell.operation,
+        f"{cell.count:,}",
+        cell.label,
+        str(cell.repeats),
+        _number(cell.median_wall_s, "{:.3f} s"),
+        _number(cell.p50_ms, "{:.1f} ms"),
+        _number(cell.p95_ms, "{:.1f} ms"),
+        _number(cell.throughput_per_s, "{:,.1f}"),
+        speedup_text(cell),
+        f"{failed:,}" if failed else "",
+    )
+
+
+def speedup_text(cell: CellSummary) -> str:
+    """Return '14.6× (13.9–15.4)', or why there is no such number."""
+    if cell.speedup is None:
+        return cell.speedup_note
+    if cell.speedup_low is None or cell.speedup_high is None:
+        return f"{cell.speedup:.3g}× (no interval)"
+    return f"{cell.speedup:.3g}× ({cell.speedup_low:.3g}–{cell.speedup_high:.3g})"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in _names(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"whole numbers with commas, not {text!r}") from None
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a whole number, not {text!r}") from None
+
+
+def _plan(given: argparse.Namespace, settings: Settings) -> Plan:
+    """Take the preset, or the defaults, and change what was given beside it."""
+    if given.preset is None and given.operations is None:
+        raise InvalidInput("Say what to run: --preset tutorial, or --operations with names.")
+    base = preset(given.preset).plan if given.preset is not None else Plan(operations=())
+    named = {field.name: getattr(given, field.name, None) for field in dataclasses.fields(Plan)}
+    changes = {name: value for name, value in named.items() if value is not None}
+    return dataclasses.replace(base, **{"embedding": settings.embedding_provider} | changes)
+
+
+def _settings(given: argparse.Namespace) -> Settings:
+    settings = lab_settings.load()
+    changes: dict[str, Any] = {}
+    if given.uri is not None:
+        changes["milvus_uri"] = lab_settings.check_uri(given.uri, name="--uri")
+    if given.token is not None:
+        changes["milvus_token"] = given.token
+    if given.embedding is not None and given.embedding in PROVIDERS:
+        changes["embedding_provider"] = given.embedding
+    return dataclasses.replace(settings, **changes)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m lib.benchmark",
+        description="Measure what the async methods of langchain-milvus buy.",
+        epilog="Exit code 0: every trial verified; 1: some failed; 2: the arguments or the "
+        "connection are wrong.",
+    )
+    option = parser.add_argument
+    option("--preset", help=f"a plan with a name: {', '.join(PRESETS)}; other options change it")
+    option("--uri", help="a path ending in .db or http(s)://host:port (default: MILVUS_URI)")
+    option("--token", help="user:password or an API key (default: MILVUS_TOKEN)")
+    option("--operations", type=_names, help=f"with commas, of: {', '.join(OPERATIONS)}")
+    option("--strategies", type=_names, help=f"with commas, of: {', '.join(STRATEGIES)}")
+    option("--counts", type=_numbers, help="calls per trial, with commas")
+    option("--repeats", type=_whole, help="trials of each kind; an interval takes three")
+    option("--warmup", type=_whole, help="trials thrown away before")
+    option("--concurrency", type=_numbers, help="limits for gather_limited and thread_pool")
+    option("--rows", type=_whole, help="rows in the collection before every trial")
+    option("--k", type=_whole, help="results per search")
+    option("--fetch-k", type=_whole, help="candidates of an MMR search")
+    option("--lambda-mult", type=float, help="MMR: 1 for relevance only, 0 for diversity only")
+    option("--delete-by", help=f"field of a delete's expression: {' or '.join(DELETE_FIELDS)}")
+    option("--embedding", help=f"provider: {', '.join(PROVIDERS)} (default: EMBEDDING_PROVIDER)")
+    option("--embedding-latency-ms", type=float, help="simulated, added to every embedding call")
+    option("--embedding-jitter-ms", type=float, help="its standard deviation")
+    option("--seed", type=_whole, help="decides documents, order and simulated jitter")
+    option("--output", default="run.json", help="the run's file, - for standard output")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
