@@ -32,7 +32,7 @@ PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD = "pk", "text", "vector"
 
 # On failure the libraries log the first row, text included, or a traceback per retry. Whoever
 # reads our log must not find a visitor's documents there; our errors carry what is needed.
-for _noisy in ("pymilvus", "langchain_milvus", "milvus_lite"):
+for _noisy in ("pymilvus", "langchain_milvus", "milvus_lite", "grpc"):
     logging.getLogger(_noisy).setLevel(logging.CRITICAL)
 
 
@@ -206,7 +206,7 @@ UNREACHABLE = re.compile(
     r"|retry timeout|retry run out|should create connect|channel.*clos|connection.*clos",
     re.IGNORECASE,
 )
-REFUSED = re.compile(r"unauthenticated|auth check|authenticat|permission|token", re.IGNORECASE)
+REFUSED = re.compile(r"unauthenticated|auth check fail|permission.?denied", re.IGNORECASE)
 
 
 def explain(error: BaseException, what: str) -> LabError:
@@ -214,7 +214,8 @@ def explain(error: BaseException, what: str) -> LabError:
     if isinstance(error, LabError):
         return error
     reason = milvus_reason(error)
-    if REFUSED.search(reason):
+    # pymilvus says "server unavailable" for a refused token too; only the cause tells them apart.
+    if any(REFUSED.search(milvus_reason(cause)) for cause in _causes(error)):
         return ConnectionFailed(
             f"{what} It refused the credentials.",
             kept="Nothing was changed.",
@@ -237,6 +238,16 @@ def milvus_reason(error: BaseException) -> str:
         message = f"{code()}: {error.details()}" if hasattr(error, "details") else str(code())
     line = " ".join(str(message).split())
     return line if len(line) <= 400 else line[:399] + "…"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    # pymilvus writes `raise e from e`, which makes an exception its own cause.
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        yield cause
+        cause = cause.__cause__
 
 
 def _arguments(uri: str, settings: Settings) -> dict[str, Any]:

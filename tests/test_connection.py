@@ -26,6 +26,16 @@ time.sleep(60)
 """
 
 
+@pytest.fixture(scope="module")
+def milvus_server_with_password(
+    milvus_server_class: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    """A server that asks for credentials."""
+    folder = tmp_path_factory.mktemp("milvus-password")
+    with milvus_server_class(folder, authorization_enabled=True) as server:
+        yield server
+
+
 def open_at(uri: str, **more: Any) -> Connection:
     """Open a Milvus by its URI."""
     return open_connection(Settings(milvus_uri=uri, **more))
