@@ -1,48 +1,101 @@
-"""One query asked in several ways at once: similarity beside maximal marginal relevance."""
+"""Ask a collection: one set of candidates to compare similarity and MMR on, or any method by hand.
 
-import asyncio
+`fetch` gets the candidates and their vectors in one request; what MMR makes of them is computed in
+`lib.mmr` without asking again. `call_method` calls the very langchain-milvus method that a person
+chose, sync or async.
+"""
+
+import json
+import random
+import re
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from langchain_core.documents import Document
 from langchain_milvus import Milvus
 
-from lib import collections, event_loop
-from lib.connection import PRIMARY_FIELD, Connection, reported
-from lib.embeddings import EmbeddingModel
-from lib.errors import InvalidInput
+from lib import collections, event_loop, filters, mmr
+from lib.connection import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, Connection, reported
+from lib.embeddings import EmbeddingModel, embedding_clock
+from lib.errors import InvalidInput, LabError
+from lib.operations import OPERATIONS, Effect, Operation, result_keys
 
 MAX_K = 100
 MAX_FETCH_K = 500
+MAX_LIMIT = 1_000
 SEARCH_TIMEOUT_S = 30.0
 MAX_QUERY_CHARACTERS = 20_000
+# Metadata that says where a text came from, the first that a row has.
+SOURCE_FIELDS = ("source", "module", "file", "url", "category")
+TITLE_FIELDS = ("name", "title", "id")
+# What can be asked by hand from the search page.
+METHODS: dict[str, Operation] = {
+    name: operation for name, operation in OPERATIONS.items() if operation.effect is Effect.READS
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How to read a score."""
+
+    name: str
+    label: str
+    higher_is_better: bool
+    explanation: str
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "COSINE",
+            "cosine similarity",
+            True,
+            "higher is better: 1 is the same direction, 0 is unrelated, −1 is opposite",
+        ),
+        Metric(
+            "IP",
+            "inner product",
+            True,
+            "higher is better; for vectors of length 1 it is the cosine similarity",
+        ),
+        Metric("L2", "squared Euclidean distance", False, "lower is better: 0 is the same vector"),
+    )
+}
+
+
+def metric_of(name: str) -> Metric:
+    """Return how to read the scores of a collection's metric type."""
+    return METRICS.get(name, Metric(name, name, True, "see Milvus's documentation of this metric"))
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked. `lambda_mult` 1 is pure relevance, 0 pure diversity."""
+    """What to look for: a text, or the row whose key is `like`, among rows that match `expr`."""
 
-    query: str
+    query: str = ""
     k: int = 5
     fetch_k: int = 20
-    lambda_mult: float = 0.5
     expr: str = ""
+    like: str = ""
 
     def check(self) -> None:
         """Raise InvalidInput, one clear line, for what cannot be asked."""
-        if not self.query.strip():
+        if not self.like and not self.query.strip():
             raise InvalidInput("The question is empty.", next_step="Type one or pick an example.")
-        if len(self.query) > MAX_QUERY_CHARACTERS:
-            raise InvalidInput(f"The question is longer than {MAX_QUERY_CHARACTERS:,} characters.")
-        if not 1 <= self.k <= MAX_K:
-            raise InvalidInput(f"k must be between 1 and {MAX_K}, not {self.k}.")
-        if not self.k <= self.fetch_k <= MAX_FETCH_K:
-            raise InvalidInput(
-                f"fetch_k ({self.fetch_k}) must be at least k ({self.k}) and at most {MAX_FETCH_K}."
-            )
-        if not 0.0 <= self.lambda_mult <= 1.0:
-            raise InvalidInput(f"λ must be between 0 and 1, not {self.lambda_mult:g}.")
+        _check_query(self.query)
+        _check_sizes(self.k, self.fetch_k)
+        filters.check_nesting(self.expr)
+
+    @property
+    def whole_expr(self) -> str:
+        """The filter, and that a row is not an answer to a search for rows like itself."""
+        other = f"{PRIMARY_FIELD} != {filters.quote(self.like)}" if self.like else ""
+        return filters.combine([self.expr, other])
 
 
 @dataclass(frozen=True)
@@ -55,80 +108,335 @@ class Hit:
     metadata: dict[str, Any] = field(default_factory=dict)
     score: float | None = None
 
+    @property
+    def title(self) -> str:
+        """What to call the row."""
+        names = (str(self.metadata[name]) for name in TITLE_FIELDS if self.metadata.get(name))
+        return next(names, self.key)
+
+    @property
+    def source(self) -> str:
+        """Where the row's text came from, its key if nothing says so."""
+        names = (str(self.metadata[name]) for name in SOURCE_FIELDS if self.metadata.get(name))
+        return next(names, self.key)
+
 
 @dataclass(frozen=True)
-class Answer:
-    """Both lists and where the time went, in milliseconds.
+class Timing:
+    """Where the time of one answer went, in milliseconds."""
 
-    Similarity and MMR were asked concurrently, so `milvus_ms` is the wall time of both together.
-    """
-
-    question: Question
-    similar: tuple[Hit, ...]
-    diverse: tuple[Hit, ...]
+    total_ms: float
     embed_ms: float
     milvus_ms: float
-    total_ms: float
+
+    @property
+    def app_ms(self) -> float:
+        """The rest: this app's own part."""
+        return max(self.total_ms - self.embed_ms - self.milvus_ms, 0.0)
 
 
-def ask(
-    connection: Connection, model: EmbeddingModel, collection: str, question: Question
-) -> Answer:
-    """Embed the question once, then ask for similarity and for MMR at the same time.
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The nearest rows with their vectors (n, d): all that similarity and MMR choose from."""
 
-    Raises InvalidInput for a question or filter that cannot be used, CollectionMismatch for a
-    collection of another model, ConnectionFailed when Milvus does not answer.
-    """
-    started = time.perf_counter()
-    question.check()
-    if question.expr:
-        collections.check_expression(connection, collection, question.expr)
-    store = connection.store(collection, model.embeddings)
-    vector, embed_ms = _embed(model, question.query)
-    asked = time.perf_counter()
-    with reported("The search failed."):
-        similar, diverse = event_loop.run(
-            _ask_both(store, vector, question), timeout=SEARCH_TIMEOUT_S
+    question: Question
+    hits: tuple[Hit, ...]
+    query_vector: mmr.Floats
+    vectors: mmr.Floats
+    space: mmr.Space
+    timing: Timing
+    matching_rows: int | None  # how many rows the filter leaves, None without a filter
+
+
+@dataclass(frozen=True)
+class Request:
+    """One method called by hand. What a method does not take is ignored."""
+
+    operation: str
+    asynchronous: bool = True
+    query: str = ""
+    vector: tuple[float, ...] = ()
+    k: int = 5
+    fetch_k: int = 20
+    lambda_mult: float = 0.5
+    expr: str = ""
+    limit: int = 10
+    fields: tuple[str, ...] = ()
+
+    @property
+    def method(self) -> str:
+        """The method's name on the store."""
+        operation = OPERATIONS[self.operation]
+        return operation.async_name if self.asynchronous else operation.name
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of the call, a fresh list in each."""
+        operation = OPERATIONS[self.operation]
+        if not operation.searches:
+            return {"expr": self.expr} | (
+                {"fields": list(self.fields), "limit": self.limit}
+                if operation.name == "search_by_metadata"
+                else {}
+            )
+        arguments: dict[str, Any] = (
+            {"query": self.query} if operation.embeds else {"embedding": list(self.vector)}
         )
-    milvus_ms = (time.perf_counter() - asked) * 1000
-    return Answer(
+        arguments["k"] = self.k
+        if operation.is_mmr:
+            arguments |= {"fetch_k": self.fetch_k, "lambda_mult": self.lambda_mult}
+        return arguments | ({"expr": self.expr} if self.expr else {})
+
+    def check(self, dimension: int) -> None:
+        """Raise InvalidInput, one clear line, for what cannot be asked."""
+        operation = METHODS.get(self.operation)
+        if operation is None:
+            raise InvalidInput(f"{self.operation!r} is not a method of search.")
+        filters.check_nesting(self.expr)
+        if not operation.searches and not self.expr.strip():
+            raise InvalidInput(
+                f"{operation.label} needs a filter.", next_step='For example: kind == "class".'
+            )
+        if operation.searches and operation.embeds:
+            _check_query(self.query)
+            if not self.query.strip():
+                raise InvalidInput("The question is empty.", next_step="Type one.")
+        if operation.searches and not operation.embeds and len(self.vector) != dimension:
+            raise InvalidInput(
+                f"The vector has {len(self.vector):,} numbers; this collection's vectors have "
+                f"{dimension:,}.",
+                next_step="Paste as many, or take the vector of a row.",
+            )
+        _check_sizes(self.k, self.fetch_k if operation.is_mmr else MAX_FETCH_K)
+        if not 0.0 <= self.lambda_mult <= 1.0:
+            raise InvalidInput(f"λ must be between 0 and 1, not {self.lambda_mult:g}.")
+        if not 1 <= self.limit <= MAX_LIMIT:
+            raise InvalidInput(f"The limit must be between 1 and {MAX_LIMIT:,}, not {self.limit}.")
+
+
+@dataclass(frozen=True)
+class MethodAnswer:
+    """What one call returned. `hits` is empty for a lookup of keys alone."""
+
+    request: Request
+    keys: tuple[str, ...]
+    hits: tuple[Hit, ...]
+    timing: Timing
+
+
+def fetch(
+    connection: Connection, model: EmbeddingModel, collection: str, question: Question
+) -> Candidates:
+    """Embed the question once and fetch its `fetch_k` nearest rows with their vectors.
+
+    Raises InvalidInput for a question or filter that cannot be used, ConnectionFailed when Milvus
+    does not answer.
+    """
+    question.check()
+    clock = _Stopwatch()
+    store = connection.store(collection, model.embeddings)
+    matching = None
+    with clock.milvus():
+        if question.expr:
+            collections.check_expression(connection, collection, question.expr)
+            matching = collections.count(connection, collection, question.expr)
+    if question.like:
+        with clock.milvus():
+            query_vector = row_vector(connection, collection, question.like)
+    else:
+        with embedding_clock() as embedding:
+            query_vector = tuple(model.embeddings.embed_query(question.query))
+        clock.embed_s += embedding.seconds
+    with clock.milvus(), reported("The search failed."):
+        rows = store.client.search(
+            collection,
+            data=[list(query_vector)],
+            anns_field=VECTOR_FIELD,
+            search_params=_search_params(store),
+            limit=question.fetch_k,
+            filter=question.whole_expr,
+            output_fields=["*", VECTOR_FIELD],
+            timeout=SEARCH_TIMEOUT_S,
+        )[0]
+        vectors = _vectors(store, rows)
+    target = np.asarray(query_vector, dtype=np.float64)
+    matrix = np.asarray(vectors, dtype=np.float64).reshape(len(vectors), len(target))
+    return Candidates(
         question=question,
-        similar=tuple(_hit(rank, doc, score) for rank, (doc, score) in enumerate(similar, 1)),
-        diverse=tuple(_hit(rank, doc, None) for rank, doc in enumerate(diverse, 1)),
-        embed_ms=embed_ms,
-        milvus_ms=milvus_ms,
-        total_ms=(time.perf_counter() - started) * 1000,
+        hits=tuple(_row_hit(rank, row) for rank, row in enumerate(rows, 1)),
+        query_vector=target,
+        vectors=matrix,
+        space=mmr.space(target, matrix),
+        timing=clock.stop(),
+        matching_rows=matching,
     )
 
 
-async def _ask_both(
-    store: Milvus, vector: list[float], question: Question
-) -> tuple[list[tuple[Document, float]], list[Document]]:
-    expr = question.expr or None
-    return await asyncio.gather(
-        store.asimilarity_search_with_score_by_vector(vector, k=question.k, expr=expr),
-        store.amax_marginal_relevance_search_by_vector(
-            vector,
-            k=question.k,
-            fetch_k=question.fetch_k,
-            lambda_mult=question.lambda_mult,
-            expr=expr,
-        ),
+def call_method(
+    connection: Connection, model: EmbeddingModel, collection: str, request: Request
+) -> MethodAnswer:
+    """Call one langchain-milvus method, sync here or async on the event loop.
+
+    Raises InvalidInput for arguments or a filter that cannot be used: the methods themselves
+    answer an invalid filter with an empty list.
+    """
+    request.check(model.dimension)
+    operation = OPERATIONS[request.operation]
+    clock = _Stopwatch()
+    store = connection.store(collection, model.embeddings)
+    with clock.milvus():
+        if request.expr:
+            collections.check_expression(connection, collection, request.expr)
+    called = time.perf_counter()
+    with embedding_clock() as embedding, reported(f"{request.method} failed."):
+        if request.asynchronous:
+            result = event_loop.run(
+                operation.acall(store, request.arguments()), timeout=SEARCH_TIMEOUT_S
+            )
+        else:
+            result = operation.call(store, request.arguments())
+    clock.embed_s += embedding.seconds
+    clock.milvus_s += time.perf_counter() - called - embedding.seconds
+    result = result or []
+    hits = tuple(
+        _document_hit(rank, item) for rank, item in enumerate(result, 1) if _is_document(item)
     )
+    return MethodAnswer(request, result_keys(result), hits, clock.stop())
 
 
-def _embed(model: EmbeddingModel, query: str) -> tuple[list[float], float]:
-    started = time.perf_counter()
-    vector = event_loop.run(model.embeddings.aembed_query(query), timeout=SEARCH_TIMEOUT_S)
-    return vector, (time.perf_counter() - started) * 1000
+def row_vector(connection: Connection, collection: str, key: str) -> tuple[float, ...]:
+    """Return a row's vector. Raises InvalidInput when there is no such row."""
+    with reported("Could not read the row's vector."):
+        rows = connection.client.query(
+            collection,
+            filter=f"{PRIMARY_FIELD} == {filters.quote(key)}",
+            output_fields=[VECTOR_FIELD],
+            limit=1,
+        )
+    if not rows:
+        raise InvalidInput(
+            f"There is no row with the key {key!r}.", next_step="Check the spelling, or search."
+        )
+    return tuple(float(number) for number in rows[0][VECTOR_FIELD])
 
 
-def _hit(rank: int, document: Document, score: float | None) -> Hit:
-    metadata = dict(document.metadata)
+def parse_vector(text: str) -> tuple[float, ...]:
+    """Read a pasted vector: JSON, or numbers separated by commas, spaces or lines."""
+    try:
+        given = json.loads(text) if text.lstrip().startswith("[") else re.split(r"[\s,;]+", text)
+        numbers = tuple(float(part) for part in given if part != "")
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(
+            "The vector cannot be read.", next_step="Paste numbers like [0.12, -0.3, 0.08]."
+        ) from error
+    if not all(np.isfinite(numbers)):
+        raise InvalidInput("The vector holds a number that is not finite.")
+    return numbers
+
+
+def sample_queries(
+    connection: Connection, model: EmbeddingModel, collection: str, count: int, seed: int = 0
+) -> list[str]:
+    """Make queries from the collection's own texts: the first words of rows drawn with `seed`."""
+    store = connection.store(collection, model.embeddings)
+    with reported("Could not read rows to make queries from."):
+        rows = store.client.query(
+            collection, filter="", limit=5_000, output_fields=[PRIMARY_FIELD, TEXT_FIELD]
+        )
+    rows.sort(key=lambda row: str(row[PRIMARY_FIELD]))
+    drawn = random.Random(seed).sample(rows, min(count, len(rows)))
+    return [" ".join(str(row[TEXT_FIELD]).split()[:12]) for row in drawn]
+
+
+class _Stopwatch:
+    """Splits the time since it was made into embedding, Milvus and the rest."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.embed_s = 0.0
+        self.milvus_s = 0.0
+
+    @contextmanager
+    def milvus(self) -> Iterator[None]:
+        """Count the block's time as Milvus's."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.milvus_s += time.perf_counter() - started
+
+    def stop(self) -> Timing:
+        """Return the split."""
+        total_s = time.perf_counter() - self.started
+        return Timing(total_s * 1000, self.embed_s * 1000, self.milvus_s * 1000)
+
+
+def _check_query(query: str) -> None:
+    if len(query) > MAX_QUERY_CHARACTERS:
+        raise InvalidInput(f"The question is longer than {MAX_QUERY_CHARACTERS:,} characters.")
+
+
+def _check_sizes(k: int, fetch_k: int) -> None:
+    if not 1 <= k <= MAX_K:
+        raise InvalidInput(f"k must be between 1 and {MAX_K}, not {k}.")
+    if not k <= fetch_k <= MAX_FETCH_K:
+        raise InvalidInput(
+            f"fetch_k ({fetch_k}) must be at least k ({k}) and at most {MAX_FETCH_K}."
+        )
+
+
+def _search_params(store: Milvus) -> dict[str, Any]:
+    """Return what the library itself would search with: the defaults of the index."""
+    params: Any = store.search_params
+    return (params[0] if isinstance(params, list) else params) or {}
+
+
+def _vectors(store: Milvus, rows: Sequence[dict[str, Any]]) -> list[Any]:
+    """Return the rows' vectors; some indexes of older servers return none with a search."""
+    vectors = [row["entity"].get(VECTOR_FIELD) for row in rows]
+    if all(vector is not None for vector in vectors):
+        return vectors
+    keys = [row[PRIMARY_FIELD] for row in rows]
+    found = store.client.query(
+        store.collection_name,
+        filter=f"{PRIMARY_FIELD} in [{', '.join(filters.quote(key) for key in keys)}]",
+        output_fields=[PRIMARY_FIELD, VECTOR_FIELD],
+    )
+    by_key = {row[PRIMARY_FIELD]: row[VECTOR_FIELD] for row in found}
+    if len(by_key) < len(keys):
+        raise LabError("A row was deleted while it was being searched.", next_step="Search again.")
+    return [by_key[key] for key in keys]
+
+
+def _row_hit(rank: int, row: Any) -> Hit:
+    metadata = {
+        name: value
+        for name, value in row["entity"].items()
+        if name not in (PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD)
+    }
     return Hit(
         rank=rank,
-        key=str(metadata.pop(PRIMARY_FIELD, "")),
+        key=str(row[PRIMARY_FIELD]),
+        text=str(row["entity"].get(TEXT_FIELD, "")),
+        metadata=metadata,
+        score=float(row["distance"]),
+    )
+
+
+def _is_document(item: Any) -> bool:
+    return isinstance(item, Document | tuple)
+
+
+def _document_hit(rank: int, item: Any) -> Hit:
+    document, score = item if isinstance(item, tuple) else (item, None)
+    metadata = {
+        name: value
+        for name, value in document.metadata.items()
+        if name not in (PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD)
+    }
+    return Hit(
+        rank=rank,
+        key=str(document.metadata.get(PRIMARY_FIELD, "")),
         text=document.page_content,
         metadata=metadata,
-        score=score,
+        score=None if score is None else float(score),
     )

@@ -1,0 +1,472 @@
+"""Similarity beside MMR: the λ slider, what it changes, and why."""
+
+import json
+import re
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from lib import mmr, search_charts
+from lib.search import Candidates, Hit, Metric, Timing
+from lib.search_charts import BOTH, CANDIDATE, ONLY_MMR, ONLY_SIMILARITY, QUERY
+from lib.ui.search_form import more_like
+
+PREVIEW_CHARACTERS = 280
+MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&^=])")
+WORD = re.compile(r"\w{3,}")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Both lists at one λ, as indexes into the candidates."""
+
+    found: Candidates
+    lambda_mult: float
+    similar: tuple[int, ...]
+    chosen: tuple[int, ...]
+
+    @property
+    def brought_in(self) -> int:
+        """How many rows MMR brings in that similarity does not show."""
+        return len(set(self.chosen) - set(self.similar))
+
+    def fate(self, index: int) -> str:
+        """Say what became of a candidate."""
+        return {
+            (True, True): BOTH,
+            (False, True): ONLY_MMR,
+            (True, False): ONLY_SIMILARITY,
+            (False, False): CANDIDATE,
+        }[index in self.similar, index in self.chosen]
+
+    def spread(self, indexes: tuple[int, ...]) -> mmr.Spread:
+        """Return the relevance and redundancy of a list."""
+        return mmr.spread(self.found.space, indexes)
+
+    def sources(self, indexes: tuple[int, ...]) -> int:
+        """Count the distinct sources of a list."""
+        return len({self.found.hits[index].source for index in indexes})
+
+
+def compare(found: Candidates, lambda_mult: float) -> Comparison:
+    """Re-rank the fetched candidates; nothing is asked of Milvus."""
+    k = min(found.question.k, len(found.hits))
+    return Comparison(
+        found=found,
+        lambda_mult=lambda_mult,
+        similar=tuple(range(k)),
+        chosen=mmr.order(found.space, k, lambda_mult),
+    )
+
+
+@st.fragment(key="comparison")
+def show_comparison(found: Candidates, metric: Metric) -> None:
+    """Draw everything that λ changes; moving the slider redraws this alone."""
+    lambda_mult = st.slider(
+        "λ (lambda_mult)",
+        0.0,
+        1.0,
+        0.5,
+        0.05,
+        key="lambda",
+        bind="query-params",
+        help="Re-ranks the candidates that were already fetched: no request is made.",
+    )
+    left, right = st.columns(2)
+    left.caption("← 0: as different from each other as possible")
+    right.caption("1: the nearest first, like similarity search →", text_alignment="right")
+    comparison = compare(found, lambda_mult)
+    st.markdown(f"#### {takeaway(comparison)}")
+    _metrics(comparison)
+    changes, trade_off = st.columns(2)
+    with changes:
+        _rank_changes(comparison)
+    with trade_off:
+        _trade_off(comparison)
+    similar, diverse = st.columns(2)
+    with similar:
+        st.subheader("Similarity search")
+        st.caption(
+            f"The {len(comparison.similar)} nearest rows. Score: {metric.label}; "
+            f"{metric.explanation}."
+        )
+        _cards(comparison, comparison.similar, "similar")
+    with diverse:
+        st.subheader(f"MMR, λ = {lambda_mult:g}")
+        st.caption(
+            "Picked one by one: each time the highest λ × relevance − (1 − λ) × similarity to "
+            "what is already picked."
+        )
+        _cards(comparison, comparison.chosen, "diverse")
+    _pick_order(comparison)
+    _map(comparison)
+    _exports(comparison)
+
+
+def takeaway(comparison: Comparison) -> str:
+    """Say in one sentence what MMR changes at this λ."""
+    before, after = (
+        comparison.spread(comparison.similar),
+        comparison.spread(comparison.chosen),
+    )
+    brought_in, k = comparison.brought_in, len(comparison.similar)
+    if not brought_in:
+        moved = comparison.chosen != comparison.similar
+        return f"λ = {comparison.lambda_mult:g}: MMR shows the same {k} rows" + (
+            " in another order." if moved else " in the same order."
+        )
+    return (
+        f"λ = {comparison.lambda_mult:g}: MMR swaps {brought_in} of {k} results. They repeat each "
+        f"other {_percent(before.mean_similarity, after.mean_similarity)} and are "
+        f"{_percent(before.mean_relevance, after.mean_relevance)} close to the question."
+    )
+
+
+def timing_line(timing: Timing) -> str:
+    """Say where the time of an answer went."""
+    return (
+        f"Answered in **{timing.total_ms:.1f} ms**: embedding {timing.embed_ms:.1f} ms, "
+        f"Milvus {timing.milvus_ms:.1f} ms, this app {timing.app_ms:.1f} ms."
+    )
+
+
+def highlighted(text: str, query: str) -> str:
+    """Return text as Markdown in which nothing is markup but the marked words of the query."""
+    words = {word.lower() for word in WORD.findall(query)}
+    parts = []
+    for piece in re.split(r"(\w+)", text):
+        escaped = MARKDOWN.sub(r"\\\1", piece).replace("\n", "  \n")
+        parts.append(f":orange-background[{escaped}]" if _matches(piece, words) else escaped)
+    return "".join(parts)
+
+
+def _matches(piece: str, words: set[str]) -> bool:
+    word = piece.lower()
+    return any(
+        word == other or word.removesuffix("s") == other.removesuffix("s") for other in words
+    )
+
+
+def _percent(before: float, after: float) -> str:
+    """Word a change: '31 % less', 'as much', '4 % more'."""
+    if not before:
+        return "as much"
+    change = (after - before) / abs(before) * 100
+    if abs(change) < 0.5:
+        return "as much"
+    return f"{abs(change):.0f} % {'more' if change > 0 else 'less'}"
+
+
+def _metrics(comparison: Comparison) -> None:
+    before, after = comparison.spread(comparison.similar), comparison.spread(comparison.chosen)
+    with st.grid(3):
+        st.metric(
+            "Relevance",
+            f"{after.mean_relevance:.3f}",
+            f"{after.mean_relevance - before.mean_relevance:+.3f}",
+            border=True,
+            delta_description="against similarity",
+            help="Mean cosine similarity of the results to the question: higher is closer.",
+        )
+        st.metric(
+            "Repetition",
+            f"{after.mean_similarity:.3f}",
+            f"{after.mean_similarity - before.mean_similarity:+.3f}",
+            delta_color="inverse",
+            border=True,
+            delta_description="against similarity",
+            help="Mean cosine similarity over all pairs of results: lower is more diverse.",
+        )
+        sources = comparison.sources(comparison.chosen)
+        st.metric(
+            "Distinct sources",
+            f"{sources} of {len(comparison.chosen)}",
+            f"{sources - comparison.sources(comparison.similar):+d}",
+            border=True,
+            delta_description="against similarity",
+            help="How many modules, files or other sources the results come from.",
+        )
+
+
+def _rank_changes(comparison: Comparison) -> None:
+    shown = sorted({*comparison.similar, *comparison.chosen})
+    table = pd.DataFrame(
+        [
+            {
+                "key": comparison.found.hits[index].key,
+                "name": comparison.found.hits[index].title,
+                "fate": comparison.fate(index),
+                "left": slot,
+                "rank": index + 1,
+                "right": comparison.chosen.index(index) + 1 if index in comparison.chosen else None,
+            }
+            for slot, index in enumerate(shown, 1)
+        ]
+    )
+    deepest = max(comparison.chosen, default=0) + 1
+    title = (
+        f"MMR reaches down to rank {deepest}"
+        if comparison.brought_in
+        else "MMR keeps the same rows"
+    )
+    st.altair_chart(
+        search_charts.rank_changes(table, title), alt=f"Rank changes: {title}", key="rank_changes"
+    )
+
+
+def _trade_off(comparison: Comparison) -> None:
+    here = comparison.spread(comparison.chosen)
+    points = [
+        {
+            "lambda_mult": point.lambda_mult,
+            "relevance": point.spread.mean_relevance,
+            "diversity": 1 - point.spread.mean_similarity,
+            "current": False,
+            "label": point.lambda_mult in (0.0, 1.0),
+        }
+        for point in _curve(comparison.found)
+    ]
+    points.append(
+        {
+            "lambda_mult": comparison.lambda_mult,
+            "relevance": here.mean_relevance,
+            "diversity": 1 - here.mean_similarity,
+            "current": True,
+            "label": False,
+        }
+    )
+    table = pd.DataFrame(points).assign(series=ONLY_MMR, name=f"λ = {comparison.lambda_mult:g}")
+    title = "Each step towards diversity costs relevance"
+    st.altair_chart(
+        search_charts.relevance_diversity(table, title), alt=title, key="relevance_diversity"
+    )
+
+
+def _curve(found: Candidates) -> tuple[mmr.CurvePoint, ...]:
+    """Compute the curve once per set of candidates."""
+    kept = st.session_state.get("search_curve")
+    if kept is None or kept[0] is not found:
+        kept = (found, mmr.curve(found.space, found.question.k))
+        st.session_state["search_curve"] = kept
+    return kept[1]
+
+
+def _cards(comparison: Comparison, indexes: tuple[int, ...], side: str) -> None:
+    repeats = mmr.near_duplicates(comparison.found.space, indexes)
+    place = {index: position for position, index in enumerate(indexes, 1)}
+    for position, index in enumerate(indexes, 1):
+        hit = comparison.found.hits[index]
+        badges = [_rank_badge(comparison, index, position, side)]
+        if index in repeats:
+            earlier, likeness = repeats[index]
+            badges.append(f":orange-badge[{likeness:.2f} like no. {place[earlier]}]")
+        _card(hit, position, " ".join(filter(None, badges)), comparison.found.question.query, side)
+
+
+def _rank_badge(comparison: Comparison, index: int, position: int, side: str) -> str:
+    if side == "similar":
+        return "" if index in comparison.chosen else ":gray-badge[dropped by MMR]"
+    if index + 1 == position:
+        return ""
+    arrow = "arrow_upward" if index + 1 > position else "arrow_downward"
+    return f":violet-badge[:material/{arrow}: from rank {index + 1}]"
+
+
+def _card(hit: Hit, position: int, badges: str, query: str, side: str) -> None:
+    score = f":gray[{hit.score:.3f}]" if hit.score is not None else ""
+    preview = hit.text[:PREVIEW_CHARACTERS].strip()
+    with st.container(border=True, gap="xsmall"):
+        title = MARKDOWN.sub(r"\\\1", hit.title)
+        st.markdown(f"**{position}. {title}** {score} {badges}")
+        st.markdown(highlighted(preview, query) + (" …" if len(hit.text) > len(preview) else ""))
+        with st.container(horizontal=True):
+            with st.popover("Details", type="tertiary", icon=":material/info:"):
+                st.table({"key": hit.key} | {n: str(v) for n, v in hit.metadata.items()})
+                st.text(hit.text)
+            st.button(
+                "More like this",
+                key=f"like_{side}_{hit.key}",
+                type="tertiary",
+                icon=":material/join:",
+                on_click=more_like,
+                args=(hit.key,),
+            )
+
+
+def _pick_order(comparison: Comparison) -> None:
+    picks = mmr.picks(comparison.found.space, comparison.chosen, comparison.lambda_mult)
+    hits = comparison.found.hits
+    relevance, redundancy = "close to the question (good)", "like an earlier pick (bad)"
+    rows = []
+    for pick in picks:
+        name = f"{pick.position}. {hits[pick.candidate].title}"
+        closest = hits[pick.closest].title if pick.closest is not None else ""
+        common = {"pick": name, "position": pick.position}
+        rows.append(common | {"measure": relevance, "value": pick.relevance, "other": ""})
+        rows.append(common | {"measure": redundancy, "value": pick.redundancy, "other": closest})
+    st.subheader("Why each row was picked")
+    st.altair_chart(
+        search_charts.pick_order(
+            pd.DataFrame(rows), "MMR wants the first bar long and the second short"
+        ),
+        alt="Relevance and redundancy of each MMR pick, in pick order",
+        key="pick_order",
+    )
+
+
+def _map(comparison: Comparison) -> None:
+    found = comparison.found
+    st.subheader("Map of the candidates")
+    flat = _projection(found)
+    selected = st.session_state.get("map_rows", set())
+    places = {index: place for place, index in enumerate(comparison.chosen, 1)}
+    rows = [
+        {
+            "x": float(flat.candidates[index, 0]),
+            "y": float(flat.candidates[index, 1]),
+            "key": hit.key,
+            "name": hit.title,
+            "fate": comparison.fate(index),
+            "caption": f"{places[index]}. {hit.title}" if index in places else "",
+            "rank": hit.rank,
+            "relevance": float(found.space.relevance[index]),
+            "chosen": hit.key in selected,
+        }
+        for index, hit in enumerate(found.hits)
+    ]
+    rows.append(
+        {
+            "x": float(flat.query[0]),
+            "y": float(flat.query[1]),
+            "key": "",
+            "name": found.question.query or found.question.like,
+            "fate": QUERY,
+            "caption": QUERY,
+            "rank": None,
+            "relevance": 1.0,
+            "chosen": False,
+        }
+    )
+    first, second = flat.explained
+    event = st.altair_chart(
+        search_charts.plane(
+            pd.DataFrame(rows),
+            f"{len(found.hits)} candidates, numbered in pick order",
+            f"This view keeps {first + second:.0%} of the variance ({first:.0%} + {second:.0%})",
+        ),
+        alt="The question, its candidates and the picks in two dimensions",
+        key="map",
+        on_select="rerun",
+    )
+    st.caption(
+        "Neighbours are computed in the original space of "
+        f"{found.vectors.shape[1]:,} dimensions; this map of it is approximate, so distances in "
+        "the picture can mislead. Click points to find them in the table, shift-click for several."
+    )
+    clicked = {point.get("key") for point in event.selection.get("rows", [])}
+    _candidate_table(comparison, clicked)
+
+
+def _candidate_table(comparison: Comparison, clicked: set[str | None]) -> None:
+    space, hits = comparison.found.space, comparison.found.hits
+    picked = {index: place for place, index in enumerate(comparison.chosen, 1)}
+    table = pd.DataFrame(
+        [
+            {
+                "Rank": hit.rank,
+                "Row": hit.title,
+                "Score": hit.score,
+                "Relevance": float(space.relevance[index]),
+                "MMR pick": picked.get(index),
+                "Status": comparison.fate(index),
+                "key": hit.key,
+            }
+            for index, hit in enumerate(hits)
+            if not clicked or hit.key in clicked
+        ]
+    )
+    event = st.dataframe(
+        table,
+        hide_index=True,
+        key="candidates",
+        on_select=_mark_rows if not clicked else "ignore",
+        selection_mode="multi-row",
+        column_config={
+            "Score": st.column_config.NumberColumn(format="%.3f"),
+            "Relevance": st.column_config.ProgressColumn(
+                format="%.3f", min_value=0.0, max_value=1.0
+            ),
+            "key": None,
+        },
+        height=min(38 + 35 * len(table), 320),
+        alt="The candidates of this search",
+    )
+    st.session_state["map_table_keys"] = list(table["key"]) if len(table) else []
+    del event
+
+
+def _mark_rows() -> None:
+    """Remember the rows selected in the table, which the map then rings."""
+    keys = st.session_state.get("map_table_keys", [])
+    rows = st.session_state["candidates"].selection.rows
+    st.session_state["map_rows"] = {keys[row] for row in rows if row < len(keys)}
+
+
+def _projection(found: Candidates) -> mmr.Projection:
+    """Compute the map once per set of candidates."""
+    kept = st.session_state.get("search_map")
+    if kept is None or kept[0] is not found:
+        kept = (found, mmr.project(found.query_vector, found.vectors))
+        st.session_state["search_map"] = kept
+    return kept[1]
+
+
+def _exports(comparison: Comparison) -> None:
+    found = comparison.found
+    lists = {"similarity": comparison.similar, "mmr": comparison.chosen}
+    rows = [
+        {
+            "list": name,
+            "position": position,
+            "key": found.hits[index].key,
+            "score": found.hits[index].score,
+            "relevance": float(found.space.relevance[index]),
+            "text": found.hits[index].text,
+            **found.hits[index].metadata,
+        }
+        for name, indexes in lists.items()
+        for position, index in enumerate(indexes, 1)
+    ]
+    question = found.question
+    document = {
+        "question": question.query,
+        "like": question.like,
+        "filter": question.expr,
+        "k": question.k,
+        "fetch_k": question.fetch_k,
+        "lambda_mult": comparison.lambda_mult,
+        "timing_ms": {
+            "total": found.timing.total_ms,
+            "embedding": found.timing.embed_ms,
+            "milvus": found.timing.milvus_ms,
+        },
+        "results": rows,
+    }
+    with st.container(horizontal=True):
+        st.download_button(
+            "CSV",
+            pd.DataFrame(rows).to_csv(index=False),
+            "search.csv",
+            "text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        st.download_button(
+            "JSON",
+            json.dumps(document, ensure_ascii=False, indent=2, default=str),
+            "search.json",
+            "application/json",
+            icon=":material/download:",
+            on_click="ignore",
+        )
