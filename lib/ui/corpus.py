@@ -32,7 +32,9 @@ def load_corpus(
         documents = CORPORA[corpus].documents(None, 0)
         job.progress.message = ""
         plan = IngestionPlan(collection=collection)
-        return ingest(opened, model, documents, plan, total=len(documents), job=job)
+        report = ingest(opened, model, documents, plan, total=len(documents), job=job)
+        session.rows_changed()
+        return report
 
     return jobs.shared().submit(
         f"Loading the {CORPORA[corpus].label.lower()}", work, lane=f"ingest:{collection}"
@@ -50,7 +52,6 @@ def first_load(opened: Connection) -> Job | None:
             if collections.exists(opened, name) and collections.count(opened, name):
                 return None
             started[opened.address, name] = load_corpus(opened, session.model(), name)
-            session.rows_changed()
     return started[opened.address, name]
 
 

@@ -1,6 +1,7 @@
 """What a page works with: settings, connection, embedding model, the chosen collection."""
 
 import dataclasses
+import time
 from typing import Any
 
 import streamlit as st
@@ -18,6 +19,8 @@ event_loop.shared().forbid_nesting()
 
 COLLECTION_KEY = "lab_collection"
 OVERRIDE_KEY = "lab_connection_override"
+FAILURE_KEY = "lab_connection_failure"
+FAILURE_HOLDS_S = 3.0
 
 
 @st.cache_resource(show_spinner=False)
@@ -45,6 +48,7 @@ def current_settings() -> Settings:
 def use(**override: Any) -> None:
     """Point this visitor's session at another Milvus or embedding provider."""
     st.session_state[OVERRIDE_KEY] = override
+    st.session_state.pop(FAILURE_KEY, None)
     st.session_state.pop(COLLECTION_KEY, None)
 
 
@@ -80,13 +84,18 @@ def connection() -> Connection:
     """Return the open connection of this visitor's settings. Raises ConnectionFailed."""
     chosen = current_settings()
     key = (chosen.milvus_uri, chosen.milvus_token, chosen.milvus_database)
-    opened = _open_connection(*key, chosen)
+    failed_at, failure = st.session_state.get(FAILURE_KEY, (0.0, None))
+    if failure is not None and time.monotonic() - failed_at < FAILURE_HOLDS_S:
+        raise failure
     try:
+        opened = _open_connection(*key, chosen)
         if not opened.is_lite or opened.closed:
             opened.ping()
-    except LabError:
-        # Forget it, so that the next try opens a fresh one instead of failing for ever.
+    except LabError as error:
+        # Forget the connection, so that the next try opens a fresh one instead of failing for ever;
+        # remember the failure for a moment, so that sidebar and page wait for it only once.
         _open_connection.clear(*key, chosen)
+        st.session_state[FAILURE_KEY] = time.monotonic(), error
         raise
     return opened
 

@@ -10,6 +10,8 @@ from lib.ui import corpus, session
 from lib.ui.errors import error_box
 from lib.ui.progress import follow
 
+WAITING_KEY = "lab_waiting_for_first_load"
+
 
 def show() -> None:
     """Draw the status on every page; a failure is said here and again on the page that needs it."""
@@ -33,11 +35,10 @@ def show() -> None:
         embedding_slot.metric("Dimensions", f"{model.dimension:,}")
         st.caption(f"Embedding: {model.label}")
         if loading is not None and corpus.is_loading(loading):
+            st.session_state[WAITING_KEY] = True
             follow(loading, key="first_load")
-        elif loading is not None and st.session_state.get("first_load_seen") != loading.id:
-            # The load ended since this session last looked: count the rows anew, once.
-            st.session_state["first_load_seen"] = loading.id
-            session.rows_changed()
+        elif st.session_state.pop(WAITING_KEY, False):
+            # The load ended since this session last looked: draw the page anew, once.
             st.rerun()
         _connect_button()
         _running_benchmark()

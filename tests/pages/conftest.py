@@ -1,0 +1,44 @@
+"""Run the app's script without a browser."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from lib import jobs
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+OpenApp = Callable[..., AppTest]
+
+
+@pytest.fixture
+def open_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenApp]:
+    """Return a function that opens a page of the app with these environment variables.
+
+    The store is an embedded one in a folder of the test's own unless MILVUS_URI is given.
+    """
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+    def open_page(page: str = "pages/overview.py", **environment: str) -> AppTest:
+        monkeypatch.setenv("LAB_DATA_DIR", str(tmp_path / "data"))
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        app = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=60)
+        app.run()
+        if page != "pages/overview.py":
+            app.switch_page(page).run()
+        return app
+
+    yield open_page
+    wait_for_jobs()
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+def wait_for_jobs() -> None:
+    """Wait until no job runs, so that nothing writes to a store that is being closed."""
+    for job in list(jobs.shared()._jobs.values()):
+        assert job.finished.wait(60)

@@ -1,0 +1,111 @@
+"""What every page does when the settings, the server or the embedding cannot be used."""
+
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lib import collections, jobs
+from lib.connection import open_connection
+from lib.settings import Settings
+from tests.pages.conftest import OpenApp, wait_for_jobs
+
+PAGES = sorted(f"pages/{path.name}" for path in (Path(__file__).parents[2] / "pages").glob("*.py"))
+PAGES_THAT_NEED_MILVUS = [page for page in PAGES if page != "pages/runs.py"]
+
+
+def messages(app: AppTest) -> str:
+    """Return all that the page says in error boxes."""
+    return " ".join(f"{error.title or ''} {error.value}" for error in app.error)
+
+
+def nobody() -> str:
+    """Return the address of a port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_draws_on_an_embedded_store_without_an_exception(
+    open_app: OpenApp, page: str
+) -> None:
+    app = open_app(page)
+    assert not app.exception
+    assert not app.error
+    assert app.title or app.header
+
+
+def test_the_first_visit_loads_the_corpus_by_itself_and_only_once(
+    open_app: OpenApp,
+) -> None:
+    before = len(jobs.shared()._jobs)
+    open_app()
+    wait_for_jobs()
+    # A fresh visit each time: AppTest drops the sidebar of a page's second run under st.navigation.
+    rows = int(open_app().sidebar.metric[0].value.replace(",", ""))
+    assert rows > 3000
+    assert len(jobs.shared()._jobs) == before + 1
+    assert int(open_app().sidebar.metric[0].value.replace(",", "")) == rows
+
+
+@pytest.mark.parametrize("page", PAGES_THAT_NEED_MILVUS)
+def test_a_server_that_nobody_answers_for_is_one_message_within_ten_seconds(
+    open_app: OpenApp, page: str
+) -> None:
+    started = time.perf_counter()
+    app = open_app(MILVUS_URI=nobody())
+    took = time.perf_counter() - started
+    if page != "pages/overview.py":
+        app.switch_page(page).run()
+    assert not app.exception
+    assert "No Milvus answered at 127.0.0.1" in messages(app)
+    assert "MILVUS_URI" in messages(app)
+    assert took < 15  # sidebar and page each try once
+
+
+@pytest.mark.parametrize("page", ["pages/overview.py", "pages/search.py"])
+def test_a_wrong_setting_is_one_line_that_names_the_variable(open_app: OpenApp, page: str) -> None:
+    app = open_app(page, LAB_MAX_ROWS="many")
+    assert not app.exception
+    assert "LAB_MAX_ROWS must be a whole number" in messages(app)
+
+
+@pytest.mark.parametrize("page", ["pages/overview.py", "pages/ingestion.py"])
+def test_a_missing_openai_key_is_one_message(open_app: OpenApp, page: str) -> None:
+    app = open_app(page, EMBEDDING_PROVIDER="openai")
+    assert not app.exception
+    assert "No OpenAI key is set" in messages(app)
+
+
+def test_a_collection_of_another_dimension_is_explained_and_not_touched(
+    open_app: OpenApp, tmp_path: Path
+) -> None:
+    uri = str(tmp_path / "other.db")
+    opened = open_connection(Settings(milvus_uri=uri))
+    collections.create(opened, "theirs", 4, embedding="other/model")
+    opened.client.insert("theirs", [{"pk": "a", "text": "t", "vector": [0.1, 0.2, 0.3, 0.4]}])
+    opened.close()
+    app = open_app("pages/search.py", MILVUS_URI=uri, MILVUS_COLLECTION="theirs")
+    assert not app.exception
+    assert "holds vectors of 4 dimensions" in messages(app)
+    assert "Nothing was written" in messages(app)
+    reopened = open_connection(Settings(milvus_uri=uri))
+    assert collections.count(reopened, "theirs") == 1
+    reopened.close()
+
+
+def test_an_openai_endpoint_that_refuses_the_key_is_one_message(
+    open_app: OpenApp, openai_endpoint: Any
+) -> None:
+    app = open_app(
+        EMBEDDING_PROVIDER="openai",
+        OPENAI_API_KEY="sk-wrong",
+        OPENAI_BASE_URL=openai_endpoint.base_url,
+        OPENAI_EMBEDDING_MODEL="fail-401",
+    )
+    assert not app.exception
+    assert "refused the key" in messages(app)
