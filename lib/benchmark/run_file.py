@@ -29,7 +29,7 @@ KEY_LIKE = re.compile(r"\b(?:sk|pk)-[A-Za-z0-9_-]{8,}")
 def to_json(run: Run) -> str:
     """Return the file's text. Times are rounded to microseconds; secrets and host paths are cut."""
     summary = [
-        {name: _rounded(value) for name, value in asdict(cell).items()}
+        {name: _rounded(redact(value)) for name, value in asdict(cell).items()}
         for cell in statistics.summarise(run.trials)
     ]
     document = {
@@ -68,7 +68,7 @@ def redact(value: Any) -> Any:
     """Return the value without secrets, credentials in addresses, or paths of the host."""
     if isinstance(value, Mapping):
         return {
-            str(key): redact(item)
+            redact(str(key)): redact(item)
             for key, item in value.items()
             if not SECRET_NAMES.search(str(key))
         }

@@ -101,12 +101,6 @@ class Plan:
         _check_names("embedding", (self.embedding,), PROVIDERS)
         if self.delete_by not in DELETE_FIELDS:
             raise InvalidInput(f"delete by {self.delete_by!r} is not possible: use id or pk.")
-        if not self.cells():
-            raise InvalidInput(
-                f"{', '.join(self.strategies)} cannot issue {', '.join(self.operations)}: "
-                "there is no batched form.",
-                next_step="Add another strategy, such as gather.",
-            )
         _check_numbers("count", self.counts, 1, limits.max_calls)
         _check_numbers("concurrency", self.concurrency, 1, MAX_CONCURRENCY)
         _check_numbers("repeats", (self.repeats,), 1, MAX_REPEATS)
@@ -120,6 +114,12 @@ class Plan:
             value = getattr(self, name)
             if not 0 <= value <= MAX_LATENCY_MS:
                 raise InvalidInput(f"{name} must be between 0 and {MAX_LATENCY_MS:,.0f} ms.")
+        if not self.cells():
+            raise InvalidInput(
+                f"{', '.join(self.strategies)} cannot issue {', '.join(self.operations)}: "
+                "there is no batched form.",
+                next_step="Add another strategy, such as gather.",
+            )
         self._check_rows()
         total = self.total_calls()
         if total > TRIALS_OF_FULL_SIZE * limits.max_calls:

@@ -1,0 +1,213 @@
+"""Run files: what is written comes back, what is private stays out, what is broken is refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.benchmark import run_file
+from lib.benchmark.statistics import summarise
+from lib.benchmark.trials import Call, Run
+from lib.errors import InvalidInput
+from tests.benchmark.stubs import trial
+
+RUN = Run(
+    environment={"milvus_version": "2.3.5", "cpu_count": 2, "packages": {"pymilvus": "3.0.2"}},
+    settings={"operations": ["add_texts"], "seed": 7},
+    trials=(
+        *(trial(4.0, r, durations=[0.5, 1.25]) for r in range(3)),
+        *(trial(1.0, r, "gather", concurrency=None, lag_ms=2.5) for r in range(3)),
+        trial(2.0, 3, errors=["boom"]),
+    ),
+    partial=True,
+    note="Stopped.",
+)
+
+
+def document() -> Any:
+    return json.loads(run_file.to_json(RUN))
+
+
+def changed(path: str, value: Any) -> bytes:
+    """Return the file with one value changed, or removed when the value is `...`."""
+    whole = document()
+    *parents, last = path.split("/")
+    place = whole
+    for key in parents:
+        place = place[int(key)] if key.isdigit() else place[key]
+    key = int(last) if last.isdigit() else last
+    if value is ...:
+        del place[key]
+    else:
+        place[key] = value
+    return json.dumps(whole).encode()
+
+
+def test_what_is_written_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    run_file.write(RUN, path)
+    assert run_file.read(path) == RUN
+    assert run_file.read(path.read_bytes()) == RUN
+    assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_the_file_has_the_fields_of_the_format() -> None:
+    whole = document()
+    assert (whole["schema"], whole["kind"]) == (1, "milvus-async-lab/run")
+    assert {"environment", "settings", "partial", "trials", "summary"} <= set(whole)
+    assert {
+        "operation", "strategy", "count", "concurrency", "repeat", "order", "warmup", "wall_s",
+        "verified", "verification", "loop_lag_ms_max", "cpu_s", "calls",
+    } <= set(whole["trials"][0])  # fmt: skip
+    assert set(whole["trials"][0]["calls"][0]) == {"start_s", "end_s", "embed_s", "ok", "error"}
+    assert {
+        "operation", "strategy", "count", "repeats", "median_wall_s", "p50_ms", "p95_ms", "p99_ms",
+        "throughput_per_s", "errors", "speedup", "speedup_low", "speedup_high",
+    } <= set(whole["summary"][0])  # fmt: skip
+
+
+def test_the_summary_is_derived_and_a_forged_one_is_not_believed() -> None:
+    whole = document()
+    for cell in whole["summary"]:
+        cell["speedup"] = 1000.0
+    read = run_file.read(json.dumps(whole).encode())
+    assert summarise(read.trials) == summarise(RUN.trials)
+    assert summarise(read.trials)[1].speedup == pytest.approx(4)
+    assert run_file.read(changed("summary", "nonsense")) == RUN
+
+
+def test_secrets_and_paths_of_the_host_stay_out() -> None:
+    leaky = replace(
+        RUN,
+        environment={
+            "milvus_token": "root:Milvus",
+            "openai_api_key": "sk-abcdefghijklmnop",
+            "uri": "https://user:hunter2@host:19530/x",
+            "nested": {"password": "hunter2", "file": "/home/ann/lab/data/lab.db"},
+        },
+        settings={
+            "command": "python -m lib.benchmark --uri http://root:hunter2@h:1 --token root:hunter2",
+            "key": "sk-abcdefghijklmnop",
+            "windows": r"C:\Users\ann\lab.db",
+        },
+        note="could not open /home/ann/lab.db",
+        trials=(trial(1.0, errors=["no such file: /home/ann/x.db"]),),
+    )
+    text = run_file.to_json(leaky)
+    for secret in ("hunter2", "root:Milvus", "sk-abc", "ann", "lab.db"):
+        assert secret not in text
+    assert "host:19530" in text
+
+
+def test_ten_thousand_calls_take_less_than_a_megabyte_and_keep_microseconds() -> None:
+    calls = tuple(Call(i * 0.0123456789, i * 0.0123456789 + 0.01) for i in range(10_000))
+    text = run_file.to_json(replace(RUN, trials=(replace(trial(1.0, count=10_000), calls=calls),)))
+    assert len(text) < 1_000_000
+    read = run_file.read(text.encode()).trials[0].calls
+    assert read[9_999].end_s == pytest.approx(calls[9_999].end_s, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("kind", "another", "not a run of Milvus Async Lab"),
+        ("schema", 2, "has schema 2; this version reads up to 1"),
+        ("schema", "1", "schema must be a whole number"),
+        ("schema", 0, "schema must be at least 1"),
+        ("schema", ..., "schema is missing"),
+        ("trials", {}, "trials must be a list"),
+        ("trials", ..., "trials is missing"),
+        ("partial", "yes", "partial must be true or false"),
+        ("environment", [], "environment must be an object"),
+        ("environment/a", {"b": {"c": {"d": {"e": {}}}}}, "nested too deeply"),
+        ("trials/0", 7, "trials[0] must be an object"),
+        ("trials/0/wall_s", -1.0, "trials[0].wall_s must be a number of at least 0, not -1"),
+        ("trials/0/wall_s", "fast", "trials[0].wall_s"),
+        ("trials/0/wall_s", True, "trials[0].wall_s"),
+        ("trials/0/wall_s", float("nan"), "NaN is not a number"),
+        ("trials/0/wall_s", float("inf"), "Infinity is not a number"),
+        ("trials/0/wall_s", 1e300, "trials[0].wall_s"),
+        ("trials/1/count", 0, "trials[1].count must be at least 1"),
+        ("trials/1/count", 2.5, "trials[1].count must be a whole number"),
+        ("trials/1/count", 1, "more than count (1)"),
+        ("trials/1/concurrency", -1, "trials[1].concurrency"),
+        ("trials/1/verified", 1, "trials[1].verified must be true or false"),
+        ("trials/1/operation", "<script>alert(1)</script>", "trials[1].operation must be a name"),
+        ("trials/1/strategy", "a" * 1000, "trials[1].strategy must be a name"),
+        ("trials/1/verification", "x" * 20_000, "trials[1].verification must be a text"),
+        ("trials/1/loop_lag_ms_max", "-", "trials[1].loop_lag_ms_max"),
+        ("trials/1/calls", None, "trials[1].calls must be a list"),
+        ("trials/1/calls/0/start_s", 9.0, "trials[1].calls[0].end_s lies before start_s"),
+        ("trials/1/calls/0/embed_s", ..., "trials[1].calls[0].embed_s is missing"),
+        ("trials/1/calls/0/ok", "true", "trials[1].calls[0].ok"),
+        ("trials/1/calls/0/error", 5, "trials[1].calls[0].error must be a text"),
+    ],
+)
+def test_a_broken_field_is_named(path: str, value: Any, said: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        run_file.read(changed(path, value))
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"null", b"[]", b"7", b"\xff\xfe", b"[" * 100_000, b'{"kind": 1}']
+)
+def test_what_is_no_such_file_is_refused_in_one_line(data: bytes) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        run_file.read(data, "upload.json")
+    assert str(refused.value).startswith("upload.json is not a")
+
+
+def test_a_truncated_file_is_refused() -> None:
+    whole = run_file.to_json(RUN).encode()
+    with pytest.raises(InvalidInput, match="not a complete JSON file"):
+        run_file.read(whole[: len(whole) // 2])
+
+
+def test_a_file_above_50_mb_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="larger than 50 MB"):
+        run_file.read(b" " * (run_file.MAX_BYTES + 1))
+    large = tmp_path / "large.json"
+    with large.open("wb") as stream:
+        stream.truncate(run_file.MAX_BYTES + 1)
+    with pytest.raises(InvalidInput, match=r"large\.json is larger than 50 MB"):
+        run_file.read(large)
+
+
+def test_a_file_that_is_not_there_and_a_place_that_cannot_be_written_are_named(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(InvalidInput, match=r"gone\.json cannot be read"):
+        run_file.read(tmp_path / "gone.json")
+    with pytest.raises(InvalidInput, match=r"run\.json cannot be written"):
+        run_file.write(RUN, tmp_path / "missing" / "run.json")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+PATHS = [
+    *("schema", "kind", "environment", "settings", "partial", "note", "trials", "trials/0"),
+    *(f"trials/1/{name}" for name in document()["trials"][1]),
+    *(f"trials/1/calls/0/{name}" for name in document()["trials"][1]["calls"][0]),
+]
+
+
+@given(st.sampled_from(PATHS), json_values)
+def test_whatever_stands_in_a_field_the_file_is_read_or_refused_and_never_crashes(
+    path: str, value: Any
+) -> None:
+    try:
+        run = run_file.read(changed(path, value))
+    except InvalidInput as refused:
+        assert "\n" not in str(refused)  # noqa: PT017
+    else:
+        summarise(run.trials)
+        run_file.read(run_file.to_json(run).encode())

@@ -1,0 +1,221 @@
+"""Statistics on literal numbers."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.benchmark.statistics import (
+    median,
+    outliers,
+    percentile,
+    percentile_note,
+    speedup,
+    summarise,
+    t_quantile_975,
+    warnings,
+)
+from lib.benchmark.trials import Trial
+from tests.benchmark.stubs import trial
+
+seconds = st.floats(min_value=1e-4, max_value=1e3)
+pairs = st.lists(st.tuples(seconds, seconds), min_size=3, max_size=12)
+
+
+def kinds(trials: list[Trial]) -> list[str]:
+    return [warning.kind for warning in warnings(trials, summarise(trials))]
+
+
+def test_percentiles_interpolate_between_the_nearest_samples() -> None:
+    assert percentile([4, 1, 3, 2], 50) == 2.5
+    assert percentile([10, 20, 30, 40, 50], 95) == pytest.approx(48)
+    assert percentile(range(1, 101), 99) == pytest.approx(99.01)
+    assert percentile([7], 99) == 7
+    assert median([5, 1, 9]) == 5
+
+
+def test_no_values_have_no_percentile() -> None:
+    with pytest.raises(ValueError, match="No values"):
+        percentile([], 50)
+
+
+def test_a_percentile_says_how_many_samples_lie_beyond_it() -> None:
+    assert percentile_note(100, 99) == "p99 of 100 calls: 1 of them beyond it"
+    assert percentile_note(30, 99) == "p99 of 30 calls: 0 of them beyond it"
+    assert percentile_note(1, 99) == "p99 of 1 call: 0 of them beyond it"
+
+
+@pytest.mark.parametrize(
+    ("degrees", "printed"),
+    [(1, 12.706), (2, 4.303), (4, 2.776), (9, 2.262), (11, 2.201), (15, 2.131), (20, 2.086),
+     (30, 2.042), (60, 2.000), (120, 1.980), (10_000, 1.960)],
+)  # fmt: skip
+def test_the_quantiles_of_student_s_t_are_those_of_the_printed_table(
+    degrees: int, printed: float
+) -> None:
+    assert t_quantile_975(degrees) == pytest.approx(printed, abs=0.0006)
+
+
+def test_a_speed_up_is_the_geometric_mean_with_student_s_interval_on_the_logarithms() -> None:
+    # Ratios 2, 4 and 8: logs ln 2 × (1, 2, 3), their mean 2 ln 2, their deviation ln 2.
+    gain = speedup([2, 4, 8], [1, 1, 1])
+    assert gain.ratio == pytest.approx(4)
+    margin = 4.3027 * math.log(2) / math.sqrt(3)
+    assert gain.low == pytest.approx(4 / math.exp(margin))
+    assert gain.high == pytest.approx(4 * math.exp(margin))
+    assert gain.pairs == 3
+    assert gain.is_difference is False
+
+
+def test_a_minute_that_is_slow_for_both_sides_cancels_out() -> None:
+    gain = speedup([10.0, 50.0, 20.0], [1.0, 5.0, 2.0])
+    assert (gain.ratio, gain.low, gain.high) == pytest.approx((10, 10, 10))
+    assert gain.is_difference is True
+
+
+def test_fewer_than_three_repeats_give_a_ratio_but_no_interval() -> None:
+    gain = speedup([4.0, 4.0], [2.0, 2.0])
+    assert (gain.ratio, gain.low, gain.high) == (pytest.approx(2), None, None)
+    assert gain.is_difference is None
+
+
+@pytest.mark.parametrize("sides", [([], []), ([1.0], [1.0, 2.0]), ([0.0], [1.0]), ([1.0], [-1.0])])
+def test_times_that_cannot_be_compared_are_refused(sides: tuple[list[float], list[float]]) -> None:
+    with pytest.raises(ValueError, match=r"speed-up needs|above zero"):
+        speedup(*sides)
+
+
+@given(pairs)
+def test_the_interval_holds_the_ratio_and_turns_over_with_the_sides(
+    times: list[tuple[float, float]],
+) -> None:
+    one, other = [pair[0] for pair in times], [pair[1] for pair in times]
+    there, back = speedup(one, other), speedup(other, one)
+    assert there.low is not None
+    assert there.high is not None
+    assert there.low <= there.ratio * (1 + 1e-9)
+    assert there.ratio <= there.high * (1 + 1e-9)
+    assert back.ratio == pytest.approx(1 / there.ratio)
+    assert back.high is not None
+    assert math.log(back.high) == pytest.approx(-math.log(there.low), abs=1e-6)
+
+
+@given(pairs, st.floats(min_value=0.01, max_value=100))
+def test_the_unit_of_time_does_not_matter(times: list[tuple[float, float]], unit: float) -> None:
+    one, other = [pair[0] for pair in times], [pair[1] for pair in times]
+    scaled = speedup([unit * t for t in one], [unit * t for t in other])
+    assert scaled.ratio == pytest.approx(speedup(one, other).ratio)
+
+
+def test_a_summary_has_medians_percentiles_split_and_throughput() -> None:
+    trials = [
+        trial(wall, repeat, durations=[0.1, 0.2, 0.3, 0.4], cpu_s=wall / 2)
+        for repeat, wall in enumerate([1.0, 3.0, 2.0])
+    ]
+    (cell,) = summarise(trials)
+    assert (cell.repeats, cell.failed_trials, cell.samples) == (3, 0, 12)
+    assert cell.median_wall_s == 2.0
+    assert cell.throughput_per_s == 2.0  # four calls in two seconds
+    assert cell.p50_ms == pytest.approx(250)
+    assert cell.embed_p50_ms == pytest.approx(62.5)
+    assert cell.milvus_p50_ms == pytest.approx(187.5)
+    assert cell.cpu_share == pytest.approx(0.5)
+    assert cell.speedup is None
+
+
+def test_a_speed_up_is_against_the_sync_loop_of_the_same_operation_and_count() -> None:
+    trials = [
+        *(trial(8.0, r) for r in range(3)),
+        *(trial(2.0, r, "gather", concurrency=None) for r in range(3)),
+        *(trial(80.0, r, count=40) for r in range(3)),
+        *(trial(10.0, r, "gather", concurrency=None, count=40) for r in range(3)),
+        *(trial(99.0, r, operation="get_pks") for r in range(3)),
+    ]
+    gains = {(c.operation, c.strategy, c.count): c.speedup for c in summarise(trials)}
+    assert gains["add_texts", "gather", 4] == pytest.approx(4)
+    assert gains["add_texts", "gather", 40] == pytest.approx(8)
+    assert gains["get_pks", "sync_loop", 4] is None
+
+
+def test_a_trial_that_failed_its_check_takes_no_part_in_any_number_but_the_failures() -> None:
+    loops = [trial(float(10 + r), r) for r in range(4)]
+    fast = [trial(1.0, r, "gather", concurrency=None) for r in range(3)]
+    broken = trial(0.001, 3, "gather", concurrency=None, errors=["boom", "boom"])
+    with_it = summarise([*loops, *fast, broken])[1]
+    without = summarise([*loops, *fast])[1]
+    assert (with_it.speedup, with_it.median_wall_s) == (without.speedup, without.median_wall_s)
+    assert (with_it.p99_ms, with_it.samples) == (without.p99_ms, without.samples)
+    assert with_it.errors == {"boom": 2}
+    assert with_it.failed_trials == 1
+
+
+def test_a_baseline_that_failed_in_a_repeat_leaves_that_repeat_out() -> None:
+    loops = [trial(4.0, 0), trial(400.0, 1, errors=["boom"]), trial(4.0, 2), trial(4.0, 3)]
+    fast = [trial(2.0, r, "gather", concurrency=None) for r in range(4)]
+    cell = summarise([*loops, *fast])[1]
+    assert cell.speedup == pytest.approx(2)
+    assert cell.speedup_note == "95 % interval from 3 paired repeats"
+
+
+def test_without_a_verified_pair_the_note_says_why_there_is_no_speed_up() -> None:
+    cell = summarise([trial(1.0, 0, "gather", concurrency=None)])[0]
+    assert cell.speedup is None
+    assert "verified" in cell.speedup_note
+
+
+def test_warm_up_trials_do_not_count() -> None:
+    assert summarise([trial(1.0, 0, warmup=True)]) == ()
+
+
+def test_cells_come_in_the_registry_s_order_however_the_trials_were_shuffled() -> None:
+    shuffled = [
+        trial(1.0, 0, "one_batch"),
+        trial(1.0, 0, "gather_limited", concurrency=32),
+        trial(1.0, 0, "gather_limited", concurrency=4),
+        trial(1.0, 0),
+    ]
+    assert [cell.label for cell in summarise(shuffled)] == [
+        "sync loop",
+        "gather, at most 4",
+        "gather, at most 32",
+        "one batched call",
+    ]
+
+
+def test_a_calm_run_of_five_repeats_warns_of_nothing() -> None:
+    loops = [trial(10.0 + r / 100, r, cpu_s=1.0) for r in range(5)]
+    fast = [trial(1.0 + r / 100, r, "gather", concurrency=None, lag_ms=3.0) for r in range(5)]
+    assert kinds([*loops, *fast]) == []
+
+
+def test_each_warning_comes_when_its_cause_is_there() -> None:
+    walls = [1.0, 1.01, 0.99, 1.0, 1.02]
+    assert kinds([trial(w, r) for r, w in enumerate(walls[:3])]) == ["few_repeats"]
+    slow_first = [trial(w, r) for r, w in enumerate([3.0, *walls])]
+    assert kinds(slow_first) == ["slow_first", "outliers"]
+    outlier = [trial(w, r) for r, w in enumerate([*walls, 2.0])]
+    assert kinds(outlier) == ["outliers"]
+    busy = [trial(w, r, cpu_s=w) for r, w in enumerate(walls)]
+    assert kinds(busy) == ["client_busy"]
+    blocked = [trial(w, r, "gather", lag_ms=250.0) for r, w in enumerate(walls)]
+    assert kinds(blocked) == ["loop_stalled"]
+    failing = [trial(w, r, errors=["boom"] * (r == 2)) for r, w in enumerate([*walls, 1.0])]
+    assert kinds(failing) == ["failed"]
+    same = [trial(w, r) for r, w in enumerate(walls)]
+    same += [trial(w, r, "gather") for r, w in enumerate(reversed(walls))]
+    assert kinds(same) == ["no_difference"]
+
+
+def test_the_warning_of_no_difference_shows_the_interval() -> None:
+    same = [trial(w, r) for r, w in enumerate([1.0, 1.02, 0.99, 1.0, 1.0])]
+    same += [trial(w, r, "gather") for r, w in enumerate([0.98, 1.01, 1.0, 1.0, 1.01])]
+    (warning,) = warnings(same, summarise(same))
+    assert "no difference measured: the interval" in warning.message
+    assert (warning.strategy, warning.count) == ("gather", 4)
+
+
+def test_outliers_lie_far_off_in_deviations_and_in_percent() -> None:
+    assert outliers([1.0, 1.01, 0.99, 1.0, 1.5]) == (4,)
+    assert outliers([1.0, 1.0, 1.0, 1.0, 1.04]) == ()  # no spread at all, and still only 4 % off
+    assert outliers([1.0, 9.0]) == ()

@@ -1,0 +1,145 @@
+"""Plans: what is refused and how, what is run, and the command that repeats it."""
+
+import shlex
+from dataclasses import replace
+
+import pytest
+
+from lib.benchmark import __main__ as command
+from lib.benchmark.strategies import STRATEGIES
+from lib.benchmark.workload import PRESETS, Cell, Plan, preset
+from lib.errors import InvalidInput
+from lib.operations import OPERATIONS
+from lib.settings import Settings
+
+SETTINGS = Settings(milvus_uri="unused.db")
+PLAN = Plan(operations=("add_texts", "delete"), strategies=("sync_loop", "gather_limited"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"operations": ("similarty_search",)}, "Did you mean 'similarity_search'?"),
+        ({"operations": ("adelete",)}, "Did you mean 'delete'?"),
+        ({"operations": ("xyzzy",)}, "Known: add_texts"),
+        ({"operations": ()}, "at least one operation"),
+        ({"operations": ("delete", "delete")}, "An operation is named twice"),
+        ({"strategies": ("gathr",)}, "Did you mean 'gather'?"),
+        ({"strategies": ()}, "at least one strategy"),
+        ({"operations": ("get_pks",), "strategies": ("one_batch",)}, "no batched form"),
+        ({"embedding": "bundeld"}, "Did you mean 'bundled'?"),
+        ({"counts": (0,)}, "count must be between 1 and 10,000, not 0"),
+        ({"counts": (10**9,)}, "not 1,000,000,000"),
+        ({"counts": (-5,)}, "not -5"),
+        ({"counts": ()}, "at least one count"),
+        ({"counts": (10, 10)}, "count has a number twice"),
+        ({"repeats": 0}, "repeats must be between 1 and 100, not 0"),
+        ({"repeats": 1.5}, "repeats must be"),
+        ({"warmup": -1}, "warmup must be"),
+        ({"concurrency": (0,)}, "concurrency must be"),
+        ({"concurrency": (4096,)}, "concurrency must be"),
+        ({"rows": 0}, "rows must be"),
+        ({"rows": 10**9}, "rows must be"),
+        ({"rows": 50}, "delete × 100 needs at least that many starting rows"),
+        ({"k": 0}, "k must be"),
+        ({"k": 30, "fetch_k": 20}, "fetch_k must be between 30"),
+        ({"lambda_mult": 1.5}, "lambda_mult must be between 0 and 1"),
+        ({"lambda_mult": float("nan")}, "lambda_mult"),
+        ({"embedding_latency_ms": -1.0}, "embedding_latency_ms must be"),
+        ({"embedding_latency_ms": float("nan")}, "embedding_latency_ms must be"),
+        ({"embedding_jitter_ms": 1e9}, "embedding_jitter_ms must be"),
+        ({"delete_by": "category"}, "use id or pk"),
+        ({"counts": (10_000,), "rows": 10_000, "repeats": 100}, "the limit is 200,000"),
+    ],
+)
+def test_a_plan_that_cannot_be_run_is_refused_with_one_line_that_says_why(
+    change: dict[str, object], said: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        replace(PLAN, **change).check(SETTINGS)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_public_host_s_limits_bound_the_plan() -> None:
+    public = replace(SETTINGS, public=True, max_calls=50)
+    with pytest.raises(InvalidInput, match="between 1 and 50, not 100"):
+        PLAN.check(public)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_can_be_run(name: str) -> None:
+    preset(name).plan.check(SETTINGS)
+    assert preset(name).plan.preset == name
+
+
+def test_an_unknown_preset_gets_the_nearest_right_name() -> None:
+    with pytest.raises(InvalidInput, match="Did you mean 'tutorial'"):
+        preset("tutoral")
+
+
+def test_the_tutorial_preset_is_the_tutorial_s_workload() -> None:
+    plan = preset("tutorial").plan
+    assert plan.operations == ("add_documents", "similarity_search", "delete")
+    assert plan.counts == (10, 100)
+    assert (plan.rows, plan.k, plan.delete_by) == (1_000, 3, "id")
+    assert plan.strategies == ("sync_loop", "gather")
+    assert plan.repeats >= 3
+    assert plan.warmup == 1
+
+
+def test_the_sweep_covers_1_to_128_in_flight() -> None:
+    limits = [c.concurrency for c in preset("sweep").plan.cells() if c.strategy == "gather_limited"]
+    assert limits == [1, 2, 4, 8, 16, 32, 64, 128]
+
+
+def test_cells_are_every_operation_count_and_strategy_that_apply() -> None:
+    plan = Plan(
+        operations=("add_texts", "get_pks"),
+        strategies=tuple(STRATEGIES),
+        counts=(10,),
+        concurrency=(4, 8),
+    )
+    assert len(plan.cells()) == 7 + 6  # a lookup by expression has no batched form
+    assert Cell("add_texts", "one_batch", 10, 1) in plan.cells()
+    assert Cell("get_pks", "gather", 10, None) in plan.cells()
+    assert Cell("get_pks", "thread_pool", 10, 8) in plan.cells()
+
+
+def test_a_cell_names_its_concurrency() -> None:
+    assert Cell("delete", "gather_limited", 100, 32).label == "delete × 100, gather, at most 32"
+    assert Cell("delete", "thread_pool", 100, 16).label == "delete × 100, 16 threads"
+    assert Cell("delete", "gather", 1000, None).label == "delete × 1,000, gather, no limit"
+
+
+def test_every_operation_but_mmr_lookups_and_creation_has_a_batched_form() -> None:
+    without = {name for name in OPERATIONS if not STRATEGIES["one_batch"].applies(name)}
+    assert without == {
+        "max_marginal_relevance_search",
+        "max_marginal_relevance_search_by_vector",
+        "search_by_metadata",
+        "get_pks",
+        "from_texts",
+    }
+
+
+@pytest.mark.parametrize("name", [*PRESETS, "own"])
+def test_the_command_of_a_plan_makes_the_same_plan(name: str) -> None:
+    own = replace(
+        PLAN,
+        **{"counts": (7,), "k": 5, "fetch_k": 30, "lambda_mult": 0.25, "delete_by": "pk"},
+        **{"embedding_latency_ms": 450.0, "embedding_jitter_ms": 12.5, "concurrency": (1, 2)},
+        seed=3,
+    )
+    plan = own if name == "own" else preset(name).plan
+    words = shlex.split(plan.command("http://localhost:19530"))
+    assert words[:3] == ["python", "-m", "lib.benchmark"]
+    again = command._plan(command._parser().parse_args(words[3:]), SETTINGS)
+    assert again == replace(plan, preset="")
+
+
+def test_the_estimate_grows_with_latency_calls_and_repeats() -> None:
+    estimate = PLAN.estimate_s()
+    assert replace(PLAN, embedding_latency_ms=450.0).estimate_s() > estimate + 60
+    assert replace(PLAN, repeats=6).estimate_s() > 1.5 * estimate
+    assert replace(PLAN, strategies=("gather",)).estimate_s() < estimate
