@@ -1,0 +1,348 @@
+"""A run in words: the headline, its metrics, and where async does not win, with the cause."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from lib.benchmark import statistics
+from lib.benchmark.statistics import BUSY_SHARE, CellSummary
+from lib.benchmark.strategies import BASELINE, STRATEGIES
+from lib.benchmark.trials import Run
+from lib.chart_data import (
+    Focus,
+    bounds_text,
+    duration_text,
+    family,
+    group_label,
+    operation_label,
+    ratio_text,
+)
+from lib.operations import OPERATIONS, Effect
+
+# A call shorter than this leaves little waiting to overlap.
+SHORT_CALL_MS = 5.0
+
+# What N calls of an operation did, by what the operation does to the rows.
+_DONE = {
+    Effect.ADDS: "documents were added",
+    Effect.REMOVES: "deletes were made",
+    Effect.CHANGES: "documents were replaced",
+    Effect.CREATES: "collections were created",
+    Effect.READS: "lookups were answered",
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One large number, what it is, and what it rests on."""
+
+    label: str
+    value: str
+    basis: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison in a sentence, and why it came out so (empty where async simply wins)."""
+
+    sentence: str
+    cause: str = ""
+
+    @property
+    def text(self) -> str:
+        """The sentence and its cause."""
+        return f"{self.sentence} {self.cause}".strip()
+
+
+@dataclass(frozen=True)
+class Digest:
+    """What a list of runs shows of one."""
+
+    headline: str
+    operations: tuple[str, ...]
+    backend: str
+    embedding: str
+    time: str
+    trials: int
+    failed_trials: int
+    partial: bool
+    speedup: float | None
+
+
+def headline(run: Run) -> str:
+    """Return the sentence that a stakeholder takes away; true also when async does not win."""
+    cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]
+    if not cells:
+        return _without_comparison(run)
+    leading = _leading(cells)
+    return f"{_comparison(leading)}{_conditions(run, leading)}."
+
+
+def _leading(cells: list[CellSummary]) -> CellSummary:
+    """Return the cell that the headline is about: the first operation, most calls, plain gather."""
+    operation = cells[0].operation
+    mine = [cell for cell in cells if cell.operation == operation]
+    most = [cell for cell in mine if cell.count == max(cell.count for cell in mine)]
+    plain = [cell for cell in most if cell.strategy == "gather"]
+    return (plain or sorted(most, key=lambda cell: cell.median_wall_s or 0.0))[0]
+
+
+def _comparison(cell: CellSummary) -> str:
+    done = f"{cell.count:,} {_done(cell.operation)}"
+    how = _how(cell)
+    ratio = cell.speedup or 0.0
+    if _is_undecided(cell):
+        return f"{done} in the same time with {how} as one by one, as far as could be measured"
+    if ratio >= 1:
+        return f"{done} {ratio_text(ratio)} faster with {how} than one by one"
+    return f"{done} {ratio_text(1 / ratio)} slower with {how} than one by one"
+
+
+def _how(cell: CellSummary) -> str:
+    """Return 'asyncio.gather (at most 32)': the concurrency is always named."""
+    name, _, limit = cell.label.partition(", ")
+    return f"asyncio.{name} ({limit})" if cell.strategy.startswith("gather") else cell.label
+
+
+def _done(operation: str) -> str:
+    known = OPERATIONS.get(operation)
+    if known is None:
+        return f"calls of {operation} ended"
+    return "searches were answered" if known.searches else _DONE[known.effect]
+
+
+def _conditions(run: Run, cell: CellSummary) -> str:
+    parts = [_interval(cell), _chosen_from(run, cell), simulated(run)]
+    return f" ({'; '.join(part for part in parts if part)})"
+
+
+def _chosen_from(run: Run, cell: CellSummary) -> str:
+    """Say from how many limits the fastest was picked: the best of many flatters itself."""
+    tried = {
+        (trial.strategy, trial.concurrency)
+        for trial in run.trials
+        if (trial.operation, trial.strategy, trial.count)
+        == (cell.operation, cell.strategy, cell.count)
+    }
+    return f"the fastest of {len(tried)} limits tried" if len(tried) > 1 else ""
+
+
+def _interval(cell: CellSummary) -> str:
+    low, high = cell.speedup_low, cell.speedup_high
+    if low is None or high is None or cell.speedup is None:
+        times = "repeat" if cell.repeats == 1 else "repeats"
+        return f"no interval: {cell.repeats} {times}, it takes three"
+    if cell.speedup < 1 and not _is_undecided(cell):
+        return f"95 % CI {bounds_text(1 / high, 1 / low)}"
+    if _is_undecided(cell):
+        return f"{ratio_text(cell.speedup)}, 95 % CI {bounds_text(low, high)}"
+    return f"95 % CI {bounds_text(low, high)}"
+
+
+def simulated(run: Run) -> str:
+    """Return the label that simulated latency carries everywhere, or an empty text."""
+    latency = run.environment.get("simulated_latency_ms") or 0
+    return f"embedding latency simulated at {latency:g} ms" if latency else ""
+
+
+def _without_comparison(run: Run) -> str:
+    good = [cell for cell in statistics.summarise(run.trials) if cell.median_wall_s is not None]
+    if not good:
+        return "No trial was verified: nothing can be compared."
+    cell = good[0]
+    return (
+        f"{cell.count:,} {_done(cell.operation)} in {duration_text(cell.median_wall_s or 0)} "
+        f"({cell.label}); nothing to compare it with."
+    )
+
+
+def metrics(run: Run, most: int = 3) -> list[Metric]:
+    """Return the numbers under the headline: one speed-up for each of the first operations.
+
+    Runs of fewer operations fill up with throughput and latency of the leading cell.
+    """
+    cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]
+    leading = [
+        _leading([cell for cell in cells if cell.operation == operation])
+        for operation in dict.fromkeys(cell.operation for cell in cells)
+    ]
+    found = [
+        Metric(
+            label=group_label(cell.operation, cell.count),
+            value=ratio_text(cell.speedup or 0),
+            basis=f"{_short_interval(cell)}, {cell.label}",
+        )
+        for cell in leading
+    ]
+    for cell in leading[:1]:
+        found.append(
+            Metric(
+                label="Calls per second",
+                value=f"{cell.throughput_per_s or 0:,.0f}",
+                basis=f"{cell.label}; sync loop {_baseline_throughput(run, cell)}",
+            )
+        )
+        found.append(
+            Metric(
+                label="p95 latency of one call",
+                value=f"{cell.p95_ms or 0:,.3g} ms",
+                basis=f"{cell.label}, n = {cell.samples:,}",
+            )
+        )
+    return found[:most]
+
+
+def _short_interval(cell: CellSummary) -> str:
+    if cell.speedup_low is None or cell.speedup_high is None:
+        return f"no interval ({cell.repeats} of 3 repeats)"
+    return f"95 % CI {bounds_text(cell.speedup_low, cell.speedup_high)}"
+
+
+def _baseline_throughput(run: Run, cell: CellSummary) -> str:
+    loop = _baseline(run, cell)
+    return f"{loop.throughput_per_s:,.0f}" if loop and loop.throughput_per_s else "unknown"
+
+
+def _baseline(run: Run, cell: CellSummary) -> CellSummary | None:
+    key = (cell.operation, BASELINE, cell.count)
+    for other in statistics.summarise(run.trials):
+        if (other.operation, other.strategy, other.count) == key:
+            return other
+    return None
+
+
+def _compared(run: Run) -> list[CellSummary]:
+    return [cell for cell in statistics.summarise(run.trials) if cell.speedup is not None]
+
+
+def _is_undecided(cell: CellSummary) -> bool:
+    if cell.speedup_low is None or cell.speedup_high is None:
+        return False
+    return cell.speedup_low <= 1 <= cell.speedup_high
+
+
+def where_async_loses(run: Run) -> list[Finding]:
+    """Return each comparison that async does not win, with the likely cause, the largest first.
+
+    Only verdicts that an interval supports: async slower than the loop, no measurable difference,
+    or a batched call or threads faster than the fastest async strategy.
+    """
+    summaries = statistics.summarise(run.trials)
+    found: list[tuple[float, Finding]] = []
+    by_group: dict[Focus, list[CellSummary]] = {}
+    for cell in summaries:
+        if cell.median_wall_s is not None:
+            by_group.setdefault(Focus(cell.operation, cell.count), []).append(cell)
+    for focus, cells in by_group.items():
+        asynchronous = [cell for cell in cells if family(cell.strategy) == "async"]
+        if not asynchronous:
+            continue
+        best = min(asynchronous, key=lambda cell: cell.median_wall_s or 0.0)
+        found += _against_loop(run, focus, best)
+        found += _against_others(run, focus, best, cells)
+    return [finding for _, finding in sorted(found, key=lambda item: -item[0])]
+
+
+def _against_loop(run: Run, focus: Focus, best: CellSummary) -> Iterable[tuple[float, Finding]]:
+    if best.speedup is None or best.speedup_low is None or best.speedup_high is None:
+        return
+    bounds = bounds_text(best.speedup_low, best.speedup_high)
+    if _is_undecided(best):
+        sentence = (
+            f"{focus.label}: no difference measured between {best.label} and the sync loop "
+            f"({ratio_text(best.speedup)}, 95 % CI {bounds})."
+        )
+        yield 1.0, Finding(sentence, _cause(run, best))
+    elif best.speedup_high < 1:
+        slower = 1 / best.speedup
+        bounds = bounds_text(1 / best.speedup_high, 1 / best.speedup_low)
+        sentence = (
+            f"{focus.label}: {best.label} is {ratio_text(slower)} slower than the sync loop "
+            f"(95 % CI {bounds})."
+        )
+        yield slower, Finding(sentence, _cause(run, best))
+
+
+def _against_others(
+    run: Run, focus: Focus, best: CellSummary, cells: list[CellSummary]
+) -> Iterable[tuple[float, Finding]]:
+    fastest: dict[str, CellSummary] = {}
+    for cell in cells:
+        if family(cell.strategy) == "sync" and cell.strategy != BASELINE:
+            kept = fastest.get(cell.strategy, cell)
+            fastest[cell.strategy] = min(kept, cell, key=lambda c: c.median_wall_s or 0.0)
+    for other in fastest.values():
+        gain = paired(run, slow=best, fast=other)
+        if gain is None or gain.low is None or gain.high is None or gain.low <= 1:
+            continue
+        cause = (
+            "One request carries everything, so nothing is paid per call. Where the work is known "
+            "in advance, batch it."
+            if other.strategy in STRATEGIES and STRATEGIES[other.strategy].is_batch
+            else "Threads overlap the waiting too, without the cost of scheduling coroutines."
+        )
+        sentence = (
+            f"{focus.label}: {other.label} is {ratio_text(gain.ratio)} faster than {best.label} "
+            f"(95 % CI {bounds_text(gain.low, gain.high)})."
+        )
+        yield gain.ratio, Finding(sentence, cause)
+
+
+def paired(run: Run, *, slow: CellSummary, fast: CellSummary) -> statistics.Speedup | None:
+    """Compare two cells of one run by the repeats in which both were verified."""
+    walls = [
+        {
+            trial.repeat: trial.wall_s
+            for trial in run.trials
+            if (trial.operation, trial.strategy, trial.count, trial.concurrency)
+            == (cell.operation, cell.strategy, cell.count, cell.concurrency)
+            and trial.verified
+            and not trial.warmup
+            and trial.wall_s > 0
+        }
+        for cell in (slow, fast)
+    ]
+    repeats = sorted(set(walls[0]) & set(walls[1]))
+    if not repeats:
+        return None
+    return statistics.speedup([walls[0][r] for r in repeats], [walls[1][r] for r in repeats])
+
+
+def _cause(run: Run, cell: CellSummary) -> str:
+    if run.environment.get("backend") == "lite":
+        return (
+            "The embedded store is one process that serves one request at a time: calls in flight "
+            "only wait in its queue. A Milvus server serves them side by side."
+        )
+    if cell.cpu_share is not None and cell.cpu_share >= BUSY_SHARE:
+        return (
+            f"This process used {cell.cpu_share:.0%} of a processor core: the client itself is "
+            "the bottleneck, and more calls in flight cannot help it."
+        )
+    loop = _baseline(run, cell)
+    if loop is not None and loop.p50_ms is not None and loop.p50_ms < SHORT_CALL_MS:
+        return (
+            "A single call is so short that little waiting is left to overlap; scheduling the "
+            "calls costs about as much."
+        )
+    return "The server answers these calls one after another, however they are issued."
+
+
+def digest(run: Run) -> Digest:
+    """Return what a list shows of a run."""
+    environment: dict[str, Any] = run.environment
+    cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]
+    names = dict.fromkeys(trial.operation for trial in run.trials)
+    return Digest(
+        headline=headline(run),
+        operations=tuple(operation_label(name) for name in names),
+        backend=" ".join(
+            str(environment.get(key, "")) for key in ("backend_label", "milvus_version")
+        ).strip(),
+        embedding=str(environment.get("embedding_label") or environment.get("embedding") or ""),
+        time=str(environment.get("time", "")),
+        trials=len(run.trials),
+        failed_trials=sum(not trial.verified for trial in run.trials),
+        partial=run.partial,
+        speedup=_leading(cells).speedup if cells else None,
+    )

@@ -1,0 +1,229 @@
+"""Runs that are kept: recorded ones that ship with the app, this host's own, and imported files.
+
+A run's file is never changed. Its name and notes stand in a small card beside it, so that renaming
+a run of ten thousand calls writes a hundred bytes.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from enum import Enum
+from functools import lru_cache
+from pathlib import Path
+from uuid import uuid4
+
+from lib import findings
+from lib.benchmark import run_file
+from lib.benchmark.trials import Run
+from lib.errors import InvalidInput
+from lib.findings import Digest
+from lib.settings import PROJECT_ROOT
+
+RECORDED_DIR = PROJECT_ROOT / "assets" / "runs"
+ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+MAX_NAME_CHARS = 80
+MAX_NOTES_CHARS = 2_000
+# What was deleted can be had back until this many later deletions.
+KEPT_DELETIONS = 20
+
+
+class Origin(Enum):
+    """Where a run comes from; said beside every figure of it."""
+
+    RECORDED = "recorded"
+    SAVED = "measured here"
+    IMPORTED = "imported"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a person may change about a run, and where it came from."""
+
+    name: str
+    notes: str = ""
+    origin: str = Origin.SAVED.name
+    saved_at: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One kept run: its card, its digest, and where its file lies."""
+
+    id: str
+    card: Card
+    digest: Digest
+    path: Path
+
+    @property
+    def origin(self) -> Origin:
+        """Where the run comes from."""
+        return Origin[self.card.origin]
+
+    @property
+    def is_recorded(self) -> bool:
+        """Say whether it ships with the app and cannot be changed."""
+        return self.origin is Origin.RECORDED
+
+    @property
+    def title(self) -> str:
+        """Its name with its origin: 'Tutorial (recorded)'."""
+        return f"{self.card.name} ({self.origin.value})"
+
+    def load(self) -> Run:
+        """Read the run. Raises InvalidInput when the file was damaged meanwhile."""
+        return _read(self.path, self.path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, changed_ns: int) -> Run:
+    return run_file.read(path)
+
+
+@lru_cache(maxsize=512)
+def _digest(path: Path, changed_ns: int) -> Digest:
+    return findings.digest(_read(path, changed_ns))
+
+
+class RunStore:
+    """The runs in one folder, with the recorded ones beside them."""
+
+    def __init__(self, folder: Path, recorded: Path = RECORDED_DIR) -> None:
+        self._folder = folder
+        self._recorded = recorded
+        self._deleted = folder / "deleted"
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return all readable runs: recorded ones by name, then the newest first."""
+        recorded = [
+            entry
+            for path in sorted(self._recorded.glob("*.json"))
+            if (entry := self._recorded_entry(path)) is not None
+        ]
+        own = [entry for path in self._own_files() if (entry := self._own_entry(path)) is not None]
+        own.sort(key=lambda entry: entry.card.saved_at, reverse=True)
+        return (*recorded, *own)
+
+    def get(self, run_id: str | None) -> Entry | None:
+        """Return the run with this id, or None."""
+        if not run_id or not ID.fullmatch(run_id):
+            return None
+        path = self._folder / f"{run_id}.json"
+        if path.is_file():
+            return self._own_entry(path)
+        for recorded in sorted(self._recorded.glob("*.json")):
+            if _recorded_id(recorded) == run_id:
+                return self._recorded_entry(recorded)
+        return None
+
+    def save(self, run: Run, *, name: str, run_id: str = "") -> Entry:
+        """Keep a run of this host. Raises InvalidInput when it cannot be written."""
+        return self._keep(run, _checked_name(name), Origin.SAVED, run_id)
+
+    def import_(self, data: bytes, filename: str) -> Entry:
+        """Keep an uploaded run. Raises InvalidInput with the one reason it cannot be used."""
+        run = run_file.read(data, filename)
+        if not run.trials:
+            raise InvalidInput(f"{filename} holds no trial.", next_step="Choose another file.")
+        stem = Path(filename).stem.strip()[:MAX_NAME_CHARS] or "Imported run"
+        return self._keep(run, stem, Origin.IMPORTED, "")
+
+    def rename(self, entry: Entry, name: str, notes: str) -> Entry:
+        """Give a run another name and notes. Raises InvalidInput for one that cannot be changed."""
+        _check_is_own(entry)
+        if len(notes) > MAX_NOTES_CHARS:
+            raise InvalidInput(f"Notes may have at most {MAX_NOTES_CHARS:,} characters.")
+        card = replace(entry.card, name=_checked_name(name), notes=notes.strip())
+        self._write_card(entry.id, card)
+        return replace(entry, card=card)
+
+    def delete(self, entry: Entry) -> None:
+        """Put a run aside, from where `restore` brings it back."""
+        _check_is_own(entry)
+        self._deleted.mkdir(parents=True, exist_ok=True)
+        for suffix in (".json", ".card"):
+            source = self._folder / f"{entry.id}{suffix}"
+            if source.exists():
+                shutil.move(source, self._deleted / source.name)
+        (self._deleted / f"{entry.id}.json").touch()  # its age counts from the deletion
+        by_age = sorted(self._deleted.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        for path in by_age[:-KEPT_DELETIONS]:
+            path.unlink()
+            path.with_suffix(".card").unlink(missing_ok=True)
+
+    def restore(self, run_id: str) -> Entry | None:
+        """Bring back a deleted run; None when it is gone for good."""
+        if not ID.fullmatch(run_id) or not (self._deleted / f"{run_id}.json").exists():
+            return None
+        for suffix in (".json", ".card"):
+            source = self._deleted / f"{run_id}{suffix}"
+            if source.exists():
+                shutil.move(source, self._folder / source.name)
+        return self.get(run_id)
+
+    def _own_files(self) -> Iterable[Path]:
+        return (path for path in self._folder.glob("*.json") if ID.fullmatch(path.stem))
+
+    def _own_entry(self, path: Path) -> Entry | None:
+        try:
+            digest = _digest(path, path.stat().st_mtime_ns)
+        except (InvalidInput, OSError):
+            return None  # a half-written or foreign file in the folder is no run
+        return Entry(path.stem, self._read_card(path.stem), digest, path)
+
+    def _recorded_entry(self, path: Path) -> Entry | None:
+        try:
+            digest = _digest(path, path.stat().st_mtime_ns)
+        except (InvalidInput, OSError):
+            return None
+        name = path.stem.replace("-", " ").replace("_", " ").capitalize()
+        card = Card(name=name, origin=Origin.RECORDED.name, saved_at=digest.time)
+        return Entry(_recorded_id(path), card, digest, path)
+
+    def _keep(self, run: Run, name: str, origin: Origin, run_id: str) -> Entry:
+        run_id = run_id or uuid4().hex[:12]
+        if not ID.fullmatch(run_id):
+            raise InvalidInput("A run's id consists of lower-case letters, digits and dashes.")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(
+                f"The folder for runs cannot be made: {error.strerror}.",
+                next_step="Check LAB_DATA_DIR.",
+            ) from error
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._write_card(run_id, Card(name=name, origin=origin.name, saved_at=now))
+        path = self._folder / f"{run_id}.json"
+        run_file.write(run, path)
+        return Entry(run_id, self._read_card(run_id), findings.digest(run), path)
+
+    def _write_card(self, run_id: str, card: Card) -> None:
+        path = self._folder / f"{run_id}.card"
+        try:
+            path.write_text(json.dumps(asdict(card), ensure_ascii=False), encoding="utf-8")
+        except OSError as error:
+            raise InvalidInput(f"The run's card cannot be written: {error.strerror}.") from error
+
+    def _read_card(self, run_id: str) -> Card:
+        try:
+            return Card(**json.loads((self._folder / f"{run_id}.card").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return Card(name=run_id)  # the run itself is whole; only its name is lost
+
+
+def _recorded_id(path: Path) -> str:
+    return "recorded-" + re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:48]
+
+
+def _checked_name(name: str) -> str:
+    name = " ".join(name.split())
+    if not name or len(name) > MAX_NAME_CHARS:
+        raise InvalidInput(f"A name has between 1 and {MAX_NAME_CHARS} characters.")
+    return name
+
+
+def _check_is_own(entry: Entry) -> None:
+    if entry.is_recorded:
+        raise InvalidInput("A recorded run ships with the app and cannot be changed.")
