@@ -1,0 +1,73 @@
+"""Every page in a real browser: it draws, says no exception, and search answers at once."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+PATHS = [
+    "" if path.stem == "overview" else path.stem for path in (PROJECT_ROOT / "pages").glob("*.py")
+]
+QUESTION = "remove a directory and everything inside it"
+LOAD_TIMEOUT_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def app(run_app) -> str:
+    """One app on an embedded store of its own."""
+    return run_app({})
+
+
+def wait_for_the_corpus(page: "Page", app: str) -> None:
+    """Open the app and wait until the first load has ended."""
+    page.goto(app)
+    page.get_by_text("Milvus Lite (embedded)").first.wait_for(timeout=LOAD_TIMEOUT_MS)
+    rows = page.locator("[data-testid='stSidebar'] [data-testid='stMetricValue']").first
+    page.wait_for_function(
+        "node => parseInt(node.textContent.replace(/[^0-9]/g, '')) > 3000",
+        arg=rows.element_handle(),
+        timeout=LOAD_TIMEOUT_MS,
+    )
+
+
+def test_the_first_visit_ends_with_a_loaded_corpus(app: str, chromium_page: "Page") -> None:
+    wait_for_the_corpus(chromium_page, app)
+    assert chromium_page.get_by_text("Loading", exact=False).count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", sorted(PATHS))
+def test_every_page_draws_without_an_exception(
+    app: str, chromium_page: "Page", path: str, scheme: str
+) -> None:
+    problems: list[str] = []
+    chromium_page.on("pageerror", lambda error: problems.append(str(error)))
+    chromium_page.emulate_media(color_scheme=scheme)
+    chromium_page.goto(f"{app}/{path}")
+    chromium_page.locator("h1").first.wait_for()
+    chromium_page.wait_for_load_state("networkidle")
+    assert chromium_page.locator("[data-testid='stException']").count() == 0
+    assert problems == []
+
+
+def test_search_answers_the_question_of_the_readme(app: str, chromium_page: "Page") -> None:
+    wait_for_the_corpus(chromium_page, app)
+    chromium_page.goto(f"{app}/search?q={QUESTION.replace(' ', '+')}")
+    chromium_page.get_by_text("shutil.rmtree", exact=False).first.wait_for()
+    assert chromium_page.locator("[data-testid='stException']").count() == 0
+
+
+def test_a_refresh_keeps_the_question(app: str, chromium_page: "Page") -> None:
+    wait_for_the_corpus(chromium_page, app)
+    chromium_page.goto(f"{app}/search?q=split+a+string")
+    box = chromium_page.get_by_role("textbox", name=re.compile("question|ask", re.IGNORECASE)).first
+    box.wait_for()
+    assert box.input_value() == "split a string"
+    chromium_page.reload()
+    box.wait_for()
+    assert box.input_value() == "split a string"
