@@ -319,23 +319,36 @@ class Guard:
             self._watch.check()
 
 
+class _LagSampler:
+    """Notes how late the loop wakes a task that asked to be woken every ten milliseconds."""
+
+    def __init__(self, lags_s: list[float]) -> None:
+        self._lags_s = lags_s
+        self._due = 0.0
+
+    async def sample(self) -> None:
+        """Sample until cancelled."""
+        while True:
+            self._due = time.perf_counter() + LAG_INTERVAL_S
+            await asyncio.sleep(LAG_INTERVAL_S)
+            self.note()
+
+    def note(self) -> None:
+        """Add how much later than asked it is now; nothing late counts as none."""
+        self._lags_s.append(max(time.perf_counter() - self._due, 0.0))
+
+
 async def _with_lag(coroutine: Any, recorder: Recorder) -> None:
-    """Await the coroutine while another task notes how late the loop wakes it."""
-    sampler = asyncio.create_task(_sample_lag(recorder.loop_lags_s))
+    """Await the coroutine while a task beside it samples the loop's lag."""
+    sampler = _LagSampler(recorder.loop_lags_s)
+    task = asyncio.create_task(sampler.sample())
     await asyncio.sleep(0)  # the sampler sleeps before the first call starts
     try:
         await coroutine
-        # One more turn: a loop that was blocked until now has not told yet.
-        await asyncio.sleep(0)
+        # A loop that was blocked until now has not woken the sampler yet.
+        sampler.note()
     finally:
-        sampler.cancel()
-
-
-async def _sample_lag(lags_s: list[float]) -> None:
-    while True:
-        asked = time.perf_counter()
-        await asyncio.sleep(LAG_INTERVAL_S)
-        lags_s.append(max(time.perf_counter() - asked - LAG_INTERVAL_S, 0.0))
+        task.cancel()
 
 
 def _by_call(recorder: Recorder, wrong: Wrong) -> dict[int, str]:

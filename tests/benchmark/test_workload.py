@@ -127,8 +127,14 @@ def test_every_operation_but_mmr_lookups_and_creation_has_a_batched_form() -> No
 def test_the_command_of_a_plan_makes_the_same_plan(name: str) -> None:
     own = replace(
         PLAN,
-        **{"counts": (7,), "k": 5, "fetch_k": 30, "lambda_mult": 0.25, "delete_by": "pk"},
-        **{"embedding_latency_ms": 450.0, "embedding_jitter_ms": 12.5, "concurrency": (1, 2)},
+        counts=(7,),
+        k=5,
+        fetch_k=30,
+        lambda_mult=0.25,
+        delete_by="pk",
+        embedding_latency_ms=450.0,
+        embedding_jitter_ms=12.5,
+        concurrency=(1, 2),
         seed=3,
     )
     plan = own if name == "own" else preset(name).plan

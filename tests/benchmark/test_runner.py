@@ -1,0 +1,387 @@
+"""The runner on real backends: every operation verified, stop, failures, nothing left behind."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lib import embeddings, event_loop
+from lib.benchmark import runner
+from lib.benchmark.runner import Guard, run, run_in
+from lib.benchmark.statistics import summarise
+from lib.benchmark.strategies import STRATEGIES
+from lib.benchmark.trials import Run, Trial
+from lib.benchmark.workload import Plan
+from lib.connection import Connection, open_connection
+from lib.embeddings import EmbeddingModel, open_model
+from lib.errors import ConnectionFailed, InvalidInput, JobCancelled, OperationFailed
+from lib.jobs import Job, Jobs, State
+from lib.operations import OPERATIONS
+from lib.settings import Settings
+from tests.benchmark.stubs import Server, StubStore, StubWorkspace
+
+SMALL = Plan(
+    operations=("add_documents",), counts=(4,), repeats=1, warmup=0, rows=30, concurrency=(2,)
+)
+
+
+@pytest.fixture(params=["lite", "server"])
+def connection(request: pytest.FixtureRequest) -> Iterator[Connection]:
+    """Open each backend in turn, and see that the test leaves no collection in it."""
+    fixture = {"lite": "milvus_lite_uri", "server": "milvus_server"}[request.param]
+    target = request.getfixturevalue(fixture)
+    opened = open_connection(Settings(milvus_uri=getattr(target, "uri", target)))
+    yield opened
+    runner.wait_for_cleaning()
+    assert benchmark_collections(opened) == []
+    opened.close()
+
+
+@pytest.fixture
+def lite(milvus_lite_uri: str) -> Iterator[Connection]:
+    """Milvus Lite alone, where the backend makes no difference."""
+    opened = open_connection(Settings(milvus_uri=milvus_lite_uri))
+    yield opened
+    runner.wait_for_cleaning()
+    assert benchmark_collections(opened) == []
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def model() -> EmbeddingModel:
+    """The bundled model."""
+    return open_model(Settings(milvus_uri="unused.db"))
+
+
+def benchmark_collections(connection: Connection) -> list[str]:
+    return [name for name in connection.client.list_collections() if name.startswith("lab_bench")]
+
+
+def test_every_operation_is_verified_under_every_strategy_that_applies(
+    connection: Connection, model: EmbeddingModel
+) -> None:
+    plan = replace(
+        SMALL,
+        operations=tuple(name for name in OPERATIONS if name != "from_texts"),
+        strategies=tuple(STRATEGIES),
+    )
+    finished = run(plan, connection, model)
+    told = {(t.operation, t.strategy): t.verification for t in finished.trials if not t.verified}
+    assert told == {}
+    assert len(finished.trials) == len(plan.cells()) == 13 * 5 - 4
+    for trial in finished.trials:
+        one_batch = trial.strategy == "one_batch"
+        assert len(trial.calls) == (1 if one_batch else 4)
+        assert 0 < trial.wall_s == max(call.end_s for call in trial.calls)
+        assert min(call.start_s for call in trial.calls) == 0
+        assert any(call.embed_s for call in trial.calls) is OPERATIONS[trial.operation].embeds
+        assert (trial.loop_lag_ms_max is None) is not STRATEGIES[trial.strategy].is_async
+    assert finished.partial is False
+    _check_environment(finished.environment, connection)
+
+
+def test_collections_created_from_texts_are_verified_and_dropped(
+    connection: Connection, model: EmbeddingModel
+) -> None:
+    plan = replace(SMALL, operations=("from_texts",), strategies=("gather",), counts=(2,))
+    (trial,) = run(plan, connection, model).trials
+    assert trial.verification == "2 of 2 as expected"
+
+
+def test_a_sync_loop_overlaps_nothing_and_a_limited_gather_at_most_its_limit(
+    lite: Connection, model: EmbeddingModel
+) -> None:
+    plan = replace(
+        SMALL,
+        strategies=("sync_loop", "gather", "gather_limited", "thread_pool"),
+        concurrency=(3,),
+        counts=(12,),
+        embedding_latency_ms=20.0,
+    )
+    most = {t.strategy: _most_in_flight(t) for t in run(plan, lite, model).trials}
+    assert most == {"sync_loop": 1, "gather": 12, "gather_limited": 3, "thread_pool": 3}
+
+
+def _most_in_flight(trial: Trial) -> int:
+    moments = [(call.start_s, 1) for call in trial.calls]
+    moments += [(call.end_s, -1) for call in trial.calls]
+    flying, most = 0, 0
+    for _, change in sorted(moments):
+        flying += change
+        most = max(most, flying)
+    return most
+
+
+def test_strategies_alternate_within_each_repeat_in_an_order_the_seed_decides(
+    lite: Connection, model: EmbeddingModel
+) -> None:
+    plan = replace(SMALL, strategies=("sync_loop", "gather", "one_batch"), repeats=4, warmup=1)
+    first, again = run(plan, lite, model), run(plan, lite, model)
+    order = [(trial.repeat, trial.strategy) for trial in first.trials]
+    assert order == [(trial.repeat, trial.strategy) for trial in again.trials]
+    assert [repeat for repeat, _ in order] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    rounds = [tuple(name for repeat, name in order if repeat == r) for r in range(4)]
+    assert all(set(names) == set(plan.strategies) for names in rounds)
+    assert len(set(rounds)) > 1
+    other = run(replace(plan, seed=8), lite, model)
+    assert [trial.strategy for trial in other.trials] != [name for _, name in order]
+
+
+def test_simulated_waits_are_the_same_for_every_strategy_of_a_repeat_and_said_to_be_simulated(
+    lite: Connection, model: EmbeddingModel
+) -> None:
+    plan = replace(
+        SMALL,
+        strategies=("sync_loop", "gather"),
+        counts=(6,),
+        repeats=2,
+        embedding_latency_ms=100.0,
+        embedding_jitter_ms=50.0,
+    )
+    finished = run(plan, lite, model)
+    waits = {(t.strategy, t.repeat): sum(call.embed_s for call in t.calls) for t in finished.trials}
+    for repeat in range(2):
+        assert waits["sync_loop", repeat] == pytest.approx(waits["gather", repeat], rel=0.1)
+    assert waits["sync_loop", 0] != pytest.approx(waits["sync_loop", 1], rel=0.01)
+    assert finished.environment["simulated_latency_ms"] == 100.0
+    assert "--embedding-latency-ms 100" in finished.settings["command"]
+
+
+def _check_environment(environment: dict[str, Any], connection: Connection) -> None:
+    """It says what a reader must know, and nothing private."""
+    assert environment["backend"] == connection.kind
+    assert environment["milvus_version"]
+    assert environment["packages"]["langchain-milvus"]
+    assert environment["packages"]["pymilvus"]
+    assert environment["cpu_count"] >= 1
+    assert environment["index_type"] == "AUTOINDEX"
+    assert (environment["rows"], environment["dimension"]) == (30, 256)
+    assert environment["python"].startswith("3.")
+    assert environment["time"].endswith("+00:00")
+    assert connection.address not in str(environment)
+
+
+def test_progress_counts_calls_and_cells_and_results_arrive_trial_by_trial(
+    lite: Connection, model: EmbeddingModel
+) -> None:
+    job = Job("test", "test")
+    seen: list[tuple[int, int, int]] = []
+
+    def on_trial(trial: Trial) -> None:
+        assert isinstance(job.result, Run)
+        assert job.result.partial
+        assert job.result.trials[-1] is trial
+        detail = job.progress.detail
+        seen.append((job.progress.done, detail["cells_done"], len(job.result.trials)))
+
+    plan = replace(SMALL, strategies=("sync_loop", "gather"), warmup=1, repeats=2)
+    finished = run(plan, lite, model, job=job, on_trial=on_trial)
+    assert job.progress.total == plan.total_calls() == 24
+    assert job.progress.done == 24
+    assert seen == [(12, 0, 1), (16, 0, 2), (20, 1, 3), (24, 2, 4)]
+    assert job.progress.detail["cells_total"] == 2
+    assert job.result is finished
+    assert not finished.partial
+
+
+@pytest.mark.parametrize("strategy", ["sync_loop", "thread_pool", "gather", "gather_limited"])
+def test_a_stop_in_mid_trial_is_obeyed_within_a_second_and_keeps_the_finished_trials(
+    strategy: str, lite: Connection, model: EmbeddingModel
+) -> None:
+    plan = replace(SMALL, strategies=(strategy,), counts=(4, 400), rows=500)
+    slow = model.slowed(40) if strategy != "gather" else model.slowed(3_000)
+    jobs = Jobs()
+    job = jobs.submit("test", lambda job: run(plan, lite, slow, job=job), lane="test")
+    _wait_until(lambda: "× 400" in job.progress.message and job.progress.detail["trials"] == 1)
+    time.sleep(0.3)
+    asked = time.perf_counter()
+    jobs.cancel(job)
+    assert job.finished.wait(5)
+    assert time.perf_counter() - asked < 1
+    assert job.state is State.STOPPED
+    assert job.error is None
+    assert job.result.partial
+    assert [trial.count for trial in job.result.trials] == [4]
+
+
+def test_a_call_that_never_answers_does_not_hold_a_stop_up() -> None:
+    store = StubStore(server=Server(5.0))
+    job = Job("test", "test")
+    threading.Timer(0.3, job.cancel).start()
+    plan = replace(SMALL, operations=("delete",), strategies=("sync_loop",))
+    started = time.perf_counter()
+    finished = run_in(plan, StubWorkspace(store), job=job)
+    assert time.perf_counter() - started < 1.3
+    assert (finished.partial, finished.trials, finished.note) == (True, (), "Stopped.")
+    time.sleep(0)
+    assert store.calls == 1
+
+
+def test_a_stop_during_the_setup_ends_with_an_empty_partial_run(
+    lite: Connection, model: EmbeddingModel
+) -> None:
+    job = Job("test", "test")
+    job.cancel()
+    finished = run(SMALL, lite, model, job=job)
+    assert (finished.partial, finished.trials) == (True, ())
+
+
+def test_a_watch_that_gives_up_ends_the_run_and_the_finished_trials_are_kept() -> None:
+    class Watch:
+        deadline = time.perf_counter() + 0.6
+
+        def check(self) -> None:
+            if time.perf_counter() > self.deadline:
+                raise ConnectionFailed("Gone.")
+
+    job = Job("test", "test")
+    plan = replace(SMALL, operations=("delete",), strategies=("sync_loop",), counts=(1, 20))
+    started = time.perf_counter()
+    with pytest.raises(ConnectionFailed, match="Gone"):
+        run_in(
+            plan, StubWorkspace(StubStore(server=Server(0.2))), job=job, guard=Guard(job, Watch())
+        )
+    assert time.perf_counter() - started < 2
+    assert [trial.count for trial in job.result.trials] == [1]
+    assert job.result.partial
+    assert job.result.note == "Gone."
+
+
+def test_a_bug_in_the_workspace_reaches_the_caller_and_does_not_hang() -> None:
+    class Broken(StubWorkspace):
+        def check(self, recorder: Any) -> dict[int, str]:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_in(replace(SMALL, operations=("delete",)), Broken(StubStore()), job=Job("test", "test"))
+
+
+def test_rows_that_somebody_else_changed_end_the_run_in_words(
+    lite: Connection, model: EmbeddingModel
+) -> None:
+    def interfere(trial: Trial) -> None:
+        (name,) = benchmark_collections(lite)
+        lite.client.delete(name, ids=["doc_0"])
+
+    job = Job("test", "test")
+    with pytest.raises(OperationFailed, match="29 rows before a trial, not 30"):
+        run(SMALL, lite, model, job=job, on_trial=interfere)
+    assert len(job.result.trials) == 1
+
+
+def test_a_plan_that_cannot_be_run_is_refused_before_anything_is_made(
+    lite: Connection, model: EmbeddingModel
+) -> None:
+    with pytest.raises(InvalidInput, match="Did you mean 'delete'"):
+        run(replace(SMALL, operations=("delet",)), lite, model)
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        ("401", "refused the key"),
+        ("429", "limiting the rate"),
+        ("500", "HTTP 500"),
+        ("garbage", "could not be read"),
+        ("hang", "did not answer"),
+    ],
+)
+def test_an_embedding_service_that_fails_in_mid_run_is_counted_by_kind_and_never_as_speed(
+    failure: str,
+    said: str,
+    lite: Connection,
+    openai_endpoint: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(embeddings, "OPENAI_TIMEOUT_S", 0.5)
+    settings = Settings(
+        milvus_uri="unused.db",
+        embedding_provider="openai",
+        openai_api_key="sk-test",
+        openai_base_url=openai_endpoint.base_url,
+        openai_model="any",
+    )
+    remote = open_model(settings)
+    _without_retries(remote)
+
+    def fail_from_now_on(trial: Trial) -> None:
+        openai_endpoint.failure = failure
+
+    plan = replace(
+        SMALL,
+        operations=("similarity_search",),
+        strategies=("sync_loop", "gather"),
+        counts=(3,),
+        embedding="openai",
+    )
+    try:
+        finished = run(plan, lite, remote, on_trial=fail_from_now_on)
+    finally:
+        openai_endpoint.failure = None
+    good, bad = finished.trials
+    assert (good.verified, bad.verified) == (True, False)
+    cells = {cell.strategy: cell for cell in summarise(finished.trials)}
+    (kind,) = cells[bad.strategy].errors
+    assert said in kind
+    assert cells[bad.strategy].errors[kind] == 3
+    assert cells[bad.strategy].samples == 0
+    assert cells["gather"].speedup is None
+
+
+def _without_retries(model: EmbeddingModel) -> None:
+    """Let the client fail at once: its patience is not what is tested."""
+    client: Any = model.embeddings.inner  # type: ignore[attr-defined]
+    for one in (client.client, client.async_client):
+        one._client.max_retries = 0
+
+
+def test_a_strategy_s_coroutines_run_on_the_background_loop_and_its_sync_calls_in_threads() -> None:
+    where: dict[str, str] = {}
+
+    class Noting(StubStore):
+        def delete(self, expr: str) -> bool:
+            where["sync"] = threading.current_thread().name
+            return super().delete(expr)
+
+        async def adelete(self, expr: str) -> bool:
+            where["async"] = threading.current_thread().name
+            return await super().adelete(expr)
+
+    event_loop.shared()
+    run_in(
+        replace(SMALL, operations=("delete",), strategies=("sync_loop", "gather")),
+        StubWorkspace(Noting()),
+        job=Job("test", "test"),
+    )
+    assert where == {"sync": "benchmark-trial", "async": "lab-event-loop"}
+
+
+def test_a_blocked_event_loop_is_noticed() -> None:
+    class Blocking(StubStore):
+        async def adelete(self, expr: str) -> bool:
+            time.sleep(0.15)  # noqa: ASYNC251  # what a careless library does
+            return self._delete(expr.split('"')[1])
+
+    plan = replace(SMALL, operations=("delete",), strategies=("gather",), counts=(2,))
+    (trial,) = run_in(plan, StubWorkspace(Blocking()), job=Job("test", "test")).trials
+    assert trial.loop_lag_ms_max is not None
+    assert trial.loop_lag_ms_max >= 140
+
+
+def test_a_guard_whose_job_was_stopped_starts_nothing() -> None:
+    job = Job("test", "test")
+    job.cancel()
+    started: list[bool] = []
+    with pytest.raises(JobCancelled):
+        Guard(job).supervise(lambda: started.append(True))
+    assert started == []
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
