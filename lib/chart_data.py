@@ -9,6 +9,7 @@ from lib.benchmark import statistics
 from lib.benchmark.statistics import CellSummary
 from lib.benchmark.strategies import BASELINE, STRATEGIES
 from lib.benchmark.trials import Call, Run, Trial
+from lib.benchmark.workload import Cell
 from lib.operations import OPERATIONS
 from lib.tutorial_figures import PUBLISHED
 
@@ -200,7 +201,8 @@ def waterfall(run: Run, focus: Focus) -> pd.DataFrame:
                         "lane": statistics.strategy_label(trial.strategy, trial.concurrency),
                         "family": family(trial.strategy),
                         "row": row,
-                        "row_end": row + 1,
+                        # Calls one after another do not hide each other when drawn thick.
+                        "row_end": row + (3 if trial.concurrency == 1 else 1),
                         "call": i,
                         "part": part,
                         "start_s": start,
@@ -415,22 +417,34 @@ def loop_lag(run: Run, focus: Focus) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["strategy", "family", "repeat", "lag_ms"])
 
 
-def finished_trials(run: Run) -> pd.DataFrame:
-    """Return one row per finished trial, for the chart that grows while a benchmark runs."""
-    rows = [
+def finished_trials(run: Run, planned: Sequence[Cell] = ()) -> pd.DataFrame:
+    """Return one row per finished trial, for the chart that grows while a benchmark runs.
+
+    Each planned cell has a row without a time as well, so that the chart's rows stay in place.
+    """
+    rows: list[dict[str, object]] = [
+        {
+            "group": group_label(cell.operation, cell.count),
+            "strategy": statistics.strategy_label(cell.strategy, cell.concurrency),
+            "family": family(cell.strategy),
+            "wall_s": None,
+            "verified": True,
+        }
+        for cell in planned
+    ]
+    rows += [
         {
             "group": group_label(trial.operation, trial.count),
             "strategy": statistics.strategy_label(trial.strategy, trial.concurrency),
             "family": family(trial.strategy),
-            "repeat": trial.repeat + 1,
             "wall_s": trial.wall_s,
             "verified": trial.verified,
         }
         for trial in run.trials
         if not trial.warmup
     ]
-    columns = ["group", "strategy", "family", "repeat", "wall_s", "verified"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = ["group", "strategy", "family", "wall_s", "verified"]
+    return pd.DataFrame(rows, columns=columns).astype({"wall_s": float})
 
 
 SUMMARY_COLUMNS: dict[str, Callable[[CellSummary], object]] = {

@@ -38,7 +38,13 @@ class Metric:
 
     label: str
     value: str
-    basis: str
+    interval: str
+    how: str
+
+    @property
+    def basis(self) -> str:
+        """The interval and the strategy with its concurrency."""
+        return f"{self.interval}, {self.how}"
 
 
 @dataclass(frozen=True)
@@ -170,7 +176,8 @@ def metrics(run: Run, most: int = 3) -> list[Metric]:
         Metric(
             label=group_label(cell.operation, cell.count),
             value=ratio_text(cell.speedup or 0),
-            basis=f"{_short_interval(cell)}, {cell.label}",
+            interval=_short_interval(cell),
+            how=cell.label,
         )
         for cell in leading
     ]
@@ -179,14 +186,16 @@ def metrics(run: Run, most: int = 3) -> list[Metric]:
             Metric(
                 label="Calls per second",
                 value=f"{cell.throughput_per_s or 0:,.0f}",
-                basis=f"{cell.label}; sync loop {_baseline_throughput(run, cell)}",
+                interval=f"sync loop: {_baseline_throughput(run, cell)}",
+                how=cell.label,
             )
         )
         found.append(
             Metric(
                 label="p95 latency of one call",
                 value=f"{cell.p95_ms or 0:,.3g} ms",
-                basis=f"{cell.label}, n = {cell.samples:,}",
+                interval=f"n = {cell.samples:,}",
+                how=cell.label,
             )
         )
     return found[:most]

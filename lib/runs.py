@@ -8,19 +8,24 @@ import json
 import re
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
-from lib import findings
-from lib.benchmark import run_file
+from lib import findings, jobs
+from lib.benchmark import run_file, runner
 from lib.benchmark.trials import Run
-from lib.errors import InvalidInput
+from lib.benchmark.workload import PRESETS, Plan
+from lib.connection import Connection
+from lib.embeddings import EmbeddingModel
+from lib.errors import InvalidInput, LabError
 from lib.findings import Digest
-from lib.settings import PROJECT_ROOT
+from lib.jobs import Job
+from lib.settings import PROJECT_ROOT, Settings
 
 RECORDED_DIR = PROJECT_ROOT / "assets" / "runs"
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -208,9 +213,58 @@ class RunStore:
 
     def _read_card(self, run_id: str) -> Card:
         try:
-            return Card(**json.loads((self._folder / f"{run_id}.card").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            card = Card(**json.loads((self._folder / f"{run_id}.card").read_text(encoding="utf-8")))
+            Origin[card.origin]
+        except (OSError, ValueError, TypeError, KeyError):
             return Card(name=run_id)  # the run itself is whole; only its name is lost
+        return card
+
+
+def plan_of(run: Run) -> Plan | None:
+    """Return the plan that a run followed, or None when its settings do not tell."""
+    known = {field.name for field in fields(Plan)}
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in run.settings.items()
+        if name in known
+    }
+    try:
+        plan = Plan(**given)
+        plan.check()
+    except (TypeError, ValueError, LabError):
+        return None
+    return plan
+
+
+def measure(
+    plan: Plan,
+    connection: Connection,
+    model: EmbeddingModel,
+    *,
+    settings: Settings,
+    store: RunStore,
+) -> Job:
+    """Queue a benchmark and return its job at once; what it measured is kept under the job's id.
+
+    Raises InvalidInput for a plan that cannot be run.
+    """
+    plan.check(settings)
+    name = PRESETS[plan.preset].label if plan.preset in PRESETS else "Custom run"
+
+    def work(job: Job) -> Run:
+        try:
+            run = runner.run(plan, connection, model, job=job, settings=settings)
+        except LabError:
+            # The server died half way: what was finished is kept like any partial run.
+            if isinstance(job.result, Run) and job.result.trials:
+                store.save(job.result, name=name, run_id=job.id)
+            raise
+        if run.trials:
+            job.result = run
+            store.save(run, name=name, run_id=job.id)
+        return run
+
+    return jobs.shared().submit(name, work, lane=runner.LANE)
 
 
 def _recorded_id(path: Path) -> str:

@@ -1,5 +1,59 @@
-"""Benchmark: the tutorial's experiments as a sync loop and with asyncio.gather."""
+"""Benchmark: the same calls in a loop and with asyncio.gather, measured to be believed."""
 
 import streamlit as st
 
+from lib import jobs
+from lib.benchmark.trials import Run
+from lib.errors import LabError
+from lib.jobs import FINISHED, State
+from lib.ui import current_settings
+from lib.ui.errors import error_box
+from lib.ui.live import live
+from lib.ui.run_form import RUN_PARAMETER, run_form
+from lib.ui.run_view import run_view
+from lib.ui.saved_runs import run_store
+from lib.ui.session import connection, model
+
+SESSION_KEY = "benchmark_run"
+
 st.title("Benchmark")
+settings = current_settings()
+store = run_store(settings)
+
+# A recorded run is shown even when no Milvus answers: the page never comes up empty.
+try:
+    with st.spinner("Connecting to Milvus …"):
+        opened, embedding = connection(), model()
+except LabError as error:
+    error_box(error)
+else:
+    run_form(opened, embedding, settings=settings, store=store)
+
+# The id is in the URL, so that a refresh finds the job; the session keeps it across pages.
+run_id = st.query_params.get(RUN_PARAMETER) or st.session_state.get(SESSION_KEY)
+job = jobs.shared().get(run_id)
+kept = store.get(run_id)
+if job or kept:
+    st.session_state[SESSION_KEY] = run_id
+    st.query_params[RUN_PARAMETER] = run_id
+
+if job and job.state not in FINISHED:
+    live(job)
+    st.stop()
+
+if job and job.error:
+    error_box(job.error)
+measured = job.result if job else None
+if isinstance(measured, Run) and measured.trials:
+    run_view(measured, origin="measured here", key="b")
+elif job and job.state is State.STOPPED:
+    st.info("Stopped before the first trial had finished: there is nothing to show.")
+elif kept:
+    run_view(kept.load(), origin=kept.origin.value, key="b")
+elif recorded := next(iter(store.entries()), None):
+    st.info(
+        "This is a kept run; press Run to measure your own.",
+        title=recorded.title,
+        icon=":material/history:",
+    )
+    run_view(recorded.load(), origin=recorded.origin.value, key="b")

@@ -1,0 +1,34 @@
+"""The app's colours for pictures that leave it: read from Streamlit's theme file, not repeated."""
+
+import tomllib
+from functools import lru_cache
+from typing import Any
+
+from lib.settings import PROJECT_ROOT
+
+CONFIG = PROJECT_ROOT / ".streamlit" / "config.toml"
+VEGA_LITE_VERSION = "6.4"
+
+
+@lru_cache(maxsize=2)
+def vega_config(mode: str = "light") -> dict[str, Any]:
+    """Return a Vega config with the hues and text colours of 'light' or 'dark'."""
+    theme = tomllib.loads(CONFIG.read_text(encoding="utf-8"))["theme"]
+    colours = {**theme, **theme[mode]}
+    text, border = colours["textColor"], colours["borderColor"]
+    return {
+        "background": colours["backgroundColor"],
+        "font": "sans-serif",
+        "range": {"category": colours["chartCategoricalColors"]},
+        "axis": {
+            "labelColor": text,
+            "titleColor": text,
+            "gridColor": border,
+            "domainColor": border,
+            "tickColor": border,
+        },
+        "legend": {"labelColor": text, "titleColor": text},
+        "title": {"color": text, "subtitleColor": text},
+        "text": {"color": text},
+        "rule": {"color": text},
+    }
