@@ -1,0 +1,398 @@
+"""Rows of a collection: browse, edit, delete with undo, export. Any number, a page at a time.
+
+Milvus answers a query of offset plus limit up to 16,384, so pages go from key to key instead. Only
+an iterator's query gives rows in key order on Milvus Lite; and a page that is shorter than asked
+for does not mean the end on a server, whose segments each stop when one of them is drained.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+from langchain_core.documents import Document
+from langchain_milvus import Milvus
+from pymilvus import DataType
+
+from lib import collections, event_loop
+from lib.connection import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, Connection, reported
+from lib.errors import InvalidInput, OperationFailed
+from lib.jobs import Job
+
+WALK_ROWS = 5_000
+# With vectors a row is some 10 kB in Python, and every page of an export is held once.
+EXPORT_ROWS = 500
+KEYS_PER_CALL = 1_000
+UNDO_ROWS = 20_000
+UNDO_S = 600.0
+DYNAMIC_FIELD = "$meta"
+METADATA_COLUMN = "metadata"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A collection's fields, as far as reading its rows needs them."""
+
+    key: str
+    key_is_text: bool
+    vector: str
+    scalars: tuple[str, ...]  # without the key
+    is_dynamic: bool
+
+    @property
+    def readable(self) -> list[str]:
+        """The fields to ask for: everything but the vector."""
+        return [self.key, *self.scalars, *([DYNAMIC_FIELD] if self.is_dynamic else [])]
+
+    def equals_any(self, keys: Iterable[Any]) -> str:
+        """Return an expression that finds the rows with these keys."""
+        return f"{self.key} in [{', '.join(literal(key) for key in keys)}]"
+
+
+def layout(connection: Connection, name: str) -> Layout:
+    """Read a collection's fields. Raises InvalidInput when it does not exist."""
+    with reported(f"Could not read the fields of {name!r}."):
+        if not connection.client.has_collection(name):
+            raise InvalidInput(f"There is no collection named {name!r}.")
+        facts = connection.client.describe_collection(name)
+    key = next(each for each in facts["fields"] if each.get("is_primary"))
+    vectors = [each["name"] for each in facts["fields"] if "dim" in each.get("params", {})]
+    return Layout(
+        key=key["name"],
+        key_is_text=key["type"] == DataType.VARCHAR,
+        vector=vectors[0] if vectors else "",
+        scalars=tuple(
+            each["name"]
+            for each in facts["fields"]
+            if each["name"] not in {key["name"], *vectors} and not each.get("is_dynamic")
+        ),
+        is_dynamic=bool(facts.get("enable_dynamic_field")),
+    )
+
+
+def literal(value: Any) -> str:
+    """Write a value as Milvus's expressions do."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
+
+
+def both(*expressions: str) -> str:
+    """Join expressions that must all hold; empty ones say nothing."""
+    given = [expression for expression in expressions if expression.strip()]
+    return given[0] if len(given) == 1 else " and ".join(f"({each})" for each in given)
+
+
+def walk(
+    connection: Connection,
+    name: str,
+    expr: str = "",
+    *,
+    fields: Sequence[str] = (),
+    after: Any = None,
+    page_rows: int = WALK_ROWS,
+) -> Iterator[list[Row]]:
+    """Yield all rows that match, in key order, some at a time, from the one after a key.
+
+    `fields` are the ones to read, by default the key alone; "*" reads all, the vector too.
+    What was written before the walk began is seen when the caller counted the rows first.
+    """
+    shape = layout(connection, name)
+    while True:
+        found = _page(connection, name, shape, expr, fields or [shape.key], after, page_rows)
+        if not found:
+            return
+        yield found
+        after = found[-1][shape.key]
+
+
+@dataclass
+class Browser:
+    """Numbered pages of the rows that match an expression, counted when it is made."""
+
+    connection: Connection
+    name: str
+    expr: str
+    page_rows: int
+    total: int = 0
+    # The last key before a page, for the pages whose beginning has been found.
+    _before: dict[int, Any] = field(default_factory=lambda: {1: None})
+
+    def __post_init__(self) -> None:
+        self.layout = layout(self.connection, self.name)
+        collections.check_expression(self.connection, self.name, self.expr)
+        self.total = collections.count(self.connection, self.name, self.expr)
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are, at least one."""
+        return max(-(-self.total // self.page_rows), 1)
+
+    def page(self, number: int) -> list[Row]:
+        """Return the rows of a page, counted from 1, without their vectors."""
+        number = min(max(number, 1), self.pages)
+        found: list[Row] = []
+        after = self._key_before(number)
+        # A short page is not the end, so ask until it is full or nothing comes.
+        while len(found) < self.page_rows:
+            more = _page(
+                self.connection,
+                self.name,
+                self.layout,
+                self.expr,
+                self.layout.readable,
+                after,
+                self.page_rows - len(found),
+            )
+            if not more:
+                break
+            found += more
+            after = found[-1][self.layout.key]
+        if len(found) == self.page_rows:
+            self._before[number + 1] = after
+        return found
+
+    def _key_before(self, number: int) -> Any:
+        known = max(each for each in self._before if each <= number)
+        after, skipped = self._before[known], 0
+        skip = (number - known) * self.page_rows
+        while skipped < skip:
+            step = min(WALK_ROWS, skip - skipped)
+            found = _page(
+                self.connection, self.name, self.layout, self.expr, [self.layout.key], after, step
+            )
+            if not found:
+                break
+            after = found[-1][self.layout.key]
+            skipped += len(found)
+        self._before[number] = after
+        return after
+
+
+def _page(
+    connection: Connection,
+    name: str,
+    shape: Layout,
+    expr: str,
+    fields: Sequence[str],
+    after: Any,
+    limit: int,
+) -> list[Row]:
+    beyond = "" if after is None else f"{shape.key} > {literal(after)}"
+    with reported(f"Could not read the rows of {name!r}."):
+        found = connection.client.query(
+            name,
+            filter=both(expr, beyond),
+            output_fields=list(fields),
+            limit=limit,
+            iterator="True",
+            reduce_stop_for_best="True",
+        )
+    return sorted((dict(row) for row in found), key=lambda row: row[shape.key])
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What a delete took away. `rows` hold what was deleted, or nothing when it was too much."""
+
+    collection: str
+    deleted: int
+    rows: tuple[Row, ...] = field(repr=False)
+    at: float = field(default_factory=time.monotonic)
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Say whether the rows are still kept."""
+        return bool(self.rows) and time.monotonic() - self.at < UNDO_S
+
+
+def delete(
+    connection: Connection,
+    store: Milvus,
+    name: str,
+    *,
+    keys: Sequence[Any] = (),
+    expr: str = "",
+) -> Deletion:
+    """Delete rows by key or by expression through `adelete`, keeping up to 20,000 for an undo.
+
+    Raises InvalidInput for an expression that Milvus cannot use or that finds nothing, and
+    OperationFailed when fewer rows are gone than should be: `adelete` itself always says True.
+    """
+    shape = layout(connection, name)
+    if not keys and not expr.strip():
+        raise InvalidInput("Nothing is chosen to delete.", next_step="Choose rows or a filter.")
+    collections.check_expression(connection, name, expr)
+    expressions = [shape.equals_any(part) for part in _parts(keys, KEYS_PER_CALL)] or [expr]
+    before = collections.count(connection, name)
+    matching = sum(collections.count(connection, name, each) for each in expressions)
+    if not matching:
+        raise InvalidInput("No row matches, so there is nothing to delete.")
+    kept: list[Row] = []
+    if matching <= UNDO_ROWS:
+        for each in expressions:
+            for part in walk(connection, name, each, fields=["*"], page_rows=EXPORT_ROWS):
+                kept += part
+    with reported("The rows could not be deleted."):
+        for each in expressions:
+            event_loop.run(store.adelete(expr=each))
+    left = sum(collections.count(connection, name, each) for each in expressions)
+    if left:
+        raise OperationFailed(
+            f"{left:,} of {matching:,} rows are still there.",
+            kept=f"{before - collections.count(connection, name):,} rows were deleted.",
+            next_step="Try again.",
+        )
+    return Deletion(name, matching, tuple(kept))
+
+
+def undo(connection: Connection, deletion: Deletion) -> int:
+    """Put deleted rows back, vectors and all, and return how many. Raises LabError."""
+    if not deletion.can_be_undone:
+        raise InvalidInput("These rows are no longer kept, so they cannot be put back.")
+    shape = layout(connection, deletion.collection)
+    with reported("The rows could not be put back."):
+        for part in _parts(deletion.rows, EXPORT_ROWS):
+            # An upsert, so that a row which somebody added again meanwhile does not become two.
+            connection.client.upsert(deletion.collection, [_writable(row) for row in part])
+    back = sum(
+        collections.count(
+            connection, deletion.collection, shape.equals_any(row[shape.key] for row in part)
+        )
+        for part in _parts(deletion.rows, KEYS_PER_CALL)
+    )
+    if back != len(deletion.rows):
+        raise OperationFailed(f"{back:,} of {len(deletion.rows):,} rows came back.")
+    collections.prepare_for_search(connection, deletion.collection)
+    return back
+
+
+def update(connection: Connection, store: Milvus, documents: Sequence[Document]) -> int:
+    """Write changed rows through `aupsert`, which embeds their texts again; return how many.
+
+    Each document's `id` is the key of its row. Raises OperationFailed when a row reads otherwise.
+    """
+    name = store.collection_name
+    keys = [str(document.id) for document in documents]
+    with reported("The rows could not be changed."):
+        event_loop.run(store.aupsert(ids=keys, documents=list(documents)))
+        found = connection.client.get(
+            name, ids=keys, output_fields=[TEXT_FIELD], consistency_level="Strong"
+        )
+    stored = {row[PRIMARY_FIELD]: row[TEXT_FIELD] for row in found}
+    wrong = [each for each in documents if stored.get(str(each.id)) != each.page_content]
+    if wrong:
+        raise OperationFailed(f"{len(wrong):,} of {len(documents):,} rows read otherwise.")
+    return len(documents)
+
+
+def export(
+    connection: Connection,
+    name: str,
+    path: Path,
+    *,
+    expr: str = "",
+    job: Job | None = None,
+) -> int:
+    """Write rows with their vectors to a `.jsonl` or `.parquet` file and return how many.
+
+    One page is in memory at a time. The columns are the key, the text, the vector, and the
+    metadata as one JSON object, because rows need not have the same metadata.
+    """
+    shape = layout(connection, name)
+    writer = EXPORTS[path.suffix](path)
+    written = 0
+    total = collections.count(connection, name, expr)
+    if job:
+        job.progress.total, job.progress.unit = total, "rows"
+    try:
+        for part in walk(connection, name, expr, fields=["*"], page_rows=EXPORT_ROWS):
+            if job:
+                job.check()
+            writer.write([_exported(row, shape) for row in part])
+            written += len(part)
+            if job:
+                job.progress.done = written
+    finally:
+        writer.close()
+    return written
+
+
+class _JsonLines:
+    """Writes a JSON object a line."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8")
+
+    def write(self, rows: list[Row]) -> None:
+        """Append rows."""
+        for row in rows:
+            self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+
+
+class _Parquet:
+    """Writes a row group a page."""
+
+    schema = pa.schema(
+        [
+            (PRIMARY_FIELD, pa.string()),
+            (TEXT_FIELD, pa.string()),
+            (VECTOR_FIELD, pa.list_(pa.float32())),
+            (METADATA_COLUMN, pa.string()),
+        ]
+    )
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pyarrow.parquet.ParquetWriter(path, self.schema)
+
+    def write(self, rows: list[Row]) -> None:
+        """Append rows."""
+        columns = [
+            [row[PRIMARY_FIELD] for row in rows],
+            [row[TEXT_FIELD] for row in rows],
+            [row[VECTOR_FIELD] for row in rows],
+            [json.dumps(row[METADATA_COLUMN], ensure_ascii=False) for row in rows],
+        ]
+        arrays = [
+            pa.array(column, each.type) for column, each in zip(columns, self.schema, strict=True)
+        ]
+        self._writer.write_table(pa.table(arrays, schema=self.schema))
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._writer.close()
+
+
+EXPORTS: dict[str, type[_JsonLines] | type[_Parquet]] = {".jsonl": _JsonLines, ".parquet": _Parquet}
+
+
+def metadata_of(row: Row, shape: Layout) -> dict[str, Any]:
+    """Return what a row holds beside its key, its text and its vector."""
+    own = {shape.key, shape.vector, TEXT_FIELD, DYNAMIC_FIELD}
+    return {name: value for name, value in row.items() if name not in own}
+
+
+def _exported(row: Row, shape: Layout) -> Row:
+    return {
+        PRIMARY_FIELD: str(row[shape.key]),
+        TEXT_FIELD: str(row.get(TEXT_FIELD, "")),
+        VECTOR_FIELD: [float(number) for number in row.get(shape.vector, ())],
+        METADATA_COLUMN: metadata_of(row, shape),
+    }
+
+
+def _writable(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != DYNAMIC_FIELD}
+
+
+def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
