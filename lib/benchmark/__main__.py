@@ -24,7 +24,7 @@ from lib.benchmark.statistics import CellSummary
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run, Trial
 from lib.benchmark.workload import DELETE_FIELDS, PRESETS, Plan, preset
-from lib.connection import open_connection
+from lib.connection import Connection, open_connection
 from lib.embeddings import PROVIDERS, open_model
 from lib.errors import InvalidInput, LabError
 from lib.jobs import Job, Jobs
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _print("Stopped before anything was measured.")
             return 128 + interrupted[0]
         try:
-            return _run(plan, settings, connection, output, interrupted)
+            return _run(plan, settings, connection, output, interrupted, given.note)
         except KeyboardInterrupt:
             return 128 + interrupted[0]
         finally:
@@ -72,7 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(
-    plan: Plan, settings: Settings, connection: Any, output: Path | None, interrupted: list[int]
+    plan: Plan,
+    settings: Settings,
+    connection: Connection,
+    output: Path | None,
+    interrupted: list[int],
+    note: str,
 ) -> int:
     try:
         model = open_model(settings)
@@ -97,6 +102,9 @@ def _run(
             _print("Stopped before a trial was finished; nothing was written.")
             return 128 + interrupted[0]
         return _say(job.error or LabError("Nothing was measured."), WRONG)
+    if note:
+        notes = [*run.environment.get("notes", []), note]
+        run = dataclasses.replace(run, environment={**run.environment, "notes": notes})
     _print(summary_table(run))
     try:
         _write(run, output)
@@ -314,6 +322,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--embedding-latency-ms", type=float, help="simulated, added to every embedding call")
     option("--embedding-jitter-ms", type=float, help="its standard deviation")
     option("--seed", type=_whole, help="decides documents, order and simulated jitter")
+    option("--note", default="", help="a remark for the file: where and with what it was made")
     option("--output", default="run.json", help="the run's file, - for standard output")
     return parser
 
