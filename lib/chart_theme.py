@@ -11,15 +11,25 @@ VEGA_LITE_VERSION = "6.4"
 
 
 @lru_cache(maxsize=2)
+def colours(mode: str) -> dict[str, Any]:
+    """Return the theme's values for 'light' or 'dark'."""
+    theme = tomllib.loads(CONFIG.read_text(encoding="utf-8"))["theme"]
+    return {**theme, **theme[mode]}
+
+
+def text_colour(mode: str) -> str:
+    """Return the colour of text in 'light' or 'dark'."""
+    return str(colours(mode)["textColor"])
+
+
 def vega_config(mode: str = "light") -> dict[str, Any]:
     """Return a Vega config with the hues and text colours of 'light' or 'dark'."""
-    theme = tomllib.loads(CONFIG.read_text(encoding="utf-8"))["theme"]
-    colours = {**theme, **theme[mode]}
-    text, border = colours["textColor"], colours["borderColor"]
+    theme = colours(mode)
+    text, border = theme["textColor"], theme["borderColor"]
     return {
-        "background": colours["backgroundColor"],
+        "background": theme["backgroundColor"],
         "font": "sans-serif",
-        "range": {"category": colours["chartCategoricalColors"]},
+        "range": {"category": theme["chartCategoricalColors"]},
         "axis": {
             "labelColor": text,
             "titleColor": text,

@@ -5,6 +5,7 @@ import streamlit as st
 from lib import chart_data, charts, jobs, runs
 from lib.benchmark.trials import Run
 from lib.jobs import FINISHED, Job, State
+from lib.ui.chart import show_chart
 from lib.ui.progress import describe
 
 REFRESH_S = 0.5
@@ -55,8 +56,8 @@ def _chart(run: Run) -> None:
         return
     finished = int(frame["wall_s"].notna().sum())
     st.markdown(f"**{finished} trials finished**, each a dot; a cross failed its check.")
-    st.altair_chart(
-        charts.readable(charts.live(frame)),
+    show_chart(
+        charts.live(frame),
         key="b_live_chart",
         alt=f"Wall times of the {finished} trials finished so far",
     )

@@ -12,6 +12,7 @@ from lib.benchmark.statistics import Warning_
 from lib.benchmark.trials import Run
 from lib.chart_data import Focus
 from lib.charts import CHARTS, Chart
+from lib.ui.chart import show_chart
 from lib.ui.downloads import chart_downloads, downloads
 
 MOST_LOSSES = 3
@@ -56,11 +57,7 @@ def first_screen(run: Run, *, origin: str, key: str) -> None:
                 st.caption(metric.how)
     frame = chart_data.wall_times(run, chart_data.largest_groups(run))
     if not frame.empty:
-        st.altair_chart(
-            charts.readable(charts.wall_time(frame)),
-            key=f"{key}_bars",
-            alt=charts.wall_time_finding(frame),
-        )
+        show_chart(charts.wall_time(frame), key=f"{key}_bars", alt=charts.wall_time_finding(frame))
 
 
 def conditions(run: Run, origin: str) -> str:
@@ -194,7 +191,7 @@ def _options(name: str, key: str) -> dict[str, bool]:
 def _draw(chart: Chart, frame: pd.DataFrame, *, key: str, **options: bool) -> None:
     finding = chart.finding(frame)
     st.markdown(f"**{_plain(finding)}**")
-    st.altair_chart(charts.readable(chart.draw(frame, **options)), key=f"{key}_chart", alt=finding)
+    show_chart(chart.draw(frame, **options), key=f"{key}_chart", alt=finding)
 
 
 def _race(run: Run, focus: Focus, *, key: str) -> None:
@@ -236,10 +233,8 @@ def _race(run: Run, focus: Focus, *, key: str) -> None:
         st.markdown(
             f"### {clock_s:.2f} s" + ("" if factor == 1 else f" · shown at {factor:.3g}× speed")
         )
-        st.altair_chart(
-            charts.readable(charts.race(chart_data.race_at(cells, clock_s))),
-            key=f"{key}_race_chart",
-            alt=finding,
+        show_chart(
+            charts.race(chart_data.race_at(cells, clock_s)), key=f"{key}_race_chart", alt=finding
         )
         if is_over:
             if started is not None:
