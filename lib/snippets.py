@@ -1,10 +1,12 @@
 """Operation and parameters → the sync and async code a reader can paste."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pprint import pformat
 from typing import Any
 
-from lib.connection import Connection
+from lib.connection import PRIMARY_FIELD, VECTOR_FIELD, Connection
+from lib.filters import quote
 from lib.operations import OPERATIONS
 
 EMBEDDING_CODE = {
@@ -44,6 +46,13 @@ def opening(connection_uri: str, collection: str, model: str, *, imports: str = 
     )
 
 
+@dataclass(frozen=True)
+class Name:
+    """An argument that is written as a variable's name, not as its value."""
+
+    text: str
+
+
 def call(
     operation: str,
     arguments: dict[str, Any],
@@ -51,15 +60,121 @@ def call(
     uri: str,
     collection: str,
     model: str,
+    before: str = "",
 ) -> Snippet:
-    """Return one call of an operation, sync and async, with its real parameters."""
+    """Return one call of an operation, sync and async, with its real parameters.
+
+    `before` are lines that need the store and make what a `Name` among the arguments means.
+    """
     pair = OPERATIONS[operation]
     written = _arguments(arguments)
     return Snippet(
-        sync=opening(uri, collection, model) + f"\nresult = store.{pair.name}({written})\n",
+        sync=opening(uri, collection, model) + f"{before}\nresult = store.{pair.name}({written})\n",
         asynchronous=opening(uri, collection, model, imports="import asyncio\n\n")
+        + before
         + f"\n\nasync def main():\n    return await store.{pair.async_name}({_indented(written)})\n"
         + "\n\nresult = asyncio.run(main())\n",
+    )
+
+
+def subject(query: str, like: str) -> tuple[dict[str, Any], str]:
+    """Return what a search is about as an argument, and the lines that make it.
+
+    That is the question, or the vector of the row whose key is `like`.
+    """
+    if not like:
+        return {"query": query}, ""
+    lines = (
+        "\n[row] = store.client.query(\n    store.collection_name,\n"
+        f"    filter={f'{PRIMARY_FIELD} == {quote(like)}'!r},\n"
+        f"    output_fields=[{VECTOR_FIELD!r}],\n)\nvector = row[{VECTOR_FIELD!r}]\n"
+    )
+    return {"embedding": Name("vector")}, lines
+
+
+def similarity_and_mmr(
+    similarity: tuple[str, dict[str, Any]],
+    mmr: tuple[str, dict[str, Any]],
+    *,
+    uri: str,
+    collection: str,
+    model: str,
+    before: str = "",
+) -> Snippet:
+    """Return both searches, one after the other as sync code, at the same time as async code."""
+    pairs = [
+        (OPERATIONS[operation], _arguments(arguments)) for operation, arguments in (similarity, mmr)
+    ]
+    names = ("similar", "diverse")
+    at_once = "".join(
+        f"        store.{pair.async_name}({_indented(_indented(written))}),\n"
+        for pair, written in pairs
+    )
+    return Snippet(
+        sync=opening(uri, collection, model)
+        + before
+        + "".join(
+            f"\n{name} = store.{pair.name}({written})\n"
+            for name, (pair, written) in zip(names, pairs, strict=True)
+        ),
+        asynchronous=opening(uri, collection, model, imports="import asyncio\n\n")
+        + before
+        + f"\n\nasync def main():\n    return await asyncio.gather(\n{at_once}    )\n"
+        + f"\n\n{', '.join(names)} = asyncio.run(main())\n",
+    )
+
+
+def retriever(
+    queries: Sequence[str],
+    search_type: str,
+    search_kwargs: dict[str, Any],
+    *,
+    concurrency: int,
+    uri: str,
+    collection: str,
+    model: str,
+) -> Snippet:
+    """Return a store used as a retriever: a loop and `batch`, a gather and `abatch`."""
+    shown = pformat(list(queries), width=90)
+    made = (
+        f"\nretriever = store.as_retriever(\n    search_type={search_type!r},\n"
+        f"    search_kwargs={search_kwargs!r},\n)\nqueries = {shown}\n"
+        f'limit = {{"max_concurrency": {concurrency}}}\n'
+    )
+    return Snippet(
+        sync=opening(uri, collection, model)
+        + made
+        + "\none_by_one = [retriever.invoke(query) for query in queries]\n"
+        "in_threads = retriever.batch(queries, config=limit)\n",
+        asynchronous=opening(uri, collection, model, imports="import asyncio\n\n")
+        + made
+        + "\n\nasync def main():\n"
+        "    at_once = await asyncio.gather(*[retriever.ainvoke(query) for query in queries])\n"
+        "    return at_once, await retriever.abatch(queries, config=limit)\n"
+        "\n\nat_once, batched = asyncio.run(main())\n",
+    )
+
+
+def many_searches(
+    queries: Sequence[str], k: int, *, concurrency: int, uri: str, collection: str, model: str
+) -> Snippet:
+    """Return many searches as a loop and one batched request, and as a limited gather."""
+    made = f"\nqueries = {pformat(list(queries), width=90)}\n"
+    return Snippet(
+        sync=opening(uri, collection, model) + made + "\none_by_one = [\n"
+        f"    store.similarity_search_with_score(query, k={k}) for query in queries\n]\n"
+        "\n# One request with all vectors, which langchain-milvus has no method for:\n"
+        "vectors = store.embeddings.embed_documents(queries)\n"
+        "batched = store.client.search(\n    store.collection_name,\n    data=vectors,\n"
+        f'    anns_field="vector",\n    limit={k},\n    output_fields=["*"],\n)\n',
+        asynchronous=opening(uri, collection, model, imports="import asyncio\n\n")
+        + made
+        + f"limit = asyncio.Semaphore({concurrency})\n\n\n"
+        "async def ask(query):\n    async with limit:\n"
+        f"        return await store.asimilarity_search_with_score(query, k={k})\n\n\n"
+        "async def main():\n"
+        "    return await asyncio.gather(*[ask(query) for query in queries])\n"
+        "\n\nresults = asyncio.run(main())\n",
     )
 
 
@@ -106,9 +221,7 @@ def _arguments(arguments: dict[str, Any]) -> str:
     for name, value in arguments.items():
         if value is None or value == "":
             continue
-        text = pformat(value, width=80, compact=True)
-        if name == "embedding" and isinstance(value, list) and len(value) > 8:
-            text = f"[{', '.join(f'{x:.4f}' for x in value[:4])}, …]  # {len(value)} numbers"
+        text = value.text if isinstance(value, Name) else pformat(value, width=80, compact=True)
         parts.append(f"    {name}={text},")
     return "\n" + "\n".join(parts) + "\n"
 
