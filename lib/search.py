@@ -233,9 +233,10 @@ def fetch(
     """
     question.check()
     clock = _Stopwatch()
-    store = connection.store(collection, model.embeddings)
     matching = None
     with clock.milvus():
+        # Opening the store also loads the collection, without which nothing can be asked.
+        store = connection.store(collection, model.embeddings)
         if question.expr:
             collections.check_expression(connection, collection, question.expr)
             matching = collections.count(connection, collection, question.expr)
@@ -282,8 +283,8 @@ def call_method(
     request.check(model.dimension)
     operation = OPERATIONS[request.operation]
     clock = _Stopwatch()
-    store = connection.store(collection, model.embeddings)
     with clock.milvus():
+        store = connection.store(collection, model.embeddings)
         if request.expr:
             collections.check_expression(connection, collection, request.expr)
     called = time.perf_counter()

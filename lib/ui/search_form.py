@@ -11,6 +11,8 @@ from lib.embeddings import EmbeddingModel
 from lib.errors import InvalidInput
 from lib.filters import OPERATORS, Condition, Field, Kind
 from lib.search import Question
+from lib.ui import session
+from lib.ui.errors import show_error
 
 EXAMPLES = [
     "split a string at a separator",
@@ -19,20 +21,30 @@ EXAMPLES = [
     "read numbers from a text",
     "pick random elements",
 ]
-NEW_EXAMPLE_CORPUS = "standard_library"
 
 
 def question_form() -> tuple[Question, bool]:
     """Draw the form and return the question with whether it was just asked."""
-    st.pills("Examples", EXAMPLES, key="example", on_change=_ask_example)
-    with st.form("query"):
-        query = st.text_input(
-            "Question",
-            key="q",
-            bind="query-params",
-            placeholder="Ask in your own words",
-            max_chars=search.MAX_QUERY_CHARACTERS,
+    if session.current_collection() == session.current_settings().collection:
+        st.pills(
+            "Examples",
+            EXAMPLES,
+            key="example",
+            on_change=_ask_example,
+            label_visibility="collapsed",
         )
+    with st.form("query"):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            query = st.text_input(
+                "Question",
+                key="q",
+                bind="query-params",
+                placeholder="Ask in your own words",
+                max_chars=search.MAX_QUERY_CHARACTERS,
+            )
+            asked = st.form_submit_button(
+                "Search", type="primary", icon=":material/search:", on_click=_prefer_new_question
+            )
         with st.container(horizontal=True, vertical_alignment="bottom"):
             k = st.number_input(
                 "k: results",
@@ -47,7 +59,7 @@ def question_form() -> tuple[Question, bool]:
                 "fetch_k: MMR candidates",
                 1,
                 search.MAX_FETCH_K,
-                30,
+                20,
                 key="fetch_k",
                 bind="query-params",
                 width=190,
@@ -69,9 +81,6 @@ def question_form() -> tuple[Question, bool]:
                 help="Searches by the vector of this row instead of by the question.",
                 width=200,
             )
-            asked = st.form_submit_button(
-                "Search", type="primary", icon=":material/search:", on_click=_prefer_new_question
-            )
     question = Question(query=query, k=k, fetch_k=fetch_k, expr=expr.strip(), like=like.strip())
     return question, asked
 
@@ -84,7 +93,8 @@ def filter_builder(opened: Connection, model: EmbeddingModel, collection: Collec
     if not builder.open:
         return
     with builder:
-        fields = _fields(opened.address, collection.name, collection.rows, opened, model)
+        with show_error():
+            fields = field_list(opened, model, collection)
         with st.container(horizontal=True, vertical_alignment="bottom"):
             field = st.selectbox(
                 "Field", fields, format_func=lambda field: field.name, key="builder_field"
@@ -124,6 +134,13 @@ def _fields(
     address: str, name: str, rows: int, _opened: Connection, _model: EmbeddingModel
 ) -> tuple[Field, ...]:
     return filters.fields(_opened.store(name, _model.embeddings))
+
+
+def field_list(
+    opened: Connection, model: EmbeddingModel, collection: Collection
+) -> tuple[Field, ...]:
+    """Return the fields that a filter or a lookup can name, remembered for a minute."""
+    return _fields(opened.address, collection.name, collection.rows, opened, model)
 
 
 def _value(field: Field, operator: str) -> Any:

@@ -2,15 +2,19 @@
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from lib import mmr, search_charts
+from lib import charts, mmr, search_charts
 from lib.search import Candidates, Hit, Metric, Timing
 from lib.search_charts import BOTH, CANDIDATE, ONLY_MMR, ONLY_SIMILARITY, QUERY
+from lib.snippets import Snippet
 from lib.ui.search_form import more_like
+from lib.ui.snippet import snippet
 
 PREVIEW_CHARACTERS = 280
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&^=])")
@@ -61,7 +65,7 @@ def compare(found: Candidates, lambda_mult: float) -> Comparison:
 
 
 @st.fragment(key="comparison")
-def show_comparison(found: Candidates, metric: Metric) -> None:
+def show_comparison(found: Candidates, metric: Metric, code: Callable[[float], Snippet]) -> None:
     """Draw everything that λ changes; moving the slider redraws this alone."""
     lambda_mult = st.slider(
         "λ (lambda_mult)",
@@ -79,7 +83,7 @@ def show_comparison(found: Candidates, metric: Metric) -> None:
     comparison = compare(found, lambda_mult)
     st.markdown(f"#### {takeaway(comparison)}")
     _metrics(comparison)
-    changes, trade_off = st.columns(2)
+    changes, trade_off = st.columns([3, 2])
     with changes:
         _rank_changes(comparison)
     with trade_off:
@@ -101,7 +105,8 @@ def show_comparison(found: Candidates, metric: Metric) -> None:
         _cards(comparison, comparison.chosen, "diverse")
     _pick_order(comparison)
     _map(comparison)
-    _exports(comparison)
+    exports(_rows(comparison), _document(comparison), key="comparison")
+    snippet(code(lambda_mult), key="search_code")
 
 
 def takeaway(comparison: Comparison) -> str:
@@ -135,7 +140,8 @@ def highlighted(text: str, query: str) -> str:
     """Return text as Markdown in which nothing is markup but the marked words of the query."""
     words = {word.lower() for word in WORD.findall(query)}
     parts = []
-    for piece in re.split(r"(\w+)", text):
+    # Spaces at the start of a line would make a code block of it.
+    for piece in re.split(r"(\w+)", re.sub(r"\n\s*", "\n", text.strip())):
         escaped = MARKDOWN.sub(r"\\\1", piece).replace("\n", "  \n")
         parts.append(f":orange-background[{escaped}]" if _matches(piece, words) else escaped)
     return "".join(parts)
@@ -205,14 +211,10 @@ def _rank_changes(comparison: Comparison) -> None:
         ]
     )
     deepest = max(comparison.chosen, default=0) + 1
-    title = (
-        f"MMR reaches down to rank {deepest}"
-        if comparison.brought_in
-        else "MMR keeps the same rows"
-    )
-    st.altair_chart(
-        search_charts.rank_changes(table, title), alt=f"Rank changes: {title}", key="rank_changes"
-    )
+    finding = f"MMR reaches down to rank {deepest}" if comparison.brought_in else "The same rows"
+    st.markdown(f"**{finding}**")
+    st.caption("Left: rank in similarity search. Right: pick of MMR.")
+    draw(search_charts.rank_changes(table), f"Rank changes: {finding}", "rank_changes")
 
 
 def _trade_off(comparison: Comparison) -> None:
@@ -237,9 +239,12 @@ def _trade_off(comparison: Comparison) -> None:
         }
     )
     table = pd.DataFrame(points).assign(series=ONLY_MMR, name=f"λ = {comparison.lambda_mult:g}")
-    title = "Each step towards diversity costs relevance"
-    st.altair_chart(
-        search_charts.relevance_diversity(table, title), alt=title, key="relevance_diversity"
+    st.markdown("**Diversity costs relevance**")
+    st.caption("Every λ from 0 to 1: similarity to the question, 1 − similarity of the results.")
+    draw(
+        search_charts.relevance_diversity(table),
+        "Relevance falls as diversity rises, from λ = 1 to λ = 0",
+        "relevance_diversity",
     )
 
 
@@ -304,14 +309,19 @@ def _pick_order(comparison: Comparison) -> None:
         closest = hits[pick.closest].title if pick.closest is not None else ""
         common = {"pick": name, "position": pick.position}
         rows.append(common | {"measure": relevance, "value": pick.relevance, "other": ""})
-        rows.append(common | {"measure": redundancy, "value": pick.redundancy, "other": closest})
+        if pick.closest is not None:
+            rows.append(
+                common | {"measure": redundancy, "value": pick.redundancy, "other": closest}
+            )
     st.subheader("Why each row was picked")
-    st.altair_chart(
-        search_charts.pick_order(
-            pd.DataFrame(rows), "MMR wants the first bar long and the second short"
-        ),
-        alt="Relevance and redundancy of each MMR pick, in pick order",
-        key="pick_order",
+    st.caption(
+        "MMR wants the dark bar long and the pale one short; λ says how much each counts. "
+        "Nothing is picked before the first row, so only closeness counts there."
+    )
+    draw(
+        search_charts.pick_order(pd.DataFrame(rows)),
+        "Relevance and redundancy of each MMR pick, in pick order",
+        "pick_order",
     )
 
 
@@ -349,20 +359,17 @@ def _map(comparison: Comparison) -> None:
         }
     )
     first, second = flat.explained
+    st.caption(
+        "Neighbours are computed in the original space of "
+        f"{found.vectors.shape[1]:,} dimensions; this map is approximate. It keeps "
+        f"{first + second:.0%} of the variance ({first:.0%} + {second:.0%}), so distances in it "
+        "can mislead. Click points to find them in the table, shift-click for several."
+    )
     event = st.altair_chart(
-        search_charts.plane(
-            pd.DataFrame(rows),
-            f"{len(found.hits)} candidates, numbered in pick order",
-            f"This view keeps {first + second:.0%} of the variance ({first:.0%} + {second:.0%})",
-        ),
+        charts.readable(search_charts.plane(pd.DataFrame(rows))),
         alt="The question, its candidates and the picks in two dimensions",
         key="map",
         on_select="rerun",
-    )
-    st.caption(
-        "Neighbours are computed in the original space of "
-        f"{found.vectors.shape[1]:,} dimensions; this map of it is approximate, so distances in "
-        "the picture can mislead. Click points to find them in the table, shift-click for several."
     )
     clicked = {point.get("key") for point in event.selection.get("rows", [])}
     _candidate_table(comparison, clicked)
@@ -378,7 +385,7 @@ def _candidate_table(comparison: Comparison, clicked: set[str | None]) -> None:
                 "Row": hit.title,
                 "Score": hit.score,
                 "Relevance": float(space.relevance[index]),
-                "MMR pick": picked.get(index),
+                "MMR pick": str(picked.get(index, "")),
                 "Status": comparison.fate(index),
                 "key": hit.key,
             }
@@ -422,10 +429,10 @@ def _projection(found: Candidates) -> mmr.Projection:
     return kept[1]
 
 
-def _exports(comparison: Comparison) -> None:
+def _rows(comparison: Comparison) -> list[dict[str, Any]]:
     found = comparison.found
     lists = {"similarity": comparison.similar, "mmr": comparison.chosen}
-    rows = [
+    return [
         {
             "list": name,
             "position": position,
@@ -433,40 +440,46 @@ def _exports(comparison: Comparison) -> None:
             "score": found.hits[index].score,
             "relevance": float(found.space.relevance[index]),
             "text": found.hits[index].text,
-            **found.hits[index].metadata,
         }
+        | found.hits[index].metadata
         for name, indexes in lists.items()
         for position, index in enumerate(indexes, 1)
     ]
-    question = found.question
-    document = {
-        "question": question.query,
-        "like": question.like,
-        "filter": question.expr,
-        "k": question.k,
-        "fetch_k": question.fetch_k,
+
+
+def _document(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "question": asdict(comparison.found.question),
         "lambda_mult": comparison.lambda_mult,
-        "timing_ms": {
-            "total": found.timing.total_ms,
-            "embedding": found.timing.embed_ms,
-            "milvus": found.timing.milvus_ms,
-        },
-        "results": rows,
+        "timing": asdict(comparison.found.timing),
     }
+
+
+def exports(rows: list[dict[str, Any]], document: dict[str, Any], *, key: str) -> None:
+    """Draw the downloads of an answer: its rows as CSV, everything as JSON."""
     with st.container(horizontal=True):
         st.download_button(
             "CSV",
-            pd.DataFrame(rows).to_csv(index=False),
+            lambda: pd.DataFrame(rows).to_csv(index=False),
             "search.csv",
             "text/csv",
             icon=":material/download:",
             on_click="ignore",
+            key=f"{key}_csv",
         )
         st.download_button(
             "JSON",
-            json.dumps(document, ensure_ascii=False, indent=2, default=str),
+            lambda: json.dumps(
+                document | {"results": rows}, ensure_ascii=False, indent=2, default=str
+            ),
             "search.json",
             "application/json",
             icon=":material/download:",
             on_click="ignore",
+            key=f"{key}_json",
         )
+
+
+def draw(chart: charts.AnyChart, description: str, key: str) -> None:
+    """Draw a chart in sizes that can be read from the back row."""
+    st.altair_chart(charts.readable(chart), alt=description, key=key)
