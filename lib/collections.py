@@ -177,11 +177,24 @@ def check_expression(connection: Connection, name: str, expr: str) -> None:
         problem = explain(error, "The filter could not be checked.")
         if isinstance(problem, ConnectionFailed):
             raise problem from error
-        reason = milvus_reason(error).removeprefix("cannot parse expression: ")
+        reason = _filter_reason(error)
         raise InvalidInput(
             f"Milvus cannot use this filter: {reason}",
             next_step='Write it like kind == "function" and length > 200.',
         ) from error
+
+
+def _filter_reason(error: Exception) -> str:
+    """Return why a filter was refused, without the copy of the filter that Milvus adds.
+
+    Milvus Lite draws the place: the reason, the filter, a line of ^, a hint. A server writes
+    "cannot parse expression: FILTER, error: REASON".
+    """
+    lines = [line.strip() for line in str(getattr(error, "message", "") or error).splitlines()]
+    if len(lines) > 2 and set(lines[2]) == {"^"}:
+        return "; ".join([lines[0], *lines[3:]])
+    reason = milvus_reason(error)
+    return reason.rpartition(", error: ")[2] if reason.startswith("cannot parse") else reason
 
 
 def prepare_for_search(connection: Connection, name: str) -> None:
