@@ -10,7 +10,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
+from uuid import UUID
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableConfig
 from langchain_milvus import Milvus
 
@@ -297,9 +299,30 @@ def _invoke(retriever: Any, queries: Sequence[str], _: int, slots: _Slots) -> No
         slots.spans[i] = Span(start, slots.now_ms(), embedding.seconds * 1000)
 
 
+class _Watch(BaseCallbackHandler):
+    """Notes when each query of a batch ran; a batch itself returns only when all are done."""
+
+    run_inline = True  # called on the event loop itself, not from another thread later
+
+    def __init__(self, slots: _Slots) -> None:
+        self._slots = slots
+        self._places: dict[UUID, tuple[int, float]] = {}
+
+    def on_retriever_start(
+        self, serialized: dict[str, Any], query: str, *, run_id: UUID, **kwargs: Any
+    ) -> None:
+        """Take the next place; queries start in their order."""
+        self._places[run_id] = len(self._places), self._slots.now_ms()
+
+    def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **kwargs: Any) -> None:
+        """Fill the place."""
+        place, start = self._places[run_id]
+        self._slots.spans[place] = Span(start, self._slots.now_ms(), 0.0)
+
+
 def _batch(retriever: Any, queries: Sequence[str], concurrency: int, slots: _Slots) -> None:
-    answers = retriever.batch(list(queries), config=RunnableConfig(max_concurrency=concurrency))
-    _all_at_once(slots, answers)
+    config = RunnableConfig(max_concurrency=concurrency, callbacks=[_Watch(slots)])
+    _keep(slots, retriever.batch(list(queries), config=config))
 
 
 async def _ainvoke(retriever: Any, queries: Sequence[str], concurrency: int, slots: _Slots) -> None:
@@ -316,17 +339,12 @@ async def _ainvoke(retriever: Any, queries: Sequence[str], concurrency: int, slo
 
 
 async def _abatch(retriever: Any, queries: Sequence[str], concurrency: int, slots: _Slots) -> None:
-    answers = await retriever.abatch(
-        list(queries), config=RunnableConfig(max_concurrency=concurrency)
-    )
-    _all_at_once(slots, answers)
+    config = RunnableConfig(max_concurrency=concurrency, callbacks=[_Watch(slots)])
+    _keep(slots, await retriever.abatch(list(queries), config=config))
 
 
-def _all_at_once(slots: _Slots, answers: Sequence[Any]) -> None:
-    end = slots.now_ms()
-    for i, documents in enumerate(answers):
-        slots.keys[i] = result_keys(documents)
-        slots.spans[i] = Span(0.0, end, 0.0)
+def _keep(slots: _Slots, answers: Sequence[Any]) -> None:
+    slots.keys[:] = [result_keys(documents) for documents in answers]
 
 
 RETRIEVER_WAYS: dict[str, RetrieverWay] = {

@@ -14,7 +14,7 @@ from lib.embeddings import EmbeddingModel
 from lib.operations import Operation
 from lib.search import METHODS, Hit, MethodAnswer, Request
 from lib.ui.errors import show_error
-from lib.ui.search_form import field_list
+from lib.ui.search_form import field_list, filter_builder
 from lib.ui.search_results import exports, timing_line
 from lib.ui.snippet import snippet
 
@@ -33,7 +33,12 @@ def show_methods(opened: Connection, model: EmbeddingModel, collection: Collecti
             width=360,
         )
         way = st.segmented_control(
-            "Call", ["async", "sync"], default="async", required=True, key="way"
+            "Call",
+            ["async", "sync"],
+            default="async",
+            required=True,
+            key="way",
+            bind="query-params",
         )
     operation = METHODS[name]
     method = operation.async_name if way == "async" else operation.name
@@ -43,6 +48,7 @@ def show_methods(opened: Connection, model: EmbeddingModel, collection: Collecti
         called = st.form_submit_button(
             f"Call {method}", type="primary", icon=":material/play_arrow:"
         )
+    filter_builder(opened, model, collection)
     if called:
         with show_error():
             vector = _vector(operation, given, opened, collection)

@@ -10,9 +10,11 @@ import pandas as pd
 import streamlit as st
 
 from lib import charts, mmr, search_charts
+from lib.chart_theme import text_colour
 from lib.search import Candidates, Hit, Metric, Timing
 from lib.search_charts import BOTH, CANDIDATE, ONLY_MMR, ONLY_SIMILARITY, QUERY
 from lib.snippets import Snippet
+from lib.ui.chart import show_chart
 from lib.ui.search_form import more_like
 from lib.ui.snippet import snippet
 
@@ -137,12 +139,11 @@ def timing_line(timing: Timing) -> str:
 
 
 def highlighted(text: str, query: str) -> str:
-    """Return text as Markdown in which nothing is markup but the marked words of the query."""
+    """Return text as one paragraph in which nothing is markup but the query's words, marked."""
     words = {word.lower() for word in WORD.findall(query)}
     parts = []
-    # Spaces at the start of a line would make a code block of it.
-    for piece in re.split(r"(\w+)", re.sub(r"\n\s*", "\n", text.strip())):
-        escaped = MARKDOWN.sub(r"\\\1", piece).replace("\n", "  \n")
+    for piece in re.split(r"(\w+)", " ".join(text.split())):
+        escaped = MARKDOWN.sub(r"\\\1", piece)
         parts.append(f":orange-background[{escaped}]" if _matches(piece, words) else escaped)
     return "".join(parts)
 
@@ -214,7 +215,9 @@ def _rank_changes(comparison: Comparison) -> None:
     finding = f"MMR reaches down to rank {deepest}" if comparison.brought_in else "The same rows"
     st.markdown(f"**{finding}**")
     st.caption("Left: rank in similarity search. Right: pick of MMR.")
-    draw(search_charts.rank_changes(table), f"Rank changes: {finding}", "rank_changes")
+    show_chart(
+        search_charts.rank_changes(table), alt=f"Rank changes: {finding}", key="rank_changes"
+    )
 
 
 def _trade_off(comparison: Comparison) -> None:
@@ -241,10 +244,10 @@ def _trade_off(comparison: Comparison) -> None:
     table = pd.DataFrame(points).assign(series=ONLY_MMR, name=f"λ = {comparison.lambda_mult:g}")
     st.markdown("**Diversity costs relevance**")
     st.caption("Every λ from 0 to 1: similarity to the question, 1 − similarity of the results.")
-    draw(
+    show_chart(
         search_charts.relevance_diversity(table),
-        "Relevance falls as diversity rises, from λ = 1 to λ = 0",
-        "relevance_diversity",
+        alt="Relevance falls as diversity rises, from λ = 1 to λ = 0",
+        key="relevance_diversity",
     )
 
 
@@ -315,13 +318,13 @@ def _pick_order(comparison: Comparison) -> None:
             )
     st.subheader("Why each row was picked")
     st.caption(
-        "MMR wants the dark bar long and the pale one short; λ says how much each counts. "
+        "MMR wants the strong bar long and the faint one short; λ says how much each counts. "
         "Nothing is picked before the first row, so only closeness counts there."
     )
-    draw(
+    show_chart(
         search_charts.pick_order(pd.DataFrame(rows)),
-        "Relevance and redundancy of each MMR pick, in pick order",
-        "pick_order",
+        alt="Relevance and redundancy of each MMR pick, in pick order",
+        key="pick_order",
     )
 
 
@@ -365,8 +368,9 @@ def _map(comparison: Comparison) -> None:
         f"{first + second:.0%} of the variance ({first:.0%} + {second:.0%}), so distances in it "
         "can mislead. Click points to find them in the table, shift-click for several."
     )
+    colour = text_colour("dark" if st.context.theme.type == "dark" else "light")
     event = st.altair_chart(
-        charts.readable(search_charts.plane(pd.DataFrame(rows))),
+        charts.readable(search_charts.plane(pd.DataFrame(rows))).configure_text(color=colour),
         alt="The question, its candidates and the picks in two dimensions",
         key="map",
         on_select="rerun",
@@ -478,8 +482,3 @@ def exports(rows: list[dict[str, Any]], document: dict[str, Any], *, key: str) -
             on_click="ignore",
             key=f"{key}_json",
         )
-
-
-def draw(chart: charts.AnyChart, description: str, key: str) -> None:
-    """Draw a chart in sizes that can be read from the back row."""
-    st.altair_chart(charts.readable(chart), alt=description, key=key)
