@@ -37,7 +37,7 @@ def load_corpus(
         return report
 
     return jobs.shared().submit(
-        f"Loading the {CORPORA[corpus].label.lower()}", work, lane=f"ingest:{collection}"
+        f"Loading: {CORPORA[corpus].label}", work, lane=f"ingest:{collection}"
     )
 
 

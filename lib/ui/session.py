@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from lib import collections, event_loop, settings
+from lib import collections, event_loop, jobs, settings
 from lib.collections import Collection
 from lib.connection import Connection, open_connection
 from lib.embeddings import EmbeddingModel, open_model
@@ -19,6 +19,7 @@ event_loop.shared().forbid_nesting()
 
 COLLECTION_KEY = "lab_collection"
 OVERRIDE_KEY = "lab_connection_override"
+FRAME_KEY = "lab_frame"
 FAILURE_KEY = "lab_connection_failure"
 FAILURE_HOLDS_S = 3.0
 
@@ -35,8 +36,28 @@ def _host_settings() -> Settings | SettingsError:
         return error
 
 
+def frame_is_drawn() -> None:
+    """Note that app.py runs in this session, with its navigation around the page."""
+    st.session_state[FRAME_KEY] = True
+
+
+def _require_frame() -> None:
+    """Run again under app.py when a page was run by itself.
+
+    The first script of a process that is asked for by a deep link, as after a night's sleep of a
+    hosted app, is run by Streamlit's discovery of `pages/` and without app.py; the next is not.
+    """
+    if FRAME_KEY not in st.session_state:
+        st.session_state[FRAME_KEY] = False
+        # Calling st.navigation is what switches the discovery off for the whole process.
+        pages = sorted((settings.PROJECT_ROOT / "pages").glob("*.py"))
+        st.navigation([st.Page(page) for page in pages], position="hidden")
+        st.rerun()
+
+
 def current_settings() -> Settings:
     """Return the host's settings with what this visitor typed; stop the page if they are wrong."""
+    _require_frame()
     loaded = _host_settings()
     if isinstance(loaded, SettingsError):
         error_box(loaded)
@@ -151,6 +172,14 @@ def collection_or_stop(opened: Connection) -> Collection:
     with show_error():
         facts = collection_facts(opened)
     if facts is None or facts.rows == 0:
+        loading = jobs.shared().running(f"ingest:{current_collection()}")
+        if loading is not None:
+            st.info(
+                "This page goes on by itself as soon as the rows are there.",
+                title=loading.label,
+                icon=":material/hourglass:",
+            )
+            st.stop()
         st.info(
             "Load the standard library's docstrings or your own documents first.",
             title="There is nothing to search yet",

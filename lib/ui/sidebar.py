@@ -15,6 +15,7 @@ WAITING_KEY = "lab_waiting_for_first_load"
 
 def show() -> None:
     """Draw the status on every page; a failure is said here and again on the page that needs it."""
+    session.frame_is_drawn()
     with st.sidebar:
         try:
             opened = session.connection()

@@ -1,6 +1,7 @@
 """Every page in a real browser: it draws, says no exception, and search answers at once."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,16 @@ LOAD_TIMEOUT_MS = 60_000
 def app(run_app) -> str:
     """One app on an embedded store of its own."""
     return run_app({})
+
+
+def test_a_deep_link_into_a_fresh_server_gets_the_whole_frame(
+    run_app: Callable[[dict[str, str]], str], chromium_page: "Page"
+) -> None:
+    chromium_page.goto(f"{run_app({})}/search?q=split+a+string")
+    chromium_page.get_by_role("link", name="Search and MMR").first.wait_for()
+    chromium_page.get_by_text("Milvus Lite (embedded)").first.wait_for(timeout=LOAD_TIMEOUT_MS)
+    assert chromium_page.get_by_role("link", name="app", exact=True).count() == 0
+    chromium_page.get_by_role("heading", name="Search and MMR").wait_for()
 
 
 def wait_for_the_corpus(page: "Page", app: str) -> None:
