@@ -17,6 +17,7 @@ page = st.navigation(
         st.Page("pages/ingestion.py", title="Ingestion", icon=":material/upload_file:"),
         st.Page("pages/search.py", title="Search and MMR", icon=":material/search:"),
         st.Page("pages/benchmark.py", title="Benchmark", icon=":material/speed:"),
+        st.Page("pages/runs.py", title="Runs", icon=":material/inventory_2:"),
     ]
 )
 sidebar.show()

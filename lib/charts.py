@@ -280,14 +280,20 @@ def waterfall_finding(frame: pd.DataFrame) -> str:
 def race(frame: pd.DataFrame) -> AnyChart:
     """Draw one moment of the race: two lanes of cells, waiting, in flight or done."""
     total = int(frame["to_call"].max())
-    frame = frame.assign(right=frame["to_call"] - 0.12 * (frame["to_call"] - frame["from_call"]))
     order = list(dict.fromkeys(frame["lane"]))
-    y = alt.Y("lane:N", sort=order, axis=None, scale=alt.Scale(paddingInner=0.5, paddingOuter=0.3))
+    top = frame["lane"].map(order.index).astype(float)
+    frame = frame.assign(
+        right=frame["to_call"] - 0.12 * (frame["to_call"] - frame["from_call"]),
+        top=top + 0.42,
+        bottom=top + 0.92,
+    )
     done = frame.assign(done=frame["to_call"].where(frame["state"] == "done", 0))
-    counts = done.groupby(["lane", "family"], sort=False).agg(done=("done", "max")).reset_index()
+    counts = done.groupby("lane", sort=False).agg(done=("done", "max"), top=("top", "first"))
+    counts = counts.reset_index()
     counts["text"] = [
         f"{row['lane']}: {int(row['done']):,} of {total:,}" for row in _records(counts)
     ]
+    y = alt.Y("top:Q", axis=None, scale=alt.Scale(domain=[0, len(order)], reverse=True, nice=False))
     cells = (
         alt.Chart(frame)
         .mark_rect()
@@ -296,10 +302,11 @@ def race(frame: pd.DataFrame) -> AnyChart:
                 "from_call:Q",
                 title="calls done, in the order they ended",
                 scale=alt.Scale(domain=[0, total], nice=False),
-                axis=alt.Axis(grid=False, format="~s"),
+                axis=alt.Axis(grid=False, format="~s", tickCount=5),
             ),
             x2="right:Q",
             y=y,
+            y2="bottom:Q",
             color=COLOUR,
             opacity=alt.Opacity(
                 "state:N",
@@ -313,11 +320,11 @@ def race(frame: pd.DataFrame) -> AnyChart:
     names = (
         alt.Chart(counts)
         .mark_text(
-            align="left", baseline="bottom", yOffset=-34, fontSize=LABEL_SIZE + 5, fontWeight="bold"
+            align="left", baseline="bottom", dy=-8, fontSize=LABEL_SIZE + 7, fontWeight="bold"
         )
         .encode(x=alt.value(0), y=y, text="text:N")
     )
-    return alt.layer(cells, names).properties(height=230)
+    return alt.layer(cells, names).properties(height=360)
 
 
 def race_finding(frame: pd.DataFrame) -> str:

@@ -19,6 +19,8 @@ from lib.chart_data import (
 )
 from lib.operations import OPERATIONS, Effect
 
+# With spaces that do not break: a line must not begin with a lonely percent sign.
+CI = "95\u00a0%\u00a0CI"
 # A call shorter than this leaves little waiting to overlap.
 SHORT_CALL_MS = 5.0
 
@@ -139,10 +141,10 @@ def _interval(cell: CellSummary) -> str:
         times = "repeat" if cell.repeats == 1 else "repeats"
         return f"no interval: {cell.repeats} {times}, it takes three"
     if cell.speedup < 1 and not _is_undecided(cell):
-        return f"95 % CI {bounds_text(1 / high, 1 / low)}"
+        return f"{CI} {bounds_text(1 / high, 1 / low)}"
     if _is_undecided(cell):
-        return f"{ratio_text(cell.speedup)}, 95 % CI {bounds_text(low, high)}"
-    return f"95 % CI {bounds_text(low, high)}"
+        return f"{ratio_text(cell.speedup)}, {CI} {bounds_text(low, high)}"
+    return f"{CI} {bounds_text(low, high)}"
 
 
 def simulated(run: Run) -> str:
@@ -204,7 +206,7 @@ def metrics(run: Run, most: int = 3) -> list[Metric]:
 def _short_interval(cell: CellSummary) -> str:
     if cell.speedup_low is None or cell.speedup_high is None:
         return f"no interval ({cell.repeats} of 3 repeats)"
-    return f"95 % CI {bounds_text(cell.speedup_low, cell.speedup_high)}"
+    return f"{CI} {bounds_text(cell.speedup_low, cell.speedup_high)}"
 
 
 def _baseline_throughput(run: Run, cell: CellSummary) -> str:
@@ -259,7 +261,7 @@ def _against_loop(run: Run, focus: Focus, best: CellSummary) -> Iterable[tuple[f
     if _is_undecided(best):
         sentence = (
             f"{focus.label}: no difference measured between {best.label} and the sync loop "
-            f"({ratio_text(best.speedup)}, 95 % CI {bounds})."
+            f"({ratio_text(best.speedup)}, {CI} {bounds})."
         )
         yield 1.0, Finding(sentence, _cause(run, best))
     elif best.speedup_high < 1:
@@ -267,7 +269,7 @@ def _against_loop(run: Run, focus: Focus, best: CellSummary) -> Iterable[tuple[f
         bounds = bounds_text(1 / best.speedup_high, 1 / best.speedup_low)
         sentence = (
             f"{focus.label}: {best.label} is {ratio_text(slower)} slower than the sync loop "
-            f"(95 % CI {bounds})."
+            f"({CI} {bounds})."
         )
         yield slower, Finding(sentence, _cause(run, best))
 
@@ -292,7 +294,7 @@ def _against_others(
         )
         sentence = (
             f"{focus.label}: {other.label} is {ratio_text(gain.ratio)} faster than {best.label} "
-            f"(95 % CI {bounds_text(gain.low, gain.high)})."
+            f"({CI} {bounds_text(gain.low, gain.high)})."
         )
         yield gain.ratio, Finding(sentence, cause)
 

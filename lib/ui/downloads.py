@@ -15,7 +15,7 @@ from lib.reports import EXPORTS
 
 def downloads(run: Run, *, key: str) -> None:
     """Draw the buttons that export the whole run."""
-    st.subheader("Take it away", anchor=False)
+    st.markdown("#### Take it away")
     stem = reports.stem(run)
 
     @st.fragment

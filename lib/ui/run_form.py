@@ -33,7 +33,8 @@ def run_form(
 
     @st.fragment
     def _form() -> None:
-        preset: str = st.segmented_control(
+        top = st.container(horizontal=True, vertical_alignment="bottom")
+        preset: str = top.segmented_control(
             "What to run",
             [*PRESETS, CUSTOM],
             format_func=lambda name: PRESETS[name].label if name in PRESETS else "Custom",
@@ -42,23 +43,24 @@ def run_form(
             on_change=_preset_chosen,
             required=True,
         ) or next(iter(PRESETS))
+        clicked = top.button("Run", type="primary", icon=":material/play_arrow:", key="b_go")
         # Only now: what the URL says about the preset reaches the session with its widget.
         _fill(preset, force=False)
-        if preset in PRESETS:
-            st.caption(PRESETS[preset].summary)
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            _common_inputs(model)
-        if preset == CUSTOM:
-            _custom_inputs(settings)
+        with st.expander(
+            "Latency, repeats and more", icon=":material/tune:", expanded=preset == CUSTOM
+        ):
+            with st.container(horizontal=True, vertical_alignment="bottom"):
+                _common_inputs(model)
+            if preset == CUSTOM:
+                _custom_inputs(settings)
         try:
             plan = _plan(preset, settings)
             plan.check(settings)
         except InvalidInput as error:
             error_box(error)
             return
-        with st.container(horizontal=True, vertical_alignment="center"):
-            clicked = st.button("Run", type="primary", icon=":material/play_arrow:", key="run")
-            st.markdown(_expectation(plan))
+        summary = PRESETS[preset].summary if preset in PRESETS else ""
+        st.caption(f"{summary} {_expectation(plan)}".strip())
         if clicked:
             try:
                 job = runs.measure(plan, opened, model, settings=settings, store=store)
@@ -213,7 +215,12 @@ def _numbers(label: str, text: str) -> tuple[int, ...]:
 def _expectation(plan: Plan) -> str:
     seconds = plan.estimate_s()
     about = f"{seconds:,.0f} s" if seconds < 90 else f"{seconds / 60:,.0f} min"
+    latency = (
+        f", with {plan.embedding_latency_ms:g} ms of simulated embedding latency"
+        if plan.embedding_latency_ms
+        else ""
+    )
     return (
-        f"{len(plan.cells())} cells, {plan.total_calls():,} calls, roughly {about}. "
-        "The load is closed-loop; every result is checked."
+        f"{plan.total_calls():,} calls in {len(plan.cells())} cells, roughly {about}{latency}. "
+        "Closed-loop load; every result is checked."
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from lib import chart_data, charts, findings, tutorial_figures
+from lib import chart_data, charts, comparison, findings, measured_code, tutorial_figures
 from lib.benchmark import statistics
 from lib.benchmark.statistics import Warning_
 from lib.benchmark.trials import Run
@@ -14,6 +14,8 @@ from lib.chart_data import Focus
 from lib.charts import CHARTS, Chart
 from lib.ui.chart import show_chart
 from lib.ui.downloads import chart_downloads, downloads
+from lib.ui.snippet import snippet
+from lib.ui.text import literal
 
 MOST_LOSSES = 3
 MOST_WARNINGS = 4
@@ -40,7 +42,7 @@ def run_view(run: Run, *, origin: str, key: str) -> None:
 
 def first_screen(run: Run, *, origin: str, key: str) -> None:
     """Draw what a stakeholder needs: one sentence, three numbers, one picture."""
-    st.header(findings.headline(run), anchor=False)
+    st.subheader(literal(findings.headline(run)), anchor=False)
     st.caption(conditions(run, origin))
     shown = findings.metrics(run)
     if shown:
@@ -72,19 +74,14 @@ def conditions(run: Run, origin: str) -> str:
     ]
     if run.partial:
         parts.insert(0, f"PARTIAL: {run.note or 'stopped before the end'}")
-    return " · ".join(_plain(part) for part in parts if part)
-
-
-def _plain(text: str) -> str:
-    """Escape what Markdown would take for markup in a text from a file."""
-    return "".join(f"\\{char}" if char in "\\`*_{}[]<>#|$~:" else char for char in text)
+    return " · ".join(literal(part) for part in parts if part)
 
 
 def losses(run: Run) -> None:
     """Draw where async does not win, in the size of the headline."""
     found = findings.where_async_loses(run)
     for finding in found[:MOST_LOSSES]:
-        st.header(finding.sentence, anchor=False)
+        st.subheader(literal(finding.sentence), anchor=False)
         st.markdown(finding.cause)
     for finding in found[MOST_LOSSES:]:
         st.markdown(f"**{finding.sentence}** {finding.cause}")
@@ -95,7 +92,7 @@ def warnings(run: Run) -> None:
     found = statistics.warnings(run.trials, statistics.summarise(run.trials))
     if not found:
         return
-    text = [f"- {_plain(warning.message)}" for warning in found]
+    text = [f"- {literal(warning.message)}" for warning in found]
     st.warning(
         "\n".join(text[:MOST_WARNINGS]),
         title=_warning_title(found),
@@ -115,7 +112,7 @@ def speedups_beside_published(run: Run, *, key: str) -> None:
     frame = CHARTS["speedup"].frame(run, Focus("", 0))
     if frame.empty:
         return
-    st.subheader("Speed-up with its interval", anchor=False)
+    st.markdown("#### Speed-up with its interval")
     has_published = bool((frame["source"] == "published").any())
     if not has_published:
         _draw(CHARTS["speedup"], frame, key=f"{key}_speedup")
@@ -125,7 +122,7 @@ def speedups_beside_published(run: Run, *, key: str) -> None:
         _draw(CHARTS["speedup"], frame, key=f"{key}_speedup")
     with why_column:
         st.markdown("**Why the tutorial's figures differ**")
-        st.markdown("\n".join(f"- {_plain(reason)}" for reason in tutorial_figures.reasons(run)))
+        st.markdown("\n".join(f"- {literal(reason)}" for reason in tutorial_figures.reasons(run)))
         st.caption(f"Published: {tutorial_figures.SOURCE}.")
 
 
@@ -134,7 +131,7 @@ def look_inside(run: Run, *, key: str) -> None:
     groups = chart_data.groups(run)
     if not groups:
         return
-    st.subheader("Look inside", anchor=False)
+    st.markdown("#### Look inside")
 
     # A fragment: choosing another chart must not draw the whole page again.
     @st.fragment
@@ -171,8 +168,15 @@ def look_inside(run: Run, *, key: str) -> None:
             return
         _draw(chart, frame, key=f"{key}_{name}", **_options(name, key))
         chart_downloads(run, chart, frame, key=f"{key}_{name}")
+        _code(run, focus, key=key)
 
     _inside()
+
+
+def _code(run: Run, focus: Focus, *, key: str) -> None:
+    code = measured_code.measured_code(run, focus)
+    if code is not None:
+        snippet(code, key=f"{key}_code", title=f"The code that was measured: {focus.label}")
 
 
 def _options(name: str, key: str) -> dict[str, bool]:
@@ -190,7 +194,7 @@ def _options(name: str, key: str) -> dict[str, bool]:
 
 def _draw(chart: Chart, frame: pd.DataFrame, *, key: str, **options: bool) -> None:
     finding = chart.finding(frame)
-    st.markdown(f"**{_plain(finding)}**")
+    st.markdown(f"**{literal(finding)}**")
     show_chart(chart.draw(frame, **options), key=f"{key}_chart", alt=finding)
 
 
@@ -240,11 +244,51 @@ def _race(run: Run, focus: Focus, *, key: str) -> None:
             if started is not None:
                 st.session_state.pop(state_key, None)
                 st.rerun(scope="fragment")
-            st.markdown(f"**{_plain(finding)}**")
+            st.markdown(f"**{literal(finding)}**")
 
     running = state_key in st.session_state
     # Only a race that runs redraws itself.
     st.fragment(_frame, run_every=RACE_FRAME_S if running else None)()
+
+
+def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
+    """Draw several runs cell by cell, with a verdict only where intervals do not overlap."""
+    # Two runs of one name would be one row in the chart.
+    names = [name for name, _ in runs]
+    runs = [
+        (f"{name} ({i})" if names.count(name) > 1 else name, run)
+        for i, (name, run) in enumerate(runs, start=1)
+    ]
+    st.subheader(f"{len(runs)} runs, cell by cell", anchor=False)
+    differing = comparison.differences(runs)
+    if differing:
+        st.info(
+            "\n".join(f"- {literal(line)}" for line in differing),
+            title="The runs differ in more than time",
+            icon=":material/difference:",
+        )
+    cells = comparison.compare(runs)
+    if not cells:
+        st.warning("The runs have no cell in common: no operation, count and strategy match.")
+        return
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {
+                    "Cell": cell.label,
+                    **{level.run: level.text for level in cell.levels},
+                    "Verdict": cell.verdict,
+                }
+                for cell in cells
+            ]
+        ),
+        hide_index=True,
+        alt="Each cell's mean wall time in each run, with its interval and the verdict",
+    )
+    decided = sum("faster" in cell.verdict for cell in cells)
+    finding = f"{decided} of {len(cells)} cells differ by more than their intervals allow for"
+    st.markdown(f"**{finding}**")
+    show_chart(charts.compared(comparison.frame(cells)), key=f"{key}_compared", alt=finding)
 
 
 def summary_table(run: Run) -> None:
@@ -296,7 +340,7 @@ def method(run: Run) -> None:
     )
     notes = run.environment.get("notes")
     if isinstance(notes, list):
-        st.markdown("\n".join(f"- {_plain(str(note))}" for note in notes))
+        st.markdown("\n".join(f"- {literal(str(note))}" for note in notes))
     command = run.settings.get("command")
     if command:
         st.markdown("The same run from a terminal:")

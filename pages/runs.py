@@ -1,0 +1,42 @@
+"""Runs: recorded, measured here and imported; compared, renamed, annotated, taken away."""
+
+import streamlit as st
+
+from lib.errors import InvalidInput
+from lib.ui import current_settings
+from lib.ui.run_list import choose, edit, import_form, undo_deletion
+from lib.ui.run_view import comparison_view, run_view
+from lib.ui.saved_runs import run_store
+
+st.title("Runs")
+store = run_store(current_settings())
+
+undo_deletion(store)
+import_form(store)
+entries = store.entries()
+if not entries:
+    st.info(
+        "Measure something on the Benchmark page, or import a run.",
+        title="No runs yet",
+        icon=":material/inbox:",
+    )
+    st.page_link("pages/benchmark.py", label="Go to Benchmark", icon=":material/speed:")
+    st.stop()
+
+chosen = choose(entries)
+if not chosen:
+    st.info("Choose one run to look at, or two to four to compare.", icon=":material/touch_app:")
+    st.stop()
+
+try:
+    loaded = [(entry, entry.load()) for entry in chosen]
+except (InvalidInput, OSError) as error:
+    st.error(str(error), title="A run cannot be read", icon=":material/error:")
+    st.stop()
+
+if len(loaded) == 1:
+    entry, run = loaded[0]
+    edit(store, entry)
+    run_view(run, origin=entry.origin.value, key="r")
+else:
+    comparison_view([(entry.card.name, run) for entry, run in loaded], key="r")
