@@ -1,5 +1,6 @@
 """Batches: documents or precomputed vectors, keyed, checked and cut into what one call takes."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,11 +9,15 @@ import numpy as np
 from langchain_core.documents import Document
 from numpy.typing import NDArray
 
+from lib.chunking import Chunking, chunks
 from lib.collections import MAX_VARCHAR_BYTES
 from lib.content_keys import content_key
 from lib.errors import InvalidInput
+from lib.loaders import read_all
 from lib.metadata import clean, kind_of, readable
 from lib.problems import Problems
+from lib.sources import Reading, Upload, VectorDocument, with_distinct_names
+from lib.tables import vector_rows
 
 # A gRPC message of a Milvus server ends at 64 MB, and memory is batches times what one holds.
 MAX_BATCH_CHARACTERS = 4_000_000
@@ -82,6 +87,60 @@ class Kinds:
                 )
 
 
+def from_uploads(
+    uploads: Sequence[Upload], reading: Reading, chunking: Chunking, size: int
+) -> Iterator[Batch]:
+    """Read, cut and batch files. Vectors that came in a Parquet file stay one array throughout."""
+    uploads = with_distinct_names(uploads)
+    reading.bytes_total = sum(upload.size for upload in uploads)
+    for has_vectors, group in itertools.groupby(
+        uploads, lambda upload: reading.take_vectors and upload.ending == ".parquet"
+    ):
+        if has_vectors:
+            for upload in group:
+                yield from _from_vectors(upload, reading, size)
+                reading.bytes_done += upload.size
+        else:
+            documents = chunks(read_all(list(group), reading), chunking)
+            yield from from_documents(documents, size, reading.problems)
+
+
+def _from_vectors(upload: Upload, reading: Reading, size: int) -> Iterator[Batch]:
+    position = 0
+    try:
+        with upload.open() as file:
+            for part in vector_rows(file, upload.name, reading, size):
+                batch = Batch([], [], [], content_keyed=part.keys is None)
+                good = []
+                for i, (text, metadata) in enumerate(zip(part.texts, part.metadatas, strict=True)):
+                    try:
+                        text = checked_text(text or "")
+                        metadata, notes = clean(metadata)
+                    except InvalidInput as problem:
+                        reading.problems.add(
+                            upload.name, f"row {part.first_row + i:,}", problem.what
+                        )
+                        batch.refused += 1
+                        position += 1
+                        continue
+                    for note in notes:
+                        reading.problems.note_once(upload.name, note)
+                    if part.keys is None:
+                        metadata["source"], metadata["position"] = upload.name, position
+                        key = content_key(text, upload.name, position)
+                    else:
+                        key = checked_key(part.keys[i])
+                    position += 1
+                    good.append(i)
+                    batch.keys.append(key)
+                    batch.texts.append(text)
+                    batch.metadatas.append(metadata)
+                batch.vectors = part.vectors if not batch.refused else part.vectors[good]
+                yield batch
+    except InvalidInput as problem:
+        reading.problems.add(upload.name, "", problem.what)
+
+
 def from_documents(documents: Iterable[Document], size: int, problems: Problems) -> Iterator[Batch]:
     """Cut a stream of documents into batches, giving a content key to those without an id.
 
@@ -92,6 +151,7 @@ def from_documents(documents: Iterable[Document], size: int, problems: Problems)
     refused = 0
     for part in _parts(documents, size):
         batch = Batch([], [], [], content_keyed=True)
+        vectors: list[Any] = []
         for document in part:
             source = str(document.metadata.get("source", ""))
             place = str(document.metadata.get("position", position))
@@ -114,6 +174,9 @@ def from_documents(documents: Iterable[Document], size: int, problems: Problems)
             batch.keys.append(key)
             batch.texts.append(text)
             batch.metadatas.append(metadata)
+            if isinstance(document, VectorDocument):
+                vectors.append(document.vector)
+        batch.vectors = np.asarray(vectors, dtype=np.float32) if vectors else None
         batch.refused, refused = refused, 0
         if len(batch) or batch.refused:
             yield batch
@@ -146,10 +209,16 @@ def checked_key(key: object) -> str:
 
 
 def _parts(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
-    """Cut by number and by length, so that long texts make smaller batches."""
+    """Cut by number and by length, so that long texts make smaller batches.
+
+    Documents with vectors and documents without never share a batch.
+    """
     part: list[Document] = []
     characters = 0
     for document in documents:
+        if part and isinstance(document, VectorDocument) != isinstance(part[-1], VectorDocument):
+            yield part
+            part, characters = [], 0
         part.append(document)
         characters += len(document.page_content)
         if len(part) >= size or characters >= MAX_BATCH_CHARACTERS:
