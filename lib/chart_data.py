@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pandas as pd
 
@@ -64,6 +65,29 @@ def ratio_text(ratio: float) -> str:
     return f"{ratio:,.{digits}f}×"
 
 
+class _Same:
+    """Stands for one object, not for its value: comparing 100,000 calls would cost more."""
+
+    def __init__(self, thing: tuple[Trial, ...]) -> None:
+        self.thing = thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.thing is other.thing
+
+
+@lru_cache(maxsize=8)
+def _summaries(trials: _Same) -> tuple[CellSummary, ...]:
+    return statistics.summarise(trials.thing)
+
+
+def summaries(run: Run) -> tuple[CellSummary, ...]:
+    """Return the summary of each cell; remembered, because every part of a page asks for it."""
+    return _summaries(_Same(run.trials))
+
+
 def groups(run: Run) -> tuple[Focus, ...]:
     """Return the groups of a run, as they were run."""
     found = {Focus(trial.operation, trial.count): None for trial in run.trials if not trial.warmup}
@@ -92,7 +116,7 @@ def wall_times(run: Run, only: Iterable[Focus] | None = None) -> pd.DataFrame:
             "repeats": cell.repeats,
             "text": duration_text(cell.median_wall_s),
         }
-        for cell in statistics.summarise(run.trials)
+        for cell in summaries(run)
         if cell.median_wall_s is not None
         and (wanted is None or Focus(cell.operation, cell.count) in wanted)
     ]
@@ -106,7 +130,7 @@ def speedups(run: Run) -> pd.DataFrame:
 
     `source` is 'measured' or 'published'; bounds are missing below three repeats.
     """
-    summaries = [cell for cell in statistics.summarise(run.trials) if cell.speedup is not None]
+    compared = [cell for cell in summaries(run) if cell.speedup is not None]
     rows = [
         {
             "group": group_label(cell.operation, cell.count),
@@ -118,9 +142,9 @@ def speedups(run: Run) -> pd.DataFrame:
             "source": "measured",
             "text": interval_text(cell),
         }
-        for cell in summaries
+        for cell in compared
     ]
-    for cell in summaries:
+    for cell in compared:
         published = PUBLISHED.get((cell.operation, cell.count))
         if published is not None and cell.strategy == "gather":
             rows.append(
@@ -289,7 +313,7 @@ def _cells_of(run: Run, focus: Focus) -> list[tuple[CellSummary, list[Call]]]:
                 if call.ok
             ],
         )
-        for cell in statistics.summarise(run.trials)
+        for cell in summaries(run)
         if (cell.operation, cell.count) == (focus.operation, focus.count)
     ]
 
@@ -473,7 +497,7 @@ SUMMARY_COLUMNS: dict[str, Callable[[CellSummary], object]] = {
 
 def summary(run: Run) -> pd.DataFrame:
     """Return one row per cell with everything derived from it; units are in the names."""
-    cells = statistics.summarise(run.trials)
+    cells = summaries(run)
     return pd.DataFrame(
         [{name: read(cell) for name, read in SUMMARY_COLUMNS.items()} for cell in cells],
         columns=list(SUMMARY_COLUMNS),

@@ -129,7 +129,7 @@ def _method(run: Run) -> list[str]:
 
 def _caveats(run: Run) -> list[str]:
     lines = [finding.text for finding in findings.where_async_loses(run)[:3]]
-    found = statistics.warnings(run.trials, statistics.summarise(run.trials))
+    found = statistics.warnings(run.trials, chart_data.summaries(run))
     lines += [warning.message for warning in found[:3]]
     lines += tutorial_figures.reasons(run)[:1] if run.settings.get("preset") == "tutorial" else []
     lines.append("Figures hold for this machine, this Milvus and this load; measure your own.")

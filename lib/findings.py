@@ -16,6 +16,7 @@ from lib.chart_data import (
     group_label,
     operation_label,
     ratio_text,
+    summaries,
 )
 from lib.operations import OPERATIONS, Effect
 
@@ -154,7 +155,7 @@ def simulated(run: Run) -> str:
 
 
 def _without_comparison(run: Run) -> str:
-    good = [cell for cell in statistics.summarise(run.trials) if cell.median_wall_s is not None]
+    good = [cell for cell in summaries(run) if cell.median_wall_s is not None]
     if not good:
         return "No trial was verified: nothing can be compared."
     cell = good[0]
@@ -216,14 +217,14 @@ def _baseline_throughput(run: Run, cell: CellSummary) -> str:
 
 def _baseline(run: Run, cell: CellSummary) -> CellSummary | None:
     key = (cell.operation, BASELINE, cell.count)
-    for other in statistics.summarise(run.trials):
+    for other in summaries(run):
         if (other.operation, other.strategy, other.count) == key:
             return other
     return None
 
 
 def _compared(run: Run) -> list[CellSummary]:
-    return [cell for cell in statistics.summarise(run.trials) if cell.speedup is not None]
+    return [cell for cell in summaries(run) if cell.speedup is not None]
 
 
 def _is_undecided(cell: CellSummary) -> bool:
@@ -238,10 +239,9 @@ def where_async_loses(run: Run) -> list[Finding]:
     Only verdicts that an interval supports: async slower than the loop, no measurable difference,
     or a batched call or threads faster than the fastest async strategy.
     """
-    summaries = statistics.summarise(run.trials)
     found: list[tuple[float, Finding]] = []
     by_group: dict[Focus, list[CellSummary]] = {}
-    for cell in summaries:
+    for cell in summaries(run):
         if cell.median_wall_s is not None:
             by_group.setdefault(Focus(cell.operation, cell.count), []).append(cell)
     for focus, cells in by_group.items():

@@ -241,7 +241,7 @@ def _losses(run: Run) -> str:
 
 
 def _warnings(run: Run) -> str:
-    found = statistics.warnings(run.trials, statistics.summarise(run.trials))
+    found = statistics.warnings(run.trials, chart_data.summaries(run))
     if not found:
         return ""
     items = "".join(f"<li>{_text(warning.message)}</li>" for warning in found)

@@ -82,7 +82,8 @@ class Entry:
         return _read(self.path, self.path.stat().st_mtime_ns)
 
 
-@lru_cache(maxsize=8)
+# As many as can be compared at once; a run of 50 MB takes several times that in memory.
+@lru_cache(maxsize=4)
 def _read(path: Path, changed_ns: int) -> Run:
     return run_file.read(path)
 

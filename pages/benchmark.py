@@ -32,7 +32,7 @@ else:
 # The id is in the URL, so that a refresh finds the job; the session keeps it across pages.
 run_id = st.query_params.get(RUN_PARAMETER) or st.session_state.get(SESSION_KEY)
 job = jobs.shared().get(run_id)
-kept = store.get(run_id)
+kept = None if job else store.get(run_id)
 if job or kept:
     st.session_state[SESSION_KEY] = run_id
     st.query_params[RUN_PARAMETER] = run_id

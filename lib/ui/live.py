@@ -28,7 +28,7 @@ def live(job: Job) -> None:
             )
         else:
             _progress(job)
-        label = "Stop" if job.state is State.RUNNING else "Leave the queue"
+        label = "Stop the run" if job.state is State.RUNNING else "Leave the queue"
         if st.button(label, key="b_stop", icon=":material/stop:", disabled=job.is_cancelled):
             jobs.shared().cancel(job)
             st.rerun(scope="fragment")
