@@ -25,12 +25,12 @@ WARMUP_CALLS = 20
 WARMUP_CREATIONS = 2
 # The tutorial asks for 50 different things, however many calls there are.
 DISTINCT_QUERIES = 50
-DELETE_FIELDS = ("id", PRIMARY_FIELD)
+DELETE_FIELDS = (PRIMARY_FIELD, "id")
 
 # Typical durations of one call on a small machine, for the estimate alone: seconds in a loop, and
 # seconds each call adds when many are in flight.
+_DELETE_BY_METADATA_S = (0.2, 0.003)
 _TYPICAL_S = {
-    "delete": (0.2, 0.003),
     "from_texts": (3.2, 3.0),
     "max_marginal_relevance_search": (0.01, 0.005),
     "max_marginal_relevance_search_by_vector": (0.01, 0.005),
@@ -73,7 +73,8 @@ class Plan:
 
     `concurrency` are the limits tried by the strategies that take one; several make a sweep.
     `rows` are in the collection before every trial. `delete_by` is the field that a delete's
-    expression names: `id`, a metadata field as in the tutorial, or the primary key `pk`.
+    expression names: the primary key `pk`, or `id`, a metadata field as in the tutorial, for
+    which a server must first find the rows.
     """
 
     operations: tuple[str, ...]
@@ -90,7 +91,7 @@ class Plan:
     embedding_latency_ms: float = 0.0
     embedding_jitter_ms: float = 0.0
     embedding: str = "bundled"
-    delete_by: str = "id"
+    delete_by: str = PRIMARY_FIELD
     preset: str = ""
 
     def check(self, settings: Settings | None = None) -> None:
@@ -100,7 +101,7 @@ class Plan:
         _check_names("strategy", self.strategies, STRATEGIES)
         _check_names("embedding", (self.embedding,), PROVIDERS)
         if self.delete_by not in DELETE_FIELDS:
-            raise InvalidInput(f"delete by {self.delete_by!r} is not possible: use id or pk.")
+            raise InvalidInput(f"delete by {self.delete_by!r} is not possible: use pk or id.")
         _check_numbers("count", self.counts, 1, limits.max_calls)
         _check_numbers("concurrency", self.concurrency, 1, MAX_CONCURRENCY)
         _check_numbers("repeats", (self.repeats,), 1, MAX_REPEATS)
@@ -183,6 +184,8 @@ class Plan:
 
     def _estimate_trial_s(self, cell: Cell, calls: int) -> float:
         alone_s, crowded_s = _TYPICAL_S.get(cell.operation, _TYPICAL_CALL_S)
+        if cell.operation == "delete" and self.delete_by != PRIMARY_FIELD:
+            alone_s, crowded_s = _DELETE_BY_METADATA_S
         embed_s = self.embedding_latency_ms / 1000 if OPERATIONS[cell.operation].embeds else 0.0
         in_flight = min(cell.concurrency or calls, calls)
         if in_flight == 1:
@@ -232,6 +235,7 @@ PRESETS: dict[str, Preset] = {
                 operations=("add_documents", "similarity_search", "delete"),
                 strategies=("sync_loop", "gather"),
                 counts=(10, 100),
+                delete_by="id",
                 preset="tutorial",
             ),
         ),

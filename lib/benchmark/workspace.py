@@ -98,7 +98,7 @@ class MilvusWorkspace:
             k=plan.k,
             fetch_k=plan.fetch_k,
             lambda_mult=plan.lambda_mult,
-            delete_field=PRIMARY_FIELD if plan.delete_by == PRIMARY_FIELD else plan.delete_by,
+            delete_field=plan.delete_by,
             collection_prefix=f"{self.name}_new",
             connection_args=connection.arguments,
             embeddings=self._embeddings,

@@ -48,7 +48,7 @@ PLAN = Plan(operations=("add_texts", "delete"), strategies=("sync_loop", "gather
         ({"embedding_latency_ms": -1.0}, "embedding_latency_ms must be"),
         ({"embedding_latency_ms": float("nan")}, "embedding_latency_ms must be"),
         ({"embedding_jitter_ms": 1e9}, "embedding_jitter_ms must be"),
-        ({"delete_by": "category"}, "use id or pk"),
+        ({"delete_by": "category"}, "use pk or id"),
         ({"counts": (10_000,), "rows": 10_000, "repeats": 100}, "the limit is 200,000"),
     ],
 )
