@@ -4,6 +4,7 @@ A loader yields documents as it reads, so that a file of any length goes through
 formats whose libraries need the whole file at once have a bound of their own.
 """
 
+import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,12 +21,6 @@ from lib.sources import MEGABYTE, Reading, Upload
 
 # A document of a long text file: short enough for a splitter to be quick about it.
 SECTION_CHARACTERS = 50_000
-# What libraries raise on files that are not what their name says.
-DAMAGE = (
-    ValueError, KeyError, IndexError, TypeError, AttributeError, OSError, EOFError,
-    RecursionError, ArithmeticError, AssertionError, NotImplementedError,
-)  # fmt: skip
-
 Load = Callable[[BinaryIO, str, Reading], Iterator[Document]]
 Records = Callable[[BinaryIO, str, Reading], Iterator[tuple[str, tables.Record]]]
 
@@ -127,9 +122,24 @@ def _load_text(file: BinaryIO, source: str, reading: Reading) -> Iterator[Docume
         raise InvalidInput("it holds no text")
 
 
+@contextlib.contextmanager
+def _opened_as(label: str) -> Iterator[None]:
+    """Report whatever a library raises in the block as a damaged file.
+
+    Given bytes that are not what the file's name says, these libraries raise whatever the bytes
+    lead them to: there is no list of exceptions to catch.
+    """
+    try:
+        yield
+    except InvalidInput:
+        raise
+    except Exception as error:
+        raise InvalidInput(f"it is damaged or no {label} ({type(error).__name__})") from error
+
+
 def _load_html(file: BinaryIO, source: str, reading: Reading) -> Iterator[Document]:
     content = file.read()
-    with warnings.catch_warnings():
+    with _opened_as("HTML"), warnings.catch_warnings():
         # A page without markup is a text; one with XML's is read well enough as HTML.
         warnings.simplefilter("ignore", bs4.MarkupResemblesLocatorWarning)
         warnings.simplefilter("ignore", bs4.XMLParsedAsHTMLWarning)
@@ -147,25 +157,19 @@ def _load_html(file: BinaryIO, source: str, reading: Reading) -> Iterator[Docume
 
 def _load_pdf(file: BinaryIO, source: str, reading: Reading) -> Iterator[Document]:
     import pypdf
-    from pypdf.errors import PyPdfError
 
-    try:
+    with _opened_as("PDF"):
         document = pypdf.PdfReader(file)
         if document.is_encrypted and not document.decrypt(""):
             raise InvalidInput("it is encrypted; save it without a password first")
         pages = len(document.pages)
-    except InvalidInput:
-        raise
-    except Exception as error:
-        raise InvalidInput(f"it is damaged or no PDF ({type(error).__name__})") from error
     empty = []
     for number in range(1, pages + 1):
         try:
-            text = document.pages[number - 1].extract_text()
-        except (PyPdfError, *DAMAGE) as error:
-            reading.problems.add(
-                source, f"page {number}", f"it cannot be read ({type(error).__name__})"
-            )
+            with _opened_as("page"):
+                text = document.pages[number - 1].extract_text()
+        except InvalidInput as problem:
+            reading.problems.add(source, f"page {number}", problem.what)
             continue
         if not text.strip():
             empty.append(number)
@@ -180,10 +184,9 @@ def _load_pdf(file: BinaryIO, source: str, reading: Reading) -> Iterator[Documen
 
 def _load_docx(file: BinaryIO, source: str, reading: Reading) -> Iterator[Document]:
     import docx
-    from docx.opc.exceptions import OpcError
 
     archives.check_archive(file)
-    try:
+    with _opened_as("DOCX"):
         document = docx.Document(file)
         blocks = [
             block.text
@@ -191,8 +194,6 @@ def _load_docx(file: BinaryIO, source: str, reading: Reading) -> Iterator[Docume
             else "\n".join(" | ".join(cell.text for cell in row.cells) for row in block.rows)
             for block in document.iter_inner_content()
         ]
-    except (OpcError, *DAMAGE) as error:
-        raise InvalidInput(f"it is damaged or no DOCX ({type(error).__name__})") from error
     text = "\n\n".join(block for block in blocks if block.strip())
     if not text:
         raise InvalidInput("it holds no text")
@@ -202,16 +203,13 @@ def _load_docx(file: BinaryIO, source: str, reading: Reading) -> Iterator[Docume
 
 def _load_pptx(file: BinaryIO, source: str, reading: Reading) -> Iterator[Document]:
     import pptx
-    from pptx.exc import PythonPptxError
 
     archives.check_archive(file)
-    try:
+    with _opened_as("PPTX"):
         slides = [
             "\n".join(shape.text_frame.text for shape in slide.shapes if shape.has_text_frame)
             for slide in pptx.Presentation(file).slides
         ]
-    except (PythonPptxError, *DAMAGE) as error:
-        raise InvalidInput(f"it is damaged or no PPTX ({type(error).__name__})") from error
     for number, text in enumerate(slides, 1):
         if text.strip():
             yield Document(page_content=text, metadata={"source": source, "slide": number})

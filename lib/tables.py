@@ -1,5 +1,6 @@
 """Tables: CSV, TSV, JSON and Parquet, row by row → documents, with or without their vectors."""
 
+import contextlib
 import csv
 import itertools
 import json
@@ -324,11 +325,14 @@ def _matrix(column: pa.Array, dimension: int, first_row: int) -> NDArray[np.floa
     return np.ascontiguousarray(numbers, dtype=np.float32).reshape(len(column), dimension)
 
 
-def _parquet(file: BinaryIO) -> pq.ParquetFile:
+@contextlib.contextmanager
+def _parquet(file: BinaryIO) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file; damage found while reading ends it like damage found at its opening."""
     try:
-        return pq.ParquetFile(file)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InvalidInput("it is damaged or no Parquet file") from error
+        with pq.ParquetFile(file) as table:
+            yield table
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise InvalidInput(f"it is damaged or no Parquet file ({type(error).__name__})") from error
 
 
 def _delimiter(head: str) -> str:

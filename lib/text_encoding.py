@@ -21,6 +21,7 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+COMMON_ENCODING = "cp1252"
 # Control characters that no text has; tab, line ends, form feed and escape are left out.
 CONTROLS = bytes(code for code in range(32) if code not in (7, 8, 9, 10, 12, 13, 26, 27))
 MOST_CONTROLS = 0.02
@@ -45,10 +46,17 @@ def detect(file: BinaryIO) -> str:
     if odd is None:
         return "utf-8"
     # What made it not UTF-8 may come late in the file: judge by the bytes around it.
-    guess = charset_normalizer.from_bytes(odd).best()
-    if guess is None:
+    guesses = charset_normalizer.from_bytes(odd)
+    best = guesses.best()
+    if best is None:
         raise InvalidInput("its character encoding cannot be recognised")
-    return guess.encoding
+    # Western European texts are as likely by its measures in several encodings; one is common.
+    is_western = any(
+        COMMON_ENCODING in guess.could_be_from_charset
+        and (guess.chaos, guess.coherence) == (best.chaos, best.coherence)
+        for guess in guesses
+    )
+    return COMMON_ENCODING if is_western else best.encoding
 
 
 def blocks(file: BinaryIO, encoding: str) -> Iterator[str]:
