@@ -15,6 +15,8 @@ import pytest
 from lib.benchmark import __main__ as command
 from lib.benchmark import run_file
 from lib.benchmark.__main__ import main
+from lib.connection import open_connection
+from lib.settings import Settings
 
 SMALL = ["--operations", "add_documents,get_pks", "--counts", "3", "--repeats", "1", "--warmup",
          "0", "--rows", "20"]  # fmt: skip
@@ -166,6 +168,9 @@ def test_ctrl_c_writes_a_partial_file_with_what_was_finished(
     assert read.partial
     assert len(read.trials) > 20
     assert all(trial.verified for trial in read.trials)
+    connection = open_connection(Settings(milvus_uri=milvus_lite_uri))
+    assert connection.client.list_collections() == []
+    connection.close()
 
 
 def test_help_names_every_option_of_the_format_s_example(

@@ -131,7 +131,7 @@ def test_the_command_of_a_plan_makes_the_same_plan(name: str) -> None:
         k=5,
         fetch_k=30,
         lambda_mult=0.25,
-        delete_by="pk",
+        delete_by="id",
         embedding_latency_ms=450.0,
         embedding_jitter_ms=12.5,
         concurrency=(1, 2),
