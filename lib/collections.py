@@ -12,13 +12,14 @@ from lib.connection import (
     VECTOR_FIELD,
     Connection,
     explain,
-    milvus_reason,
     reported,
 )
 from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 MAX_VARCHAR_BYTES = 65_535
+# A server lists every token that its grammar would have taken instead.
+EXPECTED_TOKENS = re.compile(r" expecting \{.*")
 EMBEDDING_PROPERTY = "lab.embedding"
 
 
@@ -190,11 +191,14 @@ def _filter_reason(error: Exception) -> str:
     Milvus Lite draws the place: the reason, the filter, a line of ^, a hint. A server writes
     "cannot parse expression: FILTER, error: REASON".
     """
-    lines = [line.strip() for line in str(getattr(error, "message", "") or error).splitlines()]
+    message = str(getattr(error, "message", "") or error)
+    lines = [line.strip() for line in message.splitlines()]
     if len(lines) > 2 and set(lines[2]) == {"^"}:
-        return "; ".join([lines[0], *lines[3:]])
-    reason = milvus_reason(error)
-    return reason.rpartition(", error: ")[2] if reason.startswith("cannot parse") else reason
+        message = "; ".join([lines[0], *lines[3:]])
+    if message.startswith("cannot parse"):
+        message = message.rpartition(", error: ")[2]
+    reason = EXPECTED_TOKENS.sub("", " ".join(message.split()))
+    return reason if len(reason) <= 400 else reason[:399] + "…"
 
 
 def prepare_for_search(connection: Connection, name: str) -> None:
