@@ -2,7 +2,8 @@
 
 What is written here means the same on Milvus Lite and on Milvus servers from 2.3 on: their string
 literals share the escapes for backslash, quotes, newline, carriage return and tab, and every
-dynamic field can be reached as `$meta["name"]`.
+dynamic field can be reached as `$meta["name"]`. One thing stays theirs: a row that lacks a field
+counts as "is not" and "is none of" on a server, and as neither on Milvus Lite.
 """
 
 import math
@@ -238,11 +239,15 @@ def _compare(symbol: str) -> Callable[[str, Any], str]:
     return lambda field, value: f"{field} {symbol} {quote(value)}"
 
 
-def _listed(word: str) -> Callable[[str, Any], str]:
+def _listed(word: str, symbol: str, joiner: str) -> Callable[[str, Any], str]:
     def write(field: str, values: Any) -> str:
         if not values:
             raise InvalidInput("Choose at least one value.")
-        return f"{field} {word} [{', '.join(quote(value) for value in values)}]"
+        literals = [quote(value) for value in values]
+        if PLAIN_NAME.fullmatch(field):
+            return f"{field} {word} [{', '.join(literals)}]"
+        # Milvus Lite takes a list for a plain name only.
+        return f"({f' {joiner} '.join(f'{field} {symbol} {literal}' for literal in literals)})"
 
     return write
 
@@ -295,8 +300,16 @@ OPERATORS: dict[str, Operator] = {
     for operator in (
         Operator("is", "is", frozenset({TEXT, NUMBER, FLAG}), "one", _compare("==")),
         Operator("is not", "is not", frozenset({TEXT, NUMBER, FLAG}), "one", _compare("!=")),
-        Operator("one of", "is one of", frozenset({TEXT, NUMBER}), "many", _listed("in")),
-        Operator("none of", "is none of", frozenset({TEXT, NUMBER}), "many", _listed("not in")),
+        Operator(
+            "one of", "is one of", frozenset({TEXT, NUMBER}), "many", _listed("in", "==", "or")
+        ),
+        Operator(
+            "none of",
+            "is none of",
+            frozenset({TEXT, NUMBER}),
+            "many",
+            _listed("not in", "!=", "and"),
+        ),
         Operator("starts with", "starts with", frozenset({TEXT}), "one", _starts_with),
         Operator("contains", "contains", frozenset({TEXT}), "one", _contains),
         Operator("at least", "is at least", frozenset({NUMBER}), "one", _compare(">=")),

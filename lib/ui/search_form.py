@@ -65,14 +65,6 @@ def question_form() -> tuple[Question, bool]:
                 width=190,
                 help="MMR chooses its k results among this many nearest rows.",
             )
-            expr = st.text_input(
-                "Filter",
-                key="filter",
-                bind="query-params",
-                placeholder='kind == "function" and length > 200',
-                help="A Milvus expression over the rows' metadata. Build one below, or type it.",
-                width="stretch",
-            )
             like = st.text_input(
                 "More like this row",
                 key="like",
@@ -81,6 +73,13 @@ def question_form() -> tuple[Question, bool]:
                 help="Searches by the vector of this row instead of by the question.",
                 width=200,
             )
+        expr = st.text_input(
+            "Filter",
+            key="filter",
+            bind="query-params",
+            placeholder='kind == "function" and length > 200',
+            help="A Milvus expression over the rows' metadata. Build one below, or type it.",
+        )
     question = Question(query=query, k=k, fetch_k=fetch_k, expr=expr.strip(), like=like.strip())
     return question, asked
 
