@@ -1,5 +1,6 @@
 """The runner on real backends: every operation verified, stop, failures, nothing left behind."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -218,6 +219,25 @@ def test_a_call_that_never_answers_does_not_hold_a_stop_up() -> None:
     assert (finished.partial, finished.trials, finished.note) == (True, (), "Stopped.")
     time.sleep(0)
     assert store.calls == 1
+
+
+def test_a_stop_cancels_the_coroutines_that_are_still_waiting() -> None:
+    cancelled: list[str] = []
+
+    class Noting(StubStore):
+        async def adelete(self, expr: str) -> bool:
+            try:
+                await asyncio.sleep(20)
+            except asyncio.CancelledError:
+                cancelled.append(expr)
+                raise
+            return True
+
+    job = Job("test", "test")
+    threading.Timer(0.3, job.cancel).start()
+    plan = replace(SMALL, operations=("delete",), strategies=("gather",))
+    assert run_in(plan, StubWorkspace(Noting()), job=job).partial
+    _wait_until(lambda: len(cancelled) == 4, seconds=2)
 
 
 def test_a_stop_during_the_setup_ends_with_an_empty_partial_run(

@@ -150,6 +150,11 @@ def test_a_trial_that_failed_its_check_takes_no_part_in_any_number_but_the_failu
     assert with_it.failed_trials == 1
 
 
+def test_a_failed_call_is_no_latency_even_in_a_file_that_calls_its_trial_verified() -> None:
+    (cell,) = summarise([trial(1.0, durations=[0.1, 0.1], errors=["boom"], verified=True)])
+    assert (cell.samples, cell.p99_ms) == (2, pytest.approx(100))
+
+
 def test_a_baseline_that_failed_in_a_repeat_leaves_that_repeat_out() -> None:
     loops = [trial(4.0, 0), trial(400.0, 1, errors=["boom"]), trial(4.0, 2), trial(4.0, 3)]
     fast = [trial(2.0, r, "gather", concurrency=None) for r in range(4)]
