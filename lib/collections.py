@@ -1,5 +1,6 @@
 """Create, describe, count, browse, flush and drop collections."""
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ MAX_VARCHAR_BYTES = 65_535
 # A server lists every token that its grammar would have taken instead.
 EXPECTED_TOKENS = re.compile(r" expecting \{.*")
 EMBEDDING_PROPERTY = "lab.embedding"
+# One list means that every row is compared, in native code: exact answers, no graph to build.
+# FLAT would compare in Python, HNSW takes as long to build as the rows take to insert.
+LITE_INDEX = ("IVF_FLAT", {"nlist": 1})
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,18 @@ def create(
     dimension: int,
     *,
     embedding: str = "",
-    index_type: str = "AUTOINDEX",
+    index_type: str = "",
     metric_type: str = "COSINE",
     index_params: dict[str, Any] | None = None,
 ) -> None:
-    """Create, index and load a collection with string keys, a text field and free metadata."""
+    """Create, index and load a collection with string keys, a text field and free metadata.
+
+    Without an `index_type` the backend's default is used: AUTOINDEX on a server, and on Milvus Lite
+    an exact index, whose building costs nothing.
+    """
     check_name(name)
+    if not index_type:
+        index_type, index_params = LITE_INDEX if connection.is_lite else ("AUTOINDEX", {})
     client = connection.client
     schema = client.create_schema(auto_id=False, enable_dynamic_field=True)
     schema.add_field(PRIMARY_FIELD, DataType.VARCHAR, is_primary=True, max_length=MAX_VARCHAR_BYTES)
@@ -65,9 +75,11 @@ def create(
     # Milvus Lite keeps properties but not descriptions; other versions may keep only one of them.
     schema.add_field(VECTOR_FIELD, DataType.FLOAT_VECTOR, dim=dimension, description=embedding)
     index = client.prepare_index_params()
-    index.add_index(
-        VECTOR_FIELD, index_type=index_type, metric_type=metric_type, params=index_params or {}
-    )
+    parameters = index_params or {}
+    if connection.is_lite:
+        # pymilvus sends parameters one by one; Milvus Lite reads only a JSON text named "params".
+        parameters = {"params": json.dumps(parameters)}
+    index.add_index(VECTOR_FIELD, index_type=index_type, metric_type=metric_type, params=parameters)
     with reported(f"Could not create the collection {name!r}."):
         client.create_collection(
             name,
@@ -98,6 +110,9 @@ def describe(connection: Connection, name: str) -> Collection:
         vector = vectors[0]
         indexes = connection.client.list_indexes(name, field_name=vector["name"])
         index = connection.client.describe_index(name, indexes[0]) if indexes else {}
+        if connection.is_lite and indexes:
+            # A file opened anew holds its collections released; a filter could not even be checked.
+            connection.client.load_collection(name)
         return Collection(
             name=name,
             rows=count(connection, name),
