@@ -395,3 +395,22 @@ def test_a_vector_of_numpy_and_one_of_python_are_the_same_space() -> None:
     from_lists = mmr.space(query, rows)
     from_arrays = mmr.space(np.asarray(query), np.asarray(rows))
     assert np.array_equal(from_lists.similarity, from_arrays.similarity)
+
+
+def test_a_filter_can_be_checked_right_after_a_store_was_opened_anew(
+    tmp_path: Path, model: EmbeddingModel
+) -> None:
+    settings = load({"MILVUS_URI": str(tmp_path / "again.db")})
+    first = open_connection(settings)
+    ingest(
+        first, model, CORPORA["tutorial"].documents(20, 0), IngestionPlan(collection=COLLECTION)
+    )
+    first.close()
+    again = open_connection(settings)
+    try:
+        assert collections.describe(again, COLLECTION).rows == 20
+        collections.check_expression(again, COLLECTION, 'category == "cat_1"')
+        assert collections.count(again, COLLECTION, 'category == "cat_1"') == 4
+        assert len(search.row_vector(again, COLLECTION, "doc_3")) == model.dimension
+    finally:
+        again.close()

@@ -27,7 +27,6 @@ def show_methods(opened: Connection, model: EmbeddingModel, collection: Collecti
         name = st.selectbox(
             "Method",
             list(METHODS),
-            format_func=lambda name: METHODS[name].label,
             key="method",
             bind="query-params",
             width=360,
@@ -42,7 +41,7 @@ def show_methods(opened: Connection, model: EmbeddingModel, collection: Collecti
         )
     operation = METHODS[name]
     method = operation.async_name if way == "async" else operation.name
-    st.caption(f"`{method}`: {operation.summary}")
+    st.caption(f"{operation.label}: {operation.summary[0].lower()}{operation.summary[1:]}")
     with st.form("method_form"):
         given = _inputs(operation, opened, model, collection)
         called = st.form_submit_button(

@@ -1,0 +1,236 @@
+"""The search page without a browser: what it shows, what it asks of Milvus, what it never does."""
+
+import functools
+import random
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lib import search, search_many
+from lib.connection import open_connection
+from lib.corpora import CORPORA
+from lib.embeddings import open_model
+from lib.ingestion import IngestionPlan, ingest
+from lib.settings import load
+from tests.pages.conftest import OpenApp, wait_for_jobs
+from tests.test_filters import NASTY
+
+QUESTION = "split a string at a separator"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of a store that holds the standard library."""
+    path = str(tmp_path_factory.mktemp("search_page") / "lab.db")
+    settings = load({"MILVUS_URI": path})
+    connection = open_connection(settings)
+    ingest(
+        connection,
+        open_model(settings),
+        CORPORA["standard_library"].documents(None, 0),
+        IngestionPlan(collection=settings.collection),
+    )
+    connection.close()
+    return path
+
+
+@pytest.fixture
+def loaded(open_app: OpenApp, store: str) -> OpenApp:
+    """The app on that store."""
+    return functools.partial(open_app, MILVUS_URI=store)
+
+
+@pytest.fixture
+def fetches(monkeypatch: pytest.MonkeyPatch) -> list[search.Question]:
+    """Every question that reaches Milvus."""
+    asked: list[search.Question] = []
+    fetch = search.fetch
+
+    def counted(*arguments: Any) -> search.Candidates:
+        asked.append(arguments[-1])
+        return fetch(*arguments)
+
+    monkeypatch.setattr(search, "fetch", counted)
+    return asked
+
+
+def said(app: AppTest) -> str:
+    """Return all text of the page."""
+    kinds = (app.markdown, app.caption, app.info, app.warning, app.success, app.subheader)
+    return " ".join(str(element.value) for kind in kinds for element in kind)
+
+
+def problems(app: AppTest) -> str:
+    """Return all that stands in error boxes."""
+    return " ".join(f"{error.title or ''} {error.value}" for error in app.error)
+
+
+def ask(app: AppTest, **fields: Any) -> AppTest:
+    """Fill the form and search."""
+    for key, value in fields.items():
+        widget = app.text_input if isinstance(value, str) else app.number_input
+        widget(key=key).set_value(value)
+    app.button[0].click() if not app.form_submit_button else app.form_submit_button[0].click()
+    return app.run()
+
+
+def test_the_page_compares_both_lists_and_shows_where_the_time_went(
+    loaded: OpenApp, fetches: list[search.Question]
+) -> None:
+    app = ask(loaded("pages/search.py"), q=QUESTION)
+    assert not app.exception
+    assert "MMR swaps" in said(app)
+    assert "Answered in" in said(app)
+    assert "embedding" in said(app)
+    assert len(app.get("vega_lite_chart")) == 4
+    assert [metric.label for metric in app.main.metric] == [
+        "Relevance",
+        "Repetition",
+        "Distinct sources",
+    ]
+    assert len(fetches) == 1
+
+
+def test_moving_lambda_asks_nothing_of_milvus_and_changes_the_answer(
+    loaded: OpenApp, fetches: list[search.Question]
+) -> None:
+    app = ask(loaded("pages/search.py"), q=QUESTION)
+    seen = {app.main.metric[0].value}
+    for lambda_mult in (0.0, 0.25, 0.75, 1.0):
+        app.slider(key="lambda").set_value(lambda_mult).run()
+        assert not app.exception
+        seen.add(app.main.metric[0].value)
+    assert "same order" in said(app)
+    assert len(seen) >= 3
+    assert len(fetches) == 1
+
+
+def test_a_deep_link_asks_its_question_with_all_its_settings(
+    loaded: OpenApp, fetches: list[search.Question]
+) -> None:
+    app = loaded("pages/overview.py")
+    for name, value in {
+        "q": QUESTION,
+        "k": "3",
+        "fetch_k": "12",
+        "filter": 'kind == "method"',
+        "lambda": "0.2",
+    }.items():
+        app.query_params[name] = value
+    app.switch_page("pages/search.py").run()
+    assert fetches == [search.Question(QUESTION, k=3, fetch_k=12, expr='kind == "method"')]
+    assert app.slider(key="lambda").value == 0.2
+    assert "The filter leaves" in said(app)
+
+
+def test_an_invalid_filter_is_refused_with_the_reason_and_not_answered(loaded: OpenApp) -> None:
+    app = ask(loaded("pages/search.py"), q=QUESTION, filter='kind == "class" and')
+    assert not app.exception
+    assert "Milvus cannot use this filter" in problems(app)
+    assert "end of expression" in problems(app)
+    assert not app.main.metric
+    assert not ask(app, filter='kind == "class"').error
+
+
+def test_a_filter_that_nothing_matches_is_said_and_no_failure(loaded: OpenApp) -> None:
+    app = ask(loaded("pages/search.py"), q=QUESTION, filter='kind == "nothing"')
+    assert not app.exception
+    assert not app.error
+    assert "No row matches" in said(app)
+
+
+def test_no_typed_filter_reaches_the_page_as_a_traceback(loaded: OpenApp) -> None:
+    chance = random.Random(3)
+    typed = [
+        *NASTY,
+        "(" * 5_000,
+        "not " * 5_000 + "true",
+        "[" * 99 + "]" * 99,
+        "kind == 1e999",
+        "length > 99999999999999999999",
+        "a" * 70_000,
+        *("".join(chance.sample("\"'\\()[]=<>!&|andor $meta01", 12)) for _ in range(20)),
+    ]
+    app = loaded("pages/search.py")
+    for text in typed:
+        ask(app, q=QUESTION, filter=text)
+        assert not app.exception, text[:80]
+        assert app.error or app.main.metric or "No row matches" in said(app), text[:80]
+
+
+def test_the_builder_adds_a_safe_condition_to_what_is_typed(loaded: OpenApp) -> None:
+    app = ask(loaded("pages/search.py"), q=QUESTION, filter="length > 20 or length < 5")
+    app.session_state["builder"] = True
+    app.run()
+    assert app.selectbox(key="builder_field").options == [
+        *("kind", "length", "module", "name"),
+        *("pk", "text"),
+    ]
+    app.selectbox(key="builder_field").select("kind").run()
+    next(button for button in app.button if button.label == "Add").click().run()
+    assert not app.exception
+    assert app.text_input(key="filter").value == '(length > 20 or length < 5) and kind == "class"'
+
+
+@pytest.mark.parametrize("operation", search.METHODS)
+def test_every_method_can_be_called_from_the_page_both_ways(
+    loaded: OpenApp, operation: str
+) -> None:
+    app = loaded("pages/overview.py")
+    app.query_params["view"] = "Every method"
+    app.query_params["method"] = operation
+    app.query_params["q"] = QUESTION
+    app.query_params["like"] = "str.split"
+    app.query_params["filter"] = 'kind == "method"'
+    app.switch_page("pages/search.py").run()
+    for way in ("async", "sync"):
+        app.segmented_control(key="way").set_value(way).run()
+        app.form_submit_button[0].click().run()
+        assert not app.exception
+        assert not app.error, problems(app)
+        method = operation if way == "sync" else f"a{operation}"
+        assert f"`{method}` returned" in said(app)
+        assert len(app.dataframe[0].value) > 0
+        assert f"store.{method}(" in " ".join(code.value for code in app.code)
+
+
+@pytest.mark.parametrize(
+    ("view", "key", "ways"),
+    [
+        ("Many at once", "many", len(search_many.WAYS)),
+        ("Retriever", "retriever", len(search_many.RETRIEVER_WAYS)),
+    ],
+)
+def test_many_queries_are_asked_in_every_way_and_the_check_is_shown(
+    loaded: OpenApp, view: str, key: str, ways: int
+) -> None:
+    app = loaded("pages/overview.py")
+    app.query_params["view"] = view
+    app.switch_page("pages/search.py").run()
+    app.number_input(key=f"{key}_count").set_value(20).run()
+    app.button(key=f"{key}_new").click().run()
+    assert len(app.text_area(key=f"{key}_text").value.splitlines()) == 20
+    app.form_submit_button[0].click().run()
+    wait_for_jobs()
+    app.run()
+    assert not app.exception
+    assert f"Checked: all {ways} ways returned the same rows" in said(app)
+    assert len(app.main.metric) == ways
+    assert len(app.get("vega_lite_chart")) == 1
+
+
+def test_a_question_in_markup_is_shown_as_it_is(loaded: OpenApp) -> None:
+    app = ask(loaded("pages/search.py"), q="**bold** [link](http://x) :red[x] $y$ <b> `code`")
+    assert not app.exception
+    assert "MMR" in said(app)
+
+
+def test_a_link_can_carry_any_filter(loaded: OpenApp) -> None:
+    app = loaded("pages/overview.py")
+    app.query_params["q"] = QUESTION
+    app.query_params["filter"] = quote('kind == "')
+    app.switch_page("pages/search.py").run()
+    assert not app.exception
+    assert "Milvus cannot use this filter" in problems(app)
