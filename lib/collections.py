@@ -222,8 +222,7 @@ def prepare_for_search(connection: Connection, name: str) -> None:
         return
     with reported(f"Could not flush the collection {name!r}."):
         connection.client.flush(name)
-        connection.client.release_collection(name)
-        connection.client.load_collection(name)
+        connection.wait_for_index(name)
 
 
 def drop(connection: Connection, name: str) -> None:

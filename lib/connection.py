@@ -28,6 +28,7 @@ from lib.settings import Settings, check_uri
 
 CONNECT_TIMEOUT_S = 5.0
 PING_TIMEOUT_S = 4.0
+INDEX_TIMEOUT_S = 300.0
 PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD = "pk", "text", "vector"
 
 # On failure the libraries log the first row, text included, or a traceback per retry. Whoever
@@ -128,6 +129,11 @@ class Connection:
                 auto_id=False,
                 enable_dynamic_field=True,
             )
+
+    def wait_for_index(self, collection: str) -> None:
+        """Wait until Milvus Lite has indexed what was flushed; a server needs no such waiting."""
+        if self._lite is not None:
+            self._lite.wait_for_index(collection)
 
     def forget_stores(self, collection: str) -> None:
         """Close the kept stores of a collection that was dropped or made anew."""
@@ -335,6 +341,14 @@ class _LiteServer:
             server = cls._running[path]
             server.users += 1
             return server
+
+    def wait_for_index(self, collection: str) -> None:
+        """Wait for the thread that indexes flushed rows.
+
+        No RPC tells when it is done, and loading the collection meanwhile can read half an index
+        file. The method is Milvus Lite's own drain point, though not a public one.
+        """
+        self._database.get_collection(collection)._wait_for_bg(timeout=INDEX_TIMEOUT_S)
 
     def release(self) -> None:
         """Give the server back; the last user stops it and frees the file."""
