@@ -1,0 +1,100 @@
+"""Runs made by hand, with known figures, for the tests of charts, reports and pages."""
+
+from lib.benchmark.trials import Call, Run, Trial
+
+ENVIRONMENT = {
+    "time": "2026-01-31T12:00:00+00:00",
+    "backend": "server",
+    "backend_label": "Milvus server",
+    "milvus_version": "2.3.5",
+    "distance": "this machine",
+    "embedding": "bundled/all-MiniLM-L6-v2-static-256",
+    "embedding_label": "Bundled model (offline)",
+    "simulated_latency_ms": 450.0,
+    "packages": {"pymilvus": "3.0.2"},
+    "notes": ["The load is closed-loop."],
+}
+SETTINGS = {
+    "operations": ["add_documents"],
+    "strategies": ["sync_loop", "gather"],
+    "counts": [100],
+    "repeats": 3,
+    "rows": 1000,
+    "k": 3,
+    "preset": "tutorial",
+    "command": "python -m lib.benchmark --preset tutorial --output run.json",
+}
+
+
+def make_trial(
+    strategy: str = "sync_loop",
+    *,
+    operation: str = "add_documents",
+    count: int = 100,
+    concurrency: int | None = 1,
+    repeat: int = 0,
+    call_s: float = 0.1,
+    embed_s: float = 0.08,
+    verified: bool = True,
+    cpu_s: float = 0.01,
+    lag_ms: float | None = None,
+) -> Trial:
+    """Return a trial: calls end to end where one is in flight, all at once otherwise.
+
+    Times are whole microseconds, as a run file keeps them.
+    """
+    one_by_one = concurrency == 1
+    calls = tuple(
+        Call(
+            start_s=round(i * call_s, 6) if one_by_one else 0.0,
+            end_s=round((i + 1) * call_s if one_by_one else call_s, 6),
+            embed_s=embed_s,
+        )
+        for i in range(1 if strategy == "one_batch" else count)
+    )
+    return Trial(
+        operation=operation,
+        strategy=strategy,
+        count=count,
+        concurrency=concurrency,
+        repeat=repeat,
+        order=0,
+        warmup=False,
+        wall_s=calls[-1].end_s,
+        verified=verified,
+        verification=f"{count} of {count} as expected",
+        loop_lag_ms_max=lag_ms,
+        loop_lag_ms_p99=lag_ms,
+        cpu_s=cpu_s,
+        calls=calls,
+    )
+
+
+def make_run(
+    *trials: Trial,
+    repeats: int = 3,
+    environment: dict[str, object] | None = None,
+    settings: dict[str, object] | None = None,
+    partial: bool = False,
+) -> Run:
+    """Return a run of the given trials; by default loop and gather, exactly 50 times apart.
+
+    The wall times of both sides grow by 1 % a repeat, so that the paired interval is a point.
+    """
+    made = trials or tuple(
+        trial
+        for repeat in range(repeats)
+        for trial in (
+            make_trial(repeat=repeat, call_s=0.1 * 1.01**repeat),
+            make_trial(
+                "gather", concurrency=None, repeat=repeat, call_s=0.2 * 1.01**repeat, lag_ms=12.0
+            ),
+        )
+    )
+    return Run(
+        environment={**ENVIRONMENT, **(environment or {})},
+        settings={**SETTINGS, **(settings or {})},
+        trials=made,
+        partial=partial,
+        note="Stopped." if partial else "",
+    )
