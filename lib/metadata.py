@@ -102,6 +102,8 @@ def _storable(value: Any) -> tuple[Any, str]:
     if isinstance(value, float):
         return (value, "") if math.isfinite(value) else (None, "")
     if isinstance(value, int):
+        if abs(value) <= LARGEST_INTEGER:
+            return value, ""
         return str(value), "holds a number of more than 64 bits, stored as text"
     if isinstance(value, dict):
         return {str(key): _storable(part)[0] for key, part in value.items()}, ""

@@ -22,6 +22,7 @@ from lib import collections, event_loop
 from lib.connection import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, Connection, reported
 from lib.errors import InvalidInput, OperationFailed
 from lib.jobs import Job
+from lib.sources import METADATA_COLUMN
 
 WALK_ROWS = 5_000
 # With vectors a row is some 10 kB in Python, and every page of an export is held once.
@@ -30,7 +31,6 @@ KEYS_PER_CALL = 1_000
 UNDO_ROWS = 20_000
 UNDO_S = 600.0
 DYNAMIC_FIELD = "$meta"
-METADATA_COLUMN = "metadata"
 
 Row = dict[str, Any]
 
@@ -56,11 +56,16 @@ class Layout:
 
 
 def layout(connection: Connection, name: str) -> Layout:
-    """Read a collection's fields. Raises InvalidInput when it does not exist."""
+    """Read a collection's fields and see that its rows can be queried.
+
+    Raises InvalidInput when it does not exist.
+    """
     with reported(f"Could not read the fields of {name!r}."):
         if not connection.client.has_collection(name):
             raise InvalidInput(f"There is no collection named {name!r}.")
         facts = connection.client.describe_collection(name)
+        # Milvus Lite forgets at the end of its process that a collection was loaded.
+        connection.client.load_collection(name)
     key = next(each for each in facts["fields"] if each.get("is_primary"))
     vectors = [each["name"] for each in facts["fields"] if "dim" in each.get("params", {})]
     return Layout(
