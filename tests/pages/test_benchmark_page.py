@@ -1,0 +1,244 @@
+"""The benchmark page without a browser: the form, a run, a stop, a link, and what goes wrong."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lib import jobs, runs
+from lib.benchmark.trials import Run
+from lib.errors import ConnectionFailed
+from lib.jobs import Job, State
+from lib.runs import RunStore
+from lib.ui.run_form import RUN_PARAMETER
+from tests.pages.conftest import OpenApp, wait_for_jobs
+from tests.run_builder import make_run
+
+PAGE = "pages/benchmark.py"
+
+
+def text_of(app: AppTest) -> str:
+    """Return what a reader of the page reads: headline, texts and messages."""
+    return raw_text_of(app).replace("\u00a0", " ").replace("\\", "")
+
+
+def raw_text_of(app: AppTest) -> str:
+    """Return the same as Markdown."""
+    parts = [*app.subheader, *app.markdown, *app.caption, *app.info, *app.warning, *app.error]
+    return " ".join(f"{getattr(part, 'title', None) or ''} {part.value}" for part in parts)
+
+
+def charts_of(app: AppTest) -> list[Any]:
+    """Return the charts on the page."""
+    return list(app.get("vega_lite_chart"))
+
+
+@pytest.fixture(autouse=True)
+def no_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the corpus that a first visit loads: a benchmark makes rows of its own."""
+    monkeypatch.setattr("lib.ui.corpus.first_load", lambda opened: None)
+
+
+def run_id_of(app: AppTest) -> str:
+    """Return the id of the run that the URL names."""
+    found = app.query_params[RUN_PARAMETER]
+    return found if isinstance(found, str) else found[0]
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Job], Run]], None]:
+    """Put another measurement in the runner's place."""
+
+    def replace(measure: Callable[[Job], Run]) -> None:
+        def run(*arguments: Any, job: Job, **more: Any) -> Run:
+            return measure(job)
+
+        monkeypatch.setattr(runs.runner, "run", run)
+
+    return replace
+
+
+def start(app: AppTest) -> None:
+    """Press Run and wait for the job."""
+    app.button(key="b_go").click().run()
+    wait_for_jobs()
+    app.run()
+
+
+def test_a_quick_run_on_the_embedded_store_ends_in_headline_metrics_and_charts(
+    open_app: OpenApp,
+) -> None:
+    app = open_app(PAGE)
+    app.segmented_control(key="b_preset").set_value("quick").run()
+    app.number_input(key="b_repeats").set_value(1).run()
+    app.number_input(key="b_latency").set_value(5.0).run()
+    start(app)
+    assert not app.exception
+    text = text_of(app)
+    assert "20 documents were added" in text
+    assert "no interval: 1 repeat, it takes three" in text
+    assert "simulated at 5 ms" in text
+    assert len(app.metric) >= 3
+    assert len(charts_of(app)) >= 3
+    assert app.query_params["b_run"]
+
+
+def test_every_preset_fills_the_form_and_says_how_long_it_takes(open_app: OpenApp) -> None:
+    app = open_app(PAGE)
+    for preset in ("tutorial", "quick", "sweep"):
+        app.segmented_control(key="b_preset").set_value(preset).run()
+        assert not app.exception
+        assert "calls in" in text_of(app)
+        assert "roughly" in text_of(app)
+
+
+def test_the_custom_form_starts_from_the_preset_before_it(open_app: OpenApp) -> None:
+    app = open_app(PAGE)
+    app.segmented_control(key="b_preset").set_value("sweep").run()
+    app.segmented_control(key="b_preset").set_value("custom").run()
+    assert app.multiselect(key="b_operations").value == ["similarity_search"]
+    assert app.text_input(key="b_limits").value == "1, 2, 4, 8, 16, 32, 64, 128"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("b_counts", "ten", "Calls per trial must be whole numbers"),
+        ("b_counts", "0", "count must be between 1"),
+        ("b_counts", "1000000000", "Calls per trial must be whole numbers"),
+        ("b_limits", "", "Calls in flight must be whole numbers"),
+        ("b_limits", "99999", "concurrency must be between 1"),
+        ("b_counts", "10, 10", "count has a number twice"),
+    ],
+)
+def test_a_number_that_cannot_be_used_is_one_message_and_no_run(
+    open_app: OpenApp, key: str, value: str, message: str
+) -> None:
+    app = open_app(PAGE)
+    app.segmented_control(key="b_preset").set_value("custom").run()
+    app.text_input(key=key).set_value(value).run()
+    app.button(key="b_go").click().run()
+    assert not app.exception
+    assert message in text_of(app)
+    assert "b_run" not in app.query_params
+
+
+def test_no_operation_is_one_message(open_app: OpenApp) -> None:
+    app = open_app(PAGE)
+    app.segmented_control(key="b_preset").set_value("custom").run()
+    app.multiselect(key="b_operations").set_value([]).run()
+    assert "Choose at least one operation" in text_of(app)
+
+
+def test_a_link_with_the_inputs_reproduces_the_form(open_app: OpenApp) -> None:
+    app = open_app()
+    app.query_params["b_preset"] = "Custom"
+    app.query_params["b_counts"] = "7, 70"
+    app.query_params["b_repeats"] = "4"
+    app.query_params["b_rows"] = "123"
+    app.switch_page(PAGE).run()
+    assert app.text_input(key="b_counts").value == "7, 70"
+    assert app.number_input(key="b_repeats").value == 4
+    assert app.number_input(key="b_rows").value == 123
+
+
+def test_a_second_run_waits_and_says_so(
+    open_app: OpenApp, measured: Callable[[Callable[[Job], Run]], None]
+) -> None:
+    def wait(job: Job) -> Run:
+        deadline = time.monotonic() + 20
+        while not job.is_cancelled and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return make_run(partial=True)
+
+    measured(wait)
+    app = open_app(PAGE)
+    app.button(key="b_go").click().run()
+    first = run_id_of(app)
+    app.button(key="b_go").click().run()
+    second = run_id_of(app)
+    assert first != second
+    assert "Waiting in the queue 1 before this one" in text_of(app)
+    for job_id in (second, first):
+        job = jobs.shared().get(job_id)
+        assert job is not None
+        jobs.shared().cancel(job)
+    wait_for_jobs()
+
+
+def test_a_stopped_run_shows_what_was_finished_and_is_kept_as_partial(
+    open_app: OpenApp, measured: Callable[[Callable[[Job], Run]], None], tmp_path: Path
+) -> None:
+    def stop(job: Job) -> Run:
+        job.cancel()
+        return make_run(partial=True)
+
+    measured(stop)
+    app = open_app(PAGE)
+    start(app)
+    assert "PARTIAL" in text_of(app)
+    assert "50× faster" in text_of(app)
+    job = jobs.shared().get(run_id_of(app))
+    assert job is not None
+    assert job.state is State.STOPPED
+    entry = RunStore(tmp_path / "data" / "runs").get(job.id)
+    assert entry is not None
+    assert entry.digest.partial
+
+
+def test_a_server_that_dies_half_way_is_one_message_and_its_trials_are_kept(
+    open_app: OpenApp, measured: Callable[[Callable[[Job], Run]], None], tmp_path: Path
+) -> None:
+    def die(job: Job) -> Run:
+        job.result = make_run(partial=True)
+        raise ConnectionFailed("Milvus stopped answering.", kept="The trials before are kept.")
+
+    measured(die)
+    app = open_app(PAGE)
+    start(app)
+    assert not app.exception
+    assert "Milvus stopped answering." in text_of(app)
+    assert "50× faster" in text_of(app)
+    assert RunStore(tmp_path / "data" / "runs").get(run_id_of(app)) is not None
+
+
+def test_a_link_to_a_kept_run_works_after_the_job_is_forgotten(
+    open_app: OpenApp, tmp_path: Path
+) -> None:
+    RunStore(tmp_path / "data" / "runs").save(make_run(), name="Mine", run_id="kept")
+    app = open_app(PAGE)
+    app.query_params["b_run"] = "kept"
+    app.run()
+    assert "100 documents were added 50× faster" in text_of(app)
+
+
+@pytest.mark.parametrize("run_id", ["unknown", "../../etc/passwd", "<script>"])
+def test_a_link_to_no_run_still_draws_the_page(open_app: OpenApp, run_id: str) -> None:
+    app = open_app(PAGE)
+    app.query_params["b_run"] = run_id
+    app.run()
+    assert not app.exception
+    assert app.button(key="b_go")
+
+
+def test_every_chart_and_the_race_can_be_chosen(open_app: OpenApp, tmp_path: Path) -> None:
+    RunStore(tmp_path / "data" / "runs").save(make_run(), name="Mine", run_id="kept")
+    app = open_app(PAGE)
+    app.query_params["b_run"] = "kept"
+    app.run()
+    for name in ("waterfall", "race", "latency", "sweep", "split", "loop_lag", "wall_time"):
+        app.segmented_control(key="b_chart").set_value(name).run()
+        assert not app.exception, name
+    assert app.toggle(key="b_log")
+
+
+def test_markup_in_a_run_is_shown_as_text(open_app: OpenApp, tmp_path: Path) -> None:
+    evil = make_run(environment={"backend_label": "<b>**loud**</b> :red[x]"})
+    RunStore(tmp_path / "data" / "runs").save(evil, name="Mine", run_id="kept")
+    app = open_app(PAGE)
+    app.query_params["b_run"] = "kept"
+    app.run()
+    assert "\\<b\\>\\*\\*loud\\*\\*" in raw_text_of(app)

@@ -1,0 +1,104 @@
+"""The runs page without a browser: list, filter, import, rename, delete, undo."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lib.benchmark import run_file
+from lib.runs import RunStore
+from lib.ui.run_list import DELETED_KEY
+from tests.pages.conftest import OpenApp
+from tests.run_builder import make_run
+from tests.test_runs import BROKEN
+
+PAGE = "pages/runs.py"
+
+
+@pytest.fixture(autouse=True)
+def no_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the corpus that a first visit loads: this page needs none."""
+    monkeypatch.setattr("lib.ui.corpus.first_load", lambda opened: None)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    """The store that the app of `open_app` uses."""
+    return RunStore(tmp_path / "data" / "runs")
+
+
+def names(app: AppTest) -> list[str]:
+    """Return the names in the table of runs."""
+    return list(app.dataframe[0].value["Name"])
+
+
+def messages(app: AppTest) -> str:
+    """Return what the page says in boxes."""
+    boxes = [*app.error, *app.info, *app.warning, *app.success]
+    return " ".join(f"{getattr(box, 'title', None) or ''} {box.value}" for box in boxes)
+
+
+def upload(app: AppTest, name: str, data: bytes) -> None:
+    """Import one file."""
+    app.file_uploader[0].upload(name, data)
+    next(button for button in app.button if button.label == "Import").click()
+    app.run()
+
+
+def test_runs_of_this_host_are_listed_and_filtered(open_app: OpenApp, store: RunStore) -> None:
+    store.save(make_run(), name="On a server")
+    store.save(make_run(environment={"backend_label": "Milvus Lite"}), name="Embedded")
+    app = open_app(PAGE)
+    assert {"On a server", "Embedded"} <= set(names(app))
+    app.text_input(key="r_filter").set_value("milvus lite").run()
+    assert "Embedded" in names(app)
+    assert "On a server" not in names(app)
+    app.text_input(key="r_filter").set_value("no such run").run()
+    assert "No run matches the filter" in messages(app)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in BROKEN if kind != "60 MB"])
+def test_a_broken_upload_is_one_message_and_the_page_goes_on(
+    open_app: OpenApp, store: RunStore, kind: str
+) -> None:
+    store.save(make_run(), name="Mine")
+    make, _ = BROKEN[kind]
+    app = open_app(PAGE)
+    upload(app, "<script>alert(1)</script>.json", make())
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "Mine" in names(app)
+
+
+def test_an_upload_that_is_good_is_listed_as_imported(open_app: OpenApp) -> None:
+    app = open_app(PAGE)
+    upload(app, "colleague.json", run_file.to_json(make_run()).encode())
+    assert "colleague was imported" in messages(app)
+    assert "colleague" in names(app)
+
+
+def test_a_deleted_run_can_be_had_back(open_app: OpenApp, store: RunStore) -> None:
+    entry = store.save(make_run(), name="Precious")
+    store.save(make_run(), name="Other")
+    app = open_app(PAGE)
+    store.delete(entry)
+    app.session_state[DELETED_KEY] = (entry.id, "Precious")
+    app.run()
+    assert "“Precious” was deleted" in messages(app)
+    assert "Precious" not in names(app)
+    app.button(key="r_undo").click().run()
+    assert "Precious" in names(app)
+    assert "was deleted" not in messages(app)
+
+
+def test_visitors_of_a_public_host_do_not_see_each_others_runs(
+    open_app: OpenApp, store: RunStore
+) -> None:
+    store.save(make_run(), name="Of the host")
+    app = open_app(PAGE, LAB_PUBLIC="1")
+    upload(app, "mine.json", run_file.to_json(make_run()).encode())
+    assert "mine" in names(app)
+    assert "Of the host" not in names(app)
+    stranger = open_app(PAGE, LAB_PUBLIC="1")
+    listed = names(stranger) if stranger.dataframe else []
+    assert "mine" not in listed
