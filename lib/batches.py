@@ -90,7 +90,30 @@ class Kinds:
 def from_uploads(
     uploads: Sequence[Upload], reading: Reading, chunking: Chunking, size: int
 ) -> Iterator[Batch]:
-    """Read, cut and batch files. Vectors that came in a Parquet file stay one array throughout."""
+    """Read, cut and batch files, up to the number of rows that `reading` allows.
+
+    Vectors that came in a Parquet file stay one array throughout.
+    """
+    room = reading.max_rows
+    for batch in _from_uploads(uploads, reading, chunking, size):
+        if reading.max_rows and len(batch) > room:
+            for source in dict.fromkeys(str(each.get("source", "")) for each in batch.metadatas):
+                reading.problems.add(
+                    source,
+                    "",
+                    f"more than {reading.max_rows:,} rows are not taken here at once; "
+                    "the rest was left out",
+                )
+            if room:
+                yield batch.only(range(room))
+            return
+        room -= len(batch)
+        yield batch
+
+
+def _from_uploads(
+    uploads: Sequence[Upload], reading: Reading, chunking: Chunking, size: int
+) -> Iterator[Batch]:
     uploads = with_distinct_names(uploads)
     reading.bytes_total = sum(upload.size for upload in uploads)
     for has_vectors, group in itertools.groupby(

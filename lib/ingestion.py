@@ -7,12 +7,13 @@ other workers. Nothing holds more than a few batches at a time.
 
 import asyncio
 import contextlib
+import secrets
 import threading
 import time
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from lib.batches import Batch, from_documents
 from lib.connection import PRIMARY_FIELD, TEXT_FIELD, Connection, close_store, reported
 from lib.embeddings import EmbeddingModel, embedding_clock
 from lib.errors import InvalidInput, JobCancelled, LabError
+from lib.filters import quote
 from lib.jobs import Job
 from lib.operations import OPERATIONS
 from lib.problems import Problem, Problems
@@ -34,6 +36,8 @@ MAX_BATCH_SIZE = 5_000
 MAX_CONCURRENCY = 64
 # Sources whose rows are counted in one query when looking for rows that are no longer theirs.
 SOURCES_PER_QUERY = 50
+# Collections of this prefix are made to measure; lists leave them out.
+SCRATCH_PREFIX = "lab_bench_"
 
 
 @dataclass(frozen=True)
@@ -249,6 +253,42 @@ def ingest_batches(
         problems_total=problems.total,
         written_by_others=after - (before + tally.added - tally.removed),
     )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The same rows written by a sync loop and by gathered batches, once each."""
+
+    sync_loop: IngestionReport
+    gather: IngestionReport
+
+    @property
+    def speedup(self) -> float:
+        """How many times the rows per second of the sync loop; 0 when nothing was written."""
+        if not self.sync_loop.rows_per_s:
+            return 0.0
+        return self.gather.rows_per_s / self.sync_loop.rows_per_s
+
+
+def ingest_both_ways(
+    connection: Connection,
+    ingest_with: Callable[[IngestionPlan], IngestionReport],
+    plan: IngestionPlan,
+) -> Comparison | IngestionReport:
+    """Write rows with a sync loop into a scratch collection, then gathered into the real one.
+
+    `ingest_with` does one of them. The scratch collection is dropped. A stop during the sync loop
+    ends it all, with its report.
+    """
+    plan.check()
+    scratch = f"{SCRATCH_PREFIX}sync_{secrets.token_hex(4)}"
+    try:
+        first = ingest_with(replace(plan, mode="sync_loop", collection=scratch))
+    finally:
+        collections.drop(connection, scratch)
+    if first.tally.stopped:
+        return first
+    return Comparison(first, ingest_with(replace(plan, mode="gather")))
 
 
 _turns: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
@@ -525,7 +565,7 @@ class _Writing:
             self.job.progress.message = "looking for rows that are no longer in their source"
         for start in range(0, len(names), SOURCES_PER_QUERY):
             part = names[start : start + SOURCES_PER_QUERY]
-            expr = f"source in [{', '.join(rows.literal(name) for name in part)}]"
+            expr = f"source in [{', '.join(quote(name) for name in part)}]"
             given = sum(len(self._sources[name]) for name in part)
             if collections.count(self.connection, self.plan.collection, expr) > given:
                 for name in part:
@@ -538,7 +578,7 @@ class _Writing:
         for part in rows.walk(
             self.connection,
             self.plan.collection,
-            f"source == {rows.literal(source)}",
+            f"source == {quote(source)}",
             fields=[PRIMARY_FIELD, "position"],
         ):
             marks = np.array([_mark(row[PRIMARY_FIELD]) for row in part], dtype=np.uint64)

@@ -21,6 +21,7 @@ from pymilvus import DataType
 from lib import collections, event_loop
 from lib.connection import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, Connection, reported
 from lib.errors import InvalidInput, OperationFailed
+from lib.filters import combine, quote
 from lib.jobs import Job
 from lib.sources import METADATA_COLUMN
 
@@ -52,7 +53,7 @@ class Layout:
 
     def equals_any(self, keys: Iterable[Any]) -> str:
         """Return an expression that finds the rows with these keys."""
-        return f"{self.key} in [{', '.join(literal(key) for key in keys)}]"
+        return f"{self.key} in [{', '.join(quote(key) for key in keys)}]"
 
 
 def layout(connection: Connection, name: str) -> Layout:
@@ -79,17 +80,6 @@ def layout(connection: Connection, name: str) -> Layout:
         ),
         is_dynamic=bool(facts.get("enable_dynamic_field")),
     )
-
-
-def literal(value: Any) -> str:
-    """Write a value as Milvus's expressions do."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
-
-
-def both(*expressions: str) -> str:
-    """Join expressions that must all hold; empty ones say nothing."""
-    given = [expression for expression in expressions if expression.strip()]
-    return given[0] if len(given) == 1 else " and ".join(f"({each})" for each in given)
 
 
 def walk(
@@ -187,11 +177,11 @@ def _page(
     after: Any,
     limit: int,
 ) -> list[Row]:
-    beyond = "" if after is None else f"{shape.key} > {literal(after)}"
+    beyond = "" if after is None else f"{shape.key} > {quote(after)}"
     with reported(f"Could not read the rows of {name!r}."):
         found = connection.client.query(
             name,
-            filter=both(expr, beyond),
+            filter=combine([expr, beyond]),
             output_fields=list(fields),
             limit=limit,
             iterator="True",

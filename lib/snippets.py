@@ -178,31 +178,102 @@ def many_searches(
     )
 
 
+# How each method takes a batch of documents, in code that stands on its own.
+INGESTION_ARGUMENTS = {
+    "add_documents": "batch, ids=[document.id for document in batch]",
+    "upsert": "ids=[document.id for document in batch], documents=batch",
+    "add_texts": (
+        "\n{indent}[document.page_content for document in batch],"
+        "\n{indent}metadatas=[document.metadata for document in batch],"
+        "\n{indent}ids=[document.id for document in batch],\n{outdent}"
+    ),
+    "add_embeddings": (
+        "\n{indent}[document.page_content for document in batch],"
+        "\n{indent}[vectors[document.id] for document in batch],"
+        "\n{indent}metadatas=[document.metadata for document in batch],"
+        "\n{indent}ids=[document.id for document in batch],\n{outdent}"
+    ),
+}
+
+
 def ingestion(
-    *, uri: str, collection: str, model: str, batch_size: int, concurrency: int
+    *,
+    uri: str,
+    collection: str,
+    model: str,
+    batch_size: int,
+    concurrency: int,
+    method: str = "add_documents",
 ) -> Snippet:
     """Return the batched ingestion, as a sync loop and as gathered batches."""
     batches = (
         f"batches = [documents[i : i + {batch_size}] for i in range(0, len(documents), "
         f"{batch_size})]\n"
     )
+    if method == "from_texts":
+        return _creation(uri, collection, model, batches, concurrency)
+    comment = "\n# documents: a list of langchain_core.documents.Document, each with an id\n"
+    if method == "add_embeddings":
+        comment += "# vectors: a dict from their ids to their vectors\n"
+    arguments = INGESTION_ARGUMENTS[method]
+    deep, deeper = " " * 8, " " * 12
     return Snippet(
-        sync=opening(uri, collection, model)
-        + "\n# documents: a list of langchain_core.documents.Document, each with an id\n"
-        + batches
-        + "for batch in batches:\n"
-        "    store.add_documents(batch, ids=[document.id for document in batch])\n",
+        sync=opening(uri, collection, model) + comment + batches + "for batch in batches:\n"
+        f"    store.{method}({arguments.format(indent=deep, outdent=deep[4:])})\n",
         asynchronous=opening(uri, collection, model, imports="import asyncio\n\n")
-        + "\n# documents: a list of langchain_core.documents.Document, each with an id\n"
+        + comment
         + batches
         + f"limit = asyncio.Semaphore({concurrency})\n\n\n"
         "async def add(batch):\n"
         "    async with limit:\n"
-        "        await store.aadd_documents(batch, ids=[document.id for document in batch])\n\n\n"
+        f"        await store.a{method}("
+        f"{arguments.format(indent=deeper, outdent=deeper[4:])})\n\n\n"
         "async def main():\n"
         "    await asyncio.gather(*[add(batch) for batch in batches])\n\n\n"
         "asyncio.run(main())\n",
     )
+
+
+def _creation(uri: str, collection: str, model: str, batches: str, concurrency: int) -> Snippet:
+    """Return from_texts for the first batch, which makes the collection, and the rest added."""
+    provider, _, name = model.partition("/")
+    embedding_import, embedding = EMBEDDING_CODE.get(provider, EMBEDDING_CODE["bundled"])
+    token = "" if uri.endswith(".db") else ', "token": "…"'
+    columns = (
+        "        [document.page_content for document in {batch}],\n"
+        "        metadatas=[document.metadata for document in {batch}],\n"
+        "        ids=[document.id for document in {batch}],\n"
+    )
+    creating = (
+        columns.format(batch="batches[0]") + f"        embedding={embedding.format(model=name)},\n"
+        f"        collection_name={collection!r},\n"
+        f'        connection_args={{"uri": "{uri}"{token}}},\n'
+        "        enable_dynamic_field=True,\n"
+    )
+    head = f"from langchain_milvus import Milvus\n{embedding_import}\n{batches}"
+    return Snippet(
+        sync=head
+        + f"store = Milvus.from_texts(\n{_dedented(creating)})\n"
+        + "for batch in batches[1:]:\n"
+        + f"    store.add_texts(\n{columns.format(batch='batch')}    )\n",
+        asynchronous=f"import asyncio\n\n{head}limit = asyncio.Semaphore({concurrency})\n\n\n"
+        "async def add(store, batch):\n"
+        "    async with limit:\n"
+        f"        await store.aadd_texts(\n{_indented_lines(columns.format(batch='batch'))}"
+        "        )\n\n\n"
+        "async def main():\n"
+        f"    store = await Milvus.afrom_texts(\n{creating}    )\n"
+        "    await asyncio.gather(*[add(store, batch) for batch in batches[1:]])\n\n\n"
+        "asyncio.run(main())\n",
+    )
+
+
+def _dedented(lines: str) -> str:
+    return "".join(line[4:] for line in lines.splitlines(keepends=True))
+
+
+def _indented_lines(lines: str) -> str:
+    return "".join(f"    {line}" for line in lines.splitlines(keepends=True))
 
 
 def shown_uri(connection: Connection) -> str:

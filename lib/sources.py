@@ -71,6 +71,7 @@ class Reading:
 
     problems: Problems = field(default_factory=Problems)
     max_bytes: int = DEFAULT_MAX_BYTES
+    max_rows: int = 0  # 0: any number
     # By source: which column of a table is the text and which are metadata.
     columns: dict[str, Columns] = field(default_factory=dict)
     # Whether vectors in a table are taken instead of embedding its texts, and of what length.

@@ -68,7 +68,7 @@ def documents(
             _give_way(metadata, source, reading)
             metadata["source"] = source
         if reading.take_vectors and columns.vector:
-            vector = _vector(record.get(columns.vector))
+            vector = as_vector(record.get(columns.vector))
             if vector is None or len(vector) != reading.dimension:
                 found = "no vector" if vector is None else f"a vector of {len(vector):,} numbers"
                 reading.problems.add(
@@ -301,7 +301,8 @@ def _key(value: Any) -> str | None:
     return None if value in (None, "") else str(value)
 
 
-def _vector(value: Any) -> NDArray[np.float32] | None:
+def as_vector(value: Any) -> NDArray[np.float32] | None:
+    """Return a list of numbers, or its JSON, as an array; None for anything else."""
     if isinstance(value, str):  # as a CSV has it
         try:
             value = json.loads(value)

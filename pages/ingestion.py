@@ -1,19 +1,11 @@
-"""Ingestion: choose a corpus, load it in concurrent batches, watch the rows arrive."""
+"""Ingestion: choose a source, see how it is cut, write it in batches, watch the rows arrive."""
 
 import streamlit as st
 
 from lib import jobs, snippets
-from lib.corpora import CORPORA
-from lib.ingestion import (
-    DEFAULT_BATCH_SIZE,
-    DEFAULT_CONCURRENCY,
-    MAX_BATCH_SIZE,
-    MAX_CONCURRENCY,
-    IngestionPlan,
-    IngestionReport,
-    ingest,
-)
-from lib.jobs import Job, State
+from lib.ingestion import Comparison, IngestionReport
+from lib.inputs import ingest_input
+from lib.jobs import Job
 from lib.ui import (
     connection_or_stop,
     current_collection,
@@ -24,76 +16,63 @@ from lib.ui import (
     show_error,
     snippet,
 )
-
-TUTORIAL_DEFAULT_ROWS = 1_000
+from lib.ui.ingestion_chunks import DEFAULTS, choose_chunking, remember_rate, show_preview
+from lib.ui.ingestion_plan import choose_plan, offer_tuning
+from lib.ui.ingestion_report import show_result
+from lib.ui.ingestion_source import choose_input, choose_source, needs_chunking
 
 st.title("Ingestion")
-st.caption("Documents are embedded and inserted in batches, several batches at a time.")
+st.caption("Texts are cut, embedded and inserted in batches, several batches at a time.")
 
 opened = connection_or_stop()
 model = model_or_stop()
 limits = current_settings()
 
-with st.form("ingest"):
-    corpus = CORPORA[
-        st.radio(
-            "Corpus",
-            list(CORPORA),
-            format_func=lambda name: CORPORA[name].label,
-            captions=[corpus.description for corpus in CORPORA.values()],
-            key="corpus",
-            bind="query-params",
-        )
-    ]
-    size_column, batch_column, concurrency_column = st.columns(3)
-    size = size_column.number_input(
-        "Documents at most",
-        min_value=1,
-        max_value=limits.max_rows,
-        value=min(5_000, limits.max_rows),
-        key="size",
-        bind="query-params",
+source = choose_source()
+cut = DEFAULTS
+source_slot = st.container()
+if needs_chunking(source):
+    cut = choose_chunking()
+with source_slot, show_error():
+    chosen = choose_input(source, limits, model, cut)
+if chosen is not None and chosen.is_chunked:
+    show_preview(chosen, cut, model)
+
+st.subheader("How to write")
+plan, both_ways = choose_plan(opened, model, current_collection(), chosen)
+
+
+def work(job: Job) -> IngestionReport | Comparison | None:
+    """Read, cut, embed and insert what was chosen."""
+    if chosen is None:
+        return None
+    return ingest_input(opened, model, chosen, plan, both_ways=both_ways, job=job)
+
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    submitted = st.button(
+        "Ingest",
+        type="primary",
+        icon=":material/upload:",
+        disabled=chosen is None,
+        key="ingest_start",
     )
-    batch_size = batch_column.number_input(
-        "Batch size",
-        min_value=1,
-        max_value=MAX_BATCH_SIZE,
-        value=DEFAULT_BATCH_SIZE,
-        help="Documents in one call of aadd_documents.",
-        key="batch",
-        bind="query-params",
-    )
-    concurrency = concurrency_column.number_input(
-        "Concurrency",
-        min_value=1,
-        max_value=MAX_CONCURRENCY,
-        value=DEFAULT_CONCURRENCY,
-        help="Batches under way at once.",
-        key="concurrency",
-        bind="query-params",
-    )
-    submitted = st.form_submit_button("Ingest", type="primary", icon=":material/upload:")
+    tuning_slot = st.container()
+if chosen is not None:
+    with tuning_slot:
+        offer_tuning(opened, model, chosen, cut, plan)
 
-collection = current_collection()
-plan = IngestionPlan(collection=collection, batch_size=batch_size, concurrency=concurrency)
-
-
-def work(job: Job) -> IngestionReport:
-    """Read the corpus and ingest it."""
-    documents = corpus.documents(size, 0)
-    return ingest(opened, model, documents, plan, total=len(documents), job=job)
-
-
-if submitted:
+if submitted and chosen is not None:
     with show_error():
         plan.check()
-    job = jobs.shared().submit(f"Ingesting into {collection}", work, lane=f"ingest:{collection}")
+        cut.check()
+    job = jobs.shared().submit(f"Ingesting {chosen.label}", work, lane=f"ingest:{plan.collection}")
     st.query_params["ingestion"] = job.id
 
 job_now = jobs.shared().get(st.query_params.get("ingestion"))
 if job_now is None:
     st.info(
-        f"Rows will go into the collection “{collection}”. Documents that are already there are "
+        f"Rows will go into the collection “{plan.collection}”. Rows that are already there are "
         "not added twice.",
         icon=":material/info:",
     )
@@ -102,28 +81,18 @@ elif follow(job_now, key="ingestion"):
         st.session_state["ingestion_seen"] = job_now.id
         rows_changed()
         st.rerun()
-    report = job_now.result
-    if report is not None:
-        if job_now.state is State.STOPPED or report.tally.stopped:
-            st.warning("What was inserted is kept; ingest again to add the rest.", title="Stopped")
-        with st.grid(4):
-            st.metric("Rows added", f"{report.tally.added:,}", border=True)
-            st.metric("Already there", f"{report.tally.unchanged:,}", border=True)
-            st.metric("Rows per second", f"{report.rows_per_s:,.0f}", border=True)
-            st.metric("Time", f"{report.tally.wall_s:.2f} s", border=True)
-        st.caption(
-            f"Summed over all batches: {report.tally.embed_s:.2f} s embedding, "
-            f"{report.tally.insert_s:.2f} s Milvus and client. "
-            f"“{report.collection}” now holds {report.rows:,} rows."
-        )
+    if job_now.result is not None:
+        remember_rate(model, job_now.result)
+        show_result(job_now.result)
 
 snippet(
     snippets.ingestion(
         uri=snippets.shown_uri(opened),
-        collection=collection,
+        collection=plan.collection,
         model=model.model,
-        batch_size=batch_size,
-        concurrency=concurrency,
+        batch_size=plan.batch_size,
+        concurrency=plan.concurrency,
+        method=plan.method,
     ),
     key="ingestion_code",
 )
