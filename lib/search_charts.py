@@ -1,9 +1,11 @@
 """The search page's charts: a data frame in, an `alt.Chart` out.
 
-A chart carries no title: the page writes the finding above it. Colours come from the theme, whose
-first two mean sync and async all over the app. `SERIES` lists what a colour can mean here, in the
-palette's order; Vega starts the five colours over after the last, so that what is in both lists
-gets the neutral third colour again.
+A chart carries no title and no height: the page writes the finding above it and knows how many
+rows there are. So its specification depends on the columns alone, and only data move when λ does.
+
+Colours come from the theme, whose first two mean sync and async all over the app. `SERIES` lists
+what a colour can mean here, in the palette's order; Vega starts the five colours over after the
+last, so that what is in both lists gets the neutral third colour again.
 """
 
 import altair as alt
@@ -13,30 +15,23 @@ BOTH, ONLY_MMR, ONLY_SIMILARITY = "in both lists", "brought in by MMR", "dropped
 CANDIDATE, QUERY = "other candidate", "the question"
 SERIES = ["sync", "async", CANDIDATE, ONLY_MMR, ONLY_SIMILARITY, "", " ", BOTH]
 SHAPES = ["circle", "circle", "circle", "square", "triangle-down", "circle", "circle", "circle"]
-ROW_HEIGHT = 32
-AROUND = 110  # pixels that axis and legend take of a chart's height
+CLOSE, REPEATS = "close to the question (good)", "like an earlier pick (bad)"
 LABEL_PIXELS = 150
 
 
-def rank_changes(table: pd.DataFrame) -> alt.LayerChart:
+def rank_changes(ends: pd.DataFrame) -> alt.LayerChart:
     """Draw each row's way from its similarity rank to its MMR pick.
 
-    Columns: key, name, fate, left (slot in the similarity list), rank, right (slot in the MMR
-    list, missing for a row that MMR dropped).
+    A row is one end of a line. Columns: key, name, fate, side ("similarity" or "mmr"), x (0 or 1),
+    y (slot from the top), label, rank, pick.
     """
-    left = table.assign(x=0.0, y=table["left"])
-    left["label"] = left["name"] + "  " + left["rank"].astype(str)
-    right = table.dropna(subset=["right"])
-    right = right.assign(x=1.0, y=right["right"])
-    right["label"] = right["right"].astype(int).astype(str) + "  " + right["name"]
-    ends = pd.concat([left, right], ignore_index=True)
     base = alt.Chart(ends).encode(
         x=alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-1.5, 2.5])),
         y=alt.Y("y:Q", axis=None, scale=alt.Scale(reverse=True, zero=False, padding=12)),
         tooltip=[
             alt.Tooltip("name:N", title="Row"),
             alt.Tooltip("rank:Q", title="Similarity rank"),
-            alt.Tooltip("right:Q", title="MMR pick"),
+            alt.Tooltip("pick:Q", title="MMR pick"),
         ],
     )
     color = _color([BOTH, ONLY_MMR, ONLY_SIMILARITY])
@@ -45,16 +40,14 @@ def rank_changes(table: pd.DataFrame) -> alt.LayerChart:
     on_left = (
         base.mark_text(align="right", dx=-10, limit=LABEL_PIXELS, fontSize=13)
         .encode(text="label:N")
-        .transform_filter("datum.x == 0")
+        .transform_filter("datum.side == 'similarity'")
     )
     on_right = (
         base.mark_text(align="left", dx=10, limit=LABEL_PIXELS, fontSize=13)
         .encode(text="label:N")
-        .transform_filter("datum.x == 1")
+        .transform_filter("datum.side == 'mmr'")
     )
-    chart: alt.LayerChart = (lines + dots + on_left + on_right).properties(
-        height=len(table) * ROW_HEIGHT + AROUND,
-    )
+    chart: alt.LayerChart = lines + dots + on_left + on_right
     return chart
 
 
@@ -93,17 +86,15 @@ def relevance_diversity(curve: pd.DataFrame) -> alt.LayerChart:
         color=alt.Color("series:N", scale=alt.Scale(domain=SERIES), legend=None)
     )
     label = current.mark_text(dy=-17, fontSize=14, fontWeight="bold").encode(text="name:N")
-    chart: alt.LayerChart = (line + steps + ends + here + label).properties(
-        height=320,
-    )
+    chart: alt.LayerChart = line + steps + ends + here + label
     return chart
 
 
 def pick_order(table: pd.DataFrame) -> alt.LayerChart:
     """Draw each pick's relevance and its similarity to what was picked before.
 
-    Columns: pick (its number and name), position, measure, value, other (the earlier pick it is
-    most like, or "").
+    Columns: pick (its number and name), position, measure (CLOSE or REPEATS), value, other (the
+    earlier pick it is most like, or "").
     """
     base = alt.Chart(table).encode(
         y=alt.Y("pick:N", sort=alt.SortField("position"), title=None, axis=_names()),
@@ -121,28 +112,26 @@ def pick_order(table: pd.DataFrame) -> alt.LayerChart:
             alt.Tooltip("other:N", title="Most like"),
         ],
     )
-    measures = list(table["measure"].unique())
     # Two shades of one neutral colour: the hues of this page say what became of a row.
     bars = base.mark_bar(cornerRadiusEnd=2, color="gray").encode(
         opacity=alt.Opacity(
             "measure:N",
-            scale=alt.Scale(domain=measures, range=[1.0, 0.4]),
+            scale=alt.Scale(domain=[CLOSE, REPEATS], range=[1.0, 0.4]),
             legend=alt.Legend(title=None, orient="top", labelLimit=320, columns=1),
         )
     )
     numbers = base.mark_text(align="left", dx=4, fontSize=13).encode(
         text=alt.Text("value:Q", format=".2f")
     )
-    rows = table["pick"].nunique()
-    chart: alt.LayerChart = (bars + numbers).properties(height=rows * 46 + AROUND)
+    chart: alt.LayerChart = bars + numbers
     return chart
 
 
 def plane(table: pd.DataFrame) -> alt.LayerChart:
     """Draw the question, the candidates and the picks in two dimensions.
 
-    Columns: x, y, key, name, fate, label (pick number or ""), rank, relevance, chosen. Points can
-    be clicked: the selection is called "rows" and carries `key`.
+    Columns: x, y, key, name, fate, caption (pick number and name, or ""), rank, relevance, chosen.
+    Points can be clicked: the selection is called "rows" and carries `key`.
     """
     rows = alt.selection_point(name="rows", fields=["key"], toggle=True, empty=False)
     axis = alt.Axis(labels=False, ticks=False, grid=False, domain=False)
@@ -173,7 +162,7 @@ def plane(table: pd.DataFrame) -> alt.LayerChart:
         shape="diamond", size=320, strokeWidth=3, color="gray"
     )
     names = everything.mark_text(dy=-16, fontSize=13, limit=LABEL_PIXELS).encode(text="caption:N")
-    chart: alt.LayerChart = (dots + question + names).properties(height=520)
+    chart: alt.LayerChart = dots + question + names
     return chart
 
 

@@ -9,16 +9,24 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from lib import charts, mmr, search_charts
-from lib.chart_theme import text_colour
+from lib import mmr, search_charts
 from lib.search import Candidates, Hit, Metric, Timing
-from lib.search_charts import BOTH, CANDIDATE, ONLY_MMR, ONLY_SIMILARITY, QUERY
+from lib.search_charts import (
+    BOTH,
+    CANDIDATE,
+    CLOSE,
+    ONLY_MMR,
+    ONLY_SIMILARITY,
+    QUERY,
+    REPEATS,
+)
 from lib.snippets import Snippet
-from lib.ui.chart import show_chart
 from lib.ui.search_form import more_like
 from lib.ui.snippet import snippet
+from lib.ui.table_chart import show_table_chart
 
 PREVIEW_CHARACTERS = 280
+AROUND_PIXELS = 110  # what axis and legend take of a chart's height
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&^=])")
 WORD = re.compile(r"\w{3,}")
 
@@ -138,6 +146,11 @@ def timing_line(timing: Timing) -> str:
     )
 
 
+def plain(value: Any) -> str:
+    """Return a value as Markdown in one line in which nothing is markup."""
+    return MARKDOWN.sub(r"\\\1", " ".join(str(value).split()))
+
+
 def highlighted(text: str, query: str) -> str:
     """Return text as one paragraph in which nothing is markup but the query's words, marked."""
     words = {word.lower() for word in WORD.findall(query)}
@@ -198,25 +211,30 @@ def _metrics(comparison: Comparison) -> None:
 
 def _rank_changes(comparison: Comparison) -> None:
     shown = sorted({*comparison.similar, *comparison.chosen})
-    table = pd.DataFrame(
-        [
-            {
-                "key": comparison.found.hits[index].key,
-                "name": comparison.found.hits[index].title,
-                "fate": comparison.fate(index),
-                "left": slot,
-                "rank": index + 1,
-                "right": comparison.chosen.index(index) + 1 if index in comparison.chosen else None,
-            }
-            for slot, index in enumerate(shown, 1)
-        ]
-    )
+    picks = {index: place for place, index in enumerate(comparison.chosen, 1)}
+    ends = []
+    for slot, index in enumerate(shown, 1):
+        name, rank, pick = comparison.found.hits[index].title, index + 1, picks.get(index)
+        row = {
+            "key": comparison.found.hits[index].key,
+            "name": name,
+            "fate": comparison.fate(index),
+            "rank": rank,
+            "pick": pick,
+        }
+        ends.append(row | {"side": "similarity", "x": 0, "y": slot, "label": f"{name}  {rank}"})
+        if pick is not None:
+            ends.append(row | {"side": "mmr", "x": 1, "y": pick, "label": f"{pick}  {name}"})
     deepest = max(comparison.chosen, default=0) + 1
     finding = f"MMR reaches down to rank {deepest}" if comparison.brought_in else "The same rows"
     st.markdown(f"**{finding}**")
     st.caption("Left: rank in similarity search. Right: pick of MMR.")
-    show_chart(
-        search_charts.rank_changes(table), alt=f"Rank changes: {finding}", key="rank_changes"
+    show_table_chart(
+        search_charts.rank_changes,
+        pd.DataFrame(ends),
+        height=2 * len(comparison.similar) * 30 + AROUND_PIXELS,
+        alt="How each row's similarity rank became its MMR pick",
+        key="rank_changes",
     )
 
 
@@ -244,8 +262,10 @@ def _trade_off(comparison: Comparison) -> None:
     table = pd.DataFrame(points).assign(series=ONLY_MMR, name=f"λ = {comparison.lambda_mult:g}")
     st.markdown("**Diversity costs relevance**")
     st.caption("Every λ from 0 to 1: similarity to the question, 1 − similarity of the results.")
-    show_chart(
-        search_charts.relevance_diversity(table),
+    show_table_chart(
+        search_charts.relevance_diversity,
+        table,
+        height=320,
         alt="Relevance falls as diversity rises, from λ = 1 to λ = 0",
         key="relevance_diversity",
     )
@@ -284,14 +304,20 @@ def _rank_badge(comparison: Comparison, index: int, position: int, side: str) ->
 def _card(hit: Hit, position: int, badges: str, query: str, side: str) -> None:
     score = f":gray[{hit.score:.3f}]" if hit.score is not None else ""
     preview = hit.text[:PREVIEW_CHARACTERS].strip()
+    # Few elements a card: each one is a message to the browser whenever λ moves.
     with st.container(border=True, gap="xsmall"):
-        title = MARKDOWN.sub(r"\\\1", hit.title)
-        st.markdown(f"**{position}. {title}** {score} {badges}")
-        st.markdown(highlighted(preview, query) + (" …" if len(hit.text) > len(preview) else ""))
+        st.markdown(
+            f"**{position}. {plain(hit.title)}** {score} {badges}\n\n"
+            + highlighted(preview, query)
+            + (" …" if len(hit.text) > len(preview) else "")
+        )
         with st.container(horizontal=True):
             with st.popover("Details", type="tertiary", icon=":material/info:"):
-                st.table({"key": hit.key} | {n: str(v) for n, v in hit.metadata.items()})
-                st.text(hit.text)
+                facts = {"key": hit.key} | hit.metadata
+                st.text(
+                    "\n".join(f"{name}: {value}" for name, value in facts.items())
+                    + f"\n\n{hit.text}"
+                )
             st.button(
                 "More like this",
                 key=f"like_{side}_{hit.key}",
@@ -305,24 +331,23 @@ def _card(hit: Hit, position: int, badges: str, query: str, side: str) -> None:
 def _pick_order(comparison: Comparison) -> None:
     picks = mmr.picks(comparison.found.space, comparison.chosen, comparison.lambda_mult)
     hits = comparison.found.hits
-    relevance, redundancy = "close to the question (good)", "like an earlier pick (bad)"
     rows = []
     for pick in picks:
         name = f"{pick.position}. {hits[pick.candidate].title}"
         closest = hits[pick.closest].title if pick.closest is not None else ""
         common = {"pick": name, "position": pick.position}
-        rows.append(common | {"measure": relevance, "value": pick.relevance, "other": ""})
+        rows.append(common | {"measure": CLOSE, "value": pick.relevance, "other": ""})
         if pick.closest is not None:
-            rows.append(
-                common | {"measure": redundancy, "value": pick.redundancy, "other": closest}
-            )
+            rows.append(common | {"measure": REPEATS, "value": pick.redundancy, "other": closest})
     st.subheader("Why each row was picked")
     st.caption(
         "MMR wants the strong bar long and the faint one short; λ says how much each counts. "
         "Nothing is picked before the first row, so only closeness counts there."
     )
-    show_chart(
-        search_charts.pick_order(pd.DataFrame(rows)),
+    show_table_chart(
+        search_charts.pick_order,
+        pd.DataFrame(rows),
+        height=len(picks) * 46 + AROUND_PIXELS,
         alt="Relevance and redundancy of each MMR pick, in pick order",
         key="pick_order",
     )
@@ -368,12 +393,13 @@ def _map(comparison: Comparison) -> None:
         f"{first + second:.0%} of the variance ({first:.0%} + {second:.0%}), so distances in it "
         "can mislead. Click points to find them in the table, shift-click for several."
     )
-    colour = text_colour("dark" if st.context.theme.type == "dark" else "light")
-    event = st.altair_chart(
-        charts.readable(search_charts.plane(pd.DataFrame(rows))).configure_text(color=colour),
+    event = show_table_chart(
+        search_charts.plane,
+        pd.DataFrame(rows),
+        height=520,
         alt="The question, its candidates and the picks in two dimensions",
         key="map",
-        on_select="rerun",
+        selectable=True,
     )
     clicked = {point.get("key") for point in event.selection.get("rows", [])}
     _candidate_table(comparison, clicked)
