@@ -5,7 +5,7 @@ import struct
 from typing import Any
 
 from pptx import Presentation
-from pptx.enum.text import PP_ALIGN
+from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 from pptx.util import Emu, Inches, Pt
 
 from lib import chart_data, findings, tutorial_figures
@@ -47,7 +47,7 @@ def deck(run: Run) -> bytes:
 
 
 def _title_slide(presentation: Any, run: Run) -> None:
-    slide = _slide(presentation, findings.headline(run), size=40, top=Inches(1.2), height=2.6)
+    slide = _slide(presentation, findings.headline(run), size=36, top=Inches(0.9), height=2.9)
     lines = [f"{metric.label}: {metric.value} ({metric.basis})" for metric in findings.metrics(run)]
     _lines(slide, lines, top=Inches(4.1), size=24)
     _footer(slide, run)
@@ -58,7 +58,7 @@ def _waterfall_slide(presentation: Any, run: Run, focus: Focus) -> None:
     frame = chart.frame(run, focus)
     if frame.empty:
         return
-    spec = specification(chart.titled(frame, note=note(run), width=1000))
+    spec = specification(chart.titled(frame, note=note(run), width=1250))
     _picture_slide(presentation, chart.finding(frame), spec, chart.finding(frame), run)
 
 
@@ -72,7 +72,7 @@ def _picture_slide(presentation: Any, title: str, spec: dict[str, Any], alt: str
     scale = min(room_across / across, room_down / down)
     width, height = Emu(int(across * scale)), Emu(int(down * scale))
     picture = slide.shapes.add_picture(
-        io.BytesIO(png), Emu((WIDTH - width) // 2), Inches(1.9), width, height
+        io.BytesIO(png), Emu((WIDTH - width) // 2), Inches(1.95), width, height
     )
     picture._element.nvPicPr.cNvPr.set("descr", alt)
     _footer(slide, run)
@@ -85,12 +85,13 @@ def _text_slide(presentation: Any, title: str, lines: list[str], run: Run) -> No
 
 
 def _slide(
-    presentation: Any, title: str, *, size: int = 28, top: Any = MARGIN, height: float = 1.3
+    presentation: Any, title: str, *, size: int = 24, top: Any = MARGIN, height: float = 1.2
 ) -> Any:
     slide = presentation.slides.add_slide(presentation.slide_layouts[TITLE_ONLY])
     box = slide.shapes.title
     box.left, box.top, box.width, box.height = MARGIN, top, WIDTH - 2 * MARGIN, Inches(height)
     box.text_frame.word_wrap = True
+    box.text_frame.vertical_anchor = MSO_ANCHOR.TOP
     box.text_frame.text = title
     for paragraph in box.text_frame.paragraphs:
         paragraph.font.size, paragraph.font.bold = Pt(size), True

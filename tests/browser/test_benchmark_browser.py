@@ -1,0 +1,130 @@
+"""A benchmark in a real browser: progress, refresh, stop, downloads, and the report offline."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lib import reports
+from lib.benchmark import run_file
+from lib.charts import CHARTS
+from tests.run_builder import make_run, make_trial
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHART = "[data-testid='stVegaLiteChart'] >> css=svg, canvas"
+RUN_TIMEOUT_MS = 90_000
+MAX_DATA_BYTES = 5_000_000
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("benchmark") / "data"
+
+
+@pytest.fixture(scope="module")
+def app(run_app: Callable[[dict[str, str]], str], data: Path) -> str:
+    (data / "runs").mkdir(parents=True)
+    sync = [make_trial(count=10_000, call_s=0.001 * 1.01**i, repeat=i) for i in range(3)]
+    gather = [
+        make_trial("gather", count=10_000, concurrency=None, call_s=1.01**i, repeat=i, lag_ms=9.0)
+        for i in range(3)
+    ]
+    run_file.write(make_run(*sync, *gather), data / "runs" / "large.json")
+    return run_app({"LAB_DATA_DIR": str(data)})
+
+
+def open_benchmark(page: "Page", app: str, query: str) -> None:
+    page.goto(f"{app}/benchmark?{query}")
+    page.get_by_role("button", name="Run", exact=True).wait_for(timeout=60_000)
+
+
+def test_a_run_survives_a_refresh_and_a_stop_keeps_what_was_finished(
+    app: str, chromium_page: "Page", tmp_path: Path
+) -> None:
+    open_benchmark(
+        chromium_page,
+        app,
+        "b_preset=Custom&b_operations=Add+documents&b_strategies=sync+loop"
+        "&b_strategies=gather%2C+no+limit&b_counts=20&b_repeats=50&b_latency=20&b_rows=50",
+    )
+    # A fresh server loads a corpus and the page is drawn again when that ends.
+    chromium_page.get_by_role("button", name="Run", exact=True).click(timeout=60_000)
+    stop = chromium_page.get_by_role("button", name="Stop the run")
+    stop.wait_for(timeout=60_000)
+    calls = chromium_page.get_by_test_id("stMetricValue").filter(has_text=" of 2,")
+    before = calls.inner_text(timeout=60_000)
+    chromium_page.wait_for_function(
+        "([text]) => !document.body.innerText.includes(text)", arg=[before], timeout=60_000
+    )
+
+    chromium_page.reload()
+    stop.wait_for(timeout=30_000)
+    chromium_page.get_by_text("trials finished").wait_for(timeout=60_000)
+    stop.click()
+    chromium_page.get_by_text("PARTIAL").wait_for(timeout=15_000)
+
+    with chromium_page.expect_download() as caught:
+        chromium_page.get_by_role("button", name="Run (JSON)").click()
+    caught.value.save_as(tmp_path / "run.json")
+    assert "partial" in caught.value.suggested_filename
+    document = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert document["partial"] is True
+    assert 0 < len(document["trials"]) < 100
+
+
+def test_a_quick_run_ends_in_headline_bars_and_waterfall(app: str, chromium_page: "Page") -> None:
+    open_benchmark(chromium_page, app, "b_preset=Ten+seconds&b_latency=10")
+    # A fresh server loads a corpus and the page is drawn again when that ends.
+    chromium_page.get_by_role("button", name="Run", exact=True).click(timeout=60_000)
+    chromium_page.get_by_role("heading", name="20 documents were added").wait_for(
+        timeout=RUN_TIMEOUT_MS
+    )
+    chromium_page.get_by_text("had finished all 20 calls").wait_for()
+    assert chromium_page.locator(CHART).count() >= 3
+    assert chromium_page.get_by_test_id("stException").count() == 0
+
+
+def test_the_page_of_ten_thousand_calls_gets_little_data_and_stays_responsive(
+    app: str, chromium_page: "Page"
+) -> None:
+    received = [0]
+
+    def count(frame: bytes | str) -> None:
+        received[0] += len(frame)
+
+    chromium_page.on("websocket", lambda socket: socket.on("framereceived", count))
+    open_benchmark(chromium_page, app, "b_run=large")
+    chromium_page.get_by_text("of 10,000 calls a lane").wait_for(timeout=60_000)
+    chromium_page.get_by_text("Latency distribution", exact=True).click()
+    chromium_page.get_by_text("Median latency of one call").wait_for(timeout=10_000)
+    assert 0 < received[0] < MAX_DATA_BYTES
+
+
+def test_the_race_runs_and_ends(app: str, chromium_page: "Page") -> None:
+    open_benchmark(chromium_page, app, "b_run=large&b_chart=Race")
+    chromium_page.get_by_role("button", name="Start the race").click()
+    chromium_page.get_by_text("Each cell is 100 calls").wait_for(timeout=40_000)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_draws_every_chart_from_disk_without_a_network(
+    browser: "Browser", tmp_path: Path, scheme: str
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_bytes(reports.html_report(make_run()))
+    context = browser.new_context(offline=True, color_scheme=scheme)
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("requestfailed", lambda request: problems.append(request.url))
+    page.goto(path.as_uri())
+    expected = len(CHARTS) - 1  # there is no sweep in this run
+    page.wait_for_function(
+        f"document.querySelectorAll('figure svg').length === {expected}", timeout=30_000
+    )
+    assert problems == []
+    context.close()
