@@ -1,12 +1,16 @@
 """Corpora: made offline, the same way every time, with keys that are unique."""
 
+import os
 import re
+import subprocess
+import sys
 import threading
 
 import pytest
 from langchain_core.documents import Document
 
 from lib.corpora import CORPORA
+from lib.settings import PROJECT_ROOT
 
 MAX_VARCHAR_BYTES = 65_535
 
@@ -81,3 +85,28 @@ def test_threads_that_ask_at_once_get_the_same_corpus() -> None:
     for thread in threads:
         thread.join()
     assert len(set(sizes)) == 1
+
+
+def test_every_process_reads_the_same_corpus_and_nothing_is_printed_or_warned() -> None:
+    code = (
+        "import hashlib, sys\n"
+        "from lib.corpora import CORPORA\n"
+        "documents = CORPORA['standard_library'].documents(None, 0)\n"
+        "text = ''.join(f'{d.id}{d.page_content}{d.metadata}' for d in documents)\n"
+        "sys.stdout.write(hashlib.sha256(text.encode()).hexdigest())\n"
+    )
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-W", "always", "-c", code],
+            cwd=PROJECT_ROOT,
+            env={"PATH": os.environ["PATH"], "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        for hash_seed in ("1", "2")
+    ]
+    assert re.fullmatch("[0-9a-f]{64}", outputs[0].stdout)
+    assert outputs[0].stdout == outputs[1].stdout
+    assert outputs[0].stderr == outputs[1].stderr == ""

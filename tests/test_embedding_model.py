@@ -76,6 +76,11 @@ def test_it_finds_answers_better_than_hashed_character_ngrams(documents: dict[st
     assert model.mrr >= REQUIRED_RATIO * hashed.mrr
 
 
+def test_every_question_has_its_answers_in_the_corpus(documents: dict[str, str]) -> None:
+    missing = {name for question in load_questions() for name in question.answers} - set(documents)
+    assert missing == set()
+
+
 def test_the_readmes_question_is_answered_in_the_first_five(documents: dict[str, str]) -> None:
     names = list(documents)
     scores = embed(list(documents.values())) @ embed([README_QUESTION])[0]
