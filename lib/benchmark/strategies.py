@@ -40,7 +40,8 @@ class Strategy:
     def label(self, concurrency: int | None = None) -> str:
         """Return the name with its concurrency: 'gather, at most 32'."""
         if self.uses_limit and concurrency:
-            return self.limited_label.format(concurrency)
+            label = self.limited_label.format(concurrency)
+            return label.removesuffix("s") if concurrency == 1 else label  # 1 thread
         return self.title
 
     def applies(self, operation: Operation | str) -> bool:
