@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from lib import mmr, search_charts
-from lib.search import Candidates, Hit, Metric, Timing
+from lib.search import Candidates, Metric, Timing
 from lib.search_charts import (
     BOTH,
     CANDIDATE,
@@ -26,6 +27,10 @@ from lib.ui.snippet import snippet
 from lib.ui.table_chart import show_table_chart
 
 PREVIEW_CHARACTERS = 280
+HOW_TO_READ = (
+    "Move λ: at 1, MMR shows the nearest rows, like similarity search; towards 0 its results "
+    "become as different from each other as the candidates allow."
+)
 AROUND_PIXELS = 110  # what axis and legend take of a chart's height
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&^=])")
 WORD = re.compile(r"\w{3,}")
@@ -74,49 +79,64 @@ def compare(found: Candidates, lambda_mult: float) -> Comparison:
     )
 
 
-@st.fragment(key="comparison")
 def show_comparison(found: Candidates, metric: Metric, code: Callable[[float], Snippet]) -> None:
-    """Draw everything that λ changes; moving the slider redraws this alone."""
-    lambda_mult = st.slider(
-        "λ (lambda_mult)",
-        0.0,
-        1.0,
-        0.5,
-        0.05,
-        key="lambda",
-        bind="query-params",
-        help="Re-ranks the candidates that were already fetched: no request is made.",
-    )
-    left, right = st.columns(2)
-    left.caption("← 0: as different from each other as possible")
-    right.caption("1: the nearest first, like similarity search →", text_alignment="right")
-    comparison = compare(found, lambda_mult)
-    st.markdown(f"#### {takeaway(comparison)}")
-    _metrics(comparison)
-    changes, trade_off = st.columns([3, 2])
-    with changes:
-        _rank_changes(comparison)
-    with trade_off:
-        _trade_off(comparison)
+    """Draw both lists. Similarity's stays as it is; what λ changes is drawn by a fragment."""
+    above = st.container()
     similar, diverse = st.columns(2)
+    below = st.container()
+    # A fragment can redraw a container of the page's that the page has written to.
+    above.caption(HOW_TO_READ)
+    diverse.subheader("MMR")
+    below.subheader("Look closer")
+    indexes = compare(found, 1.0).similar
     with similar:
         st.subheader("Similarity search")
-        st.caption(
-            f"The {len(comparison.similar)} nearest rows. Score: {metric.label}; "
-            f"{metric.explanation}."
+        st.caption(f"The {len(indexes)} nearest rows. Score: {metric.label}; {metric.explanation}.")
+        _cards(found, indexes, "similar")
+    _show_lambda(found, code, above, diverse, below)
+
+
+@st.fragment(key="comparison")
+def _show_lambda(
+    found: Candidates,
+    code: Callable[[float], Snippet],
+    above: DeltaGenerator,
+    diverse: DeltaGenerator,
+    below: DeltaGenerator,
+) -> None:
+    """Draw everything that λ changes; moving the slider runs this alone."""
+    with above:
+        lambda_mult = st.slider(
+            "λ (lambda_mult)",
+            0.0,
+            1.0,
+            0.5,
+            0.05,
+            key="lambda",
+            bind="query-params",
+            help="Re-ranks the candidates that were already fetched: no request is made.",
         )
-        _cards(comparison, comparison.similar, "similar")
+        comparison = compare(found, lambda_mult)
+        st.markdown(f"#### {takeaway(comparison)}")
+        _metrics(comparison)
+        changes, trade_off = st.columns([3, 2])
+        with changes:
+            _rank_changes(comparison)
+        with trade_off:
+            _trade_off(comparison)
     with diverse:
-        st.subheader(f"MMR, λ = {lambda_mult:g}")
         st.caption(
-            "Picked one by one: each time the highest λ × relevance − (1 − λ) × similarity to "
-            "what is already picked."
+            f"λ = {lambda_mult:g}. Picked one by one: each time the highest λ × relevance − "
+            "(1 − λ) × similarity to what is already picked."
         )
-        _cards(comparison, comparison.chosen, "diverse")
-    _pick_order(comparison)
-    _map(comparison)
-    exports(_rows(comparison), _document(comparison), key="comparison")
-    snippet(code(lambda_mult), key="search_code")
+        _cards(found, comparison.chosen, "diverse")
+    with below:
+        # Only the open tab is drawn: every element costs time whenever λ moves.
+        tabs = st.tabs(list(CLOSER), on_change="rerun", key="closer")
+        for tab, show in zip(tabs, CLOSER.values(), strict=True):
+            if tab.open:
+                with tab:
+                    show(comparison, code)
 
 
 def takeaway(comparison: Comparison) -> str:
@@ -280,55 +300,50 @@ def _curve(found: Candidates) -> tuple[mmr.CurvePoint, ...]:
     return kept[1]
 
 
-def _cards(comparison: Comparison, indexes: tuple[int, ...], side: str) -> None:
-    repeats = mmr.near_duplicates(comparison.found.space, indexes)
+def _cards(found: Candidates, indexes: tuple[int, ...], side: str) -> None:
+    repeats = mmr.near_duplicates(found.space, indexes)
     place = {index: position for position, index in enumerate(indexes, 1)}
     for position, index in enumerate(indexes, 1):
-        hit = comparison.found.hits[index]
-        badges = [_rank_badge(comparison, index, position, side)]
+        badges = [_rank_badge(index, position)]
         if index in repeats:
             earlier, likeness = repeats[index]
             badges.append(f":orange-badge[{likeness:.2f} like no. {place[earlier]}]")
-        _card(hit, position, " ".join(filter(None, badges)), comparison.found.question.query, side)
+        _card(found, index, position, " ".join(filter(None, badges)), side)
 
 
-def _rank_badge(comparison: Comparison, index: int, position: int, side: str) -> str:
-    if side == "similar":
-        return "" if index in comparison.chosen else ":gray-badge[dropped by MMR]"
+def _rank_badge(index: int, position: int) -> str:
     if index + 1 == position:
         return ""
     arrow = "arrow_upward" if index + 1 > position else "arrow_downward"
     return f":violet-badge[:material/{arrow}: from rank {index + 1}]"
 
 
-def _card(hit: Hit, position: int, badges: str, query: str, side: str) -> None:
+def _card(found: Candidates, index: int, position: int, badges: str, side: str) -> None:
+    hit = found.hits[index]
     score = f":gray[{hit.score:.3f}]" if hit.score is not None else ""
     preview = hit.text[:PREVIEW_CHARACTERS].strip()
     # Few elements a card: each one is a message to the browser whenever λ moves.
     with st.container(border=True, gap="xsmall"):
         st.markdown(
             f"**{position}. {plain(hit.title)}** {score} {badges}\n\n"
-            + highlighted(preview, query)
+            + highlighted(preview, found.question.query)
             + (" …" if len(hit.text) > len(preview) else "")
         )
-        with st.container(horizontal=True):
-            with st.popover("Details", type="tertiary", icon=":material/info:"):
-                facts = {"key": hit.key} | hit.metadata
-                st.text(
-                    "\n".join(f"{name}: {value}" for name, value in facts.items())
-                    + f"\n\n{hit.text}"
-                )
+        with st.popover("More", type="tertiary", icon=":material/info:"):
             st.button(
                 "More like this",
                 key=f"like_{side}_{hit.key}",
-                type="tertiary",
                 icon=":material/join:",
                 on_click=more_like,
                 args=(hit.key,),
             )
+            facts = {"key": hit.key} | hit.metadata
+            st.text(
+                "\n".join(f"{name}: {value}" for name, value in facts.items()) + f"\n\n{hit.text}"
+            )
 
 
-def _pick_order(comparison: Comparison) -> None:
+def _pick_order(comparison: Comparison, code: Callable[[float], Snippet]) -> None:
     picks = mmr.picks(comparison.found.space, comparison.chosen, comparison.lambda_mult)
     hits = comparison.found.hits
     rows = []
@@ -339,7 +354,6 @@ def _pick_order(comparison: Comparison) -> None:
         rows.append(common | {"measure": CLOSE, "value": pick.relevance, "other": ""})
         if pick.closest is not None:
             rows.append(common | {"measure": REPEATS, "value": pick.redundancy, "other": closest})
-    st.subheader("Why each row was picked")
     st.caption(
         "MMR wants the strong bar long and the faint one short; λ says how much each counts. "
         "Nothing is picked before the first row, so only closeness counts there."
@@ -353,9 +367,8 @@ def _pick_order(comparison: Comparison) -> None:
     )
 
 
-def _map(comparison: Comparison) -> None:
+def _map(comparison: Comparison, code: Callable[[float], Snippet]) -> None:
     found = comparison.found
-    st.subheader("Map of the candidates")
     flat = _projection(found)
     selected = st.session_state.get("map_rows", set())
     places = {index: place for place, index in enumerate(comparison.chosen, 1)}
@@ -402,6 +415,7 @@ def _map(comparison: Comparison) -> None:
         selectable=True,
     )
     clicked = {point.get("key") for point in event.selection.get("rows", [])}
+    st.caption(f"{len(clicked) or len(found.hits)} of {len(found.hits)} candidates")
     _candidate_table(comparison, clicked)
 
 
@@ -457,6 +471,18 @@ def _projection(found: Candidates) -> mmr.Projection:
         kept = (found, mmr.project(found.query_vector, found.vectors))
         st.session_state["search_map"] = kept
     return kept[1]
+
+
+def _take_away(comparison: Comparison, code: Callable[[float], Snippet]) -> None:
+    exports(_rows(comparison), _document(comparison), key="comparison")
+    snippet(code(comparison.lambda_mult), key="search_code", title="The code for both searches")
+
+
+CLOSER: dict[str, Callable[[Comparison, Callable[[float], Snippet]], None]] = {
+    "Why each row was picked": _pick_order,
+    "Map of the candidates": _map,
+    "Code and export": _take_away,
+}
 
 
 def _rows(comparison: Comparison) -> list[dict[str, Any]]:

@@ -84,7 +84,7 @@ def test_the_page_compares_both_lists_and_shows_where_the_time_went(
     assert "MMR swaps" in said(app)
     assert "Answered in" in said(app)
     assert "embedding" in said(app)
-    assert len(app.get("vega_lite_chart")) == 4
+    assert len(app.get("vega_lite_chart")) == 3
     assert [metric.label for metric in app.main.metric] == [
         "Relevance",
         "Repetition",
@@ -104,6 +104,23 @@ def test_moving_lambda_asks_nothing_of_milvus_and_changes_the_answer(
         seen.add(app.main.metric[0].value)
     assert "same order" in said(app)
     assert len(seen) >= 3
+    assert len(fetches) == 1
+
+
+@pytest.mark.parametrize(
+    ("tab", "text"),
+    [("Map of the candidates", "original space of 256 dimensions"), ("Code and export", "")],
+)
+def test_a_closer_look_is_drawn_when_its_tab_is_opened(
+    loaded: OpenApp, fetches: list[search.Question], tab: str, text: str
+) -> None:
+    app = ask(loaded("pages/search.py"), q=QUESTION)
+    app.session_state["closer"] = tab
+    app.run()
+    assert not app.exception
+    assert text in said(app)
+    code = " ".join(block.value for block in app.code)
+    assert ("store.amax_marginal_relevance_search(" in code) == (tab == "Code and export")
     assert len(fetches) == 1
 
 
