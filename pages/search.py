@@ -5,7 +5,7 @@ import streamlit as st
 from lib import search, snippets
 from lib.snippets import Snippet
 from lib.ui import collection_or_stop, connection_or_stop, model_or_stop, show_error
-from lib.ui.search_form import filter_builder, question_form
+from lib.ui.search_form import filter_builder, question_form, show_subject
 from lib.ui.search_many import MANY, RETRIEVER, show_many
 from lib.ui.search_methods import show_methods
 from lib.ui.search_results import show_comparison, timing_line
@@ -57,6 +57,7 @@ if asked or st.session_state.get("search_fingerprint") != fingerprint:
     st.session_state.last_q = question.query
 found = st.session_state.search_found
 
+show_subject(question)
 if found.matching_rows is not None:
     st.caption(f"The filter leaves {found.matching_rows:,} of {collection.rows:,} rows.")
 st.caption(timing_line(found.timing))

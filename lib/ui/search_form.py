@@ -13,6 +13,7 @@ from lib.filters import OPERATORS, Condition, Field, Kind
 from lib.search import Question
 from lib.ui import session
 from lib.ui.errors import show_error
+from lib.ui.plain_text import plain
 
 EXAMPLES = [
     "split a string at a separator",
@@ -122,6 +123,21 @@ def filter_builder(opened: Connection, model: EmbeddingModel, collection: Collec
         )
 
 
+def show_subject(question: Question) -> None:
+    """Say what is searched for when it is a row and not the question, and offer the way back."""
+    if not question.like:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"Rows like :primary-badge[{plain(question.like)}]", width="content")
+        st.button(
+            "Back to the question",
+            on_click=_forget_row,
+            icon=":material/undo:",
+            type="tertiary",
+            disabled=not question.query.strip(),
+        )
+
+
 def more_like(key: str) -> None:
     """Make the next run search for rows like this one (for a button's callback)."""
     st.session_state["like"] = key
@@ -180,6 +196,10 @@ def _add(condition: Condition) -> None:
 
 def _clear() -> None:
     st.session_state["filter"] = ""
+
+
+def _forget_row() -> None:
+    st.session_state.like = ""
 
 
 def _ask_example() -> None:

@@ -1,7 +1,6 @@
 """Similarity beside MMR: the λ slider, what it changes, and why."""
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from lib.search_charts import (
     REPEATS,
 )
 from lib.snippets import Snippet
+from lib.ui.plain_text import highlighted, plain
 from lib.ui.search_form import more_like
 from lib.ui.snippet import snippet
 from lib.ui.table_chart import show_table_chart
@@ -32,8 +32,6 @@ HOW_TO_READ = (
     "become as different from each other as the candidates allow."
 )
 AROUND_PIXELS = 110  # what axis and legend take of a chart's height
-MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&^=])")
-WORD = re.compile(r"\w{3,}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,28 +161,6 @@ def timing_line(timing: Timing) -> str:
     return (
         f"Answered in **{timing.total_ms:.1f} ms**: embedding {timing.embed_ms:.1f} ms, "
         f"Milvus {timing.milvus_ms:.1f} ms, this app {timing.app_ms:.1f} ms."
-    )
-
-
-def plain(value: Any) -> str:
-    """Return a value as Markdown in one line in which nothing is markup."""
-    return MARKDOWN.sub(r"\\\1", " ".join(str(value).split()))
-
-
-def highlighted(text: str, query: str) -> str:
-    """Return text as one paragraph in which nothing is markup but the query's words, marked."""
-    words = {word.lower() for word in WORD.findall(query)}
-    parts = []
-    for piece in re.split(r"(\w+)", " ".join(text.split())):
-        escaped = MARKDOWN.sub(r"\\\1", piece)
-        parts.append(f":orange-background[{escaped}]" if _matches(piece, words) else escaped)
-    return "".join(parts)
-
-
-def _matches(piece: str, words: set[str]) -> bool:
-    word = piece.lower()
-    return any(
-        word == other or word.removesuffix("s") == other.removesuffix("s") for other in words
     )
 
 
@@ -326,10 +302,13 @@ def _card(found: Candidates, index: int, position: int, badges: str, side: str) 
     with st.container(border=True, gap="xsmall"):
         st.markdown(
             f"**{position}. {plain(hit.title)}** {score} {badges}\n\n"
-            + highlighted(preview, found.question.query)
+            + highlighted(preview, "" if found.question.like else found.question.query)
             + (" …" if len(hit.text) > len(preview) else "")
         )
-        with st.popover("More", type="tertiary", icon=":material/info:"):
+        # With a key of its own the popover of a row that went away closes with it.
+        with st.popover(
+            "More", type="tertiary", icon=":material/info:", key=f"more_{side}_{hit.key}"
+        ):
             st.button(
                 "More like this",
                 key=f"like_{side}_{hit.key}",

@@ -1,6 +1,5 @@
 """The search page in a real browser: what only a browser can show."""
 
-import re
 import statistics
 from typing import TYPE_CHECKING
 
@@ -48,16 +47,17 @@ def test_more_like_this_searches_by_the_row_and_puts_it_into_the_link(
     app: str, chromium_page: "Page"
 ) -> None:
     open_search(chromium_page, app)
-    first = chromium_page.get_by_role("button", name="More").first
-    first.click()
-    chromium_page.get_by_role("button", name="More like this").click()
-    chromium_page.wait_for_url(re.compile("like="))
-    key = chromium_page.get_by_label("More like this row", exact=False).first.input_value()
+    chromium_page.locator("[data-testid='stPopover'] button").first.click()
+    chromium_page.get_by_role("button", name="More like this", exact=True).click()
+    chromium_page.get_by_text("Rows like").wait_for()
+    assert "like=" in chromium_page.url
+    key = chromium_page.get_by_role("textbox", name="More like this row").input_value()
     assert key
-    chromium_page.wait_for_load_state("networkidle")
     titles = chromium_page.locator("[data-testid='stColumn'] p > strong").all_inner_texts()
     assert titles
     assert not any(title.endswith(f" {key}") for title in titles)
+    chromium_page.get_by_role("button", name="Back to the question").click()
+    chromium_page.get_by_text("Rows like").wait_for(state="detached")
     assert chromium_page.locator(EXCEPTION).count() == 0
 
 
