@@ -23,10 +23,13 @@ AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart
 COLOUR = alt.Color("family:N", scale=alt.Scale(domain=["sync", "async", "neither"]), legend=None)
 SHADES = alt.Opacity(
     "part:N",
-    scale=alt.Scale(domain=["embedding", "Milvus and client"], range=[0.45, 1]),
+    scale=alt.Scale(type="ordinal", domain=["embedding", "Milvus and client"], range=[0.45, 1]),
     legend=alt.Legend(orient="top", title=None, symbolType="square", symbolFillColor="gray"),
 )
-ROW_HEIGHT = 32
+ROW_HEIGHT = 30
+# A chart's height on a page includes its axis, and its legend where it has one.
+AXIS_HEIGHT = 70
+LEGEND_HEIGHT = 50
 LABEL_SIZE = 15
 # Room for the label behind the longest bar.
 HEADROOM = 1.3
@@ -93,7 +96,7 @@ def _heads(order: Sequence[str]) -> alt.Chart:
 
 
 def _height(order: Sequence[str]) -> int:
-    return ROW_HEIGHT * len(order)
+    return ROW_HEIGHT * len(order) + AXIS_HEIGHT
 
 
 def wall_time(frame: pd.DataFrame, *, log: bool = False) -> AnyChart:
@@ -148,11 +151,11 @@ def speedup(frame: pd.DataFrame) -> AnyChart:
     values = pd.concat([rows["ratio"], rows["low"].dropna(), rows["high"].dropna()])
     low, high = min(0.8, float(values.min()) * 0.8), max(2.0, float(values.max()) * 1.2)
     # The label stands right of the interval; a log scale needs room as a factor.
-    scale = alt.Scale(type="log", domain=[low, high * (high / low) ** 0.45], nice=False)
+    scale = alt.Scale(type="log", domain=[low, high * (high / low) ** 0.6], nice=False)
     x = alt.X(
         "ratio:Q",
         scale=scale,
-        title="times faster than the sync loop (×, log scale)",
+        title="times as fast as the loop (×, log)",
         axis=alt.Axis(values=[0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500], format="~g"),
     )
     rows["label_x"] = rows["high"].fillna(rows["ratio"])
@@ -310,7 +313,12 @@ def race(frame: pd.DataFrame) -> AnyChart:
             color=COLOUR,
             opacity=alt.Opacity(
                 "state:N",
-                scale=alt.Scale(domain=["waiting", "in flight", "done"], range=[0.12, 0.5, 1]),
+                # Ordinal: the default, a point scale, would read the range as two ends.
+                scale=alt.Scale(
+                    type="ordinal",
+                    domain=["waiting", "in flight", "done"],
+                    range=[0.12, 0.45, 1],
+                ),
                 legend=alt.Legend(
                     orient="bottom", title=None, symbolType="square", symbolFillColor="gray"
                 ),
@@ -384,7 +392,7 @@ def latency(frame: pd.DataFrame) -> AnyChart:
     top = points.transform_filter("datum.mark == 'p99'").mark_text(
         align="left", dx=9, dy=-8, fontSize=13
     )
-    labels = [middle, top] if marks["strategy"].nunique() <= 3 else []
+    labels = [middle, top] if marks["strategy"].nunique() <= 2 else []
     return alt.layer(curves, dots, *[layer.encode(text="text:N") for layer in labels]).properties(
         height=360
     )
@@ -484,7 +492,9 @@ def split(frame: pd.DataFrame) -> AnyChart:
         .mark_text(align="left", dx=6, fontSize=LABEL_SIZE)
         .encode(x=alt.X("mean_ms:Q", scale=scale), y=y, text="text:N")
     )
-    return alt.layer(bars, labels).properties(height=ROW_HEIGHT * 1.3 * len(order))
+    return alt.layer(bars, labels).properties(
+        height=ROW_HEIGHT * 1.5 * len(order) + AXIS_HEIGHT + LEGEND_HEIGHT
+    )
 
 
 def split_finding(frame: pd.DataFrame) -> str:
@@ -525,7 +535,9 @@ def loop_lag(frame: pd.DataFrame) -> AnyChart:
     line = alt.Chart(pd.DataFrame({"lag_ms": [STALLED_LAG_MS]})).mark_rule(
         strokeDash=[6, 4], strokeWidth=2
     )
-    return alt.layer(line.encode(x=x), dots).properties(height=ROW_HEIGHT * 1.4 * len(order))
+    return alt.layer(line.encode(x=x), dots).properties(
+        height=ROW_HEIGHT * 1.5 * len(order) + AXIS_HEIGHT
+    )
 
 
 def loop_lag_finding(frame: pd.DataFrame) -> str:

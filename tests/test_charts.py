@@ -161,6 +161,16 @@ def test_the_race_counts_what_has_ended_at_every_moment() -> None:
         assert (ended.get("sync", 0), ended.get("async", 0)) == done
 
 
+def test_done_is_drawn_in_full_colour_and_waiting_faintly() -> None:
+    moment = chart_data.race_at(chart_data.race(make_run(), ADD), 0.25)
+    spec = charts.readable(charts.race(moment)).to_dict()
+    vega = vl_convert.vegalite_to_vega(spec, vl_version=VEGA_LITE_VERSION)
+    (opacity,) = [scale for scale in vega["scales"] if scale["name"] == "opacity"]
+    # A point scale would take the first two of three values for the ends of its range.
+    assert opacity["type"] == "ordinal"
+    assert dict(zip(opacity["domain"], opacity["range"], strict=True))["done"] == 1
+
+
 def test_a_race_of_ten_thousand_calls_has_at_most_a_hundred_cells_a_lane() -> None:
     run = make_run(make_trial(count=10_000, call_s=0.001))
     cells = chart_data.race(run, Focus("add_documents", 10_000))
