@@ -7,7 +7,7 @@ a run of ten thousand calls writes a hundred bytes.
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -219,6 +219,18 @@ class RunStore:
         except (OSError, ValueError, TypeError, KeyError):
             return Card(name=run_id)  # the run itself is whole; only its name is lost
         return card
+
+
+def featured(entries: Sequence[Entry]) -> Entry | None:
+    """Return the run to show to somebody who has measured nothing yet.
+
+    A recorded run of the tutorial's experiments comes first, the one with the largest figure; any
+    other kept run is better than an empty page.
+    """
+    recorded = [entry for entry in entries if entry.is_recorded and not entry.digest.partial]
+    tutorial = [entry for entry in recorded if "tutorial" in entry.id]
+    ranked = sorted(tutorial, key=lambda entry: -(entry.digest.speedup or 0.0))
+    return next(iter([*ranked, *recorded, *entries]), None)
 
 
 def plan_of(run: Run) -> Plan | None:

@@ -6,6 +6,7 @@ from lib import jobs
 from lib.benchmark.trials import Run
 from lib.errors import LabError
 from lib.jobs import FINISHED, State
+from lib.runs import featured
 from lib.ui import current_settings
 from lib.ui.errors import error_box
 from lib.ui.live import live
@@ -50,10 +51,10 @@ elif job and job.state is State.STOPPED:
     st.info("Stopped before the first trial had finished: there is nothing to show.")
 elif kept:
     run_view(kept.load(), origin=kept.origin.value, key="b")
-elif recorded := next(iter(store.entries()), None):
+elif recorded := featured(store.entries()):
     st.info(
-        "This is a kept run; press Run to measure your own.",
-        title=recorded.title,
+        "Press Run to measure your own.",
+        title=f"You see a kept run: {recorded.title}",
         icon=":material/history:",
     )
     run_view(recorded.load(), origin=recorded.origin.value, key="b")

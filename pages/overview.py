@@ -3,8 +3,12 @@
 import pandas as pd
 import streamlit as st
 
+from lib.benchmark.workload import PRESETS
 from lib.operations import OPERATIONS
-from lib.ui import show_error
+from lib.runs import featured
+from lib.ui import current_settings, show_error
+from lib.ui.run_view import first_screen
+from lib.ui.saved_runs import run_store
 from lib.ui.session import collection_facts, connection, model
 
 st.title("What do the async methods of langchain-milvus buy you?")
@@ -12,6 +16,16 @@ st.markdown(
     "Milvus Async Lab runs the **same work twice on a real Milvus**, once as a plain loop of sync "
     "calls and once with `asyncio.gather`, checks that both did the same, and shows the difference "
     "with its uncertainty. On your data and your deployment, with the code to copy."
+)
+
+shown = featured(run_store(current_settings()).entries())
+if shown and shown.is_recorded:
+    first_screen(shown.load(), origin=f"recorded: {shown.card.name}", key="o")
+st.page_link(
+    "pages/benchmark.py",
+    label="Measure it here, in ten seconds",
+    icon=":material/speed:",
+    query_params={"b_preset": PRESETS["quick"].label},
 )
 
 with st.grid(3):
