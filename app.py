@@ -15,6 +15,7 @@ page = st.navigation(
     [
         st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True),
         st.Page("pages/ingestion.py", title="Ingestion", icon=":material/upload_file:"),
+        st.Page("pages/collections.py", title="Collections", icon=":material/table_rows:"),
         st.Page("pages/search.py", title="Search and MMR", icon=":material/search:"),
         st.Page("pages/benchmark.py", title="Benchmark", icon=":material/speed:"),
         st.Page("pages/runs.py", title="Runs", icon=":material/inventory_2:"),

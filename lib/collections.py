@@ -2,6 +2,7 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from lib.connection import (
     explain,
     reported,
 )
-from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput
+from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput, LabError
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 MAX_VARCHAR_BYTES = 65_535
@@ -37,6 +38,141 @@ class Collection:
     index_type: str
     metric_type: str
     embedding: str  # the model that made the vectors, "" when the lab did not create it
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number that an index is built with, and its bounds."""
+
+    name: str
+    low: int
+    high: int
+    default: int
+    meaning: str
+
+
+@dataclass(frozen=True)
+class IndexType:
+    """One kind of vector index: where it exists and what it is built with."""
+
+    name: str
+    summary: str
+    kinds: frozenset[str]  # of backends that really have it
+    parameters: tuple[Parameter, ...] = ()
+    # Bytes that a row takes in memory beside or instead of its vector's four a number.
+    bytes_per_number: float = 4.0
+
+
+_EVERYWHERE = frozenset({"lite", "server"})
+_NLIST = Parameter("nlist", 1, 65_536, 128, "Into how many lists the vectors are sorted.")
+_GRAPH = (
+    Parameter("M", 4, 64, 16, "How many neighbours each vector keeps."),
+    Parameter("efConstruction", 8, 512, 200, "How many candidates are looked at for them."),
+)
+
+# Milvus Lite takes the names of other indexes too, and builds none of them.
+INDEX_TYPES: dict[str, IndexType] = {
+    index.name: index
+    for index in (
+        IndexType("AUTOINDEX", "Milvus chooses.", _EVERYWHERE | {"zilliz"}, bytes_per_number=4.5),
+        IndexType("FLAT", "Exact: every row is compared.", _EVERYWHERE),
+        IndexType("IVF_FLAT", "Compares the nearest lists only.", _EVERYWHERE, (_NLIST,)),
+        IndexType(
+            "IVF_SQ8",
+            "The same with a byte a number: a quarter of the memory, a little less exact.",
+            _EVERYWHERE,
+            (_NLIST,),
+            bytes_per_number=1.0,
+        ),
+        IndexType(
+            "HNSW",
+            "A graph of neighbours: fast at any size, slow to build.",
+            _EVERYWHERE,
+            _GRAPH,
+            bytes_per_number=4.5,
+        ),
+        IndexType(
+            "HNSW_SQ",
+            "The graph with a byte a number.",
+            frozenset({"lite"}),
+            _GRAPH,
+            bytes_per_number=1.5,
+        ),
+        IndexType(
+            "SCANN",
+            "Lists with products of quantised parts: fast and small.",
+            frozenset({"server"}),
+            (_NLIST,),
+            bytes_per_number=4.5,
+        ),
+    )
+}
+METRIC_TYPES = {
+    "COSINE": "the angle between vectors",
+    "IP": "their inner product",
+    "L2": "their distance",
+}
+
+
+def index_types(connection: Connection) -> list[IndexType]:
+    """Return the index types that the backend really has."""
+    return [index for index in INDEX_TYPES.values() if connection.kind in index.kinds]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A collection in a list: its facts, or why they cannot be read, and whether it fits."""
+
+    name: str
+    facts: Collection | None
+    memory_bytes: int
+    note: str  # what a person must know before writing to it, "" when it fits
+
+
+def overview(connection: Connection, dimension: int, *, embedding: str) -> list[Listed]:
+    """Return all collections, with why one does not fit vectors of this dimension and model."""
+    with reported("Could not read the list of collections."):
+        names = sorted(connection.client.list_collections())
+
+    def look(name: str) -> Listed:
+        try:
+            facts = describe(connection, name)
+        except LabError as error:
+            return Listed(name, None, 0, error.what)
+        try:
+            check_fits(connection, facts, dimension, embedding=embedding)
+        except CollectionMismatch as error:
+            return Listed(name, facts, memory_estimate(facts), error.what)
+        return Listed(name, facts, memory_estimate(facts), "")
+
+    # An exact count waits a fifth of a second for a server, so they wait together.
+    with ThreadPoolExecutor(max_workers=1 if connection.is_lite else 8) as pool:
+        return list(pool.map(look, names))
+
+
+def memory_estimate(collection: Collection) -> int:
+    """Estimate the bytes that a collection's loaded vectors and index take; texts come on top."""
+    index = INDEX_TYPES.get(collection.index_type)
+    per_number = index.bytes_per_number if index else 4.0
+    return round(collection.rows * collection.dimension * per_number)
+
+
+def check_index(
+    connection: Connection, index_type: str, metric_type: str, parameters: dict[str, Any]
+) -> None:
+    """Raise InvalidInput for an index that the backend does not have or cannot build."""
+    index = INDEX_TYPES.get(index_type)
+    if index is None or connection.kind not in index.kinds:
+        names = ", ".join(each.name for each in index_types(connection))
+        raise InvalidInput(
+            f"{connection.label} has no index {index_type!r}.", next_step=f"It has {names}."
+        )
+    if metric_type not in METRIC_TYPES:
+        raise InvalidInput(f"There is no metric {metric_type!r}.")
+    for each in index.parameters:
+        value = parameters.get(each.name, each.default)
+        if not each.low <= value <= each.high:
+            raise InvalidInput(f"{each.name} must be between {each.low:,} and {each.high:,}.")
 
 
 def check_name(name: str) -> str:
@@ -68,6 +204,7 @@ def create(
     check_name(name)
     if not index_type:
         index_type, index_params = LITE_INDEX if connection.is_lite else ("AUTOINDEX", {})
+    check_index(connection, index_type, metric_type, index_params or {})
     client = connection.client
     schema = client.create_schema(auto_id=False, enable_dynamic_field=True)
     schema.add_field(PRIMARY_FIELD, DataType.VARCHAR, is_primary=True, max_length=MAX_VARCHAR_BYTES)

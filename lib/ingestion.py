@@ -135,7 +135,8 @@ class Tally:
     embed_s: float = 0.0
     insert_s: float = 0.0
     lookup_s: float = 0.0
-    wall_s: float = 0.0
+    wall_s: float = 0.0  # of reading and writing
+    sweep_s: float = 0.0  # of looking for rows that are no longer in their source
     stopped: bool = False
 
 
@@ -234,15 +235,16 @@ def ingest_batches(
         started = time.perf_counter()
         try:
             writing.write(batches)
-            if writing.before and not writing.tally.stopped:
-                writing.sweep(problems)
         except LabError as error:
             raise _with_what_was_kept(error, writing.tally) from error
         finally:
             writing.tally.wall_s = time.perf_counter() - started
             writing.close()
         tally = writing.tally
+        # Before the sweep: Milvus Lite finds rows by their source in Python until they are flushed.
         collections.prepare_for_search(connection, plan.collection)
+        if writing.before and not tally.stopped:
+            writing.sweep(problems)
         after = collections.count(connection, plan.collection)
     return IngestionReport(
         tally=tally,
@@ -560,6 +562,7 @@ class _Writing:
         runs after everything was inserted and needs no memory of an earlier run, so a killed
         ingestion that is repeated ends the same. Sources with unread parts are left alone.
         """
+        started = time.perf_counter()
         names = [name for name in self._sources if not problems.spoiled(name)]
         if self.job and names:
             self.job.progress.message = "looking for rows that are no longer in their source"
@@ -570,6 +573,7 @@ class _Writing:
             if collections.count(self.connection, self.plan.collection, expr) > given:
                 for name in part:
                     self._sweep_source(name)
+        self.tally.sweep_s = time.perf_counter() - started
 
     def _sweep_source(self, source: str) -> None:
         own = np.sort(np.frombuffer(self._sources[source], dtype=np.uint64))

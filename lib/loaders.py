@@ -5,6 +5,7 @@ formats whose libraries need the whole file at once have a bound of their own.
 """
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from lib.sources import MEGABYTE, Reading, Upload
 
 # A document of a long text file: short enough for a splitter to be quick about it.
 SECTION_CHARACTERS = 50_000
+# It tells standard error of every oddity in a file; what matters is among the problems.
+logging.getLogger("pypdf").setLevel(logging.CRITICAL)
+
 Load = Callable[[BinaryIO, str, Reading], Iterator[Document]]
 Records = Callable[[BinaryIO, str, Reading], Iterator[tuple[str, tables.Record]]]
 

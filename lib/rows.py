@@ -187,7 +187,8 @@ def _page(
             iterator="True",
             reduce_stop_for_best="True",
         )
-    return sorted((dict(row) for row in found), key=lambda row: row[shape.key])
+    # A server may send more than it was asked for, as much as its segments had in common.
+    return sorted((dict(row) for row in found), key=lambda row: row[shape.key])[:limit]
 
 
 @dataclass(frozen=True)
@@ -205,6 +206,23 @@ class Deletion:
         return bool(self.rows) and time.monotonic() - self.at < UNDO_S
 
 
+def matching(connection: Connection, name: str, *, keys: Sequence[Any] = (), expr: str = "") -> int:
+    """Count the rows that a delete would take. Raises InvalidInput for an unusable expression."""
+    return sum(
+        collections.count(connection, name, each)
+        for each in _expressions(connection, name, keys, expr)
+    )
+
+
+def _expressions(connection: Connection, name: str, keys: Sequence[Any], expr: str) -> list[str]:
+    shape = layout(connection, name)
+    if not keys and not expr.strip():
+        raise InvalidInput("Nothing is chosen to delete.", next_step="Choose rows or a filter.")
+    collections.check_expression(connection, name, expr)
+    distinct = list(dict.fromkeys(keys))
+    return [shape.equals_any(part) for part in _parts(distinct, KEYS_PER_CALL)] or [expr]
+
+
 def delete(
     connection: Connection,
     store: Milvus,
@@ -218,17 +236,13 @@ def delete(
     Raises InvalidInput for an expression that Milvus cannot use or that finds nothing, and
     OperationFailed when fewer rows are gone than should be: `adelete` itself always says True.
     """
-    shape = layout(connection, name)
-    if not keys and not expr.strip():
-        raise InvalidInput("Nothing is chosen to delete.", next_step="Choose rows or a filter.")
-    collections.check_expression(connection, name, expr)
-    expressions = [shape.equals_any(part) for part in _parts(keys, KEYS_PER_CALL)] or [expr]
+    expressions = _expressions(connection, name, keys, expr)
     before = collections.count(connection, name)
-    matching = sum(collections.count(connection, name, each) for each in expressions)
-    if not matching:
+    found = sum(collections.count(connection, name, each) for each in expressions)
+    if not found:
         raise InvalidInput("No row matches, so there is nothing to delete.")
     kept: list[Row] = []
-    if matching <= UNDO_ROWS:
+    if found <= UNDO_ROWS:
         for each in expressions:
             for part in walk(connection, name, each, fields=["*"], page_rows=EXPORT_ROWS):
                 kept += part
@@ -238,11 +252,11 @@ def delete(
     left = sum(collections.count(connection, name, each) for each in expressions)
     if left:
         raise OperationFailed(
-            f"{left:,} of {matching:,} rows are still there.",
+            f"{left:,} of {found:,} rows are still there.",
             kept=f"{before - collections.count(connection, name):,} rows were deleted.",
             next_step="Try again.",
         )
-    return Deletion(name, matching, tuple(kept))
+    return Deletion(name, found, tuple(kept))
 
 
 def undo(connection: Connection, deletion: Deletion) -> int:

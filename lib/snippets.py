@@ -276,6 +276,27 @@ def _indented_lines(lines: str) -> str:
     return "".join(f"    {line}" for line in lines.splitlines(keepends=True))
 
 
+def row_changes(*, uri: str, collection: str, model: str) -> Snippet:
+    """Return the calls that change and delete rows: upsert by key, delete by expression."""
+    key, expr = "KEY", 'source == "old.txt"'
+    start = "from langchain_core.documents import Document\n"
+    changed = 'Document(page_content="The new text", metadata={"kind": "note"})'
+    return Snippet(
+        sync=start
+        + opening(uri, collection, model)
+        + f"\nstore.upsert(ids=[{key!r}], documents=[{changed}])\n"
+        + f"store.delete(expr={expr!r})\n",
+        asynchronous="import asyncio\n\n"
+        + start
+        + opening(uri, collection, model)
+        + "\n\nasync def main():\n"
+        + f"    await store.aupsert(ids=[{key!r}], documents=[{changed}])\n"
+        + "    # True even when the expression is wrong: count the rows to be sure.\n"
+        + f"    await store.adelete(expr={expr!r})\n"
+        + "\n\nasyncio.run(main())\n",
+    )
+
+
 def shown_uri(connection: Connection) -> str:
     """Return a URI for a reader's code: the address without credentials or folders."""
     if connection.is_lite:

@@ -13,6 +13,7 @@ from lib.ui.text import literal
 
 DEFAULTS = Chunking()
 SHOWN_CHUNKS = 8
+PREVIEW_HEIGHT = 380
 RATE_KEY = "ingest_rate"
 
 
@@ -66,13 +67,13 @@ def show_preview(chosen: Input, cut: Chunking, model: EmbeddingModel) -> None:
         st.info("There is no text to show yet.", icon=":material/info:")
         return
     rows = _estimated_rows(chosen, seen, reading.estimate(len(seen.chunks)))
-    with st.grid(4):
+    longest = max(len(chunk.page_content) for chunk in seen.chunks)
+    with st.grid(3):
         st.metric("Chunks" if seen.is_all else "Chunks, about", f"{rows:,}", border=True)
-        st.metric("Mean length", f"{seen.mean_characters:,.0f} characters", border=True)
-        longest = max(len(chunk.page_content) for chunk in seen.chunks)
-        st.metric("Longest shown", f"{longest:,} characters", border=True)
+        st.metric("Characters in a chunk, mean", f"{seen.mean_characters:,.0f}", border=True)
         st.metric("Time, about", _duration(rows, model), border=True)
-    with st.expander("Preview of the chunks", icon=":material/splitscreen:", expanded=True):
+    st.markdown(f"**The first chunks** (the longest seen has {longest:,} characters)")
+    with st.container(height=PREVIEW_HEIGHT, key="chunk_preview"):
         for before, chunk in zip([None, *seen.chunks], seen.chunks[:SHOWN_CHUNKS], strict=False):
             shared = (
                 chunking.overlap_of(before.page_content, chunk.page_content, cut.overlap)

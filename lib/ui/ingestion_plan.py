@@ -42,7 +42,7 @@ def choose_plan(
     method = method_slot.selectbox(
         "Method",
         names,
-        format_func=lambda name: f"{METHODS[name].label} ({METHODS[name].async_name})",
+        help="The langchain-milvus method, or its async twin when batches go side by side.",
         key="ingest_method",
     )
     way = way_slot.segmented_control(

@@ -27,12 +27,13 @@ def show_report(report: IngestionReport) -> None:
             title="Stopped",
             icon=":material/stop_circle:",
         )
-    with st.grid(5):
+    with st.grid(3):
         st.metric("New", f"{tally.added:,}", border=True)
         st.metric("Updated", f"{tally.updated:,}", border=True)
         st.metric("Unchanged", f"{tally.unchanged:,}", border=True)
         st.metric("Rows/s", f"{report.rows_per_s:,.0f}", border=True)
         st.metric("Time", f"{tally.wall_s:.2f} s", border=True)
+        st.metric("Of it embedding", f"{report.embedding_share:.0%}", border=True)
     st.caption(_sentence(report))
     if tally.gone:
         st.info(

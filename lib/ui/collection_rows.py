@@ -1,0 +1,279 @@
+"""Browse the rows of a collection a page at a time; change cells, delete rows, undo."""
+
+import time
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from langchain_core.documents import Document
+
+from lib import collections, rows
+from lib.batches import checked_text
+from lib.collections import Collection
+from lib.connection import TEXT_FIELD, Connection
+from lib.embeddings import EmbeddingModel
+from lib.errors import LabError
+from lib.metadata import clean
+from lib.rows import UNDO_ROWS, UNDO_S, Browser, Deletion, Row
+from lib.ui import collection_list
+from lib.ui.errors import error_box
+from lib.ui.text import literal
+
+PAGE_ROWS = 50
+UNDO_KEY = "rows_undo"
+VERSION_KEY = "rows_version"
+DONE_KEY = "rows_done"
+
+
+def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None:
+    """Draw a filter, a page of rows that can be changed, and what is about to be saved."""
+    _offer_undo(opened)
+    expr = st.text_input(
+        "Filter",
+        placeholder='kind == "function" and length > 200',
+        help="A Milvus expression; empty shows all rows.",
+        key="rows_filter",
+        bind="query-params",
+    )
+    try:
+        browser = _browser(opened, facts.name, expr)
+        number = _choose_page(browser)
+        page = browser.page(number)
+    except LabError as error:
+        error_box(error)
+        return
+    if not page:
+        st.info("No row matches.", icon=":material/search_off:")
+        return
+    writable = _why_read_only(opened, model, facts)
+    if writable:
+        st.info(writable, title="These rows can only be read", icon=":material/lock:")
+    frame = _frame(page, browser)
+    key = f"rows_{facts.name}_{number}_{expr}_{st.session_state.get(VERSION_KEY, 0)}"
+    st.data_editor(
+        frame,
+        key=key,
+        num_rows="fixed" if writable else "delete",
+        disabled=True if writable else [browser.layout.key, *_fixed_columns(page)],
+        hide_index=True,
+        column_config={
+            browser.layout.key: st.column_config.TextColumn(pinned=True, width="small"),
+            TEXT_FIELD: st.column_config.TextColumn(width="large"),
+        },
+        alt=f"Rows of {facts.name}",
+    )
+    st.caption(
+        "Double-click a cell to change it; tick rows and press Delete to remove them. Nothing is "
+        "written before you save."
+    )
+    if not writable:
+        _offer_save(opened, model, facts, browser, page, st.session_state.get(key, {}))
+
+
+def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) -> None:
+    """Draw a delete by expression or by keys: first the count, then the button."""
+    with st.expander("Delete many", icon=":material/delete_sweep:"):
+        how = st.segmented_control(
+            "Which rows",
+            ["expression", "keys"],
+            format_func={"expression": "By expression", "keys": "By keys"}.__getitem__,
+            default="expression",
+            required=True,
+            key="delete_how",
+        )
+        expr, keys = "", []
+        if how == "expression":
+            expr = st.text_input("Expression", placeholder='source == "old.txt"', key="delete_expr")
+        else:
+            typed = st.text_area("Keys, one a line", height=120, key="delete_keys")
+            keys = [line.strip() for line in typed.splitlines() if line.strip()]
+        if not (expr.strip() or keys):
+            return
+        try:
+            shape = rows.layout(opened, facts.name)
+            given = keys if shape.key_is_text else [int(key) for key in keys if key.isdigit()]
+            matching = rows.matching(opened, facts.name, keys=given, expr=expr)
+        except LabError as error:
+            error_box(error)
+            return
+        st.markdown(f"**{matching:,}** of {facts.rows:,} rows match.")
+        if matching > UNDO_ROWS:
+            st.warning(
+                f"More than {UNDO_ROWS:,} rows are not kept for an undo. Export them first if you "
+                "may want them back.",
+                icon=":material/warning:",
+            )
+        if st.button(
+            f"Delete {matching:,} rows",
+            icon=":material/delete:",
+            disabled=not matching,
+            key="delete_start",
+        ):
+            _delete(opened, model, facts.name, keys=given, expr=expr)
+
+
+def _delete(
+    opened: Connection, model: EmbeddingModel, name: str, *, keys: list[Any], expr: str = ""
+) -> None:
+    try:
+        store = opened.store(name, model.embeddings)
+        deletion = rows.delete(opened, store, name, keys=keys, expr=expr)
+    except LabError as error:
+        error_box(error)
+        return
+    st.session_state[UNDO_KEY] = deletion
+    _written()
+
+
+def _offer_undo(opened: Connection) -> None:
+    done = st.session_state.pop(DONE_KEY, None)
+    if done:
+        st.success(done, icon=":material/check_circle:")
+    deletion: Deletion | None = st.session_state.get(UNDO_KEY)
+    if deletion is None:
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f":material/delete: {deletion.deleted:,} rows were deleted from "
+            f"“{literal(deletion.collection)}”.",
+            width="stretch",
+        )
+        left_s = UNDO_S - (time.monotonic() - deletion.at)
+        if deletion.can_be_undone and st.button(
+            "Undo",
+            icon=":material/undo:",
+            help=f"Possible for {max(left_s / 60, 1):.0f} more minutes.",
+            key="rows_undo_start",
+        ):
+            try:
+                back = rows.undo(opened, deletion)
+            except LabError as error:
+                error_box(error)
+            else:
+                del st.session_state[UNDO_KEY]
+                st.session_state[DONE_KEY] = f"{back:,} rows are back."
+                _written()
+        if st.button("Forget", key="rows_undo_forget", type="tertiary"):
+            del st.session_state[UNDO_KEY]
+            st.rerun()
+
+
+def _browser(opened: Connection, name: str, expr: str) -> Browser:
+    """Keep the pages' beginnings while the collection, the filter and the rows stay the same."""
+    asked = (opened.address, name, expr, st.session_state.get(VERSION_KEY, 0))
+    kept = st.session_state.get("rows_browser")
+    if kept is None or kept[0] != asked:
+        kept = st.session_state["rows_browser"] = (asked, Browser(opened, name, expr, PAGE_ROWS))
+    browser: Browser = kept[1]
+    return browser
+
+
+def _choose_page(browser: Browser) -> int:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{browser.total:,}** rows", width="content")
+        number = st.pagination(browser.pages, key=f"rows_page_{browser.name}_{browser.pages}")
+        if st.button("Refresh", icon=":material/refresh:", key="rows_refresh", type="tertiary"):
+            _written()
+    return int(number)
+
+
+def _why_read_only(opened: Connection, model: EmbeddingModel, facts: Collection) -> str:
+    try:
+        collections.check_fits(opened, facts, model.dimension, embedding=model.model)
+    except LabError as error:
+        return error.what
+    return ""
+
+
+def _frame(page: list[Row], browser: Browser) -> pd.DataFrame:
+    shape = browser.layout
+    names = dict.fromkeys([shape.key, TEXT_FIELD])
+    for row in page:
+        names |= dict.fromkeys(rows.metadata_of(row, shape))
+    fixed = _fixed_columns(page)
+    return pd.DataFrame(
+        {
+            name: [_shown(row.get(name)) if name in fixed else row.get(name) for row in page]
+            for name in names
+        }
+    )
+
+
+def _fixed_columns(page: list[Row]) -> set[str]:
+    """Return the columns that no cell editor can hold: lists, objects, and mixed kinds."""
+    kinds: dict[str, set[type]] = {}
+    for row in page:
+        for name, value in row.items():
+            if value is not None:
+                kinds.setdefault(name, set()).add(type(value))
+    plain = ({str}, {bool}, {int}, {float}, {int, float})
+    return {name for name, seen in kinds.items() if seen not in plain}
+
+
+def _shown(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _offer_save(
+    opened: Connection,
+    model: EmbeddingModel,
+    facts: Collection,
+    browser: Browser,
+    page: list[Row],
+    edits: Any,
+) -> None:
+    gone = {int(i) for i in edits.get("deleted_rows", [])}
+    deleted = [page[i][browser.layout.key] for i in sorted(gone)]
+    edited = {int(i): dict(cells) for i, cells in dict(edits.get("edited_rows", {})).items()}
+    changed = [_edited(page[i], cells, browser) for i, cells in edited.items() if i not in gone]
+    if not (changed or deleted):
+        return
+    parts = [f"{len(changed):,} rows changed"] if changed else []
+    parts += [f"{len(deleted):,} rows to delete"] if deleted else []
+    with st.container(horizontal=True, vertical_alignment="center"):
+        saved = st.button(
+            f"Save: {', '.join(parts)}", type="primary", icon=":material/save:", key="rows_save"
+        )
+        if st.button("Discard", key="rows_discard"):
+            _written()
+    if not saved:
+        return
+    if changed and not _save(opened, model, facts.name, changed):
+        return
+    if deleted:
+        _delete(opened, model, facts.name, keys=deleted)
+    else:
+        _written()
+
+
+def _edited(row: Row, cells: dict[str, Any], browser: Browser) -> Document:
+    metadata = rows.metadata_of(row, browser.layout) | {
+        name: value for name, value in cells.items() if name != TEXT_FIELD
+    }
+    text = str(cells.get(TEXT_FIELD, row[TEXT_FIELD]) or "")
+    return Document(page_content=text, metadata=metadata, id=str(row[browser.layout.key]))
+
+
+def _save(opened: Connection, model: EmbeddingModel, name: str, documents: list[Document]) -> bool:
+    try:
+        checked = [
+            Document(
+                page_content=checked_text(document.page_content),
+                metadata=clean(document.metadata)[0],
+                id=document.id,
+            )
+            for document in documents
+        ]
+        count = rows.update(opened, opened.store(name, model.embeddings), checked)
+    except LabError as error:
+        error_box(error)
+        return False
+    st.session_state[DONE_KEY] = f"{count:,} rows were changed and embedded again."
+    return True
+
+
+def _written() -> None:
+    """Read everything anew: the rows are others now."""
+    st.session_state[VERSION_KEY] = st.session_state.get(VERSION_KEY, 0) + 1
+    collection_list.changed()
+    st.rerun()

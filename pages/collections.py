@@ -1,0 +1,46 @@
+"""Collections: what there is, its rows a page at a time, and everything that changes them."""
+
+import streamlit as st
+
+from lib import snippets
+from lib.ui import connection_or_stop, model_or_stop, show_error, snippet
+from lib.ui.collection_files import offer_drop, offer_export
+from lib.ui.collection_list import offer_creation, show_list
+from lib.ui.collection_rows import browse, delete_many
+from lib.ui.session import collection_facts
+from lib.ui.text import literal
+
+st.title("Collections")
+st.caption("Choose the one to work on in the sidebar.")
+
+opened = connection_or_stop()
+model = model_or_stop()
+
+with show_error():
+    show_list(opened, model)
+    offer_creation(opened, model)
+    facts = collection_facts(opened)
+
+if facts is None:
+    st.info(
+        "The collection chosen in the sidebar does not exist yet: ingest something into it, or "
+        "create it above.",
+        icon=":material/inbox:",
+    )
+    st.page_link("pages/ingestion.py", label="Go to Ingestion", icon=":material/upload_file:")
+    st.stop()
+
+st.header(f"Rows of {literal(facts.name)}")
+with show_error():
+    browse(opened, model, facts)
+
+st.header("The whole collection")
+with show_error():
+    delete_many(opened, model, facts)
+    offer_export(opened, facts)
+    offer_drop(opened, facts)
+
+snippet(
+    snippets.row_changes(uri=snippets.shown_uri(opened), collection=facts.name, model=model.model),
+    key="collections_code",
+)
