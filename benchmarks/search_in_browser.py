@@ -33,7 +33,7 @@ import streamlit as st
 
 @st.fragment
 def show():
-    st.text(f"value {st.slider('x', 0.0, 1.0, 0.5, 0.05)}")
+    st.markdown(f"#### value {st.slider('x', 0.0, 1.0, 0.5, 0.05)}")
 
 show()
 """
@@ -54,7 +54,8 @@ WATCH = """() => {
     window.lab.started = performance.now();
     window.lab.changed = window.lab.listed = 0;
   };
-  const cards = '[data-testid=stColumn] [data-testid=stMarkdownContainer] p:first-child > strong';
+  const column = '[data-testid=stColumn] [data-testid=stMarkdownContainer]';
+  const cards = `h4, ${column} p:first-child > strong`;
   let titles = '';
   const look = () => {
     const now = [...document.querySelectorAll(cards)].map(node => node.textContent).join('|');
@@ -72,7 +73,7 @@ WATCH = """() => {
 RESTED = """() => {
   const app = document.querySelector('[data-testid=stApp]');
   return app.getAttribute('data-test-script-state') === 'notRunning'
-    && window.lab.changed > window.lab.started
+    && window.lab.listed > window.lab.started
     && performance.now() - window.lab.changed > 250;
 }"""
 TOOK = "() => window.lab.changed - window.lab.started"
@@ -122,7 +123,7 @@ def measure(page: "Page", bare: "Page", url: str, repeats: int) -> dict[str, lis
     for i in range(repeats + 1):
         key = ("ArrowLeft", "ArrowRight")[i // 4 % 2]
         taken = {"bare": slider_ms(bare, key), "slider": slider_ms(page, key)}
-        taken["rows"], taken["search"] = search_ms(page, QUESTIONS[i % len(QUESTIONS)])
+        taken["rows"], taken["search"] = search_ms(page, QUESTIONS[(i + 1) % len(QUESTIONS)])
         if i:
             for name, took in taken.items():
                 times[name].append(took)
