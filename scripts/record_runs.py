@@ -1,6 +1,6 @@
 """Make the recorded runs that ship with the app, anew, by the app's own command.
 
-    python -m benchmarks.record_runs --uri http://localhost:19530 --note "Where and with what."
+    python -m scripts.record_runs --uri http://localhost:19530 --note "Where and with what."
 
 Takes about an hour, most of it waiting for `from_texts`, which makes a collection at every call:
 there one repeat has to do, and the runs of all operations are joined from two.
