@@ -105,7 +105,7 @@ def _show_lambda(
     """Draw everything that λ changes; moving the slider runs this alone."""
     with above:
         lambda_mult = st.slider(
-            "λ (lambda_mult)",
+            "λ (lambda_mult): 0 is variety, 1 is nearness",
             0.0,
             1.0,
             0.5,
@@ -283,7 +283,7 @@ def _cards(found: Candidates, indexes: tuple[int, ...], side: str) -> None:
         badges = [_rank_badge(index, position)]
         if index in repeats:
             earlier, likeness = repeats[index]
-            badges.append(f":orange-badge[{likeness:.2f} like no. {place[earlier]}]")
+            badges.append(f":orange-badge[near-duplicate of {place[earlier]}: {likeness:.2f}]")
         _card(found, index, position, " ".join(filter(None, badges)), side)
 
 
