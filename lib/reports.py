@@ -144,7 +144,7 @@ figure { margin: 1.5rem 0; overflow-x: auto; }
 table { border-collapse: collapse; font-size: .85rem; } .scroll { overflow-x: auto; }
 td, th { border-bottom: 1px solid var(--line); padding: .25rem .6rem; text-align: right; }
 td:first-child, th:first-child, td:nth-child(2), th:nth-child(2) { text-align: left; }
-code { overflow-wrap: anywhere; } .quiet { opacity: .75; }
+pre { white-space: pre-wrap; } code { overflow-wrap: anywhere; } .quiet { opacity: .75; }
 """
 
 SCRIPT = """
