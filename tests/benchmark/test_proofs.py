@@ -58,23 +58,24 @@ def test_the_sync_loop_against_itself_shows_no_difference_in_95_of_100_runs(
     assert 0.93 <= coverage <= 0.98
 
 
-@pytest.mark.parametrize(("strategy", "limit"), [("gather", 1), ("gather_limited", 4)])
-def test_the_speed_up_of_a_server_of_known_capacity_is_found_within_3_percent(
-    strategy: str, limit: int
-) -> None:
-    seconds, calls, capacity = 0.16, 12, 4
+def test_the_speed_up_of_a_server_of_known_capacity_is_found_within_3_percent() -> None:
+    # Long calls: on a busy machine each wakes up some milliseconds late.
+    seconds, calls, capacity = 0.4, 8, 4
     store = StubStore(server=Server(seconds, capacity))
     plan = Plan(
         operations=("delete",),
-        strategies=("sync_loop", strategy),
+        strategies=("sync_loop", "gather", "gather_limited"),
         counts=(calls,),
-        concurrency=(limit,),
+        concurrency=(capacity,),
         repeats=3,
         warmup=0,
     )
-    cell = gain(measure(plan, store), strategy)
+    run = measure(plan, store)
     truth = calls * seconds / (math.ceil(calls / capacity) * seconds)
-    assert cell.speedup == pytest.approx(truth, rel=0.03)
+    for strategy in ("gather", "gather_limited"):
+        found = gain(run, strategy).speedup
+        print(f"known truth {truth:g}: {strategy} {found:.3f}")  # noqa: T201
+        assert found == pytest.approx(truth, rel=0.03)
 
 
 @pytest.mark.parametrize("strategy", ["sync_loop", "thread_pool", "gather", "gather_limited"])
@@ -102,20 +103,21 @@ def test_exactly_the_calls_that_fail_are_counted_each_under_its_kind(strategy: s
 
 @pytest.mark.parametrize("strategy", ["sync_loop", "thread_pool", "gather", "gather_limited"])
 def test_the_split_finds_a_known_embedding_time_and_a_known_store_time(strategy: str) -> None:
-    embed_s, store_s = 0.12, 0.06
+    embed_s, store_s = 0.4, 0.2
     plan = Plan(
         operations=("similarity_search",),
         strategies=(strategy,),
-        counts=(8,),
+        counts=(4,),
         repeats=1,
         warmup=0,
         concurrency=(4,),
     )
     run = measure(plan, StubStore(server=Server(store_s), embed_s=embed_s))
     calls = run.trials[0].calls
-    assert len(calls) == 8
+    assert len(calls) == 4
     middle_embed = statistics.median([call.embed_s for call in calls])
     middle_store = statistics.median([call.milvus_s for call in calls])
+    print(f"split, {strategy}: {middle_embed / embed_s:.3f}, {middle_store / store_s:.3f}")  # noqa: T201
     assert middle_embed == pytest.approx(embed_s, rel=0.05)
     assert middle_store == pytest.approx(store_s, rel=0.05)
 
