@@ -402,9 +402,7 @@ def test_a_filter_can_be_checked_right_after_a_store_was_opened_anew(
 ) -> None:
     settings = load({"MILVUS_URI": str(tmp_path / "again.db")})
     first = open_connection(settings)
-    ingest(
-        first, model, CORPORA["tutorial"].documents(20, 0), IngestionPlan(collection=COLLECTION)
-    )
+    ingest(first, model, CORPORA["tutorial"].documents(20, 0), IngestionPlan(collection=COLLECTION))
     first.close()
     again = open_connection(settings)
     try:
