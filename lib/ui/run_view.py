@@ -132,17 +132,18 @@ def look_inside(run: Run, *, key: str) -> None:
     if not groups:
         return
     st.markdown("#### Look inside")
+    by_label = {group.label: group for group in groups}
 
     # A fragment: choosing another chart must not draw the whole page again.
     @st.fragment
     def _inside() -> None:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             largest = groups.index(chart_data.largest_groups(run)[0])
-            place = st.selectbox(
+            # By label, not by place: the next run on this page may have fewer groups.
+            chosen = st.selectbox(
                 "Calls",
-                range(len(groups)),
+                list(by_label),
                 index=largest,
-                format_func=lambda i: groups[i].label,
                 key=f"{key}_focus",
                 bind="query-params",
                 width=300,
@@ -157,7 +158,7 @@ def look_inside(run: Run, *, key: str) -> None:
                 bind="query-params",
                 required=True,
             )
-        focus = groups[place]
+        focus = by_label[chosen]
         if name == RACE:
             _race(run, focus, key=key)
             return
