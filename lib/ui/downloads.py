@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from lib import decks, reports
+from lib import reports
 from lib.benchmark.trials import Run
 from lib.charts import Chart
 from lib.reports import EXPORTS
@@ -16,6 +16,9 @@ from lib.reports import EXPORTS
 def downloads(run: Run, *, key: str) -> None:
     """Draw the buttons that export the whole run."""
     st.markdown("#### Take it away")
+    # Imported at first use: python-pptx takes a third of a second of the first page otherwise.
+    from lib import decks
+
     stem = reports.stem(run)
 
     @st.fragment
