@@ -1,6 +1,7 @@
 """Fixtures for what the tests share: real servers, a real browser, the running app.
 
     milvus_server     a real Milvus server, one for the whole run
+    backend           an open connection to each of both in turn
     milvus_lite_uri   the path of a fresh Milvus Lite store
     openai_endpoint   an OpenAI-compatible embeddings server, one for the whole run
     run_app           run_app({"LAB_PUBLIC": "1"}) starts the app and returns its address
@@ -25,6 +26,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from lib import settings
+from lib.connection import Connection, open_connection
 from lib.settings import VARIABLES
 from scripts.processes import die_with_parent, free_port
 
@@ -128,6 +131,21 @@ def _skip_without_server() -> None:
         pytest.skip("needs the Milvus server, which the wheel has for Linux on x86-64 only")
     if importlib.util.find_spec("milvus") is None:
         pytest.skip("needs the Milvus server: pip install -r requirements-server.txt")
+
+
+@pytest.fixture(scope="module", params=["lite", "server"])
+def backend(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Connection]:
+    """An open connection to each backend in turn, one a module."""
+    if request.param == "lite":
+        uri = str(tmp_path_factory.mktemp("lite") / "lab.db")
+    else:
+        server: MilvusServer = request.getfixturevalue("milvus_server")
+        uri = server.uri
+    opened = open_connection(settings.load({"MILVUS_URI": uri}))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pymilvus import DataType
 from lib import collections, rows, settings
 from lib.batches import from_uploads
 from lib.chunking import Chunking
-from lib.connection import Connection, open_connection
+from lib.connection import Connection
 from lib.embeddings import BUNDLED_MODEL_NAME, EmbeddingModel, open_model
 from lib.errors import InvalidInput, OperationFailed
 from lib.ingestion import IngestionPlan, ingest, ingest_batches
@@ -20,23 +20,9 @@ from lib.rows import Browser
 from lib.sources import Reading, Upload
 
 if TYPE_CHECKING:
-    from scripts.milvus_server import MilvusServer
+    pass
 
 COUNT = 137
-
-
-@pytest.fixture(scope="module", params=["lite", "server"])
-def backend(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Connection]:
-    if request.param == "lite":
-        uri = str(tmp_path_factory.mktemp("lite") / "lab.db")
-    else:
-        server: MilvusServer = request.getfixturevalue("milvus_server")
-        uri = server.uri
-    opened = open_connection(settings.load({"MILVUS_URI": uri}))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture(scope="module")
