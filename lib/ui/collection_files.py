@@ -14,7 +14,7 @@ from lib.jobs import Job
 from lib.ui import collection_list, session
 from lib.ui.errors import error_box
 from lib.ui.progress import follow
-from lib.ui.text import literal
+from lib.ui.text import counted, literal
 
 EXPORT_PARAMETER = "export"
 KEPT_S = 3_600.0
@@ -41,7 +41,7 @@ def offer_export(opened: Connection, facts: Collection) -> None:
             path, written = job.result
             if path.is_file():
                 st.download_button(
-                    f"Download {written:,} rows ({path.stat().st_size / 1e6:,.1f} MB)",
+                    f"Download {counted(written, 'row')} ({path.stat().st_size / 1e6:,.1f} MB)",
                     data=path.open("rb"),
                     file_name=f"{facts.name}{path.suffix}",
                     mime="application/octet-stream",
@@ -89,8 +89,8 @@ def offer_drop(opened: Connection, facts: Collection) -> None:
     """Drop the collection once its name has been typed."""
     with st.expander("Drop this collection", icon=":material/delete_forever:"):
         st.markdown(
-            f"All {facts.rows:,} rows of “{literal(facts.name)}” and its index will be gone. This "
-            "cannot be undone."
+            f"“{literal(facts.name)}” with {counted(facts.rows, 'row')} and its index will be "
+            "gone. This cannot be undone."
         )
         typed = st.text_input("Type its name to confirm", key=f"drop_name_{facts.name}")
         if st.button(

@@ -17,7 +17,7 @@ from lib.metadata import clean
 from lib.rows import UNDO_ROWS, UNDO_S, Browser, Deletion, Row
 from lib.ui import collection_list
 from lib.ui.errors import error_box
-from lib.ui.text import literal
+from lib.ui.text import counted, literal
 
 PAGE_ROWS = 50
 UNDO_KEY = "rows_undo"
@@ -96,7 +96,7 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
         except LabError as error:
             error_box(error)
             return
-        st.markdown(f"**{matching:,}** of {facts.rows:,} rows match.")
+        st.markdown(f"Matching: **{matching:,}** of {counted(facts.rows, 'row')}.")
         if matching > UNDO_ROWS:
             st.warning(
                 f"More than {UNDO_ROWS:,} rows are not kept for an undo. Export them first if you "
@@ -104,7 +104,7 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
                 icon=":material/warning:",
             )
         if st.button(
-            f"Delete {matching:,} rows",
+            f"Delete {counted(matching, 'row')}",
             icon=":material/delete:",
             disabled=not matching,
             key="delete_start",
@@ -134,7 +134,7 @@ def _offer_undo(opened: Connection) -> None:
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(
-            f":material/delete: {deletion.deleted:,} rows were deleted from "
+            f":material/delete: Deleted {counted(deletion.deleted, 'row')} from "
             f"“{literal(deletion.collection)}”.",
             width="stretch",
         )
@@ -151,7 +151,7 @@ def _offer_undo(opened: Connection) -> None:
                 error_box(error)
             else:
                 del st.session_state[UNDO_KEY]
-                st.session_state[DONE_KEY] = f"{back:,} rows are back."
+                st.session_state[DONE_KEY] = f"Put back {counted(back, 'row')}."
                 _written()
         if st.button("Forget", key="rows_undo_forget", type="tertiary"):
             del st.session_state[UNDO_KEY]
@@ -160,7 +160,7 @@ def _offer_undo(opened: Connection) -> None:
 
 def _browser(opened: Connection, name: str, expr: str) -> Browser:
     """Keep the pages' beginnings while the collection, the filter and the rows stay the same."""
-    asked = (opened.address, name, expr, st.session_state.get(VERSION_KEY, 0))
+    asked = (opened.id, name, expr, st.session_state.get(VERSION_KEY, 0))
     kept = st.session_state.get("rows_browser")
     if kept is None or kept[0] != asked:
         kept = st.session_state["rows_browser"] = (asked, Browser(opened, name, expr, PAGE_ROWS))
@@ -228,8 +228,8 @@ def _offer_save(
     changed = [_edited(page[i], cells, browser) for i, cells in edited.items() if i not in gone]
     if not (changed or deleted):
         return
-    parts = [f"{len(changed):,} rows changed"] if changed else []
-    parts += [f"{len(deleted):,} rows to delete"] if deleted else []
+    parts = [f"change {counted(len(changed), 'row')}"] if changed else []
+    parts += [f"delete {counted(len(deleted), 'row')}"] if deleted else []
     with st.container(horizontal=True, vertical_alignment="center"):
         saved = st.button(
             f"Save: {', '.join(parts)}", type="primary", icon=":material/save:", key="rows_save"
@@ -268,7 +268,7 @@ def _save(opened: Connection, model: EmbeddingModel, name: str, documents: list[
     except LabError as error:
         error_box(error)
         return False
-    st.session_state[DONE_KEY] = f"{count:,} rows were changed and embedded again."
+    st.session_state[DONE_KEY] = f"Changed {counted(count, 'row')} and embedded again."
     return True
 
 

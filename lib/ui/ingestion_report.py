@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from lib.ingestion import Comparison, IngestionReport
-from lib.ui.text import literal
+from lib.ui.text import counted, literal
 
 SHOWN_PROBLEMS = 200
 
@@ -22,8 +22,8 @@ def show_report(report: IngestionReport) -> None:
     tally = report.tally
     if tally.stopped:
         st.warning(
-            f"{tally.added + tally.updated:,} rows went in and are kept; ingest again to add the "
-            "rest.",
+            f"{counted(tally.added + tally.updated, 'row')} went in and stay there; ingest again "
+            "to add the rest.",
             title="Stopped",
             icon=":material/stop_circle:",
         )
@@ -31,19 +31,20 @@ def show_report(report: IngestionReport) -> None:
         st.metric("New", f"{tally.added:,}", border=True)
         st.metric("Updated", f"{tally.updated:,}", border=True)
         st.metric("Unchanged", f"{tally.unchanged:,}", border=True)
-        st.metric("Rows/s", f"{report.rows_per_s:,.0f}", border=True)
+        wrote = tally.added + tally.updated > 0
+        st.metric("Rows/s", f"{report.rows_per_s:,.0f}" if wrote else "–", border=True)
         st.metric("Time", f"{tally.wall_s:.2f} s", border=True)
-        st.metric("Of it embedding", f"{report.embedding_share:.0%}", border=True)
+        st.metric("Of it embedding", f"{report.embedding_share:.0%}" if wrote else "–", border=True)
     st.caption(_sentence(report))
     if tally.gone:
         st.info(
-            f"{tally.gone:,} rows are no longer in their files and were kept. Tick “Remove rows "
+            f"No longer in their files, and kept: {counted(tally.gone, 'row')}. Tick “Remove rows "
             "whose text is gone” and ingest again to remove them.",
             icon=":material/info:",
         )
     if report.written_by_others:
         st.info(
-            f"The collection holds {abs(report.written_by_others):,} rows "
+            f"The collection holds {counted(abs(report.written_by_others), 'row')} "
             f"{'more' if report.written_by_others > 0 else 'fewer'} than this ingestion accounts "
             "for: somebody else wrote to it meanwhile.",
             icon=":material/group:",
@@ -56,7 +57,7 @@ def show_problems(report: IngestionReport) -> None:
     if not report.problems:
         return
     left_out = report.problems_total
-    title = f"{left_out:,} parts were left out" if left_out else "Notes on what was stored"
+    title = f"Left out: {counted(left_out, 'part')}" if left_out else "Notes on what was stored"
     with st.expander(
         title, icon=":material/warning:" if left_out else ":material/info:", expanded=left_out > 0
     ):
@@ -96,21 +97,23 @@ def _show_comparison(result: Comparison) -> None:
     )
     if second.tally.unchanged:
         st.caption(
-            f"{second.tally.unchanged:,} rows were there already and were not written again."
+            f"There already, and not written again: {counted(second.tally.unchanged, 'row')}."
         )
 
 
 def _sentence(report: IngestionReport) -> str:
     tally = report.tally
-    parts = [
-        f"Summed over {tally.batches:,} batches: {tally.embed_s:.2f} s embedding, "
-        f"{tally.insert_s:.2f} s Milvus and client"
-        + (f", {tally.lookup_s:.2f} s looking up what is there" if tally.lookup_s else "")
-        + "."
-    ]
+    parts = []
+    if tally.embed_s or tally.insert_s:
+        parts.append(
+            f"Summed over {counted(tally.batches, 'batch', 'batches')}: {tally.embed_s:.2f} s "
+            f"embedding, {tally.insert_s:.2f} s Milvus and client"
+            + (f", {tally.lookup_s:.2f} s looking up what is there" if tally.lookup_s else "")
+            + "."
+        )
     if tally.removed:
-        parts.append(f"{tally.removed:,} rows were removed.")
+        parts.append(f"Removed: {counted(tally.removed, 'row')}.")
     if tally.refused:
-        parts.append(f"{tally.refused:,} rows could not go in.")
-    parts.append(f"“{literal(report.collection)}” now holds {report.rows:,} rows.")
+        parts.append(f"Could not go in: {counted(tally.refused, 'row')}.")
+    parts.append(f"“{literal(report.collection)}” now holds {counted(report.rows, 'row')}.")
     return " ".join(parts)
