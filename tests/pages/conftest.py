@@ -42,3 +42,23 @@ def wait_for_jobs() -> None:
     """Wait until no job runs, so that nothing writes to a store that is being closed."""
     for job in list(jobs.shared()._jobs.values()):
         assert job.finished.wait(60)
+
+
+def said(app: AppTest) -> str:
+    """Return all text of the page beside its error boxes."""
+    kinds = (app.markdown, app.caption, app.text, app.info, app.warning, app.success)
+    return " ".join(
+        f"{getattr(element, 'title', None) or ''} {element.value}"
+        for kind in kinds
+        for element in kind
+    )
+
+
+def problems(app: AppTest) -> str:
+    """Return all that stands in error boxes."""
+    return " ".join(f"{error.title or ''} {error.value}" for error in app.error)
+
+
+def figures(app: AppTest) -> dict[str, str]:
+    """Return the page's own metrics by their labels."""
+    return {metric.label: metric.value for metric in app.main.metric}

@@ -1,0 +1,259 @@
+"""The collections page without a browser: list, create, browse, delete with undo, export, drop."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+from langchain_core.documents import Document
+from streamlit.testing.v1 import AppTest
+
+from lib import collections, rows
+from lib.connection import Connection, open_connection
+from lib.embeddings import open_model
+from lib.ingestion import SCRATCH_PREFIX, IngestionPlan, ingest
+from lib.settings import load
+from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
+
+COLLECTION = load({}).collection
+COUNT = 120
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Connection]:
+    """A store whose collection fills two pages and a bit; the page works on it too."""
+    settings = load({"MILVUS_URI": str(tmp_path / "lab.db")})
+    opened = open_connection(settings)
+    documents = [
+        Document(
+            page_content=f"Text number {i}",
+            metadata={"n": i, "kind": "even" if i % 2 == 0 else "odd"},
+            id=f"k{i:03}",
+        )
+        for i in range(COUNT)
+    ]
+    ingest(opened, open_model(settings), documents, IngestionPlan(COLLECTION))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(open_app: OpenApp, store: Connection, tmp_path: Path) -> AppTest:
+    """The collections page on that store."""
+    return open_app("pages/collections.py", MILVUS_URI=str(tmp_path / "lab.db"))
+
+
+def stored(store: Connection) -> dict[str, dict[str, object]]:
+    collections.count(store, COLLECTION)
+    return {row["pk"]: row for part in rows.walk(store, COLLECTION, fields=["*"]) for row in part}
+
+
+def listed(app: AppTest) -> dict[str, dict[str, object]]:
+    """Return the list of collections by name."""
+    frame = next(each.value for each in app.main.dataframe if "Collection" in each.value)
+    return {row["Collection"]: row for row in frame.to_dict("records")}
+
+
+def shown(app: AppTest) -> list[str]:
+    """Return the keys of the rows on the page."""
+    return next(list(each.value["pk"]) for each in app.main.dataframe if "pk" in each.value)
+
+
+def test_the_list_tells_what_each_collection_is_and_whether_it_fits(
+    open_app: OpenApp, store: Connection, tmp_path: Path
+) -> None:
+    collections.create(store, "narrow", 8, metric_type="L2")
+    collections.create(store, f"{SCRATCH_PREFIX}left_over", 8)
+    app = open_app("pages/collections.py", MILVUS_URI=str(tmp_path / "lab.db"))
+    assert not app.exception
+    found = listed(app)
+    assert set(found) == {f"{COLLECTION} (in use)", "narrow"}
+    own = found[f"{COLLECTION} (in use)"]
+    assert (own["Rows"], own["Dimensions"], own["Usable"]) == (COUNT, 256, "yes")
+    assert found["narrow"]["Usable"] == "read only"
+    assert found["narrow"]["Metric"] == "L2"
+    assert "8 dimensions" in str(found["narrow"]["Note"])
+
+
+def test_the_rows_come_a_page_at_a_time(page: AppTest, store: Connection) -> None:
+    keys = sorted(stored(store))
+    assert f"**{COUNT}** rows" in said(page)
+    assert shown(page) == keys[:50]
+    page.pagination[0].set_value(3).run()
+    assert not page.exception
+    assert shown(page) == keys[100:]
+
+
+def test_a_filter_narrows_the_rows_and_an_unusable_one_is_one_message(page: AppTest) -> None:
+    page.text_input(key="rows_filter").set_value('kind == "odd" and n < 10').run()
+    assert shown(page) == ["k001", "k003", "k005", "k007", "k009"]
+    page.text_input(key="rows_filter").set_value("n > 1000").run()
+    assert "No row matches" in said(page)
+    page.text_input(key="rows_filter").set_value("kind ==").run()
+    assert not page.exception
+    [error] = page.error
+    assert error.title.startswith("Milvus cannot use this filter")
+
+
+@pytest.mark.parametrize("expr", ["kind ==", "nonsense ~ 3", 'kind == "odd', "(" * 3_000])
+def test_an_unusable_expression_to_delete_by_is_one_message_and_has_no_button(
+    page: AppTest, store: Connection, expr: str
+) -> None:
+    page.text_input(key="delete_expr").set_value(expr).run()
+    assert not page.exception
+    assert "Milvus cannot use this filter" in problems(page)
+    assert len(page.error) == 1
+    assert not [each for each in page.button if each.key == "delete_start"]
+    assert len(stored(store)) == COUNT
+
+
+def test_a_delete_by_expression_shows_its_count_first_and_can_be_undone(
+    page: AppTest, store: Connection
+) -> None:
+    before = stored(store)
+    page.text_input(key="delete_expr").set_value('kind == "odd"').run()
+    assert f"Matching: **60** of {COUNT} rows" in said(page)
+    assert len(stored(store)) == COUNT
+    delete = page.button(key="delete_start")
+    assert delete.label == "Delete 60 rows"
+    delete.click().run()
+    assert not page.exception
+    assert "Deleted 60 rows from" in said(page)
+    assert "**60** rows" in said(page)
+    assert {row["kind"] for row in stored(store).values()} == {"even"}
+    page.button(key="rows_undo_start").click().run()
+    assert not page.exception
+    assert "Put back 60 rows" in said(page)
+    assert f"**{COUNT}** rows" in said(page)
+    assert stored(store) == before
+
+
+def test_rows_are_deleted_by_keys_and_unknown_keys_count_for_nothing(
+    page: AppTest, store: Connection
+) -> None:
+    page.segmented_control(key="delete_how").set_value("keys").run()
+    page.text_area(key="delete_keys").set_value("k003\n k004 \n\nmissing\nk003").run()
+    assert f"Matching: **2** of {COUNT} rows" in said(page)
+    page.button(key="delete_start").click().run()
+    assert set(range(COUNT)) - {int(key[1:]) for key in stored(store)} == {3, 4}
+
+
+def test_what_matches_nothing_cannot_be_deleted(page: AppTest, store: Connection) -> None:
+    page.text_input(key="delete_expr").set_value("n > 1000").run()
+    assert page.button(key="delete_start").disabled
+
+
+def test_a_forgotten_delete_offers_no_undo(page: AppTest) -> None:
+    page.text_input(key="delete_expr").set_value("n == 5").run()
+    page.button(key="delete_start").click().run()
+    assert "Deleted 1 row from" in said(page)
+    page.button(key="rows_undo_forget").click().run()
+    assert "Deleted" not in said(page)
+    assert not [each for each in page.button if each.key == "rows_undo_start"]
+
+
+def test_a_collection_is_created_with_the_chosen_index(page: AppTest, store: Connection) -> None:
+    page.text_input(key="create_name").set_value("graph").run()
+    page.selectbox(key="create_index").select("HNSW").run()
+    page.number_input(key="create_HNSW_M").set_value(8).run()
+    page.selectbox(key="create_metric").select("IP").run()
+    page.button(key="create_start").click().run()
+    assert not page.exception
+    assert not page.error
+    facts = collections.describe(store, "graph")
+    assert (facts.index_type, facts.metric_type, facts.dimension) == ("HNSW", "IP", 256)
+    assert listed(page)["graph"]["Rows"] == 0
+
+
+def test_a_refused_name_or_one_that_is_taken_is_a_message(page: AppTest, store: Connection) -> None:
+    for name, reason in (("2 bad!", "cannot be a collection's name"), (COLLECTION, "already")):
+        page.text_input(key="create_name").set_value(name).run()
+        page.button(key="create_start").click().run()
+        assert not page.exception
+        assert reason in problems(page) + said(page)
+    assert store.client.list_collections() == [COLLECTION]
+
+
+def test_an_index_parameter_out_of_its_bounds_never_reaches_milvus(
+    page: AppTest, store: Connection
+) -> None:
+    page.text_input(key="create_name").set_value("graph").run()
+    page.selectbox(key="create_index").select("HNSW").run()
+    # A browser's field refuses it too; what comes in a request all the same is not believed.
+    page.number_input(key="create_HNSW_M").set_value(1_000).run()
+    page.button(key="create_start").click().run()
+    assert not page.exception
+    assert store.client.describe_index("graph", "vector")["params"]["M"] == 16
+
+
+@pytest.mark.parametrize("typed", ["", COLLECTION.upper(), f"{COLLECTION} ", COLLECTION[:-1]])
+def test_a_drop_needs_the_exact_name(page: AppTest, store: Connection, typed: str) -> None:
+    page.text_input(key=f"drop_name_{COLLECTION}").set_value(typed).run()
+    assert page.button(key="drop_start").disabled
+
+
+def test_a_dropped_collection_is_gone_and_the_page_says_what_to_do(
+    page: AppTest, store: Connection
+) -> None:
+    page.text_input(key=f"drop_name_{COLLECTION}").set_value(COLLECTION).run()
+    page.button(key="drop_start").click().run()
+    assert not page.exception
+    assert store.client.list_collections() == []
+    assert "There is no collection yet" in said(page)
+    assert "does not exist yet: ingest something" in said(page)
+    assert not page.main.header
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
+def test_an_export_holds_the_rows_that_match_with_their_vectors(
+    page: AppTest, store: Connection, tmp_path: Path, ending: str
+) -> None:
+    page.segmented_control(key="export_format").set_value(ending).run()
+    page.text_input(key="export_filter").set_value("n < 7").run()
+    page.button(key="export_start").click().run()
+    wait_for_jobs()
+    page.run()
+    assert not page.exception
+    [button] = page.get("download_button")
+    assert button.label.startswith("Download 7 rows")
+    [path] = (tmp_path / "data" / "exports").iterdir()
+    assert path.suffix == ending
+    if ending == ".jsonl":
+        written = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    else:
+        written = pyarrow.parquet.read_table(path).to_pylist()
+    assert [each["pk"] for each in written] == sorted(stored(store))[:7]
+    assert {len(each["vector"]) for each in written} == {256}
+
+
+def test_an_export_of_an_unusable_filter_is_a_message(page: AppTest) -> None:
+    page.text_input(key="export_filter").set_value("n <").run()
+    page.button(key="export_start").click().run()
+    assert not page.exception
+    assert "Milvus cannot use this filter" in problems(page)
+
+
+def test_rows_of_another_model_can_be_read_and_not_changed(
+    open_app: OpenApp, store: Connection, tmp_path: Path
+) -> None:
+    collections.create(store, "theirs", 256, embedding="other/model")
+    store.client.insert("theirs", [{"pk": "a", "text": "theirs", "vector": [0.1] * 256}])
+    app = open_app(
+        "pages/collections.py", MILVUS_URI=str(tmp_path / "lab.db"), MILVUS_COLLECTION="theirs"
+    )
+    assert not app.exception
+    assert "These rows can only be read" in said(app)
+    assert shown(app) == ["a"]
+
+
+def test_a_collection_without_rows_says_so(
+    open_app: OpenApp, store: Connection, tmp_path: Path
+) -> None:
+    collections.create(store, "bare", 256)
+    app = open_app("pages/collections.py", MILVUS_URI=str(tmp_path / "lab.db"))
+    assert not app.exception
+    app.session_state["lab_collection"] = "bare"
+    app.run()
+    assert "**0** rows" in said(app)
+    assert "No row matches" in said(app)

@@ -1,0 +1,287 @@
+"""The ingestion page without a browser: from a source to a report, and what is said on the way."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from langchain_core.documents import Document
+from streamlit.testing.v1 import AppTest
+
+from lib import collections, rows
+from lib.connection import Connection, open_connection
+from lib.embeddings import open_model
+from lib.ingestion import SCRATCH_PREFIX, IngestionPlan, ingest
+from lib.settings import load
+from tests.pages.conftest import OpenApp, figures, problems, said, wait_for_jobs
+
+TEXT = "\n\n".join(f"Paragraph {i} tells of the walrus and of the carpenter." for i in range(40))
+COLLECTION = load({}).collection
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Connection]:
+    """A store with one row, so that no corpus is loaded by itself; the page works on it too."""
+    settings = load({"MILVUS_URI": str(tmp_path / "lab.db")})
+    opened = open_connection(settings)
+    first = Document(page_content="A first row", metadata={"source": "before"}, id="first")
+    ingest(opened, open_model(settings), [first], IngestionPlan(COLLECTION))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(open_app: OpenApp, store: Connection, tmp_path: Path) -> AppTest:
+    """The ingestion page on that store."""
+    return open_app("pages/ingestion.py", MILVUS_URI=str(tmp_path / "lab.db"))
+
+
+def choose(app: AppTest, source: str) -> AppTest:
+    return app.segmented_control(key="ingest_source").set_value(source).run()
+
+
+def paste(app: AppTest, text: str) -> AppTest:
+    choose(app, "pasted")
+    return app.text_area(key="ingest_pasted").set_value(text).run()
+
+
+def upload(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
+    choose(app, "files")
+    given = [(name, content, "application/octet-stream") for name, content in files]
+    return app.file_uploader(key="ingest_files").set_value(given).run()
+
+
+def ingest_now(app: AppTest) -> AppTest:
+    """Press the button and wait for the end, as the page's own refresh does."""
+    app.button(key="ingest_start").click().run()
+    wait_for_jobs()
+    app.run()
+    assert not app.exception
+    return app
+
+
+def stored(store: Connection, name: str = COLLECTION) -> list[dict[str, object]]:
+    collections.count(store, name)
+    return [row for part in rows.walk(store, name, fields=["*"]) for row in part]
+
+
+def test_an_empty_page_says_where_rows_would_go_and_has_nothing_to_press(page: AppTest) -> None:
+    choose(page, "files")
+    assert not page.exception
+    assert f"the collection “{COLLECTION}”" in said(page)
+    assert page.button(key="ingest_start").disabled
+    assert not figures(page)
+
+
+@pytest.mark.parametrize("text", ["", "   \n\t "])
+def test_a_text_of_nothing_cannot_be_ingested(page: AppTest, text: str) -> None:
+    paste(page, text)
+    assert not page.exception
+    assert page.button(key="ingest_start").disabled
+
+
+def test_a_pasted_text_goes_from_preview_to_report_and_into_the_collection(
+    page: AppTest, store: Connection
+) -> None:
+    paste(page, TEXT)
+    announced = int(figures(page)["Chunks"])
+    shown = [element.value for element in page.text]
+    assert shown[0].startswith("Paragraph 0 tells")
+    assert "repeat the one before" in said(page)
+    ingest_now(page)
+    assert figures(page)["New"] == str(announced)
+    new = [row for row in stored(store) if row["source"] == "pasted text.txt"]
+    assert len(new) == announced > 1
+    assert {row["text"] for row in new} >= set(shown)
+    assert f"now holds {announced + 1} rows" in said(page).replace("\\", "")
+
+
+def test_the_same_text_again_adds_nothing_and_a_changed_one_replaces(
+    page: AppTest, store: Connection
+) -> None:
+    ingest_now(paste(page, TEXT))
+    before = len(stored(store))
+    ingest_now(page)
+    report = figures(page)
+    assert (report["New"], report["Updated"], report["Unchanged"]) == ("0", "0", str(before - 1))
+    assert len(stored(store)) == before
+    ingest_now(paste(page, TEXT.replace("Paragraph 0 tells", "Paragraph 0 sings")))
+    report = figures(page)
+    assert (report["New"], report["Updated"]) == ("0", "1")
+    assert len(stored(store)) == before
+
+
+def test_a_shorter_text_keeps_its_old_rows_until_they_are_asked_to_go(
+    page: AppTest, store: Connection
+) -> None:
+    ingest_now(paste(page, TEXT))
+    before = len(stored(store))
+    ingest_now(paste(page, TEXT[: len(TEXT) // 2]))
+    assert "No longer in their files, and kept: " in said(page)
+    assert len(stored(store)) == before
+    page.checkbox(key="ingest_remove_gone").check().run()
+    ingest_now(page)
+    assert "Removed: " in said(page)
+    assert len(stored(store)) < before
+
+
+def test_the_chunk_size_changes_how_many_chunks_there_are(page: AppTest) -> None:
+    paste(page, TEXT)
+    before = int(figures(page)["Chunks"])
+    page.number_input(key="ingest_chunk").set_value(200).run()
+    assert not page.exception
+    assert int(figures(page)["Chunks"]) > before
+    assert all(len(element.value) <= 200 for element in page.text)
+
+
+def test_both_ways_are_compared_and_only_one_of_them_is_kept(
+    page: AppTest, store: Connection
+) -> None:
+    paste(page, TEXT)
+    page.segmented_control(key="ingest_way").set_value("both").run()
+    ingest_now(page)
+    [outcome] = page.success
+    assert "Side by side was" in outcome.title
+    assert "rows/s. One after another:" in outcome.value
+    assert figures(page)["New"] == str(len(stored(store)) - 1)
+    assert not [name for name in store.client.list_collections() if name.startswith(SCRATCH_PREFIX)]
+    ingest_now(page)
+    assert "there is nothing to compare" in said(page)
+
+
+def test_a_table_shows_its_columns_and_goes_in_with_the_chosen_ones(
+    page: AppTest, store: Connection
+) -> None:
+    table = b"id,body,lang,note\n1,The first text,en,x\n2,Der zweite Text,de,y\n"
+    upload(page, ("texts.csv", table))
+    assert page.selectbox(key="ingest_text_texts.csv").value == "body"
+    page.multiselect(key="ingest_metadata_texts.csv_body").set_value(["lang"]).run()
+    ingest_now(page)
+    new = [row for row in stored(store) if row["source"] == "texts.csv"]
+    assert {(row["text"], row["lang"]) for row in new} == {
+        ("The first text", "en"),
+        ("Der zweite Text", "de"),
+    }
+    assert not any({"id", "note"} & set(row) for row in new)
+
+
+def _zip(**files: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "/"), content)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("empty.txt", b"", "it is empty"),
+        ("blank.txt", b" \n \n", "it holds no text"),
+        ("binary.txt", bytes(range(256)) * 40, "it holds binary data, not text"),
+        ("broken.pdf", b"%PDF-1.7\nnothing of the kind", "it is damaged or no PDF"),
+        ("broken.docx", b"PK\x03\x04 no archive", "it is damaged or no ZIP file"),
+        ("broken.parquet", b"PAR1 no table", "it is damaged or no Parquet"),
+        ("broken.json", b'{"text": ', "it is not JSON"),
+        ("headless.csv", b"\n\n", "it holds no rows"),
+        ("broken.zip", b"PK no archive", "it is damaged or no ZIP file"),
+        ("out.zip", _zip(**{"..__..__etc__passwd.txt": b"root"}), "leads out of the archive"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_a_message_and_adds_nothing(
+    page: AppTest, store: Connection, name: str, content: bytes, reason: str
+) -> None:
+    upload(page, (name, content))
+    assert not page.exception
+    assert reason in said(page) + problems(page)
+    ingest_now(page)
+    listed = " ".join(str(frame.value.to_dict()) for frame in page.main.dataframe)
+    assert reason in listed + said(page) + problems(page)
+    assert [row["pk"] for row in stored(store)] == ["first"]
+
+
+def test_the_good_files_of_an_archive_go_in_beside_the_refused_ones(
+    page: AppTest, store: Connection
+) -> None:
+    packed = _zip(**{"..__evil.txt": b"root", "good.md": b"# Good\n\nA good text."})
+    upload(page, ("mixed.zip", packed), ("also.txt", b"Another good text."))
+    ingest_now(page)
+    assert page.main.expander[0].label == "Left out: 1 part"
+    assert {row["source"] for row in stored(store)} == {"before", "mixed.zip/good.md", "also.txt"}
+
+
+def test_two_files_of_one_name_are_both_kept(page: AppTest, store: Connection) -> None:
+    upload(page, ("notes.txt", b"The first notes."), ("notes.txt", b"The other notes."))
+    ingest_now(page)
+    assert {row["text"] for row in stored(store)} == {
+        "A first row",
+        "The first notes.",
+        "The other notes.",
+    }
+
+
+def test_a_collection_of_another_dimension_is_explained_and_left_alone(
+    open_app: OpenApp, store: Connection, tmp_path: Path
+) -> None:
+    collections.create(store, "narrow", 8)
+    store.client.insert("narrow", [{"pk": "a", "text": "theirs", "vector": [0.1] * 8}])
+    page = open_app(
+        "pages/ingestion.py", MILVUS_URI=str(tmp_path / "lab.db"), MILVUS_COLLECTION="narrow"
+    )
+    ingest_now(paste(page, TEXT))
+    assert "holds vectors of 8 dimensions, the embedding in use makes 256" in problems(page)
+    assert "Choose another collection name" in problems(page)
+    assert [row["text"] for row in stored(store, "narrow")] == ["theirs"]
+
+
+def test_a_new_collection_is_made_by_from_texts_once_and_its_name_is_checked(
+    page: AppTest, store: Connection
+) -> None:
+    paste(page, TEXT)
+    page.selectbox(key="ingest_method").select("from_texts").run()
+    name = page.text_input(key="ingest_new_collection")
+    name.set_value("no name!").run()
+    page.button(key="ingest_start").click().run()
+    assert not page.exception
+    assert "cannot be a collection's name" in problems(page)
+    page.text_input(key="ingest_new_collection").set_value("fresh").run()
+    ingest_now(page)
+    assert figures(page)["New"] == str(collections.count(store, "fresh"))
+    ingest_now(page)
+    assert "There is a collection named 'fresh' already" in problems(page)
+
+
+def test_find_the_best_offers_a_combination_and_puts_it_into_the_form(
+    page: AppTest, store: Connection
+) -> None:
+    page.number_input(key="ingest_size_standard_library").set_value(600).run()
+    page.button(key="ingest_tune").click().run()
+    wait_for_jobs()
+    page.run()
+    assert not page.exception
+    [outcome] = page.success
+    assert outcome.title == "The best of these"
+    best = next(frame.value for frame in page.main.dataframe if "Rows/s" in frame.value).iloc[0]
+    page.button(key="ingest_use_best").click().run()
+    assert page.number_input(key="ingest_batch").value == best["Batch size"]
+    assert page.number_input(key="ingest_concurrency").value == best["Concurrency"]
+    assert store.client.list_collections() == [COLLECTION]
+
+
+def test_too_little_to_find_the_best_with_is_said(page: AppTest) -> None:
+    paste(page, TEXT)
+    page.button(key="ingest_tune").click().run()
+    wait_for_jobs()
+    page.run()
+    assert not page.exception
+    assert "rows are too few to measure on" in problems(page)
+
+
+def test_a_text_full_of_markup_is_shown_as_it_is(page: AppTest, store: Connection) -> None:
+    markup = "**bold** [link](http://x) :red[x] $y$ <b> `code`"
+    paste(page, markup)
+    page.text_input(key="ingest_pasted_name").set_value(markup).run()
+    assert [element.value for element in page.text] == [markup]
+    ingest_now(page)
+    assert markup in {row["text"] for row in stored(store)}
