@@ -18,7 +18,7 @@ from lib import collections, search
 from lib.connection import Connection, open_connection
 from lib.corpora import CORPORA
 from lib.embeddings import EmbeddingModel, open_model
-from lib.ingestion import IngestionPlan, ingest
+from lib.ingestion import default_plan, ingest
 from lib.search import Question
 from lib.settings import Settings
 
@@ -51,7 +51,9 @@ def ours(connection: Connection, model: EmbeddingModel, name: str) -> float:
     """Return the seconds of the app's own ingestion, until the rows are searchable."""
     documents = CORPORA["standard_library"].documents(None, 0)
     started = time.perf_counter()
-    ingest(connection, model, documents, IngestionPlan(collection=name), total=len(documents))
+    ingest(
+        connection, model, documents, default_plan(connection, model, name), total=len(documents)
+    )
     return time.perf_counter() - started
 
 

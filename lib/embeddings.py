@@ -35,14 +35,20 @@ OPENAI_DIMENSIONS = {
 }
 
 
+_encoding = threading.Lock()
+
+
 class BundledEmbeddings(Embeddings):
     """The static model that ships with the app: no key, no network, numpy only."""
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return one 256-dimensional unit vector per text."""
-        vectors: list[list[float]] = (
-            _bundled_model().encode(texts, use_multiprocessing=False).tolist()
-        )
+        model = _bundled_model()
+        # model2vec sets its tokenizer up anew at each call, which waits for other threads' calls
+        # without letting go of the interpreter; waiting here lets go.
+        with _encoding:
+            array = model.encode(texts, use_multiprocessing=False)
+        vectors: list[list[float]] = array.tolist()
         return vectors
 
     def embed_query(self, text: str) -> list[float]:
