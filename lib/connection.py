@@ -11,6 +11,7 @@ import logging
 import re
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,7 @@ class Connection:
     def __init__(
         self, *, kind: str, address: str, arguments: dict[str, Any], lite: "_LiteServer | None"
     ) -> None:
+        self.id = uuid.uuid4().hex  # what one visitor's token may see is cached for nobody else
         self.kind = kind
         self.address = address
         self.arguments = arguments

@@ -7,9 +7,10 @@ from lib.benchmark.workload import PRESETS
 from lib.operations import OPERATIONS
 from lib.runs import featured
 from lib.ui import current_settings, show_error
+from lib.ui.corpus import facts_unless_loading
 from lib.ui.run_view import first_screen
 from lib.ui.saved_runs import run_store
-from lib.ui.session import collection_facts, connection, model
+from lib.ui.session import connection, description, model
 
 st.title("What do the async methods of langchain-milvus buy you?")
 st.markdown(
@@ -45,14 +46,16 @@ with st.grid(3):
 st.subheader("Connected to")
 with show_error():
     opened = connection()
-    description = opened.describe()
+    described = description(opened)
     embedding = model()
-    facts = collection_facts(opened)
+    facts, loading = facts_unless_loading(opened)
 status = {
-    "Milvus": f"{description.label}, version {description.version}, {description.address}",
+    "Milvus": f"{described.label}, version {described.version}, {described.address}",
     "Collection": f"{facts.name}, {facts.rows:,} rows, index {facts.index_type}, "
     f"metric {facts.metric_type}"
     if facts
+    else "being loaded"
+    if loading and not loading.error
     else "not created yet",
     "Embedding": f"{embedding.label}, {embedding.dimension:,} dimensions",
 }

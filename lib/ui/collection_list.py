@@ -15,7 +15,9 @@ from lib.ui.text import literal
 
 
 @st.cache_data(ttl=15, show_spinner="Counting the rows …")
-def _overview(address: str, model: str, dimension: int, _connection: Connection) -> list[Listed]:
+def _overview(
+    connection_id: str, model: str, dimension: int, _connection: Connection
+) -> list[Listed]:
     return collections.overview(_connection, dimension, embedding=model)
 
 
@@ -23,7 +25,7 @@ def show_list(opened: Connection, model: EmbeddingModel) -> None:
     """Draw a row for each collection."""
     listed = [
         each
-        for each in _overview(opened.address, model.model, model.dimension, opened)
+        for each in _overview(opened.id, model.model, model.dimension, opened)
         if not each.name.startswith(SCRATCH_PREFIX)
     ]
     if not listed:

@@ -5,10 +5,11 @@ import threading
 import streamlit as st
 
 from lib import collections, jobs
+from lib.collections import Collection
 from lib.connection import Connection
 from lib.corpora import CORPORA
 from lib.embeddings import EmbeddingModel
-from lib.ingestion import IngestionPlan, IngestionReport, ingest
+from lib.ingestion import IngestionReport, default_plan, ingest
 from lib.jobs import FINISHED, Job
 from lib.ui import session
 
@@ -31,7 +32,7 @@ def load_corpus(
         job.progress.message = "reading the docstrings"
         documents = CORPORA[corpus].documents(None, 0)
         job.progress.message = ""
-        plan = IngestionPlan(collection=collection)
+        plan = default_plan(opened, model, collection)
         report = ingest(opened, model, documents, plan, total=len(documents), job=job)
         session.rows_changed()
         return report
@@ -55,6 +56,15 @@ def first_load(opened: Connection) -> Job | None:
     return started[opened.address, name]
 
 
-def is_loading(job: Job | None) -> bool:
-    """Say whether the first load is still under way."""
-    return job is not None and job.state not in FINISHED
+def facts_unless_loading(opened: Connection) -> tuple[Collection | None, Job | None]:
+    """Return the chosen collection's facts, and the first load while it runs or when it failed.
+
+    There are no facts while it runs: Milvus Lite answers one request after another, and a question
+    would wait for the batches before it.
+    """
+    load = first_load(opened)
+    if load is not None and load.state not in FINISHED:
+        return None, load
+    facts = session.collection_facts(opened)
+    failed = load is not None and load.error is not None and not (facts and facts.rows)
+    return facts, load if failed else None

@@ -146,7 +146,7 @@ def more_like(key: str) -> None:
 
 @st.cache_data(ttl=60, show_spinner=False, max_entries=64)
 def _fields(
-    address: str, name: str, rows: int, _opened: Connection, _model: EmbeddingModel
+    connection_id: str, name: str, rows: int, _opened: Connection, _model: EmbeddingModel
 ) -> tuple[Field, ...]:
     return filters.fields(_opened.store(name, _model.embeddings))
 
@@ -155,7 +155,7 @@ def field_list(
     opened: Connection, model: EmbeddingModel, collection: Collection
 ) -> tuple[Field, ...]:
     """Return the fields that a filter or a lookup can name, remembered for a minute."""
-    return _fields(opened.address, collection.name, collection.rows, opened, model)
+    return _fields(opened.id, collection.name, collection.rows, opened, model)
 
 
 def _value(field: Field, operator: str) -> Any:

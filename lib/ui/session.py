@@ -8,7 +8,7 @@ import streamlit as st
 
 from lib import collections, event_loop, jobs, settings
 from lib.collections import Collection
-from lib.connection import Connection, open_connection
+from lib.connection import Connection, Description, open_connection
 from lib.embeddings import EmbeddingModel, open_model
 from lib.errors import LabError, SettingsError
 from lib.settings import Settings
@@ -151,7 +151,7 @@ def current_collection() -> str:
 
 
 @st.cache_data(ttl=15, show_spinner=False)
-def _facts(address: str, name: str, _connection: Connection) -> Collection | None:
+def _facts(connection_id: str, name: str, _connection: Connection) -> Collection | None:
     return (
         collections.describe(_connection, name) if collections.exists(_connection, name) else None
     )
@@ -159,12 +159,23 @@ def _facts(address: str, name: str, _connection: Connection) -> Collection | Non
 
 def collection_facts(opened: Connection) -> Collection | None:
     """Return the chosen collection's facts, at most 15 s old, or None when it does not exist."""
-    return _facts(opened.address, current_collection(), opened)
+    return _facts(opened.id, current_collection(), opened)
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def _description(connection_id: str, _connection: Connection) -> Description:
+    return _connection.describe()
+
+
+def description(opened: Connection) -> Description:
+    """Return who answers and which collections there are, at most 5 s old."""
+    return _description(opened.id, opened)
 
 
 def rows_changed() -> None:
-    """Forget remembered row counts after something was written."""
+    """Forget remembered row counts and collections after something was written."""
     _facts.clear()
+    _description.clear()
 
 
 def collection_or_stop(opened: Connection) -> Collection:

@@ -10,8 +10,6 @@ from lib.ui import corpus, session
 from lib.ui.errors import error_box
 from lib.ui.progress import follow
 
-WAITING_KEY = "lab_waiting_for_first_load"
-
 
 def show() -> None:
     """Draw the status on every page; a failure is said here and again on the page that needs it."""
@@ -19,9 +17,9 @@ def show() -> None:
     with st.sidebar:
         try:
             opened = session.connection()
-            description = opened.describe()
+            description = session.description(opened)
             model = session.model()
-            loading = corpus.first_load(opened)
+            facts, loading = corpus.facts_unless_loading(opened)
         except LabError as error:
             st.badge("Not connected", icon=":material/cloud_off:", color="red")
             st.caption(error.what)
@@ -30,17 +28,13 @@ def show() -> None:
         st.badge(description.label, icon=":material/database:", color="green")
         st.caption(f"{description.address} · version {description.version}")
         _choose_collection(opened, description.collections)
-        facts = session.collection_facts(opened)
         rows_slot, embedding_slot = st.columns(2)
-        rows_slot.metric("Rows", f"{facts.rows:,}" if facts else "0")
+        rows = loading.progress.done if loading else facts.rows if facts else 0
+        rows_slot.metric("Rows", f"{rows:,}")
         embedding_slot.metric("Dimensions", f"{model.dimension:,}")
         st.caption(f"Embedding: {model.label}")
-        if loading is not None and corpus.is_loading(loading):
-            st.session_state[WAITING_KEY] = True
-            follow(loading, key="first_load")
-        elif st.session_state.pop(WAITING_KEY, False):
-            # The load ended since this session last looked: draw the page anew, once.
-            st.rerun()
+        if loading and follow(loading, key="first_load") and not loading.error:
+            st.rerun()  # it ended while this was drawn
         _connect_button()
         _running_benchmark()
 
