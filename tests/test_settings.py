@@ -1,5 +1,9 @@
 """Settings come from the environment and from secrets; a wrong value is one clear line."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from lib import settings
@@ -83,3 +87,19 @@ def test_secrets_do_not_show_in_the_printed_settings() -> None:
     shown = repr(settings.load(environment={"MILVUS_TOKEN": "t0ken", "OPENAI_API_KEY": "k3y"}))
     assert "t0ken" not in shown
     assert "k3y" not in shown
+
+
+@pytest.mark.parametrize(
+    "uri", ["/tmp/lab.db", "lab.db", "milvus.txt", "http://", "http://h:99999"]
+)
+def test_pymilvus_which_reads_the_same_variable_does_not_fail_at_its_value(uri: str) -> None:
+    code = "import lib.connection, os; print(os.environ['MILVUS_URI'])"
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"MILVUS_URI": uri},
+        cwd=settings.PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.stdout.strip() == uri, answer.stderr
