@@ -7,7 +7,7 @@ a run of ten thousand calls writes a hundred bytes.
 import json
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -103,14 +103,23 @@ class RunStore:
 
     def entries(self) -> tuple[Entry, ...]:
         """Return all readable runs: recorded ones by name, then the newest first."""
-        recorded = [
-            entry
-            for path in sorted(self._recorded.glob("*.json"))
-            if (entry := self._recorded_entry(path)) is not None
-        ]
+        recorded = self._recorded_entries("*.json")
         own = [entry for path in self._own_files() if (entry := self._own_entry(path)) is not None]
         own.sort(key=lambda entry: entry.card.saved_at, reverse=True)
         return (*recorded, *own)
+
+    def featured(self) -> Entry | None:
+        """Return the run to show to somebody who has measured nothing yet.
+
+        A recorded run of the tutorial's experiments comes first, the one with the largest figure;
+        any other kept run is better than an empty page. Reads no more files than it must.
+        """
+        tutorial = self._recorded_entries("*tutorial*.json")
+        ranked = sorted(
+            (entry for entry in tutorial if not entry.digest.partial),
+            key=lambda entry: -(entry.digest.speedup or 0.0),
+        )
+        return ranked[0] if ranked else next(iter(self.entries()), None)
 
     def get(self, run_id: str | None) -> Entry | None:
         """Return the run with this id, or None."""
@@ -169,6 +178,10 @@ class RunStore:
                 shutil.move(source, self._folder / source.name)
         return self.get(run_id)
 
+    def _recorded_entries(self, pattern: str) -> list[Entry]:
+        entries = (self._recorded_entry(path) for path in sorted(self._recorded.glob(pattern)))
+        return [entry for entry in entries if entry is not None]
+
     def _own_files(self) -> Iterable[Path]:
         return (path for path in self._folder.glob("*.json") if ID.fullmatch(path.stem))
 
@@ -219,18 +232,6 @@ class RunStore:
         except (OSError, ValueError, TypeError, KeyError):
             return Card(name=run_id)  # the run itself is whole; only its name is lost
         return card
-
-
-def featured(entries: Sequence[Entry]) -> Entry | None:
-    """Return the run to show to somebody who has measured nothing yet.
-
-    A recorded run of the tutorial's experiments comes first, the one with the largest figure; any
-    other kept run is better than an empty page.
-    """
-    recorded = [entry for entry in entries if entry.is_recorded and not entry.digest.partial]
-    tutorial = [entry for entry in recorded if "tutorial" in entry.id]
-    ranked = sorted(tutorial, key=lambda entry: -(entry.digest.speedup or 0.0))
-    return next(iter([*ranked, *recorded, *entries]), None)
 
 
 def plan_of(run: Run) -> Plan | None:

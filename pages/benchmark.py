@@ -6,7 +6,6 @@ from lib import jobs
 from lib.benchmark.trials import Run
 from lib.errors import LabError
 from lib.jobs import FINISHED, State
-from lib.runs import featured
 from lib.ui import current_settings
 from lib.ui.errors import error_box
 from lib.ui.live import live
@@ -51,7 +50,7 @@ elif job and job.state is State.STOPPED:
     st.info("Stopped before the first trial had finished: there is nothing to show.")
 elif kept:
     run_view(kept.load(), origin=kept.origin.value, key="b")
-elif recorded := featured(store.entries()):
+elif recorded := store.featured():
     st.info(
         "Press Run to measure your own.",
         title=f"You see a kept run: {recorded.title}",

@@ -5,7 +5,6 @@ import streamlit as st
 
 from lib.benchmark.workload import PRESETS
 from lib.operations import OPERATIONS
-from lib.runs import featured
 from lib.ui import current_settings, show_error
 from lib.ui.corpus import facts_unless_loading
 from lib.ui.run_view import first_screen
@@ -19,7 +18,7 @@ st.markdown(
     "with its uncertainty. On your data and your deployment, with the code to copy."
 )
 
-shown = featured(run_store(current_settings()).entries())
+shown = run_store(current_settings()).featured()
 if shown and shown.is_recorded:
     first_screen(shown.load(), origin=f"recorded: {shown.card.name}", key="o")
 st.page_link(

@@ -9,7 +9,7 @@ import pytest
 
 from lib.benchmark import run_file
 from lib.errors import InvalidInput
-from lib.runs import KEPT_DELETIONS, Origin, RunStore, featured, plan_of
+from lib.runs import KEPT_DELETIONS, Origin, RunStore, plan_of
 from tests.run_builder import make_run, make_trial
 
 
@@ -171,14 +171,14 @@ def test_the_featured_run_is_the_recorded_tutorial_with_the_largest_figure(
     recorded = tmp_path / "recorded"
     recorded.mkdir()
     store = RunStore(tmp_path / "runs", recorded)
-    assert featured(store.entries()) is None
+    assert store.featured() is None
     mine = store.save(make_run(), name="Mine")
-    assert featured(store.entries()) == mine
+    assert store.featured() == mine
     slow = [make_trial(repeat=i) for i in range(3)]
     slow += [make_trial("gather", concurrency=None, repeat=i, call_s=5.0) for i in range(3)]
     run_file.write(make_run(*slow), recorded / "a-tutorial.json")
     run_file.write(make_run(), recorded / "b-tutorial.json")
     run_file.write(make_run(), recorded / "c-sweep.json")
-    best = featured(store.entries())
+    best = store.featured()
     assert best is not None
     assert best.id == "recorded-b-tutorial"
