@@ -38,13 +38,13 @@ def show_list(opened: Connection, model: EmbeddingModel) -> None:
                 {
                     "Collection": each.name + (" (in use)" if each.name == current else ""),
                     "Usable": "no" if each.facts is None else "read only" if each.note else "yes",
+                    "Note": each.note or "fits the embedding in use",
                     "Rows": each.facts.rows if each.facts else None,
                     "Dimensions": each.facts.dimension if each.facts else None,
                     "Index": each.facts.index_type if each.facts else "",
                     "Metric": each.facts.metric_type if each.facts else "",
                     "Vectors, about MB": each.memory_bytes / 1e6 if each.facts else None,
                     "Embedded with": (each.facts.embedding or "unknown") if each.facts else "",
-                    "Note": each.note or "fits the embedding in use",
                 }
                 for each in listed
             ]
@@ -55,7 +55,7 @@ def show_list(opened: Connection, model: EmbeddingModel) -> None:
                 format="%.1f",
                 help="Memory for the vectors and their index when loaded; texts come on top.",
             ),
-            "Note": st.column_config.TextColumn(width="large"),
+            "Note": st.column_config.TextColumn(width="medium"),
         },
         hide_index=True,
         height="content",

@@ -171,7 +171,9 @@ def _browser(opened: Connection, name: str, expr: str) -> Browser:
 def _choose_page(browser: Browser) -> int:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{browser.total:,}** rows", width="content")
-        number = st.pagination(browser.pages, key=f"rows_page_{browser.name}_{browser.pages}")
+        number = st.pagination(
+            browser.pages, key=f"rows_page_{browser.name}_{browser.pages}", width="stretch"
+        )
         if st.button("Refresh", icon=":material/refresh:", key="rows_refresh", type="tertiary"):
             _written()
     return int(number)

@@ -19,7 +19,7 @@ RATE_KEY = "ingest_rate"
 
 def choose_chunking() -> Chunking:
     """Draw the splitter, the size and the overlap."""
-    splitter_slot, size_slot, overlap_slot = st.columns(3)
+    splitter_slot, size_slot, overlap_slot = st.columns([2, 1, 1])
     splitter = splitter_slot.segmented_control(
         "Cut at",
         list(SPLITTERS),

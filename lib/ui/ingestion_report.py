@@ -20,6 +20,7 @@ def show_result(result: IngestionReport | Comparison) -> None:
 def show_report(report: IngestionReport) -> None:
     """Draw one ingestion's outcome."""
     tally = report.tally
+    st.subheader("What went in")
     if tally.stopped:
         st.warning(
             f"{counted(tally.added + tally.updated, 'row')} went in and stay there; ingest again "
@@ -27,7 +28,13 @@ def show_report(report: IngestionReport) -> None:
             title="Stopped",
             icon=":material/stop_circle:",
         )
-    with st.grid(3):
+    elif tally.unchanged and not (tally.added or tally.updated or report.problems_total):
+        st.info(
+            f"There already, with the same text: {counted(tally.unchanged, 'row')}.",
+            title="Nothing was new",
+            icon=":material/check:",
+        )
+    with st.grid(3, min_column_width=140):
         st.metric("New", f"{tally.added:,}", border=True)
         st.metric("Updated", f"{tally.updated:,}", border=True)
         st.metric("Unchanged", f"{tally.unchanged:,}", border=True)

@@ -18,9 +18,9 @@ from lib.ui.text import literal
 
 FILES, PASTED = "files", "pasted"
 SOURCES = {
-    FILES: ":material/upload_file: Files",
-    PASTED: ":material/content_paste: Pasted text",
-} | {name: f":material/menu_book: {corpus.label}" for name, corpus in CORPORA.items()}
+    FILES: "Files",
+    PASTED: "Pasted text",
+} | {name: corpus.label for name, corpus in CORPORA.items()}
 DEFAULT_SIZE = 5_000
 SHOWN_TABLES = 5
 
