@@ -162,7 +162,7 @@ def _split_runs(document: Document, split: Split, chunking: Chunking) -> Iterato
     """
     text = document.page_content
     longest = LONG_RUN * chunking.size
-    if all(len(word) <= longest for word in text.split()):
+    if max(map(len, text.split()), default=0) <= longest:
         yield from split(document)
         return
     done = 0

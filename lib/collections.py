@@ -263,11 +263,15 @@ def describe(connection: Connection, name: str) -> Collection:
         )
 
 
-def count(connection: Connection, name: str, expr: str = "") -> int:
-    """Count the rows that match an expression (all rows by default), seeing every write."""
+def count(connection: Connection, name: str, expr: str = "", *, consistency: str = "Strong") -> int:
+    """Count the rows that match an expression (all rows by default), seeing every write.
+
+    A server takes one or two of its ticks, of 200 ms each, to be sure of that; whoever counted
+    before and wrote nothing since can ask with the consistency "Session".
+    """
     with reported(f"Could not count the rows of {name!r}."):
         answer = connection.client.query(
-            name, filter=expr, output_fields=["count(*)"], consistency_level="Strong"
+            name, filter=expr, output_fields=["count(*)"], consistency_level=consistency
         )
     return int(answer[0]["count(*)"])
 

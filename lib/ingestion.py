@@ -35,7 +35,7 @@ DEFAULT_CONCURRENCY = 4
 MAX_BATCH_SIZE = 5_000
 MAX_CONCURRENCY = 64
 # Sources whose rows are counted in one query when looking for rows that are no longer theirs.
-SOURCES_PER_QUERY = 50
+SOURCES_PER_QUERY = 500
 # Collections of this prefix are made to measure; lists leave them out.
 SCRATCH_PREFIX = "lab_bench_"
 
@@ -254,7 +254,7 @@ def ingest_batches(
         collections.prepare_for_search(connection, plan.collection)
         if writing.before and not tally.stopped:
             writing.sweep(problems)
-        after = collections.count(connection, plan.collection)
+        after = writing.count()
     return IngestionReport(
         tally=tally,
         rows=after,
@@ -352,11 +352,13 @@ class _Writing:
                     next_step="Choose a new name or another method.",
                 )
             return 0
-        collections.ensure(self.connection, name, self.model.dimension, embedding=self.model.model)
+        facts = collections.ensure(
+            self.connection, name, self.model.dimension, embedding=self.model.model
+        )
         self.store = self.connection.store(name, self.model.embeddings)
         # Counted with strong consistency: everything written before now, by a process that was
         # killed a moment ago too, is visible to the look-ups that follow.
-        self.before = collections.count(self.connection, name)
+        self.before = facts.rows
         return self.before
 
     def close(self) -> None:
@@ -575,14 +577,24 @@ class _Writing:
         names = [name for name in self._sources if not problems.spoiled(name)]
         if self.job and names:
             self.job.progress.message = "looking for rows that are no longer in their source"
+        if sum(len(self._sources[name]) for name in names) == self.count():
+            names = []  # the collection holds nothing but what the sources hold now
         for start in range(0, len(names), SOURCES_PER_QUERY):
             part = names[start : start + SOURCES_PER_QUERY]
             expr = f"source in [{', '.join(quote(name) for name in part)}]"
             given = sum(len(self._sources[name]) for name in part)
-            if collections.count(self.connection, self.plan.collection, expr) > given:
+            if self.count(expr) > given:
                 for name in part:
                     self._sweep_source(name)
         self.tally.sweep_s = time.perf_counter() - started
+
+    def count(self, expr: str = "") -> int:
+        """Count rows, seeing all that was there at the beginning and all that was written."""
+        has_written = self.tally.added or self.tally.updated or self.tally.removed
+        consistency = "Strong" if has_written else "Session"
+        return collections.count(
+            self.connection, self.plan.collection, expr, consistency=consistency
+        )
 
     def _sweep_source(self, source: str) -> None:
         own = np.sort(np.frombuffer(self._sources[source], dtype=np.uint64))

@@ -22,6 +22,7 @@ from lib.sources import METADATA_COLUMN, Columns, Reading, VectorDocument
 # Rows looked at before a column's values are taken for numbers.
 TYPED_BY_ROWS = 200
 PARQUET_ROWS = 1_000
+PARQUET_BUFFER_BYTES = 1 << 20
 SAMPLE_ROWS = 5
 ORIGIN = {"source", "position"}
 csv.field_size_limit(text_encoding.MAX_LINE_CHARACTERS)
@@ -162,7 +163,7 @@ def parquet_records(file: BinaryIO, source: str, reading: Reading) -> Iterator[t
     """Yield (place, record)."""
     number = 0
     with _parquet(file) as table:
-        for part in table.iter_batches(batch_size=PARQUET_ROWS):
+        for part in table.iter_batches(batch_size=PARQUET_ROWS, use_threads=False):
             for record in part.to_pylist():
                 number += 1
                 yield f"row {number:,}", record
@@ -189,7 +190,7 @@ def vector_rows(file: BinaryIO, source: str, reading: Reading, size: int) -> Ite
         wanted = [columns.text, columns.vector, *columns.metadata]
         wanted += [columns.key] if columns.key else []
         first = 1
-        for part in table.iter_batches(batch_size=size, columns=wanted):
+        for part in table.iter_batches(batch_size=size, columns=wanted, use_threads=False):
             yield VectorRows(
                 texts=part.column(columns.text).to_pylist(),
                 vectors=_matrix(part.column(columns.vector), reading.dimension, first),
@@ -330,7 +331,8 @@ def _matrix(column: pa.Array, dimension: int, first_row: int) -> NDArray[np.floa
 def _parquet(file: BinaryIO) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file; damage found while reading ends it like damage found at its opening."""
     try:
-        with pq.ParquetFile(file) as table:
+        # Read a megabyte at a time: by default whole columns are fetched ahead, several of them.
+        with pq.ParquetFile(file, pre_buffer=False, buffer_size=PARQUET_BUFFER_BYTES) as table:
             yield table
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise InvalidInput(f"it is damaged or no Parquet file ({type(error).__name__})") from error
