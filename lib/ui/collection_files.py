@@ -105,6 +105,6 @@ def offer_drop(opened: Connection, facts: Collection) -> None:
             except LabError as error:
                 error_box(error)
                 return
-            collection_list.changed()
-            st.toast(f"Dropped “{literal(facts.name)}”.", icon=":material/check:")
-            st.rerun()
+            # The host's own collection is the one to go on with.
+            st.session_state.pop(session.COLLECTION_KEY, None)
+            collection_list.draw_anew(f"Dropped “{literal(facts.name)}”.")

@@ -13,6 +13,8 @@ from lib.ui import session
 from lib.ui.errors import error_box
 from lib.ui.text import literal
 
+DONE_KEY = "collections_done"
+
 
 @st.cache_data(ttl=15, show_spinner="Counting the rows …")
 def _overview(
@@ -22,7 +24,10 @@ def _overview(
 
 
 def show_list(opened: Connection, model: EmbeddingModel) -> None:
-    """Draw a row for each collection."""
+    """Draw a row for each collection, and what was done to them just now."""
+    done = st.session_state.pop(DONE_KEY, None)
+    if done:
+        st.success(done, icon=":material/check_circle:")
     listed = [
         each
         for each in _overview(opened.id, model.model, model.dimension, opened)
@@ -69,10 +74,20 @@ def changed() -> None:
     session.rows_changed()
 
 
+def draw_anew(done: str) -> None:
+    """Draw the page with the collections as they are now, and say what was done to them.
+
+    A toast would not outlive the rerun.
+    """
+    changed()
+    st.session_state[DONE_KEY] = done
+    st.rerun()
+
+
 def offer_creation(opened: Connection, model: EmbeddingModel) -> None:
     """Draw the controls for a new, empty collection."""
     with st.expander("New collection", icon=":material/add:"):
-        name_slot, index_slot, metric_slot = st.columns(3)
+        name_slot, index_slot, metric_slot = st.columns([3, 2, 4])
         name = name_slot.text_input("Name", key="create_name", max_chars=200)
         types = {each.name: each for each in collections.index_types(opened)}
         chosen = types[
@@ -139,6 +154,4 @@ def _create(
     except LabError as error:
         error_box(error)
         return
-    changed()
-    st.toast(f"Created “{literal(name)}”.", icon=":material/check:")
-    st.rerun()
+    draw_anew(f"Created “{literal(name)}”.")

@@ -170,7 +170,7 @@ def _browser(opened: Connection, name: str, expr: str) -> Browser:
 
 def _choose_page(browser: Browser) -> int:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{browser.total:,}** rows", width="content")
+        st.markdown(counted(browser.total, "row", bold=True), width="content")
         number = st.pagination(
             browser.pages, key=f"rows_page_{browser.name}_{browser.pages}", width="stretch"
         )

@@ -164,6 +164,7 @@ def test_a_collection_is_created_with_the_chosen_index(page: AppTest, store: Con
     facts = collections.describe(store, "graph")
     assert (facts.index_type, facts.metric_type, facts.dimension) == ("HNSW", "IP", 256)
     assert listed(page)["graph"]["Rows"] == 0
+    assert "Created “graph”" in said(page)
 
 
 def test_a_refused_name_or_one_that_is_taken_is_a_message(page: AppTest, store: Connection) -> None:
@@ -200,6 +201,7 @@ def test_a_dropped_collection_is_gone_and_the_page_says_what_to_do(
     page.button(key="drop_start").click().run()
     assert not page.exception
     assert store.client.list_collections() == []
+    assert "Dropped “async" in said(page)
     assert "There is no collection yet" in said(page)
     assert "does not exist yet: ingest something" in said(page)
     assert not page.main.header
