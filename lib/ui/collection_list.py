@@ -25,9 +25,11 @@ def _overview(
 
 def show_list(opened: Connection, model: EmbeddingModel) -> None:
     """Draw a row for each collection, and what was done to them just now."""
+    # An empty one too: what follows keeps its place, and with it whether it is open.
+    slot = st.container()
     done = st.session_state.pop(DONE_KEY, None)
     if done:
-        st.success(done, icon=":material/check_circle:")
+        slot.success(done, icon=":material/check_circle:")
     listed = [
         each
         for each in _overview(opened.id, model.model, model.dimension, opened)

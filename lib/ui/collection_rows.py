@@ -23,11 +23,13 @@ PAGE_ROWS = 50
 UNDO_KEY = "rows_undo"
 VERSION_KEY = "rows_version"
 DONE_KEY = "rows_done"
+# The parts of the page that rows are deleted from.
+BROWSED, MANY = "browsed", "many"
 
 
 def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None:
     """Draw a filter, a page of rows that can be changed, and what is about to be saved."""
-    _offer_undo(opened)
+    _offer_undo(opened, BROWSED)
     expr = st.text_input(
         "Filter",
         placeholder='kind == "function" and length > 200',
@@ -72,6 +74,7 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
 
 def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) -> None:
     """Draw a delete by expression or by keys: first the count, then the button."""
+    _offer_undo(opened, MANY)
     with st.expander("Delete many", icon=":material/delete_sweep:"):
         how = st.segmented_control(
             "Which rows",
@@ -109,11 +112,17 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
             disabled=not matching,
             key="delete_start",
         ):
-            _delete(opened, model, facts.name, keys=given, expr=expr)
+            _delete(opened, model, facts.name, MANY, keys=given, expr=expr)
 
 
 def _delete(
-    opened: Connection, model: EmbeddingModel, name: str, *, keys: list[Any], expr: str = ""
+    opened: Connection,
+    model: EmbeddingModel,
+    name: str,
+    place: str,
+    *,
+    keys: list[Any],
+    expr: str = "",
 ) -> None:
     try:
         store = opened.store(name, model.embeddings)
@@ -121,18 +130,23 @@ def _delete(
     except LabError as error:
         error_box(error)
         return
-    st.session_state[UNDO_KEY] = deletion
+    st.session_state[UNDO_KEY] = place, deletion
     _written()
 
 
-def _offer_undo(opened: Connection) -> None:
-    done = st.session_state.pop(DONE_KEY, None)
-    if done:
-        st.success(done, icon=":material/check_circle:")
-    deletion: Deletion | None = st.session_state.get(UNDO_KEY)
-    if deletion is None:
+def _offer_undo(opened: Connection, here: str) -> None:
+    """Say what was just done and offer its undo, in the part of the page where it was done."""
+    # An empty one too: what follows keeps its place, and with it whether it is open.
+    slot = st.container()
+    place, done = st.session_state.get(DONE_KEY, ("", ""))
+    if place == here:
+        del st.session_state[DONE_KEY]
+        slot.success(done, icon=":material/check_circle:")
+    kept: tuple[str, Deletion | None] = st.session_state.get(UNDO_KEY, ("", None))
+    place, deletion = kept
+    if deletion is None or place != here:
         return
-    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+    with slot, st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(
             f":material/delete: Deleted {counted(deletion.deleted, 'row')} from "
             f"“{literal(deletion.collection)}”.",
@@ -151,7 +165,7 @@ def _offer_undo(opened: Connection) -> None:
                 error_box(error)
             else:
                 del st.session_state[UNDO_KEY]
-                st.session_state[DONE_KEY] = f"Put back {counted(back, 'row')}."
+                st.session_state[DONE_KEY] = here, f"Put back {counted(back, 'row')}."
                 _written()
         if st.button("Forget", key="rows_undo_forget", type="tertiary"):
             del st.session_state[UNDO_KEY]
@@ -243,7 +257,7 @@ def _offer_save(
     if changed and not _save(opened, model, facts.name, changed):
         return
     if deleted:
-        _delete(opened, model, facts.name, keys=deleted)
+        _delete(opened, model, facts.name, BROWSED, keys=deleted)
     else:
         _written()
 
@@ -270,7 +284,7 @@ def _save(opened: Connection, model: EmbeddingModel, name: str, documents: list[
     except LabError as error:
         error_box(error)
         return False
-    st.session_state[DONE_KEY] = f"Changed {counted(count, 'row')} and embedded again."
+    st.session_state[DONE_KEY] = BROWSED, f"Changed {counted(count, 'row')} and embedded again."
     return True
 
 
