@@ -49,7 +49,7 @@ if not (question.query.strip() or question.like):
     st.info("Ask something, or pick an example above.", icon=":material/lightbulb:")
     st.stop()
 
-fingerprint = (opened.address, collection.name, collection.rows, model.label, question)
+fingerprint = (opened.id, collection.name, collection.rows, model.label, question)
 if asked or st.session_state.get("search_fingerprint") != fingerprint:
     with show_error():
         st.session_state.search_found = search.fetch(opened, model, collection.name, question)

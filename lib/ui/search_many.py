@@ -18,7 +18,7 @@ from lib.snippets import Snippet
 from lib.ui.chart import show_chart
 from lib.ui.errors import show_error
 from lib.ui.progress import follow
-from lib.ui.search_results import exports
+from lib.ui.search_exports import exports
 from lib.ui.snippet import snippet
 
 # The benchmark's lane: two measurements at once would disturb each other.

@@ -14,8 +14,9 @@ from lib.embeddings import EmbeddingModel
 from lib.operations import Operation
 from lib.search import METHODS, Hit, MethodAnswer, Request
 from lib.ui.errors import show_error
+from lib.ui.search_exports import exports
 from lib.ui.search_form import field_list, filter_builder
-from lib.ui.search_results import exports, timing_line
+from lib.ui.search_results import timing_line
 from lib.ui.snippet import snippet
 
 SHOWN_KEYS = 1_000

@@ -1,8 +1,7 @@
 """Similarity beside MMR: the λ slider, what it changes, and why."""
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -12,17 +11,16 @@ from streamlit.delta_generator import DeltaGenerator
 from lib import mmr, search_charts
 from lib.search import Candidates, Metric, Timing
 from lib.search_charts import (
-    BOTH,
-    CANDIDATE,
     CLOSE,
     ONLY_MMR,
-    ONLY_SIMILARITY,
-    QUERY,
     REPEATS,
 )
+from lib.search_comparison import Comparison, compare
 from lib.snippets import Snippet
 from lib.ui.plain_text import highlighted, plain
+from lib.ui.search_exports import exports
 from lib.ui.search_form import more_like
+from lib.ui.search_map import show_map
 from lib.ui.snippet import snippet
 from lib.ui.table_chart import show_table_chart
 
@@ -32,49 +30,6 @@ HOW_TO_READ = (
     "become as different from each other as the candidates allow."
 )
 AROUND_PIXELS = 110  # what axis and legend take of a chart's height
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Both lists at one λ, as indexes into the candidates."""
-
-    found: Candidates
-    lambda_mult: float
-    similar: tuple[int, ...]
-    chosen: tuple[int, ...]
-
-    @property
-    def brought_in(self) -> int:
-        """How many rows MMR brings in that similarity does not show."""
-        return len(set(self.chosen) - set(self.similar))
-
-    def fate(self, index: int) -> str:
-        """Say what became of a candidate."""
-        return {
-            (True, True): BOTH,
-            (False, True): ONLY_MMR,
-            (True, False): ONLY_SIMILARITY,
-            (False, False): CANDIDATE,
-        }[index in self.similar, index in self.chosen]
-
-    def spread(self, indexes: tuple[int, ...]) -> mmr.Spread:
-        """Return the relevance and redundancy of a list."""
-        return mmr.spread(self.found.space, indexes)
-
-    def sources(self, indexes: tuple[int, ...]) -> int:
-        """Count the distinct sources of a list."""
-        return len({self.found.hits[index].source for index in indexes})
-
-
-def compare(found: Candidates, lambda_mult: float) -> Comparison:
-    """Re-rank the fetched candidates; nothing is asked of Milvus."""
-    k = min(found.question.k, len(found.hits))
-    return Comparison(
-        found=found,
-        lambda_mult=lambda_mult,
-        similar=tuple(range(k)),
-        chosen=mmr.order(found.space, k, lambda_mult),
-    )
 
 
 def show_comparison(found: Candidates, metric: Metric, code: Callable[[float], Snippet]) -> None:
@@ -346,112 +301,6 @@ def _pick_order(comparison: Comparison, code: Callable[[float], Snippet]) -> Non
     )
 
 
-def _map(comparison: Comparison, code: Callable[[float], Snippet]) -> None:
-    found = comparison.found
-    flat = _projection(found)
-    selected = st.session_state.get("map_rows", set())
-    places = {index: place for place, index in enumerate(comparison.chosen, 1)}
-    rows = [
-        {
-            "x": float(flat.candidates[index, 0]),
-            "y": float(flat.candidates[index, 1]),
-            "key": hit.key,
-            "name": hit.title,
-            "fate": comparison.fate(index),
-            "caption": f"{places[index]}. {hit.title}" if index in places else "",
-            "rank": hit.rank,
-            "relevance": float(found.space.relevance[index]),
-            "chosen": hit.key in selected,
-        }
-        for index, hit in enumerate(found.hits)
-    ]
-    rows.append(
-        {
-            "x": float(flat.query[0]),
-            "y": float(flat.query[1]),
-            "key": "",
-            "name": found.question.query or found.question.like,
-            "fate": QUERY,
-            "caption": QUERY,
-            "rank": None,
-            "relevance": 1.0,
-            "chosen": False,
-        }
-    )
-    first, second = flat.explained
-    st.caption(
-        "Neighbours are computed in the original space of "
-        f"{found.vectors.shape[1]:,} dimensions; this map is approximate. It keeps "
-        f"{first + second:.0%} of the variance ({first:.0%} + {second:.0%}), so distances in it "
-        "can mislead. Click points to find them in the table, shift-click for several."
-    )
-    event = show_table_chart(
-        search_charts.plane,
-        pd.DataFrame(rows),
-        height=520,
-        alt="The question, its candidates and the picks in two dimensions",
-        key="map",
-        selectable=True,
-    )
-    clicked = {point.get("key") for point in event.selection.get("rows", [])}
-    st.caption(f"{len(clicked) or len(found.hits)} of {len(found.hits)} candidates")
-    _candidate_table(comparison, clicked)
-
-
-def _candidate_table(comparison: Comparison, clicked: set[str | None]) -> None:
-    space, hits = comparison.found.space, comparison.found.hits
-    picked = {index: place for place, index in enumerate(comparison.chosen, 1)}
-    table = pd.DataFrame(
-        [
-            {
-                "Rank": hit.rank,
-                "Row": hit.title,
-                "Score": hit.score,
-                "Relevance": float(space.relevance[index]),
-                "MMR pick": str(picked.get(index, "")),
-                "Status": comparison.fate(index),
-                "key": hit.key,
-            }
-            for index, hit in enumerate(hits)
-            if not clicked or hit.key in clicked
-        ]
-    )
-    event = st.dataframe(
-        table,
-        hide_index=True,
-        key="candidates",
-        on_select=_mark_rows if not clicked else "ignore",
-        selection_mode="multi-row",
-        column_config={
-            "Score": st.column_config.NumberColumn(format="%.3f"),
-            "Relevance": st.column_config.ProgressColumn(
-                format="%.3f", min_value=0.0, max_value=1.0
-            ),
-            "key": None,
-        },
-        height=min(38 + 35 * len(table), 320),
-        alt="The candidates of this search",
-    )
-    st.session_state["map_table_keys"] = list(table["key"]) if len(table) else []
-    del event
-
-
-def _mark_rows() -> None:
-    """Remember the rows selected in the table, which the map then rings."""
-    keys = st.session_state.get("map_table_keys", [])
-    rows = st.session_state["candidates"].selection.rows
-    st.session_state["map_rows"] = {keys[row] for row in rows if row < len(keys)}
-
-
-def _projection(found: Candidates) -> mmr.Projection:
-    """Compute the map once per set of candidates."""
-    kept = st.session_state.get("search_map")
-    if kept is None or kept[0] is not found:
-        kept = (found, mmr.project(found.query_vector, found.vectors))
-        st.session_state["search_map"] = kept
-    return kept[1]
-
-
 def _take_away(comparison: Comparison, code: Callable[[float], Snippet]) -> None:
     exports(_rows(comparison), _document(comparison), key="comparison")
     snippet(code(comparison.lambda_mult), key="search_code", title="The code for both searches")
@@ -459,7 +308,7 @@ def _take_away(comparison: Comparison, code: Callable[[float], Snippet]) -> None
 
 CLOSER: dict[str, Callable[[Comparison, Callable[[float], Snippet]], None]] = {
     "Why each row was picked": _pick_order,
-    "Map of the candidates": _map,
+    "Map of the candidates": lambda comparison, code: show_map(comparison),
     "Code and export": _take_away,
 }
 
@@ -488,28 +337,3 @@ def _document(comparison: Comparison) -> dict[str, Any]:
         "lambda_mult": comparison.lambda_mult,
         "timing": asdict(comparison.found.timing),
     }
-
-
-def exports(rows: list[dict[str, Any]], document: dict[str, Any], *, key: str) -> None:
-    """Draw the downloads of an answer: its rows as CSV, everything as JSON."""
-    with st.container(horizontal=True):
-        st.download_button(
-            "CSV",
-            lambda: pd.DataFrame(rows).to_csv(index=False),
-            "search.csv",
-            "text/csv",
-            icon=":material/download:",
-            on_click="ignore",
-            key=f"{key}_csv",
-        )
-        st.download_button(
-            "JSON",
-            lambda: json.dumps(
-                document | {"results": rows}, ensure_ascii=False, indent=2, default=str
-            ),
-            "search.json",
-            "application/json",
-            icon=":material/download:",
-            on_click="ignore",
-            key=f"{key}_json",
-        )
