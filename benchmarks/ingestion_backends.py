@@ -10,8 +10,7 @@ from pathlib import Path
 
 from lib import collections, settings
 from lib.connection import Connection, open_connection
-
-DEFAULT_URI = "http://127.0.0.1:19530"
+from scripts.milvus_server import MilvusServer
 
 
 def arguments(description: str | None, *backends: str) -> argparse.ArgumentParser:
@@ -19,18 +18,30 @@ def arguments(description: str | None, *backends: str) -> argparse.ArgumentParse
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--uri", default=DEFAULT_URI, help="a running Milvus server")
+    parser.add_argument("--uri", help="a running Milvus server; without it one is started")
     if backends:
         parser.add_argument("--backends", nargs="+", choices=backends, default=list(backends))
     return parser
 
 
 @contextlib.contextmanager
-def opened(backend: str, uri: str) -> Iterator[Connection]:
-    """Open the server, or a Milvus Lite in a folder that goes away."""
+def address(backend: str, uri: str | None) -> Iterator[str]:
+    """Name a Milvus Lite file in a folder that goes away, or a server, started if none is given."""
     with tempfile.TemporaryDirectory() as folder:
-        address = uri if backend == "server" else str(Path(folder) / "lab.db")
-        connection = open_connection(settings.load({"MILVUS_URI": address}))
+        if backend == "lite":
+            yield str(Path(folder) / "lab.db")
+        elif uri:
+            yield uri
+        else:
+            with MilvusServer(folder) as server:
+                yield server.uri
+
+
+@contextlib.contextmanager
+def opened(backend: str, uri: str | None) -> Iterator[Connection]:
+    """Open what `address` names."""
+    with address(backend, uri) as found:
+        connection = open_connection(settings.load({"MILVUS_URI": found}))
         try:
             yield connection
         finally:

@@ -1,6 +1,6 @@
 """Gathered batches against a sync loop of the same batches, 200 ms simulated embedding latency.
 
-    python -m benchmarks.ingestion_gather [--uri http://127.0.0.1:19530] [--backends lite server]
+    python -m benchmarks.ingestion_gather [--backends lite server]
 
 SIMULATED latency: every embedding call waits 200 ms, at most 8 batches are under way. Asked: at
 least 6 times the rows per second.

@@ -1,6 +1,6 @@
 """`kill -9` at ten random moments of a 20,000-row ingestion, each repeated to its end.
 
-    python -m benchmarks.ingestion_kills [--uri http://127.0.0.1:19530] [--backends lite server]
+    python -m benchmarks.ingestion_kills [--backends lite server]
 
 The ingestion runs in a process of its own. An undisturbed one is timed first and its rows are
 remembered: their number and a checksum over the primary keys and texts. Then, ten times in a new
@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.ingestion_backends import arguments
+from benchmarks.ingestion_backends import address, arguments
 from lib import collections, rows, settings
 from lib.connection import Connection, open_connection
 from lib.corpora import CORPORA
@@ -40,7 +40,8 @@ def main() -> int:
         return _ingest(given.uri, given.ingest_into, given.rows)
     good = True
     for backend in given.backends:
-        equal = _kill_and_repeat(backend, given.uri, given.rows, given.kills, given.seed)
+        with address(backend, given.uri) as uri:
+            equal = _kill_and_repeat(backend, uri, given.rows, given.kills, given.seed)
         print(f"{backend}: {equal} of {given.kills} ended with the rows of an undisturbed run")
         good &= equal == given.kills
     return 0 if good else 1
@@ -50,8 +51,6 @@ def _kill_and_repeat(backend: str, uri: str, count: int, kills: int, seed: int) 
     dice = random.Random(seed)
     equal = 0
     with tempfile.TemporaryDirectory() as folder:
-        if backend == "lite":
-            uri = str(Path(folder) / "undisturbed.db")
         began, ended = _run(uri, "lab_bench_undisturbed", count)
         wanted = _state(uri, "lab_bench_undisturbed")
         print(f"{backend}: undisturbed: {wanted[0]:,} rows, checksum {wanted[1]}", flush=True)

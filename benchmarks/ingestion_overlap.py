@@ -1,6 +1,6 @@
 """How much of embedding and inserting overlaps, end to end on 50,000 distinct documents.
 
-    python -m benchmarks.ingestion_overlap [--uri http://127.0.0.1:19530] [--backends lite server]
+    python -m benchmarks.ingestion_overlap [--backends lite server]
 
 The standard library corpus, repeated with a number in each text. Three rates in rows/s, one after
 another in each repeat: embedding alone, inserting ready vectors alone (bare pymilvus, the same

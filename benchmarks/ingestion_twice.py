@@ -1,6 +1,6 @@
 """The same folder of files ingested twice: nothing is added, and it takes a fraction of the time.
 
-    python -m benchmarks.ingestion_twice [--uri http://127.0.0.1:19530] [--backends lite server]
+    python -m benchmarks.ingestion_twice [--backends lite server]
 
 Text files of standard library docstrings, cut into chunks, with the bundled model. Asked: zero
 rows added the second time, and at least 5 times faster. The time is that of the whole ingestion:

@@ -20,7 +20,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.ingestion_backends import arguments, opened, scratch, verdict
+from benchmarks.ingestion_backends import address, arguments, opened, scratch, verdict
 from lib import collections
 from lib.batches import Batch, from_uploads
 from lib.chunking import Chunking
@@ -44,13 +44,17 @@ def main() -> int:
     given = parser.parse_args()
     if given.memory_of:
         return _memory_of(Path(given.memory_of), given.uri, given.concurrency)
-    with tempfile.TemporaryDirectory() as folder, opened("server", given.uri) as connection:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        address("server", given.uri) as uri,
+        opened("server", uri) as connection,
+    ):
         path = Path(folder) / "vectors.parquet"
         _write_file(path, given.rows)
         results = [
             *_against_bare(connection, given.rows, given.repeats, given.concurrency),
             _from_file(connection, path, given.rows, given.concurrency),
-            _memory(path, given.uri, given.concurrency),
+            _memory(path, uri, given.concurrency),
         ]
     return 0 if all(results) else 1
 

@@ -78,10 +78,10 @@ def test_a_second_process_on_the_same_file_gets_a_message_a_person_understands(
 
 
 def test_what_one_connection_may_see_is_cached_for_no_other(milvus_lite_uri: str) -> None:
-    with contextlib.closing(open_at(milvus_lite_uri)) as first:
-        with contextlib.closing(open_at(milvus_lite_uri)) as second:
-            assert first.address == second.address
-            assert first.id != second.id
+    first, second = open_at(milvus_lite_uri), open_at(milvus_lite_uri)
+    with contextlib.closing(first), contextlib.closing(second):
+        assert first.address == second.address
+        assert first.id != second.id
 
 
 def test_closing_milvus_lite_frees_the_file_for_another_process(milvus_lite_uri: str) -> None:
