@@ -1,6 +1,7 @@
 """Choose how texts are cut, and see the borders before anything is written."""
 
 import streamlit as st
+from langchain_core.documents import Document
 
 from lib import chunking
 from lib.chunking import SPLITTERS, Chunking, Preview
@@ -9,7 +10,7 @@ from lib.errors import LabError
 from lib.ingestion import Comparison, IngestionReport
 from lib.inputs import Input
 from lib.ui.errors import error_box
-from lib.ui.text import literal
+from lib.ui.text import counted, literal
 
 DEFAULTS = Chunking()
 SHOWN_CHUNKS = 8
@@ -74,15 +75,16 @@ def show_preview(chosen: Input, cut: Chunking, model: EmbeddingModel) -> None:
         st.metric("Time, about", _duration(rows, model), border=True)
     st.markdown(f"**The first chunks** (the longest seen has {longest:,} characters)")
     with st.container(height=PREVIEW_HEIGHT, key="chunk_preview"):
-        for before, chunk in zip([None, *seen.chunks], seen.chunks[:SHOWN_CHUNKS], strict=False):
-            shared = (
-                chunking.overlap_of(before.page_content, chunk.page_content, cut.overlap)
-                if before is not None
-                else 0
-            )
+        before = None
+        for number, chunk in enumerate(seen.chunks[:SHOWN_CHUNKS], 1):
+            shared = 0
+            # What has an id of its own passes whole, and files do not overlap.
+            if before and not chunk.id and _source(before) == _source(chunk):
+                shared = chunking.overlap_of(before.page_content, chunk.page_content, cut.overlap)
             with st.container(border=True, gap="xsmall"):
-                st.caption(_title(chunk.metadata, len(chunk.page_content), shared))
+                st.caption(_title(number, chunk, shared))
                 st.text(chunk.page_content)
+            before = chunk
         if len(seen.chunks) > SHOWN_CHUNKS:
             st.caption(f"The first {SHOWN_CHUNKS} are shown.")
 
@@ -117,10 +119,14 @@ def _duration(rows: int, model: EmbeddingModel) -> str:
 CAUTIOUS_ROWS_PER_S = 2_000.0
 
 
-def _title(metadata: dict[str, object], length: int, shared: int) -> str:
-    parts = [f"Chunk {int(str(metadata['position'])) + 1}", f"{length:,} characters"]
+def _source(chunk: Document) -> str:
+    return str(chunk.metadata.get("source", ""))
+
+
+def _title(number: int, chunk: Document, shared: int) -> str:
+    parts = [f"Chunk {number}", counted(len(chunk.page_content), "character")]
     if shared:
         parts.append(f"the first {shared} repeat the one before")
-    places = [name for name in ("source", "page", "heading", "slide") if name in metadata]
-    parts += [f"{name} {literal(str(metadata[name]))}" for name in places]
+    places = [name for name in ("source", "page", "heading", "slide") if name in chunk.metadata]
+    parts += [f"{name} {literal(str(chunk.metadata[name]))}" for name in places]
     return " · ".join(parts)

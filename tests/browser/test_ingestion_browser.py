@@ -137,7 +137,7 @@ def test_files_go_from_preview_to_report_and_only_once(
     before = open_rows(page, app)
     open_files(page, app, files)
     preview = page.locator(".st-key-chunk_preview")
-    preview.get_by_text("Chunk 1 ·").first.wait_for()
+    preview.get_by_text("Chunk 1 ·").wait_for()
     assert preview.get_by_text(re.compile(r"^Chunk \d")).count() == 8
     assert "Paragraph 0." in preview.inner_text()
     chunks = number(figure(page, "Chunks").inner_text())

@@ -1,6 +1,7 @@
 """The ingestion page without a browser: from a source to a report, and what is said on the way."""
 
 import io
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,6 +210,26 @@ def test_the_good_files_of_an_archive_go_in_beside_the_refused_ones(
     ingest_now(page)
     assert page.main.expander[0].label == "Left out: 1 part"
     assert {row["source"] for row in stored(store)} == {"before", "mixed.zip/good.md", "also.txt"}
+
+
+@pytest.mark.parametrize("metadata", [{}, {"position": 4}, {"position": "last", "page": [1]}])
+def test_an_export_is_shown_and_goes_in_with_its_keys_vectors_and_metadata(
+    page: AppTest, store: Connection, metadata: dict[str, object]
+) -> None:
+    vector = [0.5] * 256
+    lines = [
+        {"pk": key, "text": f"Text of {key}", "vector": vector, "metadata": metadata}
+        for key in ("one", "two")
+    ]
+    upload(page, ("export.jsonl", "\n".join(map(json.dumps, lines)).encode()))
+    assert not page.exception
+    assert [element.value for element in page.text] == ["Text of one", "Text of two"]
+    assert page.toggle(key="ingest_vectors").value
+    ingest_now(page)
+    new = {row["pk"]: row for row in stored(store) if row["pk"] != "first"}
+    assert set(new) == {"one", "two"}
+    assert new["one"]["vector"] == pytest.approx(vector)
+    assert {name: new["one"][name] for name in metadata} == metadata
 
 
 def test_two_files_of_one_name_are_both_kept(page: AppTest, store: Connection) -> None:
