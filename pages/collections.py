@@ -31,7 +31,8 @@ if facts is None:
     st.stop()
 
 st.header(f"Rows of {literal(facts.name)}")
-with show_error():
+# A container, so that its length moves nothing below: what is open there stays open.
+with show_error(), st.container():
     browse(opened, model, facts)
 
 st.header("The whole collection")

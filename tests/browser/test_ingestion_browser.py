@@ -238,6 +238,11 @@ def test_a_delete_by_keys_says_how_many_before_it_deletes(app: str, chromium_pag
     field.press("ControlOrMeta+Enter")
     page.get_by_text(f"Matching: 2 of {rows} rows.").wait_for()
     expect_rows(page, rows)
+    filter_rows(page, "n > 1000")
+    page.get_by_text("No row matches.").wait_for()
+    expect(field).to_be_visible()
+    filter_rows(page, "")
+    expect_rows(page, rows)
     page.get_by_role("button", name="Delete 2 rows").click()
     expect_rows(page, rows - 2)
     # The undo is where the person is, and what was open stays open.
