@@ -218,7 +218,8 @@ def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
     )
     lanes = lanes.reset_index()
     lanes["text"] = [
-        f"{lane['lane']}: {lane['total']:,} calls in {duration_text(lane['wall'])}"
+        f"{lane['lane']}: {lane['total']:,} call{'s' * (lane['total'] != 1)} in "
+        f"{duration_text(lane['wall'])}"
         for lane in _records(lanes)
     ]
     y_scale = alt.Scale(
