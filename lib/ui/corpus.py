@@ -18,8 +18,11 @@ _starting = threading.Lock()
 
 
 @st.cache_resource(show_spinner=False)
-def _first_load_jobs() -> dict[tuple[str, str], Job]:
-    """Remember one automatic load per backend and collection for the life of the process."""
+def _first_load_jobs() -> dict[tuple[str, str], Job | None]:
+    """Remember one automatic load per backend and collection for the life of the process.
+
+    None where the first look found rows: a collection that is emptied later stays empty.
+    """
     return {}
 
 
@@ -50,9 +53,10 @@ def first_load(opened: Connection) -> Job | None:
     started = _first_load_jobs()
     with _starting:
         if (opened.address, name) not in started:
-            if collections.exists(opened, name) and collections.count(opened, name):
-                return None
-            started[opened.address, name] = load_corpus(opened, session.model(), name)
+            has_rows = collections.exists(opened, name) and collections.count(opened, name)
+            started[opened.address, name] = (
+                None if has_rows else load_corpus(opened, session.model(), name)
+            )
     return started[opened.address, name]
 
 

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from lib import jobs
-from lib.connection import Connection
+from lib.connection import Description
 from lib.errors import LabError
+from lib.ingestion import SCRATCH_PREFIX
 from lib.settings import check_uri
 from lib.ui import corpus, session
 from lib.ui.errors import error_box
@@ -19,6 +20,7 @@ def show() -> None:
             opened = session.connection()
             description = session.description(opened)
             model = session.model()
+            names = _existing_collections(description)
             facts, loading = corpus.facts_unless_loading(opened)
         except LabError as error:
             st.badge("Not connected", icon=":material/cloud_off:", color="red")
@@ -27,7 +29,7 @@ def show() -> None:
             return
         st.badge(description.label, icon=":material/database:", color="green")
         st.caption(f"{description.address} · version {description.version}")
-        _choose_collection(opened, description.collections)
+        st.selectbox("Collection", names, key=session.COLLECTION_KEY)
         rows_slot, embedding_slot = st.columns(2)
         rows = loading.progress.done if loading else facts.rows if facts else 0
         rows_slot.metric("Rows", f"{rows:,}")
@@ -39,12 +41,14 @@ def show() -> None:
         _running_benchmark()
 
 
-def _choose_collection(opened: Connection, existing: tuple[str, ...]) -> None:
-    names = sorted({*existing, session.current_settings().collection})
-    names = [name for name in names if not name.startswith("lab_bench_")]
+def _existing_collections(description: Description) -> list[str]:
+    """Return the names to choose from; a choice that is gone falls back to the host's own."""
+    own = session.current_settings().collection
+    names = sorted({*description.collections, own})
+    names = [name for name in names if not name.startswith(SCRATCH_PREFIX)]
     chosen = session.current_collection()
-    st.session_state[session.COLLECTION_KEY] = chosen if chosen in names else names[0]
-    st.selectbox("Collection", names, key=session.COLLECTION_KEY)
+    st.session_state[session.COLLECTION_KEY] = chosen if chosen in names else own
+    return names
 
 
 def _running_benchmark() -> None:

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from lib import collections, jobs
 from lib.connection import open_connection
+from lib.corpora import CORPORA
+from lib.embeddings import open_model
+from lib.ingestion import IngestionPlan, ingest
 from lib.settings import Settings
 from tests.pages.conftest import OpenApp, wait_for_jobs
 
@@ -50,6 +54,22 @@ def test_the_first_visit_loads_the_corpus_by_itself_and_only_once(
     assert rows > 3000
     assert len(jobs.shared()._jobs) == before + 1
     assert int(open_app().sidebar.metric[0].value.replace(",", "")) == rows
+
+
+def test_a_store_that_held_rows_is_not_filled_by_itself_after_they_were_deleted(
+    open_app: OpenApp, tmp_path: Path
+) -> None:
+    settings = Settings(milvus_uri=str(tmp_path / "data" / "lab.db"))
+    model, opened = open_model(settings), open_connection(settings)
+    documents = CORPORA["tutorial"].documents(10, 0)
+    ingest(opened, model, documents, IngestionPlan(settings.collection))
+    before = len(jobs.shared()._jobs)
+    assert open_app().sidebar.metric[0].value == "10"
+    opened.client.delete(settings.collection, filter='pk != ""')
+    opened.close()
+    st.cache_data.clear()
+    assert open_app().sidebar.metric[0].value == "0"
+    assert len(jobs.shared()._jobs) == before
 
 
 @pytest.mark.parametrize("page", PAGES_THAT_NEED_MILVUS)
