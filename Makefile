@@ -7,6 +7,9 @@ PORT ?= 8501
 ADDRESS ?= 127.0.0.1
 SERVER_PORT ?= 19530
 ARGS ?=
+# Watching the files of every imported package makes the first page half a second later.
+# While editing pages: make demo WATCH=auto
+WATCH ?= none
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
@@ -20,7 +23,8 @@ help: ## list these commands
 
 demo: $(VENV)/.app ## run the app on an embedded Milvus Lite, http://127.0.0.1:8501
 	@mkdir -p data
-	@$(RUN) streamlit run app.py --server.port $(PORT) --server.address $(ADDRESS)
+	@$(RUN) streamlit run app.py --server.port $(PORT) --server.address $(ADDRESS) \
+		--server.fileWatcherType $(WATCH)
 
 server: $(VENV)/.server ## run a real Milvus server on port 19530, data in data/server
 	@$(RUN) scripts.milvus_server --data data/server --port $(SERVER_PORT)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from lib.ui import sidebar
+from lib.ui import corpus, sidebar
 
 st.set_page_config(
     page_title="Milvus Async Lab",
@@ -22,4 +22,7 @@ page = st.navigation(
     ]
 )
 sidebar.show()
-page.run()
+try:
+    page.run()
+finally:
+    corpus.page_is_drawn()

@@ -25,7 +25,12 @@ CORPUS_IS_LOADED = """() => {
     "[data-testid='stSidebar'] [data-testid='stMetricValue']");
   return value && parseInt(value.textContent.replace(/[^0-9]/g, '')) > 3000;
 }"""
-SERVER_FLAGS = ["--server.headless=true", "--server.address=127.0.0.1"]
+# As `make demo` starts it.
+SERVER_FLAGS = [
+    "--server.headless=true",
+    "--server.address=127.0.0.1",
+    "--server.fileWatcherType=none",
+]
 PAGE_IS_DRAWN = "() => document.querySelector('h1') !== null"
 
 

@@ -1,5 +1,6 @@
 """Load a bundled corpus in the background: by itself into an empty embedded store."""
 
+import gc
 import threading
 
 import streamlit as st
@@ -14,7 +15,10 @@ from lib.jobs import FINISHED, Job
 from lib.ui import session
 
 FIRST_CORPUS = "standard_library"
+# The first page of a process loads modules, which takes twice as long beside an ingestion.
+DRAWING_S = 5.0
 _starting = threading.Lock()
+_drawn = threading.Event()
 
 
 @st.cache_resource(show_spinner=False)
@@ -32,6 +36,7 @@ def load_corpus(
     """Start a job that ingests a whole bundled corpus."""
 
     def work(job: Job) -> IngestionReport:
+        _drawn.wait(DRAWING_S)
         job.progress.message = "reading the docstrings"
         documents = CORPORA[corpus].documents(None, 0)
         job.progress.message = ""
@@ -43,6 +48,15 @@ def load_corpus(
     return jobs.shared().submit(
         f"Loading: {CORPORA[corpus].label}", work, lane=f"ingest:{collection}"
     )
+
+
+def page_is_drawn() -> None:
+    """Let the first load begin, once all modules are there."""
+    if not _drawn.is_set():
+        # What was imported stays for the life of the process; searching its hundred thousands of
+        # objects for garbage again and again would stop every thread for a tenth of a second.
+        gc.freeze()
+        _drawn.set()
 
 
 def first_load(opened: Connection) -> Job | None:
