@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO, BinaryIO, cast
 
-import bs4
 from langchain_core.documents import Document
 
 from lib import archives, tables, text_encoding
@@ -142,6 +141,8 @@ def _opened_as(label: str) -> Iterator[None]:
 
 
 def _load_html(file: BinaryIO, source: str, reading: Reading) -> Iterator[Document]:
+    import bs4
+
     content = file.read()
     with _opened_as("HTML"), warnings.catch_warnings():
         # A page without markup is a text; one with XML's is read well enough as HTML.
