@@ -582,14 +582,22 @@ def compared(frame: pd.DataFrame) -> AnyChart:
     """Draw one cell's mean wall time in several runs, each with its 95 % interval."""
     rows, order = _with_rows(frame)
     highest = float(rows[["wall_s", "high"]].max().max())
+    lowest = float(rows[["wall_s", "low"]].min().min())
     rows["label_x"] = rows["high"].fillna(rows["wall_s"])
-    scale = alt.Scale(domain=[0, highest * HEADROOM], nice=False)
+    # Cells of one run lie up to a thousand times apart. The room is for the texts at the right.
+    room = (highest / lowest) ** 0.4 * HEADROOM
+    scale = alt.Scale(type="log", domain=[lowest / 1.2, highest * room], nice=False)
     base = alt.Chart(rows).encode(y=_y(order))
     return alt.layer(
         base.transform_filter("isValid(datum.low)")
         .mark_rule(strokeWidth=5, opacity=0.5)
         .encode(
-            x=alt.X("low:Q", scale=scale, title="wall time (s), with 95 % interval"),
+            x=alt.X(
+                "low:Q",
+                scale=scale,
+                title="wall time (s, log), with 95 % interval",
+                axis=alt.Axis(tickCount=5, format="~g"),
+            ),
             x2="high:Q",
             color=COLOUR,
         ),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib.benchmark import statistics
 from lib.benchmark.trials import Run, Trial
-from lib.chart_data import bounds_text, duration_text, family, group_label, ratio_text
+from lib.chart_data import duration_text, family, group_label, ratio_text
 
 MIN_RUNS, MAX_RUNS = 2, 4
 CellKey = tuple[str, int, str, int | None]
@@ -32,7 +32,7 @@ class Level:
         """The mean and its interval: '10.7 s (10.5–10.9)'."""
         if self.low_s is None or self.high_s is None:
             return f"{duration_text(self.mean_s)} (no interval)"
-        return f"{duration_text(self.mean_s)} ({bounds_text(self.low_s, self.high_s)})"
+        return f"{duration_text(self.mean_s)} ({self.low_s:.3g}–{self.high_s:.3g})"
 
 
 @dataclass(frozen=True)

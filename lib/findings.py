@@ -165,6 +165,23 @@ def _without_comparison(run: Run) -> str:
     )
 
 
+def without_the_wait(plain: Run) -> str:
+    """Say what a run without simulated latency gave, to stand beside one with it."""
+    cells = [cell for cell in _compared(plain) if family(cell.strategy) == "async"]
+    leading = [
+        _leading([cell for cell in cells if cell.operation == operation])
+        for operation in dict.fromkeys(cell.operation for cell in cells)
+    ]
+    if not leading:
+        return ""
+    parts = [
+        f"{group_label(cell.operation, cell.count)} {ratio_text(cell.speedup or 0)} "
+        f"({_short_interval(cell)})"
+        for cell in leading
+    ]
+    return f"The same experiments without the simulated wait: {'; '.join(parts)}."
+
+
 def metrics(run: Run, most: int = 3) -> list[Metric]:
     """Return the numbers under the headline: one speed-up for each of the first operations.
 
@@ -355,5 +372,6 @@ def digest(run: Run) -> Digest:
         trials=len(run.trials),
         failed_trials=sum(not trial.verified for trial in run.trials),
         partial=run.partial,
-        speedup=_leading(cells).speedup if cells else None,
+        # A ratio that may as well be 1 is no gain to show in a list.
+        speedup=None if not cells or _is_undecided(_leading(cells)) else _leading(cells).speedup,
     )

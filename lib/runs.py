@@ -121,6 +121,20 @@ class RunStore:
         )
         return ranked[0] if ranked else next(iter(self.entries()), None)
 
+    def without_latency(self, run: Run) -> Entry | None:
+        """Return the recorded run of the same experiments on the same Milvus with no latency."""
+        if not run.environment.get("simulated_latency_ms"):
+            return None
+        for entry in self._recorded_entries("*tutorial*.json"):
+            other = entry.load()
+            same = all(
+                other.environment.get(name) == run.environment.get(name)
+                for name in ("backend_label", "milvus_version")
+            ) and other.settings.get("operations") == run.settings.get("operations")
+            if same and not other.environment.get("simulated_latency_ms"):
+                return entry
+        return None
+
     def get(self, run_id: str | None) -> Entry | None:
         """Return the run with this id, or None."""
         if not run_id or not ID.fullmatch(run_id):

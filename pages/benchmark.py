@@ -56,4 +56,6 @@ elif recorded := store.featured():
         title=f"You see a kept run: {recorded.title}",
         icon=":material/history:",
     )
-    run_view(recorded.load(), origin=recorded.origin.value, key="b")
+    run = recorded.load()
+    twin = store.without_latency(run)
+    run_view(run, origin=recorded.origin.value, key="b", plain=twin.load() if twin else None)

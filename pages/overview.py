@@ -18,9 +18,17 @@ st.markdown(
     "with its uncertainty. On your data and your deployment, with the code to copy."
 )
 
-shown = run_store(current_settings()).featured()
+store = run_store(current_settings())
+shown = store.featured()
 if shown and shown.is_recorded:
-    first_screen(shown.load(), origin=f"recorded: {shown.card.name}", key="o")
+    run = shown.load()
+    twin = store.without_latency(run)
+    first_screen(
+        run,
+        origin=f"recorded: {shown.card.name}",
+        key="o",
+        plain=twin.load() if twin else None,
+    )
 st.page_link(
     "pages/benchmark.py",
     label="Measure it here, in ten seconds",

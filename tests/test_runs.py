@@ -1,5 +1,6 @@
 """Runs are kept, named, deleted and had back; broken files change nothing."""
 
+import dataclasses
 import json
 import zipfile
 from io import BytesIO
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lib import findings
 from lib.benchmark import run_file
 from lib.errors import InvalidInput
 from lib.runs import KEPT_DELETIONS, Origin, RunStore, plan_of
@@ -182,3 +184,22 @@ def test_the_featured_run_is_the_recorded_tutorial_with_the_largest_figure(
     best = store.featured()
     assert best is not None
     assert best.id == "recorded-b-tutorial"
+
+
+def test_a_run_with_simulated_latency_finds_its_twin_without(tmp_path: Path) -> None:
+    recorded = tmp_path / "recorded"
+    recorded.mkdir()
+    store = RunStore(tmp_path / "runs", recorded)
+    run = make_run()
+    plain = dataclasses.replace(run, environment=run.environment | {"simulated_latency_ms": 0})
+    slowed = dataclasses.replace(plain, environment=plain.environment | {"simulated_latency_ms": 9})
+    elsewhere = dataclasses.replace(plain, environment=plain.environment | {"backend_label": "?"})
+    run_file.write(slowed, recorded / "a-tutorial-9ms.json")
+    run_file.write(elsewhere, recorded / "b-tutorial.json")
+    assert store.without_latency(slowed) is None
+    run_file.write(plain, recorded / "c-tutorial.json")
+    twin = store.without_latency(slowed)
+    assert twin is not None
+    assert twin.id == "recorded-c-tutorial"
+    assert store.without_latency(plain) is None
+    assert "without the simulated wait: Add documents" in findings.without_the_wait(twin.load())

@@ -83,9 +83,10 @@ def _run(
         model = open_model(settings)
     except LabError as error:
         return _say(error, WRONG)
+    seconds = plan.estimate_s(embedded=connection.is_lite)
     _print(
         f"{connection.label}: {len(plan.cells())} cells, {plan.total_calls():,} calls, "
-        f"very roughly {plan.estimate_s():,.0f} s. Ctrl-C keeps what is finished."
+        f"very roughly {seconds:,.0f} s. Ctrl-C keeps what is finished."
     )
     with tqdm(total=plan.total_calls(), unit="call", disable=None, file=sys.stderr) as bar:
         job = Jobs().submit(

@@ -60,7 +60,7 @@ def run_form(
             error_box(error)
             return
         summary = PRESETS[preset].summary if preset in PRESETS else ""
-        st.caption(f"{summary} {_expectation(plan)}".strip())
+        st.caption(f"{summary} {_expectation(plan, embedded=opened.is_lite)}".strip())
         if clicked:
             try:
                 job = runs.measure(plan, opened, model, settings=settings, store=store)
@@ -212,14 +212,12 @@ def _numbers(label: str, text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def _expectation(plan: Plan) -> str:
-    seconds = plan.estimate_s()
+def _expectation(plan: Plan, *, embedded: bool) -> str:
+    seconds = plan.estimate_s(embedded=embedded)
     about = f"{seconds:,.0f} s" if seconds < 90 else f"{seconds / 60:,.0f} min"
-    latency = (
-        f", with {plan.embedding_latency_ms:g} ms of simulated embedding latency"
-        if plan.embedding_latency_ms
-        else ""
-    )
+    # A preset's own summary may have said it with another number.
+    latency = f", embedding latency simulated at {plan.embedding_latency_ms:g} ms"
+    latency = latency if plan.embedding_latency_ms else ""
     return (
         f"{plan.total_calls():,} calls in {len(plan.cells())} cells, roughly {about}{latency}. "
         "Closed-loop load; every result is checked."

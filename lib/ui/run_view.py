@@ -26,9 +26,9 @@ RACE_SECONDS = {"Real time": None, "In 5 seconds": 5.0, "In 15 seconds": 15.0}
 REAL_TIME_LIMIT_S = 120.0
 
 
-def run_view(run: Run, *, origin: str, key: str) -> None:
+def run_view(run: Run, *, origin: str, key: str, plain: Run | None = None) -> None:
     """Draw a run. `origin` says where it comes from; `key` keeps two views on a page apart."""
-    first_screen(run, origin=origin, key=key)
+    first_screen(run, origin=origin, key=key, plain=plain)
     losses(run)
     warnings(run)
     speedups_beside_published(run, key=key)
@@ -40,8 +40,11 @@ def run_view(run: Run, *, origin: str, key: str) -> None:
     downloads(run, key=key)
 
 
-def first_screen(run: Run, *, origin: str, key: str) -> None:
-    """Draw what a stakeholder needs: one sentence, three numbers, one picture."""
+def first_screen(run: Run, *, origin: str, key: str, plain: Run | None = None) -> None:
+    """Draw what a stakeholder needs: one sentence, three numbers, one picture.
+
+    `plain` is the run of the same experiments without simulated latency, if there is one.
+    """
     st.subheader(literal(findings.headline(run)), anchor=False)
     st.caption(conditions(run, origin))
     shown = findings.metrics(run)
@@ -57,7 +60,14 @@ def first_screen(run: Run, *, origin: str, key: str) -> None:
                     delta_arrow="off",
                 )
                 st.caption(metric.how)
+    if plain is not None:
+        st.info(literal(findings.without_the_wait(plain)), icon=":material/balance:")
     frame = chart_data.wall_times(run, chart_data.largest_groups(run))
+    if shown and not frame.empty:
+        st.caption(
+            "A speed-up is the geometric mean of the ratios of its repeats; the bars are median "
+            "times, whose own ratio can differ a little."
+        )
     if not frame.empty:
         show_chart(charts.wall_time(frame), key=f"{key}_bars", alt=charts.wall_time_finding(frame))
 
@@ -272,6 +282,9 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
     if not cells:
         st.warning("The runs have no cell in common: no operation, count and strategy match.")
         return
+    st.caption(
+        "Geometric means of the wall times with 95 % intervals; the view of one run shows medians."
+    )
     st.dataframe(
         pd.DataFrame(
             [
