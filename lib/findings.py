@@ -18,6 +18,7 @@ from lib.chart_data import (
     ratio_text,
     summaries,
 )
+from lib.connection import PRIMARY_FIELD
 from lib.operations import OPERATIONS, Effect
 
 # With spaces that do not break: a line must not begin with a lonely percent sign.
@@ -175,11 +176,18 @@ def without_the_wait(plain: Run) -> str:
     if not leading:
         return ""
     parts = [
-        f"{group_label(cell.operation, cell.count)} {ratio_text(cell.speedup or 0)} "
+        f"{group_label(cell.operation, cell.count)}: {ratio_text(cell.speedup or 0)} "
         f"({_short_interval(cell)})"
         for cell in leading
     ]
-    return f"The same experiments without the simulated wait: {'; '.join(parts)}."
+    sentences = [f"Without the simulated wait the same experiments gave {'; '.join(parts)}."]
+    by_metadata = plain.settings.get("delete_by", PRIMARY_FIELD) != PRIMARY_FIELD
+    if by_metadata and any(cell.operation == "delete" for cell in leading):
+        sentences.append(
+            "Deleting embeds nothing: to find rows by a metadata field, each call waits for the "
+            "server's next tick, up to 200 ms; gathered calls wait for the same one."
+        )
+    return " ".join(sentences)
 
 
 def metrics(run: Run, most: int = 3) -> list[Metric]:

@@ -29,12 +29,8 @@ if shown and shown.is_recorded:
         key="o",
         plain=twin.load() if twin else None,
     )
-st.page_link(
-    "pages/benchmark.py",
-    label="Measure it here, in ten seconds",
-    icon=":material/speed:",
-    query_params={"b_preset": PRESETS["quick"].label},
-)
+if st.button("Measure it here, in ten seconds", icon=":material/speed:", type="primary"):
+    st.switch_page("pages/benchmark.py", query_params={"b_preset": PRESETS["quick"].label})
 
 with st.grid(3):
     with st.container(border=True, height="stretch"):

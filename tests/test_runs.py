@@ -202,4 +202,7 @@ def test_a_run_with_simulated_latency_finds_its_twin_without(tmp_path: Path) -> 
     assert twin is not None
     assert twin.id == "recorded-c-tutorial"
     assert store.without_latency(plain) is None
-    assert "without the simulated wait: Add documents" in findings.without_the_wait(twin.load())
+    assert (
+        "Without the simulated wait the same experiments gave Add documents × 10"
+        in findings.without_the_wait(twin.load())
+    )

@@ -82,3 +82,13 @@ def test_a_refresh_keeps_the_question(app: str, chromium_page: "Page") -> None:
     chromium_page.reload()
     box.wait_for()
     assert box.input_value() == "split a string"
+
+
+def test_the_overview_leads_to_a_measurement_of_ten_seconds(
+    app: str, chromium_page: "Page"
+) -> None:
+    chromium_page.goto(app)
+    chromium_page.get_by_role("button", name="Measure it here").click()
+    chosen = chromium_page.get_by_role("radio", name="Ten seconds", checked=True)
+    chosen.wait_for(timeout=20_000)
+    chromium_page.get_by_text("embedding latency simulated at 50 ms").first.wait_for(timeout=20_000)
