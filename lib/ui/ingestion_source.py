@@ -23,6 +23,7 @@ SOURCES = {
 } | {name: corpus.label for name, corpus in CORPORA.items()}
 DEFAULT_SIZE = 5_000
 SHOWN_TABLES = 5
+PASTED_NAME = "pasted text.txt"
 
 
 def choose_source() -> str:
@@ -161,13 +162,14 @@ def _pasted(limits: Settings, chunking: Chunking) -> Input | None:
     )
     name = st.text_input(
         "Name of the source",
-        value="pasted text",
-        help="Pasting a changed text under the same name replaces what changed.",
+        value=PASTED_NAME,
+        help="The rows carry it as their source; it ends in .txt. Pasting a changed text under the same name replaces what changed.",
         key="ingest_pasted_name",
     )
     if not text.strip():
         return None
-    upload = Upload.of_bytes(f"{name.strip() or 'pasted text'}.txt", text.encode(errors="replace"))
+    name = name.strip().removesuffix(".txt") or PASTED_NAME.removesuffix(".txt")
+    upload = Upload.of_bytes(f"{name}.txt", text.encode(errors="replace"))
     return inputs.of_uploads([upload], _bounds(limits), chunking)
 
 
