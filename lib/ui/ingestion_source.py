@@ -163,7 +163,8 @@ def _pasted(limits: Settings, chunking: Chunking) -> Input | None:
     name = st.text_input(
         "Name of the source",
         value=PASTED_NAME,
-        help="The rows carry it as their source; it ends in .txt. Pasting a changed text under the same name replaces what changed.",
+        help="The rows carry it as their source; it ends in .txt. Pasting a changed text under the "
+        "same name replaces what changed.",
         key="ingest_pasted_name",
     )
     if not text.strip():
