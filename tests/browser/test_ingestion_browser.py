@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from langchain_core.documents import Document
 from lib.connection import open_connection
 from lib.embeddings import open_model
 from lib.ingestion import IngestionPlan, ingest
-from lib.settings import load
+from lib.settings import Settings, load
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -30,6 +31,16 @@ TABLE = "id,body,lang,note\n" + "".join(
 )
 
 
+def _seed(settings: Settings) -> None:
+    opened = open_connection(settings)
+    seeds = [
+        Document(page_content=f"Seed {i}", metadata={"n": i, "source": "seed.txt"}, id=f"k{i:03}")
+        for i in range(SEEDED)
+    ]
+    ingest(opened, open_model(settings), seeds, IngestionPlan(COLLECTION))
+    opened.close()
+
+
 @pytest.fixture(scope="module")
 def app(
     run_app: Callable[[dict[str, str]], str],
@@ -38,13 +49,8 @@ def app(
 ) -> str:
     """The app on an embedded store with seventy rows, and a second, empty collection."""
     settings = load({"MILVUS_URI": str(tmp_path_factory.mktemp("store") / "lab.db")})
-    opened = open_connection(settings)
-    seeds = [
-        Document(page_content=f"Seed {i}", metadata={"n": i, "source": "seed.txt"}, id=f"k{i:03}")
-        for i in range(SEEDED)
-    ]
-    ingest(opened, open_model(settings), seeds, IngestionPlan(COLLECTION))
-    opened.close()
+    with ThreadPoolExecutor(1) as other_thread:  # Playwright's loop runs in this one
+        other_thread.submit(_seed, settings).result()
     return run_app({"MILVUS_URI": settings.milvus_uri})
 
 
