@@ -3,8 +3,8 @@
     python -m benchmarks.corpus_ingestion [--repeats 3]
 
 On Milvus Lite. The baseline embeds all documents at once and inserts the rows in batches of 1,000
-from one thread, into a collection with the same index. Both ratios are printed: against inserting
-alone, and against inserting and making the rows searchable (flush and load), as the app does.
+from one thread, into a collection with the same index. Like is set against like: writing against
+embedding and inserting, and writing until searchable against the same with flush and load.
 The search figure is the median of `lib.search` on the ingested rows.
 """
 
@@ -47,14 +47,13 @@ def bare(connection: Connection, model: EmbeddingModel, name: str) -> tuple[floa
     return embedded - started, inserted - prepared, searchable - inserted
 
 
-def ours(connection: Connection, model: EmbeddingModel, name: str) -> float:
-    """Return the seconds of the app's own ingestion, until the rows are searchable."""
+def ours(connection: Connection, model: EmbeddingModel, name: str) -> tuple[float, float]:
+    """Return the app's seconds of writing all rows, and those until they are searchable."""
     documents = CORPORA["standard_library"].documents(None, 0)
     started = time.perf_counter()
-    ingest(
-        connection, model, documents, default_plan(connection, model, name), total=len(documents)
-    )
-    return time.perf_counter() - started
+    plan = default_plan(connection, model, name)
+    report = ingest(connection, model, documents, plan, total=len(documents))
+    return report.tally.wall_s, time.perf_counter() - started
 
 
 def main() -> None:
@@ -71,7 +70,7 @@ def main() -> None:
             apart.append(bare(connection, model, f"bare_{i}"))
             whole.append(ours(connection, model, f"ours_{i}"))
         embed, insert, index = (statistics.median(column) for column in zip(*apart, strict=True))
-        app = statistics.median(whole)
+        written, app = (statistics.median(column) for column in zip(*whole, strict=True))
         name = f"ours_{repeats - 1}"
         times = [
             search.fetch(connection, model, name, Question(f"question {i}")).timing.total_ms
@@ -79,9 +78,10 @@ def main() -> None:
         ]
         connection.close()
     print(f"bare: embed {embed:.2f} s + insert {insert:.2f} s, then flush and load {index:.2f} s")
-    print(f"app:  {app:.2f} s until searchable (medians of {repeats})")
-    print(f"ratio against embed + insert: {app / (embed + insert):.2f}")
-    print(f"ratio against embed + insert + flush and load: {app / (embed + insert + index):.2f}")
+    print(f"app:  {written:.2f} s of writing, {app:.2f} s until searchable (medians of {repeats})")
+    print(f"like with like, rows written: {written / (embed + insert):.2f} of embed + insert")
+    print(f"like with like, rows searchable: {app / (embed + insert + index):.2f}")
+    print(f"rows searchable against embed + insert alone: {app / (embed + insert):.2f}")
     print(f"search in lib: median {statistics.median(times):.1f} ms of {SEARCHES}")
 
 
