@@ -4,11 +4,15 @@ import argparse
 import contextlib
 import statistics
 import tempfile
+import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from lib import collections, settings
+from lib.batches import Batch
 from lib.connection import Connection, open_connection
 from scripts.milvus_server import MilvusServer
 
@@ -56,6 +60,44 @@ def scratch(connection: Connection) -> Iterator[str]:
         yield name
     finally:
         collections.drop(connection, name)
+
+
+def bare_insert_rate(
+    connection: Connection,
+    dimension: int,
+    batches: Sequence[Batch],
+    vectors: Sequence[Any],
+    *,
+    threads: int,
+) -> float:
+    """Insert batches with their vectors by bare pymilvus from some threads; return rows/s."""
+    with scratch(connection) as name:
+        collections.create(connection, name, dimension)
+        waiting, lock = iter(zip(batches, vectors, strict=True)), threading.Lock()
+
+        def insert() -> None:
+            while True:
+                with lock:
+                    pair = next(waiting, None)
+                if pair is None:
+                    return
+                batch, ready = pair
+                rows = [
+                    {"pk": key, "text": text, "vector": vector, **metadata}
+                    for key, text, vector, metadata in zip(
+                        batch.keys, batch.texts, ready, batch.metadatas, strict=True
+                    )
+                ]
+                connection.client.insert(name, rows)
+
+        workers = [threading.Thread(target=insert) for _ in range(threads)]
+        started = time.perf_counter()
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        took = time.perf_counter() - started
+        return collections.count(connection, name) / took
 
 
 def verdict(what: str, ratios: Sequence[float], least: float) -> bool:

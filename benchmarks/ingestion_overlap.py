@@ -14,7 +14,6 @@ the whole machine's, so nothing else should run.
 """
 
 import itertools
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,8 +22,8 @@ import numpy as np
 import psutil
 from langchain_core.documents import Document
 
-from benchmarks.ingestion_backends import arguments, opened, scratch, verdict
-from lib import collections, settings
+from benchmarks.ingestion_backends import arguments, bare_insert_rate, opened, scratch, verdict
+from lib import settings
 from lib.batches import Batch, from_documents
 from lib.connection import Connection
 from lib.corpora import CORPORA
@@ -53,7 +52,9 @@ def main() -> int:
                 busy = [_busy_s()]
                 embedding, vectors = _embed_alone(model, batches)
                 busy.append(_busy_s())
-                inserting = _insert_alone(connection, model, batches, vectors, THREADS[backend])
+                inserting = bare_insert_rate(
+                    connection, model.dimension, batches, vectors, threads=THREADS[backend]
+                )
                 busy.append(_busy_s())
                 del vectors
                 both = _pipeline(connection, model, batches, given.rows)
@@ -97,42 +98,6 @@ def _embed_alone(model: EmbeddingModel, batches: list[Batch]) -> tuple[float, li
     started = time.perf_counter()
     vectors = [np.asarray(embed(batch.texts), dtype=np.float32) for batch in batches]
     return sum(map(len, batches)) / (time.perf_counter() - started), vectors
-
-
-def _insert_alone(
-    connection: Connection,
-    model: EmbeddingModel,
-    batches: list[Batch],
-    vectors: list["np.ndarray"],
-    threads: int,
-) -> float:
-    with scratch(connection) as name:
-        collections.create(connection, name, model.dimension)
-        waiting, lock = iter(zip(batches, vectors, strict=True)), threading.Lock()
-
-        def insert() -> None:
-            while True:
-                with lock:
-                    pair = next(waiting, None)
-                if pair is None:
-                    return
-                batch, ready = pair
-                rows = [
-                    {"pk": key, "text": text, "vector": vector, **metadata}
-                    for key, text, vector, metadata in zip(
-                        batch.keys, batch.texts, ready, batch.metadatas, strict=True
-                    )
-                ]
-                connection.client.insert(name, rows)
-
-        workers = [threading.Thread(target=insert) for _ in range(threads)]
-        started = time.perf_counter()
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        took = time.perf_counter() - started
-        return collections.count(connection, name) / took
 
 
 def _pipeline(

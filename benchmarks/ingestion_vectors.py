@@ -20,7 +20,14 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.ingestion_backends import address, arguments, opened, scratch, verdict
+from benchmarks.ingestion_backends import (
+    address,
+    arguments,
+    bare_insert_rate,
+    opened,
+    scratch,
+    verdict,
+)
 from lib import collections
 from lib.batches import Batch, from_uploads
 from lib.chunking import Chunking
@@ -115,36 +122,8 @@ def _ours(connection: Connection, batches: list[Batch], concurrency: int) -> flo
 
 
 def _bare(connection: Connection, batches: list[Batch]) -> float:
-    with scratch(connection) as name:
-        collections.create(connection, name, DIMENSION)
-        waiting, lock = iter(batches), threading.Lock()
-
-        def insert() -> None:
-            while True:
-                with lock:
-                    batch = next(waiting, None)
-                if batch is None:
-                    return
-                connection.client.insert(name, list(_rows(batch)))
-
-        threads = [threading.Thread(target=insert) for _ in range(2)]
-        started = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        took = time.perf_counter() - started
-        return collections.count(connection, name) / took
-
-
-def _rows(batch: Batch) -> Iterator[dict[str, object]]:
-    for i, key in enumerate(batch.keys):
-        yield {
-            "pk": key,
-            "text": batch.texts[i],
-            "vector": batch.vectors[i],  # type: ignore[index]
-            **batch.metadatas[i],
-        }
+    vectors = [batch.vectors for batch in batches]
+    return bare_insert_rate(connection, DIMENSION, batches, vectors, threads=2)
 
 
 def _one_by_one(connection: Connection, batch: Batch, rows: int = 500) -> float:

@@ -65,6 +65,12 @@ def ratio_text(ratio: float) -> str:
     return f"{ratio:,.{digits}f}×"
 
 
+def counted(number: int, noun: str, plural: str = "", *, bold: bool = False) -> str:
+    """Return a number with its noun, in the plural unless there is one of it."""
+    shown = f"**{number:,}**" if bold else f"{number:,}"
+    return f"{shown} {noun if number == 1 else plural or noun + 's'}"
+
+
 class _Same:
     """Stands for one object, not for its value: comparing 100,000 calls would cost more."""
 

@@ -15,7 +15,7 @@ import pandas as pd
 from lib import chart_data
 from lib.benchmark.statistics import STALLED_LAG_MS
 from lib.benchmark.trials import Run
-from lib.chart_data import Focus, duration_text, ratio_text
+from lib.chart_data import Focus, counted, duration_text, ratio_text
 
 AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart
 
@@ -218,8 +218,7 @@ def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
     )
     lanes = lanes.reset_index()
     lanes["text"] = [
-        f"{lane['lane']}: {lane['total']:,} call{'s' * (lane['total'] != 1)} in "
-        f"{duration_text(lane['wall'])}"
+        f"{lane['lane']}: {counted(lane['total'], 'call')} in {duration_text(lane['wall'])}"
         for lane in _records(lanes)
     ]
     y_scale = alt.Scale(

@@ -97,6 +97,15 @@ def _leading(cells: list[CellSummary]) -> CellSummary:
     return (plain or sorted(most, key=lambda cell: cell.median_wall_s or 0.0))[0]
 
 
+def _leading_of_each(run: Run) -> list[CellSummary]:
+    """Return the leading async cell of each operation, in the order of the run."""
+    cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]
+    return [
+        _leading([cell for cell in cells if cell.operation == operation])
+        for operation in dict.fromkeys(cell.operation for cell in cells)
+    ]
+
+
 def _comparison(cell: CellSummary) -> str:
     done = f"{cell.count:,} {_done(cell.operation)}"
     how = _how(cell)
@@ -168,11 +177,7 @@ def _without_comparison(run: Run) -> str:
 
 def without_the_wait(plain: Run) -> str:
     """Say what a run without simulated latency gave, to stand beside one with it."""
-    cells = [cell for cell in _compared(plain) if family(cell.strategy) == "async"]
-    leading = [
-        _leading([cell for cell in cells if cell.operation == operation])
-        for operation in dict.fromkeys(cell.operation for cell in cells)
-    ]
+    leading = _leading_of_each(plain)
     if not leading:
         return ""
     parts = [
@@ -195,11 +200,7 @@ def metrics(run: Run, most: int = 3) -> list[Metric]:
 
     Runs of fewer operations fill up with throughput and latency of the leading cell.
     """
-    cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]
-    leading = [
-        _leading([cell for cell in cells if cell.operation == operation])
-        for operation in dict.fromkeys(cell.operation for cell in cells)
-    ]
+    leading = _leading_of_each(run)
     found = [
         Metric(
             label=group_label(cell.operation, cell.count),

@@ -577,7 +577,7 @@ class _Writing:
         names = [name for name in self._sources if not problems.spoiled(name)]
         if self.job and names:
             self.job.progress.message = "looking for rows that are no longer in their source"
-        if sum(len(self._sources[name]) for name in names) == self.count():
+        if names and sum(len(self._sources[name]) for name in names) == self.count():
             names = []  # the collection holds nothing but what the sources hold now
         for start in range(0, len(names), SOURCES_PER_QUERY):
             part = names[start : start + SOURCES_PER_QUERY]

@@ -57,5 +57,4 @@ elif recorded := store.featured():
         icon=":material/history:",
     )
     run = recorded.load()
-    twin = store.without_latency(run)
-    run_view(run, origin=recorded.origin.value, key="b", plain=twin.load() if twin else None)
+    run_view(run, origin=recorded.origin.value, key="b", plain=store.without_latency(run))

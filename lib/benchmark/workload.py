@@ -38,6 +38,8 @@ _TYPICAL_S = {
 _TYPICAL_CALL_S = (0.005, 0.002)
 _SETUP_S = 5.0
 _BETWEEN_TRIALS_S = 0.5
+_EMBEDDED_SETUP_S = 1.0
+_EMBEDDED_BETWEEN_TRIALS_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,8 @@ class Plan:
         It knows typical times of calls, not this Milvus, this machine or this network. An
         `embedded` Milvus Lite sets up and restores rows without a server's ticks.
         """
-        total, between_s = (1.0, 0.05) if embedded else (_SETUP_S, _BETWEEN_TRIALS_S)
+        total = _EMBEDDED_SETUP_S if embedded else _SETUP_S
+        between_s = _EMBEDDED_BETWEEN_TRIALS_S if embedded else _BETWEEN_TRIALS_S
         for cell in self.cells():
             one_trial = self._estimate_trial_s(cell, cell.calls)
             warmup = self._estimate_trial_s(cell, cell.warmup_calls)

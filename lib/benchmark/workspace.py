@@ -164,7 +164,7 @@ class MilvusWorkspace:
             self._near_ties = self._near_ties or self._close_calls()
         if not self._connection.is_lite:
             # The count above was answered in step with a tick of the server; a trial that began
-            # there would wait for a whole tick each time, instead of for half of one on average.
+            # there would meet the same moment of a tick each time, not what a caller meets.
             time.sleep(self._dice.uniform(0.0, SERVER_TICK_S))
 
     def begin_repeat(self, repeat: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from lib import collections, jobs, rows
+from lib.chart_data import counted
 from lib.collections import Collection
 from lib.connection import Connection
 from lib.errors import LabError
@@ -14,7 +15,7 @@ from lib.jobs import Job
 from lib.ui import collection_list, session
 from lib.ui.errors import error_box
 from lib.ui.progress import follow
-from lib.ui.text import counted, literal
+from lib.ui.text import literal
 
 EXPORT_PARAMETER = "export"
 KEPT_S = 3_600.0

@@ -9,6 +9,7 @@ from langchain_core.documents import Document
 
 from lib import collections, rows
 from lib.batches import checked_text
+from lib.chart_data import counted
 from lib.collections import Collection
 from lib.connection import TEXT_FIELD, Connection
 from lib.embeddings import EmbeddingModel
@@ -17,7 +18,7 @@ from lib.metadata import clean
 from lib.rows import UNDO_ROWS, UNDO_S, Browser, Deletion, Row
 from lib.ui import collection_list
 from lib.ui.errors import error_box
-from lib.ui.text import counted, literal
+from lib.ui.text import literal
 
 PAGE_ROWS = 50
 UNDO_KEY = "rows_undo"

@@ -4,13 +4,14 @@ import streamlit as st
 from langchain_core.documents import Document
 
 from lib import chunking
+from lib.chart_data import counted
 from lib.chunking import SPLITTERS, Chunking, Preview
 from lib.embeddings import EmbeddingModel
 from lib.errors import LabError
 from lib.ingestion import Comparison, IngestionReport
 from lib.inputs import Input
 from lib.ui.errors import error_box
-from lib.ui.text import counted, literal
+from lib.ui.text import literal
 
 DEFAULTS = Chunking()
 SHOWN_CHUNKS = 8

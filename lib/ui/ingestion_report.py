@@ -3,8 +3,9 @@
 import pandas as pd
 import streamlit as st
 
+from lib.chart_data import counted
 from lib.ingestion import Comparison, IngestionReport
-from lib.ui.text import counted, literal
+from lib.ui.text import literal
 
 SHOWN_PROBLEMS = 200
 

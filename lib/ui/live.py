@@ -55,8 +55,10 @@ def _chart(run: Run) -> None:
     if frame.empty:
         return
     finished = int(frame["wall_s"].notna().sum())
-    trials = "trial" if finished == 1 else "trials"
-    st.markdown(f"**{finished} {trials} finished**, each a dot; a cross failed its check.")
+    st.markdown(
+        f"**{chart_data.counted(finished, 'trial')} finished**, each a dot; "
+        "a cross failed its check."
+    )
     show_chart(
         charts.live(frame),
         key="b_live_chart",

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from lib import search, snippets
+from lib.chart_data import counted
 from lib.collections import Collection
 from lib.connection import TEXT_FIELD, Connection
 from lib.embeddings import EmbeddingModel
@@ -173,7 +174,7 @@ def _show_answer(answer: MethodAnswer, collection: Collection) -> None:
 
 def _counted(answer: MethodAnswer) -> str:
     noun = "row" if answer.hits or answer.request.operation != "get_pks" else "key"
-    return f"{len(answer.keys):,} {noun}{'' if len(answer.keys) == 1 else 's'}"
+    return counted(len(answer.keys), noun)
 
 
 def _row(hit: Hit) -> dict[str, Any]:
