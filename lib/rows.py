@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -192,11 +192,12 @@ def _page(
 
 
 @dataclass(frozen=True)
-class Deletion:
-    """What a delete took away. `rows` hold what was deleted, or nothing when it was too much."""
+class Change:
+    """What a delete or an update did. `rows` are as they were before, none when too many."""
 
+    kind: Literal["deleted", "changed"]
     collection: str
-    deleted: int
+    count: int
     rows: tuple[Row, ...] = field(repr=False)
     at: float = field(default_factory=time.monotonic)
 
@@ -230,7 +231,7 @@ def delete(
     *,
     keys: Sequence[Any] = (),
     expr: str = "",
-) -> Deletion:
+) -> Change:
     """Delete rows by key or by expression through `adelete`, keeping up to 20,000 for an undo.
 
     Raises InvalidInput for an expression that Milvus cannot use or that finds nothing, and
@@ -256,47 +257,56 @@ def delete(
             kept=f"{before - collections.count(connection, name):,} rows were deleted.",
             next_step="Try again.",
         )
-    return Deletion(name, found, tuple(kept))
+    return Change("deleted", name, found, tuple(kept))
 
 
-def undo(connection: Connection, deletion: Deletion) -> int:
-    """Put deleted rows back, vectors and all, and return how many. Raises LabError."""
-    if not deletion.can_be_undone:
+def undo(connection: Connection, change: Change) -> int:
+    """Write rows back as they were, vectors and all, and return how many. Raises LabError."""
+    if not change.can_be_undone:
         raise InvalidInput("These rows are no longer kept, so they cannot be put back.")
-    shape = layout(connection, deletion.collection)
+    name, back = change.collection, 0
     with reported("The rows could not be put back."):
-        for part in _parts(deletion.rows, EXPORT_ROWS):
+        for part in _parts(change.rows, EXPORT_ROWS):
             # An upsert, so that a row which somebody added again meanwhile does not become two.
-            connection.client.upsert(deletion.collection, [_writable(row) for row in part])
-    back = sum(
-        collections.count(
-            connection, deletion.collection, shape.equals_any(row[shape.key] for row in part)
-        )
-        for part in _parts(deletion.rows, KEYS_PER_CALL)
-    )
-    if back != len(deletion.rows):
-        raise OperationFailed(f"{back:,} of {len(deletion.rows):,} rows came back.")
-    collections.prepare_for_search(connection, deletion.collection)
+            connection.client.upsert(name, [_writable(row) for row in part])
+        shape = layout(connection, name)
+        for part in _parts(change.rows, KEYS_PER_CALL):
+            keys = [row[shape.key] for row in part]
+            found = _present(connection, name, keys, [shape.key, TEXT_FIELD])
+            texts = {row[shape.key]: row.get(TEXT_FIELD) for row in found}
+            back += sum(texts.get(row[shape.key], row) == row.get(TEXT_FIELD) for row in part)
+    if back != len(change.rows):
+        raise OperationFailed(f"{back:,} of {len(change.rows):,} rows came back.")
+    collections.prepare_for_search(connection, name)
     return back
 
 
-def update(connection: Connection, store: Milvus, documents: Sequence[Document]) -> int:
-    """Write changed rows through `aupsert`, which embeds their texts again; return how many.
+def update(connection: Connection, store: Milvus, documents: Sequence[Document]) -> Change:
+    """Write changed rows through `aupsert`, which embeds their texts again; keep the old ones.
 
     Each document's `id` is the key of its row. Raises OperationFailed when a row reads otherwise.
     """
     name = store.collection_name
     keys = [str(document.id) for document in documents]
     with reported("The rows could not be changed."):
+        before = _present(connection, name, keys)
         event_loop.run(store.aupsert(ids=keys, documents=list(documents)))
-        found = connection.client.get(
-            name, ids=keys, output_fields=[TEXT_FIELD], consistency_level="Strong"
-        )
+        found = _present(connection, name, keys)
     stored = {row[PRIMARY_FIELD]: row[TEXT_FIELD] for row in found}
     wrong = [each for each in documents if stored.get(str(each.id)) != each.page_content]
     if wrong:
         raise OperationFailed(f"{len(wrong):,} of {len(documents):,} rows read otherwise.")
-    return len(documents)
+    return Change("changed", name, len(documents), tuple(before))
+
+
+def _present(
+    connection: Connection, name: str, keys: Sequence[Any], fields: Sequence[str] = ("*",)
+) -> list[Row]:
+    """Return the rows of some keys as they are after every write so far."""
+    found = connection.client.get(
+        name, ids=list(keys), output_fields=list(fields), consistency_level="Strong"
+    )
+    return [dict(row) for row in found]
 
 
 def export(

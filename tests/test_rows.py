@@ -124,7 +124,8 @@ def test_a_changed_row_is_embedded_again_and_keeps_its_place(
     store = backend.store(own, model.embeddings)
     before = stored(backend, own)
     changed = Document(page_content="A walrus", metadata={"n": 3, "new": True}, id="k826")
-    assert rows.update(backend, store, [changed]) == 1
+    change = rows.update(backend, store, [changed])
+    assert (change.kind, change.count, change.can_be_undone) == ("changed", 1, True)
     after = stored(backend, own)
     assert len(after) == COUNT
     assert after["k826"]["text"] == "A walrus"
@@ -135,6 +136,8 @@ def test_a_changed_row_is_embedded_again_and_keeps_its_place(
     }
     hit = store.similarity_search("walrus", k=1)[0]
     assert hit.page_content == "A walrus"
+    assert rows.undo(backend, change) == 1
+    assert stored(backend, own) == before
 
 
 def test_rows_deleted_by_key_come_back_as_they_were(
@@ -146,7 +149,7 @@ def test_rows_deleted_by_key_come_back_as_they_were(
     here = [key for key in dict.fromkeys(keys) if key in before]
     assert rows.matching(backend, own, keys=keys) == len(here)
     deletion = rows.delete(backend, store, own, keys=keys)
-    assert deletion.deleted == len(here) > 0
+    assert deletion.count == len(here) > 0
     assert set(stored(backend, own)) == set(before) - set(here)
     assert rows.undo(backend, deletion) == len(here)
     assert stored(backend, own) == before
@@ -159,7 +162,7 @@ def test_rows_deleted_by_an_expression_come_back_as_they_were(
     store = backend.store(own, model.embeddings)
     assert rows.matching(backend, own, expr='kind == "even"') == 69
     deletion = rows.delete(backend, store, own, expr='kind == "even"')
-    assert deletion.deleted == 69
+    assert deletion.count == 69
     assert collections.count(backend, own) == COUNT - 69
     rows.undo(backend, deletion)
     assert stored(backend, own) == before
@@ -212,7 +215,7 @@ def test_too_many_rows_for_an_undo_are_deleted_without_one(
 ) -> None:
     monkeypatch.setattr(rows, "UNDO_ROWS", 10)
     deletion = rows.delete(backend, backend.store(own, model.embeddings), own, expr="n < 50")
-    assert (deletion.deleted, deletion.can_be_undone) == (50, False)
+    assert (deletion.count, deletion.can_be_undone) == (50, False)
     with pytest.raises(InvalidInput, match="no longer kept"):
         rows.undo(backend, deletion)
 

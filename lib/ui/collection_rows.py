@@ -15,7 +15,7 @@ from lib.connection import TEXT_FIELD, Connection
 from lib.embeddings import EmbeddingModel
 from lib.errors import LabError
 from lib.metadata import clean
-from lib.rows import UNDO_ROWS, UNDO_S, Browser, Deletion, Row
+from lib.rows import UNDO_ROWS, UNDO_S, Browser, Change, Row
 from lib.ui import collection_list
 from lib.ui.errors import error_box
 from lib.ui.text import literal
@@ -131,46 +131,48 @@ def _delete(
     except LabError as error:
         error_box(error)
         return
-    st.session_state[UNDO_KEY] = place, deletion
-    _written()
+    _written(place, deletion)
 
 
 def _offer_undo(opened: Connection, here: str) -> None:
-    """Say what was just done and offer its undo, in the part of the page where it was done."""
+    """Say what was done and offer its undo, in the part of the page where it was done."""
     # An empty one too: what follows keeps its place, and with it whether it is open.
     slot = st.container()
     place, done = st.session_state.get(DONE_KEY, ("", ""))
     if place == here:
         del st.session_state[DONE_KEY]
         slot.success(done, icon=":material/check_circle:")
-    kept: tuple[str, Deletion | None] = st.session_state.get(UNDO_KEY, ("", None))
-    place, deletion = kept
-    if deletion is None or place != here:
+    kept: tuple[str, tuple[Change, ...]] = st.session_state.get(UNDO_KEY, ("", ()))
+    place, changes = kept
+    if not changes or place != here:
         return
     with slot, st.container(border=True, horizontal=True, vertical_alignment="center"):
-        st.markdown(
-            f":material/delete: Deleted {counted(deletion.deleted, 'row')} from "
-            f"“{literal(deletion.collection)}”.",
-            width="stretch",
-        )
-        left_s = UNDO_S - (time.monotonic() - deletion.at)
-        if deletion.can_be_undone and st.button(
+        st.markdown(f":material/check: {', '.join(map(_in_words, changes))}.", width="stretch")
+        left_s = min(UNDO_S - (time.monotonic() - change.at) for change in changes)
+        if all(change.can_be_undone for change in changes) and st.button(
             "Undo",
             icon=":material/undo:",
             help=f"Possible for {max(left_s / 60, 1):.0f} more minutes.",
             key="rows_undo_start",
         ):
             try:
-                back = rows.undo(opened, deletion)
+                back = sum(rows.undo(opened, change) for change in changes)
             except LabError as error:
                 error_box(error)
             else:
                 del st.session_state[UNDO_KEY]
                 st.session_state[DONE_KEY] = here, f"Put back {counted(back, 'row')}."
-                _written()
+                _read_anew()
         if st.button("Forget", key="rows_undo_forget", type="tertiary"):
             del st.session_state[UNDO_KEY]
             st.rerun()
+
+
+def _in_words(change: Change) -> str:
+    what = f"{counted(change.count, 'row')} of “{literal(change.collection)}”"
+    return {"deleted": f"Deleted {what}", "changed": f"Changed {what} and embedded again"}[
+        change.kind
+    ]
 
 
 def _browser(opened: Connection, name: str, expr: str) -> Browser:
@@ -190,7 +192,7 @@ def _choose_page(browser: Browser) -> int:
             browser.pages, key=f"rows_page_{browser.name}_{browser.pages}", width="stretch"
         )
         if st.button("Refresh", icon=":material/refresh:", key="rows_refresh", type="tertiary"):
-            _written()
+            _read_anew()
     return int(number)
 
 
@@ -252,15 +254,10 @@ def _offer_save(
             f"Save: {', '.join(parts)}", type="primary", icon=":material/save:", key="rows_save"
         )
         if st.button("Discard", key="rows_discard"):
-            _written()
+            _read_anew()
     if not saved:
         return
-    if changed and not _save(opened, model, facts.name, changed):
-        return
-    if deleted:
-        _delete(opened, model, facts.name, BROWSED, keys=deleted)
-    else:
-        _written()
+    _write(opened, model, facts.name, changed, deleted)
 
 
 def _edited(row: Row, cells: dict[str, Any], browser: Browser) -> Document:
@@ -271,26 +268,43 @@ def _edited(row: Row, cells: dict[str, Any], browser: Browser) -> Document:
     return Document(page_content=text, metadata=metadata, id=str(row[browser.layout.key]))
 
 
-def _save(opened: Connection, model: EmbeddingModel, name: str, documents: list[Document]) -> bool:
+def _write(
+    opened: Connection,
+    model: EmbeddingModel,
+    name: str,
+    changed: list[Document],
+    deleted: list[Any],
+) -> None:
+    """Change and delete rows; what was done is kept for an undo even when the rest fails."""
+    store = opened.store(name, model.embeddings)
+    done: list[Change] = []
     try:
-        checked = [
-            Document(
-                page_content=checked_text(document.page_content),
-                metadata=clean(document.metadata)[0],
-                id=document.id,
-            )
-            for document in documents
-        ]
-        count = rows.update(opened, opened.store(name, model.embeddings), checked)
+        if changed:
+            done.append(rows.update(opened, store, [_checked(each) for each in changed]))
+        if deleted:
+            done.append(rows.delete(opened, store, name, keys=deleted))
     except LabError as error:
         error_box(error)
-        return False
-    st.session_state[DONE_KEY] = BROWSED, f"Changed {counted(count, 'row')} and embedded again."
-    return True
+        st.session_state[UNDO_KEY] = BROWSED, tuple(done)
+        return
+    _written(BROWSED, *done)
 
 
-def _written() -> None:
-    """Read everything anew: the rows are others now."""
+def _checked(document: Document) -> Document:
+    return Document(
+        page_content=checked_text(document.page_content),
+        metadata=clean(document.metadata)[0],
+        id=document.id,
+    )
+
+
+def _written(place: str, *changes: Change) -> None:
+    """Keep what was done for an undo, and show the rows as they are now."""
+    st.session_state[UNDO_KEY] = place, changes
+    _read_anew()
+
+
+def _read_anew() -> None:
     st.session_state[VERSION_KEY] = st.session_state.get(VERSION_KEY, 0) + 1
     collection_list.changed()
     st.rerun()

@@ -181,7 +181,7 @@ def test_the_columns_that_were_picked_are_what_is_stored(
     assert page.locator(EXCEPTION).count() == 0
 
 
-def test_an_edited_cell_is_stored_when_it_is_saved_and_not_before(
+def test_an_edited_cell_is_stored_when_it_is_saved_not_before_and_can_be_undone(
     app: str, chromium_page: "Page"
 ) -> None:
     page = chromium_page
@@ -199,7 +199,7 @@ def test_an_edited_cell_is_stored_when_it_is_saved_and_not_before(
     expect_cell(other, 0, "text", "Seed 5")
 
     save.click()
-    page.get_by_text("Changed 1 row and embedded again").wait_for()
+    page.get_by_text("Changed 1 row of").wait_for()
     expect_cell(page, 0, "text", "A seed that was changed")
     open_rows(other, app)
     filter_rows(other, 'text == "A seed that was changed"')
@@ -207,6 +207,11 @@ def test_an_edited_cell_is_stored_when_it_is_saved_and_not_before(
     expect_cell(other, 0, "pk", "k005")
     expect_cell(other, 0, "n", "5")
     expect_rows_in_sidebar(other, rows)
+
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_text("Put back 1 row.").wait_for()
+    expect_cell(page, 0, "text", "Seed 5")
+    assert page.get_by_role("button", name="Undo").count() == 0
     assert page.locator(EXCEPTION).count() == 0
 
 
