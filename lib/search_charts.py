@@ -8,6 +8,8 @@ what a colour can mean here, in the palette's order; Vega starts the five colour
 last, so that what is in both lists gets the neutral third colour again.
 """
 
+from typing import Literal
+
 import altair as alt
 import pandas as pd
 
@@ -17,13 +19,14 @@ SERIES = ["sync", "async", CANDIDATE, ONLY_MMR, ONLY_SIMILARITY, "", " ", BOTH]
 SHAPES = ["circle", "circle", "circle", "square", "triangle-down", "circle", "circle", "circle"]
 CLOSE, REPEATS = "close to the question (good)", "like an earlier pick (bad)"
 LABEL_PIXELS = 150
+NAME_PIXELS = 130
 
 
 def rank_changes(ends: pd.DataFrame) -> alt.LayerChart:
     """Draw each row's way from its similarity rank to its MMR pick.
 
     A row is one end of a line. Columns: key, name, fate, side ("similarity" or "mmr"), x (0 or 1),
-    y (slot from the top), label, rank, pick.
+    y (slot from the top), rank, pick.
     """
     base = alt.Chart(ends).encode(
         x=alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-1.5, 2.5])),
@@ -37,17 +40,19 @@ def rank_changes(ends: pd.DataFrame) -> alt.LayerChart:
     color = _color([BOTH, ONLY_MMR, ONLY_SIMILARITY])
     lines = base.mark_line(strokeWidth=2.5).encode(detail="key:N", color=color)
     dots = base.mark_point(filled=True, size=110, opacity=1).encode(color=color, shape=_shape())
-    on_left = (
-        base.mark_text(align="right", dx=-10, limit=LABEL_PIXELS, fontSize=13)
-        .encode(text="label:N")
-        .transform_filter("datum.side == 'similarity'")
-    )
-    on_right = (
-        base.mark_text(align="left", dx=10, limit=LABEL_PIXELS, fontSize=13)
-        .encode(text="label:N")
-        .transform_filter("datum.side == 'mmr'")
-    )
-    chart: alt.LayerChart = lines + dots + on_left + on_right
+    left = _end(base.transform_filter("datum.side == 'similarity'"), "rank", "right", -1)
+    right = _end(base.transform_filter("datum.side == 'mmr'"), "pick", "left", 1)
+    chart: alt.LayerChart = lines + dots + left + right
+    return chart
+
+
+def _end(
+    base: alt.Chart, number: str, align: Literal["left", "right"], direction: int
+) -> alt.LayerChart:
+    # Two marks, so that a long name is cut and its number is not.
+    numbers = base.mark_text(align=align, dx=10 * direction, fontSize=13, fontWeight="bold")
+    names = base.mark_text(align=align, dx=34 * direction, fontSize=13, limit=NAME_PIXELS)
+    chart: alt.LayerChart = numbers.encode(text=f"{number}:Q") + names.encode(text="name:N")
     return chart
 
 

@@ -173,9 +173,9 @@ def _rank_changes(comparison: Comparison) -> None:
             "rank": rank,
             "pick": pick,
         }
-        ends.append(row | {"side": "similarity", "x": 0, "y": slot, "label": f"{name}  {rank}"})
+        ends.append(row | {"side": "similarity", "x": 0, "y": slot})
         if pick is not None:
-            ends.append(row | {"side": "mmr", "x": 1, "y": pick, "label": f"{pick}  {name}"})
+            ends.append(row | {"side": "mmr", "x": 1, "y": pick})
     deepest = max(comparison.chosen, default=0) + 1
     finding = f"MMR reaches down to rank {deepest}" if comparison.brought_in else "The same rows"
     st.markdown(f"**{finding}**")
