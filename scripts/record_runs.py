@@ -1,22 +1,29 @@
 """Make the recorded runs that ship with the app, anew, by the app's own command.
 
-    python -m scripts.record_runs --uri http://localhost:19530 --note "Where and with what."
+    python -m scripts.record_runs --note "Where and with what."
 
-Takes about an hour, most of it waiting for `from_texts`, which makes a collection at every call:
-there one repeat has to do, and the runs of all operations are joined from two.
+Starts real Milvus servers of its own. Takes about two hours, most of it waiting for `from_texts`,
+which makes a collection at every call: there one repeat has to do, and the runs of all operations
+are joined from two. The tutorial's experiments are repeated over starts of the server, one repeat
+at each: how long a delete by metadata waits for the server's own clocks differs from start to
+start, so that repeats at one start agree with each other and not with the next start's.
 """
 
 import argparse
 import dataclasses
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lib.benchmark import run_file
 from lib.benchmark.__main__ import main as benchmark
+from lib.benchmark.environment import ONE_START
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
 from lib.operations import OPERATIONS
+from scripts.milvus_server import MilvusServer
 
 RUNS = Path(__file__).resolve().parent.parent / "assets" / "runs"
 REPEATED = ",".join(name for name in OPERATIONS if name != "from_texts")
@@ -25,17 +32,31 @@ CREATION = (
     "--operations from_texts --strategies sync_loop,thread_pool,gather,gather_limited "
     "--counts 100 --repeats 1"
 )
-ON_SERVER = {
-    "tutorial-server-450ms": "--preset tutorial --repeats 5 --embedding-latency-ms 450",
-    "tutorial-server": "--preset tutorial --repeats 7",
-    "sweep-server": "--preset sweep --repeats 5 --counts 200",
-    "all-server": ALL,
-    "from-texts-server": CREATION,
-}
-ON_LITE = {
-    "tutorial-lite-50ms": "--preset tutorial --repeats 5 --embedding-latency-ms 50",
-    "all-lite": ALL,
-    "from-texts-lite": CREATION,
+FIRST_SEED = 7
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What to run: words for the command, and how often on a server that was started anew."""
+
+    words: str
+    starts: int = 1
+    lite: bool = False
+
+
+RECORDINGS = {
+    "tutorial-server-450ms": Recording(
+        "--preset tutorial --repeats 1 --embedding-latency-ms 450", starts=10
+    ),
+    "tutorial-server": Recording("--preset tutorial --repeats 1", starts=10),
+    "sweep-server": Recording("--preset sweep --repeats 5 --counts 200"),
+    "all-server": Recording(ALL),
+    "from-texts-server": Recording(CREATION),
+    "tutorial-lite-50ms": Recording(
+        "--preset tutorial --repeats 5 --embedding-latency-ms 50", lite=True
+    ),
+    "all-lite": Recording(ALL, lite=True),
+    "from-texts-lite": Recording(CREATION, lite=True),
 }
 JOINED = {"all-server": "from-texts-server", "all-lite": "from-texts-lite"}
 ONE_REPEAT = "from_texts has one repeat and hence no interval: each call makes a collection."
@@ -43,53 +64,95 @@ ONE_REPEAT = "from_texts has one repeat and hence no interval: each call makes a
 
 def main() -> int:
     """Make the runs asked for, one after another, and join those that belong together."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--uri", required=True, help="a real Milvus server")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--note", required=True, help="where and with what")
     parser.add_argument("--lite-note", default="Milvus Lite in the client's process.")
-    parser.add_argument("--only", help="names with commas")
+    parser.add_argument("--only", help=f"names with commas, of {', '.join(RECORDINGS)}")
     parser.add_argument("--output", type=Path, default=RUNS)
     given = parser.parse_args()
+    wanted = given.only.split(",") if given.only else list(RECORDINGS)
+    if unknown := set(wanted) - set(RECORDINGS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(RECORDINGS)}")
     given.output.mkdir(parents=True, exist_ok=True)
-    wanted = set(given.only.split(",")) if given.only else {*ON_SERVER, *ON_LITE}
     codes = []
-    with tempfile.TemporaryDirectory() as folder:
-        lite = str(Path(folder, "recorded.db"))
-        for uri, note, runs in (
-            (given.uri, given.note, ON_SERVER),
-            (lite, given.lite_note, ON_LITE),
-        ):
-            for name, words in runs.items():
-                if name in wanted:
-                    target = str(given.output / f"{name}.json")
-                    arguments = [*words.split(), "--uri", uri, "--note", note, "--output", target]
-                    codes.append(benchmark(arguments))
+    for name in wanted:
+        recording = RECORDINGS[name]
+        note = given.lite_note if recording.lite else given.note
+        code, runs = _record(recording, note)
+        codes.append(code)
+        if runs:
+            joined = runs[0] if recording.starts == 1 else join_starts(runs, name)
+            run_file.write(joined, given.output / f"{name}.json")
     for name, addition in JOINED.items():
-        if {name, addition} <= wanted:
+        if {name, addition} <= set(wanted):
             _join_files(given.output / f"{name}.json", given.output / f"{addition}.json")
     return max(codes, default=0)
 
 
+def _record(recording: Recording, note: str) -> tuple[int, list[Run]]:
+    """Run the command once for each start; return the worst exit code and the runs it wrote."""
+    codes, runs = [], []
+    for start in range(recording.starts):
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder, "run.json")
+            words = [*recording.words.split(), "--seed", str(FIRST_SEED + start)]
+            words += ["--note", note, "--output", str(target)]
+            if recording.lite:
+                codes.append(benchmark([*words, "--uri", str(Path(folder, "recorded.db"))]))
+            else:
+                with MilvusServer(Path(folder, "server")) as server:
+                    codes.append(benchmark([*words, "--uri", server.uri]))
+            if target.exists():
+                runs.append(run_file.read(target))
+    return max(codes), runs
+
+
 def _join_files(path: Path, addition: Path) -> None:
-    run_file.write(join([run_file.read(path), run_file.read(addition)]), path)
+    run_file.write(join_operations(run_file.read(path), run_file.read(addition)), path)
     addition.unlink()
 
 
-def join(runs: Sequence[Run]) -> Run:
-    """Return one run with the trials of several on the same Milvus, and all their commands."""
+def join_operations(first: Run, second: Run) -> Run:
+    """Return one run with the trials of two on the same kind of Milvus, and both commands."""
+    runs = (first, second)
+    operations = [name for run in runs for name in run.settings["operations"]]
+    command = " && ".join(run.settings["command"] for run in runs)
+    return _join(runs, {"operations": operations, "command": command}, ONE_REPEAT)
+
+
+def join_starts(runs: Sequence[Run], name: str) -> Run:
+    """Return one run whose repeat i is the only repeat at the server's i-th start."""
+    numbered = [
+        dataclasses.replace(
+            run, trials=tuple(dataclasses.replace(trial, repeat=start) for trial in run.trials)
+        )
+        for start, run in enumerate(runs)
+    ]
+    seeds = [run.settings["seed"] for run in runs]
+    settings = {
+        "repeats": len(runs),
+        "server_starts": len(runs),
+        "command": f'python -m scripts.record_runs --only {name} --note "…"  '
+        f"# {len(runs)} starts of the server, at each with a seed of its own "
+        f"({seeds[0]} to {seeds[-1]}): {runs[0].settings['command']}",
+    }
+    note = (
+        f"{len(runs)} starts of the server, one repeat at each: how long a delete by metadata "
+        "waits for the server's own clocks differs from start to start."
+    )
+    return _join(numbered, settings, note)
+
+
+def _join(runs: Sequence[Run], settings: dict[str, Any], note: str) -> Run:
     first = runs[0]
     trials = [trial for run in runs for trial in run.trials]
     return dataclasses.replace(
         first,
         environment={
             **first.environment,
-            "notes": [*first.environment.get("notes", []), ONE_REPEAT],
+            "notes": [*(each for each in first.environment["notes"] if each != ONE_START), note],
         },
-        settings={
-            **first.settings,
-            "operations": [name for run in runs for name in run.settings["operations"]],
-            "command": " && ".join(run.settings["command"] for run in runs),
-        },
+        settings={**first.settings, **settings},
         trials=tuple(dataclasses.replace(trial, order=i) for i, trial in enumerate(trials)),
         partial=any(run.partial for run in runs),
     )

@@ -20,6 +20,11 @@ PACKAGES = (
     "grpcio",
     "numpy",
 )
+# Shown by `python -m benchmarks.delete_over_starts`.
+ONE_START = (
+    "A delete by metadata waits for the server's own clocks (200 ms by default), and how long "
+    "differs from start to start of a server: the interval of its speed-up speaks for this one."
+)
 SAME_MACHINE = {"localhost", "127.0.0.1", "::1", "[::1]"}
 
 
@@ -49,7 +54,7 @@ def describe(
         "simulated_latency_ms": plan.embedding_latency_ms + model.simulated_latency_ms,
         "simulated_jitter_ms": plan.embedding_jitter_ms,
         **collection,
-        "notes": _notes(connection),
+        "notes": _notes(connection, plan),
     }
     return record
 
@@ -64,7 +69,7 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _notes(connection: Connection) -> list[str]:
+def _notes(connection: Connection, plan: Plan) -> list[str]:
     notes = [
         "The load is closed-loop: a strategy issues its next call when one has ended.",
         "Stores are opened with langchain-milvus's defaults; reads use the collection's own "
@@ -75,4 +80,6 @@ def _notes(connection: Connection) -> list[str]:
             "Milvus Lite serves one request at a time in this process: concurrent writes are "
             "serialised, and its processor time counts as the client's."
         )
+    elif "delete" in plan.operations and plan.delete_by == "id":
+        notes.append(ONE_START)
     return notes

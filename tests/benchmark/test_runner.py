@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lib import embeddings, event_loop
-from lib.benchmark import runner
+from lib.benchmark import environment, runner
 from lib.benchmark.runner import Guard, run, run_in
 from lib.benchmark.statistics import summarise
 from lib.benchmark.strategies import STRATEGIES
@@ -151,18 +151,30 @@ def test_simulated_waits_are_the_same_for_every_strategy_of_a_repeat_and_said_to
     assert "--embedding-latency-ms 100" in finished.settings["command"]
 
 
-def _check_environment(environment: dict[str, Any], connection: Connection) -> None:
+def _check_environment(recorded: dict[str, Any], connection: Connection) -> None:
     """It says what a reader must know, and nothing private."""
-    assert environment["backend"] == connection.kind
-    assert environment["milvus_version"]
-    assert environment["packages"]["langchain-milvus"]
-    assert environment["packages"]["pymilvus"]
-    assert environment["cpu_count"] >= 1
-    assert environment["index_type"] == ("IVF_FLAT" if connection.is_lite else "AUTOINDEX")
-    assert (environment["rows"], environment["dimension"]) == (30, 256)
-    assert environment["python"].startswith("3.")
-    assert environment["time"].endswith("+00:00")
-    assert connection.address not in str(environment)
+    assert recorded["backend"] == connection.kind
+    assert recorded["milvus_version"]
+    assert recorded["packages"]["langchain-milvus"]
+    assert recorded["packages"]["pymilvus"]
+    assert recorded["cpu_count"] >= 1
+    assert recorded["index_type"] == ("IVF_FLAT" if connection.is_lite else "AUTOINDEX")
+    assert (recorded["rows"], recorded["dimension"]) == (30, 256)
+    assert recorded["python"].startswith("3.")
+    assert recorded["time"].endswith("+00:00")
+    assert connection.address not in str(recorded)
+
+
+def test_a_run_of_deletes_by_metadata_on_a_server_says_that_it_speaks_for_one_start(
+    connection: Connection, model: EmbeddingModel
+) -> None:
+    def warned(**changes: Any) -> bool:
+        plan = replace(SMALL, **{"operations": ("delete",), **changes})
+        return environment.ONE_START in environment.describe(plan, connection, model, {})["notes"]
+
+    assert warned(delete_by="id") is not connection.is_lite
+    assert not warned(delete_by="pk")
+    assert not warned(delete_by="id", operations=("similarity_search",))
 
 
 def test_progress_counts_calls_and_cells_and_results_arrive_trial_by_trial(
