@@ -18,7 +18,8 @@ from lib import collections, search
 from lib.connection import Connection, open_connection
 from lib.corpora import CORPORA
 from lib.embeddings import EmbeddingModel, open_model
-from lib.ingestion import default_plan, ingest
+from lib.ingestion import ingest
+from lib.ingestion_plan import default_plan
 from lib.search import Question
 from lib.settings import Settings
 

@@ -12,7 +12,8 @@ from benchmarks.ingestion_backends import arguments, opened, scratch, verdict
 from lib import settings
 from lib.corpora import CORPORA
 from lib.embeddings import open_model
-from lib.ingestion import IngestionPlan, ingest
+from lib.ingestion import ingest
+from lib.ingestion_plan import IngestionPlan
 
 LATENCY_MS = 200.0
 LIMIT = 8

@@ -22,7 +22,8 @@ from lib import collections, rows, settings
 from lib.connection import Connection, open_connection
 from lib.corpora import CORPORA
 from lib.embeddings import open_model
-from lib.ingestion import IngestionPlan, ingest
+from lib.ingestion import ingest
+from lib.ingestion_plan import IngestionPlan
 
 BATCH_SIZE = 200
 CONCURRENCY = 4

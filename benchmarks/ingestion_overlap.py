@@ -28,7 +28,8 @@ from lib.batches import Batch, from_documents
 from lib.connection import Connection
 from lib.corpora import CORPORA
 from lib.embeddings import EmbeddingModel, open_model
-from lib.ingestion import default_plan, ingest_batches
+from lib.ingestion import ingest_batches
+from lib.ingestion_plan import default_plan
 from lib.problems import Problems
 
 LEAST = {"lite": 0.6, "server": 0.85}

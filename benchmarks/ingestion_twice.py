@@ -19,7 +19,8 @@ from lib.chunking import Chunking
 from lib.connection import Connection
 from lib.corpora import CORPORA
 from lib.embeddings import EmbeddingModel, open_model
-from lib.ingestion import IngestionReport, default_plan, ingest_batches
+from lib.ingestion import IngestionReport, ingest_batches
+from lib.ingestion_plan import default_plan
 from lib.sources import Reading, Upload
 
 LEAST = 5.0

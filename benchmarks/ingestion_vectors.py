@@ -32,7 +32,8 @@ from lib import collections
 from lib.batches import Batch, from_uploads
 from lib.chunking import Chunking
 from lib.connection import Connection
-from lib.ingestion import IngestionPlan, ingest_batches
+from lib.ingestion import ingest_batches
+from lib.ingestion_plan import IngestionPlan
 from lib.precomputed import precomputed
 from lib.sources import Reading, Upload
 

@@ -18,7 +18,8 @@ from lib import collections, mmr, search
 from lib.connection import open_connection
 from lib.corpora import CORPORA
 from lib.embeddings import open_model
-from lib.ingestion import IngestionPlan, ingest
+from lib.ingestion import ingest
+from lib.ingestion_plan import IngestionPlan
 from lib.search import Question
 from lib.settings import load
 

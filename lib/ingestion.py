@@ -26,94 +26,14 @@ from lib.connection import PRIMARY_FIELD, TEXT_FIELD, Connection, close_store, r
 from lib.embeddings import EmbeddingModel, embedding_clock
 from lib.errors import InvalidInput, JobCancelled, LabError
 from lib.filters import quote
+from lib.ingestion_plan import METHODS, IngestionPlan
 from lib.jobs import Job
 from lib.operations import OPERATIONS
 from lib.problems import Problem, Problems
+from lib.read_ahead import ReadAhead
 
-DEFAULT_BATCH_SIZE = 256
-DEFAULT_CONCURRENCY = 4
-MAX_BATCH_SIZE = 5_000
-MAX_CONCURRENCY = 64
 # Sources whose rows are counted in one query when looking for rows that are no longer theirs.
 SOURCES_PER_QUERY = 500
-# Collections of this prefix are made to measure; lists leave them out.
-SCRATCH_PREFIX = "lab_bench_"
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """A batch size and a concurrency that do well, and why."""
-
-    batch_size: int
-    concurrency: int
-    why: str
-
-
-def defaults(connection: Connection, model: EmbeddingModel) -> Defaults:
-    """Return what to start from on this backend with this embedding."""
-    if model.simulated_latency_ms or not model.model.startswith("bundled/"):
-        return Defaults(128, 8, "A remote embedding service gains most from calls side by side.")
-    if connection.is_lite:
-        return Defaults(
-            512, 2, "Milvus Lite writes one batch at a time; a second one embeds meanwhile."
-        )
-    return Defaults(1_000, 4, "A Milvus server takes large batches, a few at a time.")
-
-
-@dataclass(frozen=True)
-class Method:
-    """One way to write a batch: the operation called and its keyword arguments."""
-
-    operation: str
-    label: str
-    arguments: Callable[[Batch], dict[str, Any]]
-    # Whether the vectors are made before the call instead of in it.
-    embeds_first: bool = False
-    # Whether the first batch creates the collection.
-    creates: bool = False
-
-    @property
-    def async_name(self) -> str:
-        """The async twin's name, as code shows it."""
-        return OPERATIONS[self.operation].async_name
-
-
-def _texts(batch: Batch) -> dict[str, Any]:
-    return {
-        "texts": batch.texts,
-        "metadatas": batch.metadatas,
-        "ids": batch.keys,
-        # langchain-milvus would cut the call into inserts of 1,000 and send them one by one.
-        "batch_size": len(batch),
-    }
-
-
-def _documents(batch: Batch) -> dict[str, Any]:
-    return {"documents": batch.documents(), "ids": batch.keys, "batch_size": len(batch)}
-
-
-def _embeddings(batch: Batch) -> dict[str, Any]:
-    # pymilvus takes rows of an array as they are; as lists of floats they take ten times the
-    # memory and longer to send.
-    vectors = [] if batch.vectors is None else list(batch.vectors)
-    return _texts(batch) | {"embeddings": vectors}
-
-
-METHODS: dict[str, Method] = {
-    method.operation: method
-    for method in (
-        Method("add_documents", "Add documents", _documents),
-        Method("add_texts", "Add texts", _texts),
-        Method("add_embeddings", "Add embeddings", _embeddings, embeds_first=True),
-        Method("upsert", "Upsert", _documents),
-        Method("from_texts", "Create from texts", _texts, creates=True),
-    )
-}
-
-MODES = {
-    "gather": "Batches side by side (asyncio.gather)",
-    "sync_loop": "One after another (sync loop)",
-}
 
 
 @dataclass
@@ -138,40 +58,6 @@ class Tally:
     wall_s: float = 0.0  # of reading and writing
     sweep_s: float = 0.0  # of looking for rows that are no longer in their source
     stopped: bool = False
-
-
-@dataclass(frozen=True)
-class IngestionPlan:
-    """How to ingest. `concurrency` is how many batches are under way at once."""
-
-    collection: str
-    batch_size: int = DEFAULT_BATCH_SIZE
-    concurrency: int = DEFAULT_CONCURRENCY
-    method: str = "add_documents"
-    mode: str = "gather"
-    # Whether to remove rows of a given source whose place in it no longer exists.
-    remove_gone: bool = False
-
-    def check(self) -> None:
-        """Raise InvalidInput for a size or concurrency that cannot work."""
-        collections.check_name(self.collection)
-        if not 1 <= self.batch_size <= MAX_BATCH_SIZE:
-            raise InvalidInput(f"The batch size must be between 1 and {MAX_BATCH_SIZE:,}.")
-        if not 1 <= self.concurrency <= MAX_CONCURRENCY:
-            raise InvalidInput(f"The concurrency must be between 1 and {MAX_CONCURRENCY}.")
-        if self.method not in METHODS:
-            raise InvalidInput(f"There is no method {self.method!r} to ingest with.")
-        if self.mode not in MODES:
-            raise InvalidInput(f"There is no mode {self.mode!r} to ingest in.")
-
-
-def default_plan(connection: Connection, model: EmbeddingModel, collection: str) -> IngestionPlan:
-    """Return the plan that brings texts in fastest without asking anybody anything.
-
-    `add_texts`, because it does what `add_documents` does without an object for every row.
-    """
-    good = defaults(connection, model)
-    return IngestionPlan(collection, good.batch_size, good.concurrency, method="add_texts")
 
 
 @dataclass(frozen=True)
@@ -292,7 +178,7 @@ def ingest_both_ways(
     ends it all, with its report.
     """
     plan.check()
-    scratch = f"{SCRATCH_PREFIX}sync_{secrets.token_hex(4)}"
+    scratch = f"{collections.SCRATCH_PREFIX}sync_{secrets.token_hex(4)}"
     try:
         first = ingest_with(replace(plan, mode="sync_loop", collection=scratch))
     finally:
@@ -391,7 +277,7 @@ class _Writing:
             self._count(batch, fresh, changed)
 
     async def _gather(self, batches: Iterator[Batch]) -> None:
-        feed = _Feed(batches, ahead=max(self.plan.concurrency // 2, 1))
+        feed = ReadAhead(batches, ahead=max(self.plan.concurrency // 2, 1))
 
         async def work() -> None:
             while (batch := await feed.get()) is not None:
@@ -627,59 +513,6 @@ class _Writing:
             for start in range(0, len(keys), rows.KEYS_PER_CALL):
                 part = keys[start : start + rows.KEYS_PER_CALL]
                 self.connection.client.delete(self.plan.collection, ids=list(part))
-
-
-class _Feed:
-    """Batches made ahead in a thread of their own, so that reading overlaps with writing."""
-
-    def __init__(self, batches: Iterator[Batch], ahead: int) -> None:
-        self._batches = batches
-        self._loop = asyncio.get_running_loop()
-        self._queue: asyncio.Queue[Batch | BaseException | None] = asyncio.Queue(ahead)
-        self._closed = False
-        self._thread = threading.Thread(target=self._read, name="ingestion-reader", daemon=True)
-        self._thread.start()
-
-    async def get(self) -> Batch | None:
-        """Return the next batch, or None at the end. Raises what reading raised."""
-        if self._closed:
-            return None
-        item = await self._queue.get()
-        if item is None:
-            self._closed = True
-            self._wake()
-        if isinstance(item, BaseException):
-            raise item
-        return item
-
-    async def close(self) -> None:
-        """Stop reading after the batch that is being made, and forget those made ahead."""
-        self._closed = True
-        while self._thread.is_alive():
-            while not self._queue.empty():
-                self._queue.get_nowait()
-            await asyncio.sleep(0.005)
-        self._wake()
-
-    def _wake(self) -> None:
-        # Workers that wait for a batch get an end each; a full queue wakes them by itself.
-        with contextlib.suppress(asyncio.QueueFull):
-            self._queue.put_nowait(None)
-
-    def _read(self) -> None:
-        item: Batch | BaseException | None = None
-        try:
-            for batch in self._batches:
-                if self._closed:
-                    return
-                self._put(batch)
-        except Exception as error:  # noqa: BLE001 - raised again by the worker that gets it
-            item = error
-        self._put(item)
-
-    def _put(self, item: Batch | BaseException | None) -> None:
-        if not self._loop.is_closed():
-            asyncio.run_coroutine_threadsafe(self._queue.put(item), self._loop).result()
 
 
 def _mark(key: str) -> int:

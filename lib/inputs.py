@@ -12,13 +12,8 @@ from lib.chunking import Chunking, chunks
 from lib.connection import Connection
 from lib.corpora import Corpus
 from lib.embeddings import EmbeddingModel
-from lib.ingestion import (
-    Comparison,
-    IngestionPlan,
-    IngestionReport,
-    ingest_batches,
-    ingest_both_ways,
-)
+from lib.ingestion import Comparison, IngestionReport, ingest_batches, ingest_both_ways
+from lib.ingestion_plan import IngestionPlan
 from lib.jobs import Job
 from lib.loaders import LOADERS, read_all, sample
 from lib.problems import Problems

@@ -12,10 +12,11 @@ from langchain_milvus import Milvus
 
 from lib import collections, event_loop
 from lib.batches import Batch, from_documents
+from lib.collections import SCRATCH_PREFIX
 from lib.connection import Connection, reported
 from lib.embeddings import EmbeddingModel
 from lib.errors import InvalidInput
-from lib.ingestion import METHODS, SCRATCH_PREFIX
+from lib.ingestion_plan import METHODS
 from lib.jobs import Job
 from lib.operations import OPERATIONS
 from lib.problems import Problems

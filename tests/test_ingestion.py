@@ -18,13 +18,14 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-from lib import collections, ingestion, jobs, rows, settings
+from lib import collections, jobs, rows, settings
 from lib.batches import Batch, from_uploads
 from lib.chunking import Chunking
 from lib.connection import Connection, open_connection
 from lib.embeddings import EmbeddingModel, TimedEmbeddings
 from lib.errors import CollectionMismatch, EmbeddingFailed, InvalidInput, LabError
-from lib.ingestion import METHODS, MODES, IngestionPlan, IngestionReport, ingest, ingest_batches
+from lib.ingestion import IngestionReport, ingest, ingest_batches
+from lib.ingestion_plan import METHODS, MODES, IngestionPlan, defaults
 from lib.jobs import Job
 from lib.problems import Problems
 from lib.sources import Reading, Upload
@@ -410,7 +411,8 @@ import sys
 from lib import settings
 from lib.connection import open_connection
 from tests.test_ingestion import model, numbered
-from lib.ingestion import IngestionPlan, ingest
+from lib.ingestion import ingest
+from lib.ingestion_plan import IngestionPlan
 uri, name = sys.argv[1:]
 opened = open_connection(settings.load({"MILVUS_URI": uri}))
 def documents():
@@ -471,7 +473,7 @@ def test_a_job_that_ingests_can_be_stopped_from_outside(backend: Connection, nam
 
 def test_the_defaults_can_be_planned_with(backend: Connection) -> None:
     for simulated in (0.0, 200.0):
-        chosen = ingestion.defaults(backend, model().slowed(simulated))
+        chosen = defaults(backend, model().slowed(simulated))
         IngestionPlan("a", chosen.batch_size, chosen.concurrency).check()
         assert chosen.why
 

@@ -15,7 +15,8 @@ from lib.chunking import Chunking
 from lib.connection import Connection
 from lib.embeddings import BUNDLED_MODEL_NAME, EmbeddingModel, open_model
 from lib.errors import InvalidInput, OperationFailed
-from lib.ingestion import IngestionPlan, ingest, ingest_batches
+from lib.ingestion import ingest, ingest_batches
+from lib.ingestion_plan import IngestionPlan
 from lib.rows import Browser
 from lib.sources import Reading, Upload
 

@@ -15,7 +15,8 @@ from lib.connection import Connection, open_connection
 from lib.corpora import CORPORA
 from lib.embeddings import EmbeddingModel, open_model
 from lib.errors import InvalidInput, LabError
-from lib.ingestion import IngestionPlan, ingest
+from lib.ingestion import ingest
+from lib.ingestion_plan import IngestionPlan
 from lib.jobs import Job
 from lib.search import METHODS, Question, Request
 from lib.search_many import ManyRequest

@@ -11,7 +11,7 @@ from lib import collections, settings, tuning
 from lib.connection import Connection, open_connection
 from lib.embeddings import EmbeddingModel, open_model
 from lib.errors import EmbeddingFailed, InvalidInput
-from lib.ingestion import METHODS
+from lib.ingestion_plan import METHODS
 from lib.jobs import Job, Jobs, State
 from lib.tuning import Grid, Trial, find_best
 

@@ -28,7 +28,6 @@ from lib.embeddings import EmbeddingModel, SimulatedLatency, TimedEmbeddings
 from lib.errors import OperationFailed
 from lib.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
 
-PREFIX = "lab_bench"
 ROWS_AT_ONCE = 1_000
 OPEN_TIMEOUT_S = 20.0
 INDEX_TIMEOUT_S = 120.0
@@ -75,7 +74,7 @@ class MilvusWorkspace:
         self._connection = connection
         self._client = connection.client
         self._rows = plan.rows
-        self.name = f"{PREFIX}_{secrets.token_hex(4)}"
+        self.name = f"{collections.SCRATCH_PREFIX}{secrets.token_hex(4)}"
         slowed = model.slowed(plan.embedding_latency_ms, plan.embedding_jitter_ms, plan.seed)
         self._embeddings = slowed.embeddings
         self._seed = plan.seed

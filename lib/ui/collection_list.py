@@ -4,11 +4,10 @@ import pandas as pd
 import streamlit as st
 
 from lib import collections
-from lib.collections import Listed
+from lib.collections import SCRATCH_PREFIX, Listed
 from lib.connection import Connection
 from lib.embeddings import EmbeddingModel
 from lib.errors import LabError
-from lib.ingestion import SCRATCH_PREFIX
 from lib.ui import session
 from lib.ui.errors import error_box
 from lib.ui.text import literal

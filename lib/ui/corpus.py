@@ -10,7 +10,8 @@ from lib.collections import Collection
 from lib.connection import Connection
 from lib.corpora import CORPORA
 from lib.embeddings import EmbeddingModel
-from lib.ingestion import IngestionReport, default_plan, ingest
+from lib.ingestion import IngestionReport, ingest
+from lib.ingestion_plan import default_plan
 from lib.jobs import FINISHED, Job
 from lib.ui import session
 

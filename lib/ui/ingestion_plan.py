@@ -7,7 +7,7 @@ from lib import inputs, jobs, tuning
 from lib.chunking import Chunking
 from lib.connection import Connection
 from lib.embeddings import EmbeddingModel
-from lib.ingestion import (
+from lib.ingestion_plan import (
     MAX_BATCH_SIZE,
     MAX_CONCURRENCY,
     METHODS,

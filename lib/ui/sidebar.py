@@ -3,9 +3,9 @@
 import streamlit as st
 
 from lib import jobs
+from lib.collections import SCRATCH_PREFIX
 from lib.connection import Description
 from lib.errors import LabError
-from lib.ingestion import SCRATCH_PREFIX
 from lib.settings import check_uri
 from lib.ui import corpus, session
 from lib.ui.errors import error_box

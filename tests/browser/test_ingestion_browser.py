@@ -12,7 +12,8 @@ from langchain_core.documents import Document
 
 from lib.connection import open_connection
 from lib.embeddings import open_model
-from lib.ingestion import IngestionPlan, ingest
+from lib.ingestion import ingest
+from lib.ingestion_plan import IngestionPlan
 from lib.settings import Settings, load
 
 if TYPE_CHECKING:

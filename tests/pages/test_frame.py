@@ -13,7 +13,8 @@ from lib import collections, jobs
 from lib.connection import open_connection
 from lib.corpora import CORPORA
 from lib.embeddings import open_model
-from lib.ingestion import IngestionPlan, ingest
+from lib.ingestion import ingest
+from lib.ingestion_plan import IngestionPlan
 from lib.settings import Settings
 from tests.pages.conftest import OpenApp, wait_for_jobs
 
