@@ -378,6 +378,8 @@ class _Writing:
                 part.vectors = _array(self.model.embeddings.embed_documents(part.texts))
             operation, arguments = self._call(part, changed)
             OPERATIONS[operation].call(self._open_store, arguments)
+            if changed:
+                self._drop_leftovers(part)
         self._add_times(time.perf_counter() - started, clock.seconds)
 
     async def _awrite_part(self, part: Batch, *, changed: bool) -> None:
@@ -389,7 +391,13 @@ class _Writing:
                 part.vectors = _array(await self.model.embeddings.aembed_documents(part.texts))
             operation, arguments = self._call(part, changed)
             await OPERATIONS[operation].acall(self._open_store, arguments)
+            if changed:
+                await asyncio.to_thread(self._drop_leftovers, part)
         self._add_times(time.perf_counter() - started, clock.seconds)
+
+    def _drop_leftovers(self, part: Batch) -> None:
+        metadata = dict(zip(part.keys, part.metadatas, strict=True))
+        rows.drop_leftovers(self.connection, self.plan.collection, metadata)
 
     @property
     def _open_store(self) -> Milvus:

@@ -7,7 +7,7 @@ for does not mean the end on a server, whose segments each stop when one of them
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -270,6 +270,8 @@ def undo(connection: Connection, change: Change) -> int:
             # An upsert, so that a row which somebody added again meanwhile does not become two.
             connection.client.upsert(name, [_writable(row) for row in part])
         shape = layout(connection, name)
+        before = {row[shape.key]: metadata_of(row, shape) for row in change.rows}
+        drop_leftovers(connection, name, before)
         for part in _parts(change.rows, KEYS_PER_CALL):
             keys = [row[shape.key] for row in part]
             found = _present(connection, name, keys, [shape.key, TEXT_FIELD])
@@ -291,12 +293,35 @@ def update(connection: Connection, store: Milvus, documents: Sequence[Document])
     with reported("The rows could not be changed."):
         before = _present(connection, name, keys)
         event_loop.run(store.aupsert(ids=keys, documents=list(documents)))
+        drop_leftovers(connection, name, {str(each.id): each.metadata for each in documents})
         found = _present(connection, name, keys)
     stored = {row[PRIMARY_FIELD]: row[TEXT_FIELD] for row in found}
     wrong = [each for each in documents if stored.get(str(each.id)) != each.page_content]
     if wrong:
         raise OperationFailed(f"{len(wrong):,} of {len(documents):,} rows read otherwise.")
     return Change("changed", name, len(documents), tuple(before))
+
+
+def drop_leftovers(
+    connection: Connection, name: str, metadata: Mapping[Any, Mapping[str, Any]]
+) -> None:
+    """Make rows that were upserted hold the metadata given for their keys, and no more.
+
+    A Milvus server replaces the row; Milvus Lite keeps each dynamic field that the new row does
+    not name. Such rows are written once more, with the vectors that they have.
+    """
+    if not connection.is_lite:
+        return
+    shape = layout(connection, name)
+    for keys in _parts(list(metadata), EXPORT_ROWS):
+        rewritten = []
+        for row in _present(connection, name, keys):
+            leftovers = metadata_of(row, shape).keys() - metadata[row[shape.key]].keys()
+            if leftovers:
+                rewritten.append({field: row[field] for field in row if field not in leftovers})
+        if rewritten:
+            connection.client.delete(name, ids=[row[shape.key] for row in rewritten])
+            connection.client.upsert(name, [_writable(row) for row in rewritten])
 
 
 def _present(

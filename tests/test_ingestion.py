@@ -127,6 +127,22 @@ def test_a_known_id_with_another_text_is_updated(backend: Connection, name: str,
     assert "document 29" not in texts(backend, name)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_an_updated_row_keeps_no_metadata_of_before(
+    backend: Connection, name: str, mode: str
+) -> None:
+    plan = IngestionPlan(name, 10, 2, mode=mode)
+    before = {"n": 1, "old": True, "nested": {"a": 1}}
+    ingest(backend, model(), [Document(page_content="a", metadata=before, id="k")], plan)
+    now = {"n": 2, "nested": {"b": 2}}
+    report = ingest(backend, model(), [Document(page_content="b", metadata=now, id="k")], plan)
+    assert (report.rows, report.tally.updated) == (1, 1)
+    [row] = backend.client.get(name, ids=["k"], output_fields=["*"], consistency_level="Strong")
+    row = dict(row)
+    assert row.pop("vector") == pytest.approx(model().embeddings.embed_query("b"))
+    assert row == {"pk": "k", "text": "b", **now}
+
+
 def test_a_row_given_twice_in_one_stream_goes_in_once(backend: Connection, name: str) -> None:
     documents = [*numbered(20), *numbered(20), *numbered(5)]
     report = ingest(backend, model(), documents, IngestionPlan(name, 4, 4))

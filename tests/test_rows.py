@@ -131,6 +131,7 @@ def test_a_changed_row_is_embedded_again_and_keeps_its_place(
     assert len(after) == COUNT
     assert after["k826"]["text"] == "A walrus"
     assert after["k826"]["new"] is True
+    assert "kind" not in after["k826"]
     assert after["k826"]["vector"] != before["k826"]["vector"]
     assert {k: v for k, v in after.items() if k != "k826"} == {
         k: v for k, v in before.items() if k != "k826"
