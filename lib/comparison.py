@@ -113,16 +113,20 @@ def differences(runs: Sequence[tuple[str, Run]]) -> list[str]:
     for where, names in (
         ("environment", ("backend_label", "milvus_version", "distance", "embedding_label")),
         ("environment", ("simulated_latency_ms", "cpu_count", "index_type", "dimension")),
-        ("settings", ("rows", "k", "repeats", "warmup", "delete_by")),
+        ("settings", ("rows", "k", "repeats", "warmup", "delete_by", "delete_consistency")),
     ):
         for name in names:
-            values = [str(getattr(run, where).get(name, "unknown")) for _, run in runs]
+            values = [_value(getattr(run, where).get(name)) for _, run in runs]
             if len(set(values)) > 1:
                 pairs = ", ".join(
                     f"{run} {value}" for (run, _), value in zip(runs, values, strict=True)
                 )
                 found.append(f"{name.replace('_', ' ')}: {pairs}")
     return found
+
+
+def _value(value: object) -> str:
+    return "not given" if value in (None, "") else str(value)
 
 
 def frame(cells: Sequence[ComparedCell]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from typing import Any
 
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
+from lib.benchmark.workload import DELETE_CONSISTENCIES
 from lib.chart_data import Focus
 from lib.snippets import Snippet, opening
 
@@ -44,7 +45,7 @@ ARGUMENTS: dict[str, tuple[str, str]] = {
     "similarity_search_with_score_by_vector": (_VECTOR, _FILL + _VECTORS),
     "max_marginal_relevance_search": (_QUERY + _MMR, _FILL),
     "max_marginal_relevance_search_by_vector": (_VECTOR + _MMR, _FILL + _VECTORS),
-    "delete": ("expr=f\"{delete_by} == '{{ids[i]}}'\"", _FILL),
+    "delete": ("expr=f\"{delete_by} == '{{ids[i]}}'\"{delete_consistency}", _FILL),
     "upsert": ("ids=[ids[i]], documents=[documents[i]]", _FILL),
     "search_by_metadata": (_KEY + ', fields=["pk", "text"], limit={k}', _FILL),
     "get_pks": (_KEY, _FILL),
@@ -61,11 +62,14 @@ def measured_code(run: Run, focus: Focus) -> Snippet | None:
     if focus.operation not in ARGUMENTS:
         return None
     settings: dict[str, Any] = run.settings
+    level = settings.get("delete_consistency")
+    known = level in DELETE_CONSISTENCIES[1:]
     numbers = {
         "k": int(settings.get("k", 3)),
         "fetch_k": int(settings.get("fetch_k", 20)),
         "lambda_mult": float(settings.get("lambda_mult", 0.5)),
         "delete_by": "pk" if settings.get("delete_by") == "pk" else "id",
+        "delete_consistency": f', consistency_level="{level}"' if known else "",
         "collection": COLLECTION,
     }
     template, before = ARGUMENTS[focus.operation]

@@ -48,6 +48,8 @@ class Inputs:
     # Which field a delete's expression names: the primary key, or (the tutorial's way) a metadata
     # field, for which the server must first find the rows.
     delete_field: str = PRIMARY_FIELD
+    # A consistency level that deletes are asked for with; empty to leave it to the library.
+    delete_consistency: str = ""
     # For from_texts, which makes a collection of its own at every call:
     collection_prefix: str = "lab_from_texts"
     connection_args: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -214,6 +216,10 @@ def _delete_expression(inputs: Inputs, i: int) -> str:
     return f"{inputs.delete_field} == {_quoted(value)}"
 
 
+def _delete_consistency(inputs: Inputs) -> dict[str, str]:
+    return {"consistency_level": inputs.delete_consistency} if inputs.delete_consistency else {}
+
+
 _ALL = (
     Operation(
         name="add_texts",
@@ -298,8 +304,12 @@ _ALL = (
         effect=Effect.REMOVES,
         embeds=False,
         summary="Deletes rows by key or expression.",
-        arguments=lambda inputs, i: {"expr": _delete_expression(inputs, i)},
-        batch_arguments=lambda inputs, n: {"ids": [inputs.key_of(i) for i in range(n)]},
+        arguments=lambda inputs, i: (
+            {"expr": _delete_expression(inputs, i)} | _delete_consistency(inputs)
+        ),
+        batch_arguments=lambda inputs, n: (
+            {"ids": [inputs.key_of(i) for i in range(n)]} | _delete_consistency(inputs)
+        ),
     ),
     Operation(
         name="upsert",

@@ -240,6 +240,14 @@ def test_what_else_differs_between_runs_is_named() -> None:
     ]
 
 
+def test_a_delete_s_consistency_is_named_when_the_runs_differ_in_it_and_when_it_is_new() -> None:
+    default, bounded = (make_run(settings={"delete_consistency": each}) for each in ("", "Bounded"))
+    assert comparison.differences([("A", make_run()), ("B", default)]) == []
+    assert comparison.differences([("A", make_run()), ("B", bounded)]) == [
+        "delete consistency: A not given, B Bounded"
+    ]
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_the_measured_code_of_every_operation_is_python_and_names_both_methods(
     operation: str,
@@ -250,6 +258,19 @@ def test_the_measured_code_of_every_operation_is_python_and_names_both_methods(
     compile(code.asynchronous, "async.py", "exec")
     assert f"store.{operation}(" in code.sync
     assert f"await store.a{operation}(" in code.asynchronous
+
+
+def test_the_measured_code_of_a_delete_asks_for_the_consistency_that_was_measured() -> None:
+    def sync(level: str) -> str:
+        run = make_run(make_trial(operation="delete"), settings={"delete_consistency": level})
+        code = measured_code.measured_code(run, Focus("delete", 100))
+        assert code is not None
+        return code.sync
+
+    assert 'consistency_level="Bounded"' in sync("Bounded")
+    assert "consistency_level" not in sync("")
+    # A run may be somebody else's file: what it says never becomes code unless it is known.
+    assert "consistency_level" not in sync('"); import os; ("')
 
 
 def test_the_measured_code_has_the_limit_that_was_measured() -> None:

@@ -23,7 +23,7 @@ from lib.benchmark import run_file, runner, statistics
 from lib.benchmark.statistics import CellSummary
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run, Trial
-from lib.benchmark.workload import DELETE_FIELDS, PRESETS, Plan, preset
+from lib.benchmark.workload import DELETE_CONSISTENCIES, DELETE_FIELDS, PRESETS, Plan, preset
 from lib.connection import Connection, open_connection
 from lib.embeddings import PROVIDERS, open_model
 from lib.errors import InvalidInput, LabError
@@ -319,6 +319,8 @@ def _parser() -> argparse.ArgumentParser:
     option("--fetch-k", type=_whole, help="candidates of an MMR search")
     option("--lambda-mult", type=float, help="MMR: 1 for relevance only, 0 for diversity only")
     option("--delete-by", help=f"field of a delete's expression: {' or '.join(DELETE_FIELDS)}")
+    levels = ", ".join(DELETE_CONSISTENCIES[1:])
+    option("--delete-consistency", help=f"level that deletes ask for: {levels} (default: none)")
     option("--embedding", help=f"provider: {', '.join(PROVIDERS)} (default: EMBEDDING_PROVIDER)")
     option("--embedding-latency-ms", type=float, help="simulated, added to every embedding call")
     option("--embedding-jitter-ms", type=float, help="its standard deviation")

@@ -23,7 +23,8 @@ PACKAGES = (
 # Shown by `python -m benchmarks.delete_over_starts`.
 ONE_START = (
     "A delete by metadata waits for the server's own clocks (200 ms by default), and how long "
-    "differs from start to start of a server: the interval of its speed-up speaks for this one."
+    "differs from start to start of a server: the interval of its speed-up speaks for this one. "
+    'With consistency_level="Bounded" a delete does not wait, and may miss the newest rows.'
 )
 SAME_MACHINE = {"localhost", "127.0.0.1", "::1", "[::1]"}
 
@@ -80,6 +81,6 @@ def _notes(connection: Connection, plan: Plan) -> list[str]:
             "Milvus Lite serves one request at a time in this process: concurrent writes are "
             "serialised, and its processor time counts as the client's."
         )
-    elif "delete" in plan.operations and plan.delete_by == "id":
+    elif "delete" in plan.operations and plan.deletes_wait:
         notes.append(ONE_START)
     return notes

@@ -26,6 +26,10 @@ WARMUP_CREATIONS = 2
 # The tutorial asks for 50 different things, however many calls there are.
 DISTINCT_QUERIES = 50
 DELETE_FIELDS = (PRIMARY_FIELD, "id")
+# How fresh the rows must be among which a delete looks for its own. Asked for nothing, a server
+# takes Strong and waits for its clock, whatever the collection's level is; the empty one is that.
+DELETE_CONSISTENCIES = ("", "Strong", "Session", "Bounded", "Eventually")
+WITHOUT_WAITING = ("Bounded", "Eventually")
 
 # Typical durations of one call on a small machine, for the estimate alone: seconds in a loop, and
 # seconds each call adds when many are in flight.
@@ -76,7 +80,8 @@ class Plan:
     `concurrency` are the limits tried by the strategies that take one; several make a sweep.
     `rows` are in the collection before every trial. `delete_by` is the field that a delete's
     expression names: the primary key `pk`, or `id`, a metadata field as in the tutorial, for
-    which a server must first find the rows.
+    which a server must first find the rows. `delete_consistency` is how fresh a view it takes to
+    find them; empty leaves that to langchain-milvus and the server.
     """
 
     operations: tuple[str, ...]
@@ -94,6 +99,7 @@ class Plan:
     embedding_jitter_ms: float = 0.0
     embedding: str = "bundled"
     delete_by: str = PRIMARY_FIELD
+    delete_consistency: str = ""
     preset: str = ""
 
     def check(self, settings: Settings | None = None) -> None:
@@ -104,6 +110,11 @@ class Plan:
         _check_names("embedding", (self.embedding,), PROVIDERS)
         if self.delete_by not in DELETE_FIELDS:
             raise InvalidInput(f"delete by {self.delete_by!r} is not possible: use pk or id.")
+        if self.delete_consistency not in DELETE_CONSISTENCIES:
+            raise InvalidInput(
+                f"delete consistency {self.delete_consistency!r} does not exist: use "
+                f"{', '.join(DELETE_CONSISTENCIES[1:])}, or none."
+            )
         _check_numbers("count", self.counts, 1, limits.max_calls)
         _check_numbers("concurrency", self.concurrency, 1, MAX_CONCURRENCY)
         _check_numbers("repeats", (self.repeats,), 1, MAX_REPEATS)
@@ -188,13 +199,19 @@ class Plan:
 
     def _estimate_trial_s(self, cell: Cell, calls: int) -> float:
         alone_s, crowded_s = _TYPICAL_S.get(cell.operation, _TYPICAL_CALL_S)
-        if cell.operation == "delete" and self.delete_by != PRIMARY_FIELD:
+        if cell.operation == "delete" and self.deletes_wait:
             alone_s, crowded_s = _DELETE_BY_METADATA_S
         embed_s = self.embedding_latency_ms / 1000 if OPERATIONS[cell.operation].embeds else 0.0
         in_flight = min(cell.concurrency or calls, calls)
         if in_flight == 1:
             return calls * (alone_s + embed_s)
         return calls * max(crowded_s, embed_s / in_flight) + alone_s + embed_s
+
+    @property
+    def deletes_wait(self) -> bool:
+        """Say whether a server's deletes look for their rows and wait for its clock to do so."""
+        by_metadata = self.delete_by != PRIMARY_FIELD
+        return by_metadata and self.delete_consistency not in WITHOUT_WAITING
 
     def command(self, uri: str = "URI", output: str = "run.json") -> str:
         """Return the terminal command that makes this run again, without the token."""

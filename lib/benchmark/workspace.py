@@ -102,6 +102,7 @@ class MilvusWorkspace:
             fetch_k=plan.fetch_k,
             lambda_mult=plan.lambda_mult,
             delete_field=plan.delete_by,
+            delete_consistency=plan.delete_consistency,
             collection_prefix=f"{self.name}_new",
             connection_args=connection.arguments,
             embeddings=self._embeddings,

@@ -174,6 +174,7 @@ def test_a_run_of_deletes_by_metadata_on_a_server_says_that_it_speaks_for_one_st
 
     assert warned(delete_by="id") is not connection.is_lite
     assert not warned(delete_by="pk")
+    assert not warned(delete_by="id", delete_consistency="Bounded")
     assert not warned(delete_by="id", operations=("similarity_search",))
 
 

@@ -49,6 +49,7 @@ PLAN = Plan(operations=("add_texts", "delete"), strategies=("sync_loop", "gather
         ({"embedding_latency_ms": float("nan")}, "embedding_latency_ms must be"),
         ({"embedding_jitter_ms": 1e9}, "embedding_jitter_ms must be"),
         ({"delete_by": "category"}, "use pk or id"),
+        ({"delete_consistency": "bounded"}, "use Strong, Session, Bounded, Eventually, or none"),
         ({"counts": (10_000,), "rows": 10_000, "repeats": 100}, "the limit is 200,000"),
     ],
 )
@@ -133,6 +134,7 @@ def test_the_command_of_a_plan_makes_the_same_plan(name: str) -> None:
         fetch_k=30,
         lambda_mult=0.25,
         delete_by="id",
+        delete_consistency="Bounded",
         embedding_latency_ms=450.0,
         embedding_jitter_ms=12.5,
         concurrency=(1, 2),
@@ -143,6 +145,14 @@ def test_the_command_of_a_plan_makes_the_same_plan(name: str) -> None:
     assert words[:3] == ["python", "-m", "lib.benchmark"]
     again = command._plan(command._parser().parse_args(words[3:]), SETTINGS)
     assert again == replace(plan, preset="")
+
+
+def test_deletes_that_do_not_wait_for_the_server_s_clock_are_estimated_shorter() -> None:
+    deletes = replace(PLAN, operations=("delete",), delete_by="id")
+    bounded = replace(deletes, delete_consistency="Bounded")
+    assert (deletes.deletes_wait, bounded.deletes_wait) == (True, False)
+    assert replace(deletes, delete_consistency="Strong").deletes_wait
+    assert bounded.estimate_s() < deletes.estimate_s() - 10
 
 
 def test_the_estimate_grows_with_latency_calls_and_repeats() -> None:
