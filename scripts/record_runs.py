@@ -49,6 +49,10 @@ RECORDINGS = {
         "--preset tutorial --repeats 1 --embedding-latency-ms 450", starts=10
     ),
     "tutorial-server": Recording("--preset tutorial --repeats 1", starts=10),
+    "delete-bounded-server": Recording(
+        "--operations delete --delete-by id --delete-consistency Bounded --counts 10,100 "
+        "--strategies sync_loop,thread_pool,gather,gather_limited --repeats 7"
+    ),
     "sweep-server": Recording("--preset sweep --repeats 5 --counts 200"),
     "all-server": Recording(ALL),
     "from-texts-server": Recording(CREATION),
