@@ -8,6 +8,7 @@ from lib.benchmark import statistics
 from lib.benchmark.statistics import BUSY_SHARE, CellSummary
 from lib.benchmark.strategies import BASELINE, STRATEGIES
 from lib.benchmark.trials import Run
+from lib.benchmark.workload import WITHOUT_WAITING
 from lib.chart_data import (
     Focus,
     bounds_text,
@@ -77,6 +78,18 @@ class Digest:
     failed_trials: int
     partial: bool
     speedup: float | None
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Kept runs that put another one into perspective; None where there is none.
+
+    `plain` are the same experiments without simulated latency, `bounded` deletes that do not wait
+    for the server's clock.
+    """
+
+    plain: Run | None = None
+    bounded: Run | None = None
 
 
 def headline(run: Run) -> str:
@@ -175,9 +188,14 @@ def _without_comparison(run: Run) -> str:
     )
 
 
-def without_the_wait(plain: Run) -> str:
-    """Say what a run without simulated latency gave, to stand beside one with it."""
-    leading = _leading_of_each(plain)
+def put_beside(run: Run, beside: Beside) -> str:
+    """Say what must be known beside a run's headline, or nothing."""
+    parts = [_without_the_wait(beside.plain), _why_deleting_gains(run, beside.bounded)]
+    return " ".join(part for part in parts if part)
+
+
+def _without_the_wait(plain: Run | None) -> str:
+    leading = _leading_of_each(plain) if plain else []
     if not leading:
         return ""
     parts = [
@@ -185,12 +203,36 @@ def without_the_wait(plain: Run) -> str:
         f"({_short_interval(cell)})"
         for cell in leading
     ]
-    sentences = [f"Without the simulated wait the same experiments gave {'; '.join(parts)}."]
-    by_metadata = plain.settings.get("delete_by", PRIMARY_FIELD) != PRIMARY_FIELD
-    if by_metadata and any(cell.operation == "delete" for cell in leading):
+    return f"Without the simulated wait the same experiments gave, as recorded, {'; '.join(parts)}."
+
+
+def deletes_wait(run: Run) -> bool:
+    """Say whether a run's deletes waited for the clock of a server to find their rows."""
+    settings: dict[str, Any] = run.settings
+    return (
+        run.environment.get("backend") == "server"
+        and settings.get("delete_by", PRIMARY_FIELD) != PRIMARY_FIELD
+        and settings.get("delete_consistency", "") not in WITHOUT_WAITING
+        and any(trial.operation == "delete" for trial in run.trials)
+    )
+
+
+def _why_deleting_gains(run: Run, bounded: Run | None) -> str:
+    """Say what gathered deletes save, and which argument saves it without async."""
+    cell = next((cell for cell in _leading_of_each(run) if cell.operation == "delete"), None)
+    if not deletes_wait(run) or cell is None or _is_undecided(cell) or (cell.speedup or 0) < 1:
+        return ""
+    sentences = [
+        "Deleting embeds nothing: to find rows by a metadata field, each call waits for ticks of "
+        "the server's clock, 200 ms apart by default; gathered calls wait for the same ones."
+    ]
+    loop = _baseline(bounded, cell) if bounded else None
+    if loop is not None and loop.median_wall_s is not None and cell.median_wall_s is not None:
         sentences.append(
-            "Deleting embeds nothing: to find rows by a metadata field, each call waits for the "
-            "server's next tick, up to 200 ms; gathered calls wait for the same one."
+            f'One argument spares that wait in sync code: with consistency_level="Bounded", which '
+            f"may miss rows of the last moments, {cell.count:,} deletes took, as recorded, "
+            f"{duration_text(loop.median_wall_s)} in a sync loop; here they took "
+            f"{duration_text(cell.median_wall_s)} with {_how(cell)} without it."
         )
     return " ".join(sentences)
 

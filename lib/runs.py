@@ -23,7 +23,7 @@ from lib.benchmark.workload import PRESETS, Plan
 from lib.connection import Connection
 from lib.embeddings import EmbeddingModel
 from lib.errors import InvalidInput, LabError
-from lib.findings import Digest
+from lib.findings import Beside, Digest
 from lib.jobs import Job
 from lib.settings import PROJECT_ROOT, Settings
 
@@ -93,6 +93,11 @@ def _digest(path: Path, changed_ns: int) -> Digest:
     return findings.digest(_read(path, changed_ns))
 
 
+def _same_milvus(one: Run, other: Run) -> bool:
+    names = ("backend_label", "milvus_version")
+    return all(one.environment.get(name) == other.environment.get(name) for name in names)
+
+
 class RunStore:
     """The runs in one folder, with the recorded ones beside them."""
 
@@ -121,18 +126,29 @@ class RunStore:
         )
         return ranked[0] if ranked else next(iter(self.entries()), None)
 
-    def without_latency(self, run: Run) -> Entry | None:
+    def beside(self, run: Run) -> Beside:
+        """Return the recorded runs without which this one's figures would mislead."""
+        return Beside(plain=self._without_latency(run), bounded=self._bounded_deletes(run))
+
+    def _without_latency(self, run: Run) -> Run | None:
         """Return the recorded run of the same experiments on the same Milvus with no latency."""
         if not run.environment.get("simulated_latency_ms"):
             return None
         for entry in self._recorded_entries("*tutorial*.json"):
             other = entry.load()
-            same = all(
-                other.environment.get(name) == run.environment.get(name)
-                for name in ("backend_label", "milvus_version")
-            ) and other.settings.get("operations") == run.settings.get("operations")
-            if same and not other.environment.get("simulated_latency_ms"):
-                return entry
+            same = other.settings.get("operations") == run.settings.get("operations")
+            simulated = other.environment.get("simulated_latency_ms")
+            if same and not simulated and _same_milvus(other, run):
+                return other
+        return None
+
+    def _bounded_deletes(self, run: Run) -> Run | None:
+        """Return the recorded run of deletes that do not wait, where this run's deletes did."""
+        if not findings.deletes_wait(run):
+            return None
+        for entry in self._recorded_entries("delete-bounded*.json"):
+            if _same_milvus(other := entry.load(), run):
+                return other
         return None
 
     def get(self, run_id: str | None) -> Entry | None:

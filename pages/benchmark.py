@@ -45,11 +45,12 @@ if job and job.error:
     error_box(job.error)
 measured = job.result if job else None
 if isinstance(measured, Run) and measured.trials:
-    run_view(measured, origin="measured here", key="b")
+    run_view(measured, origin="measured here", key="b", beside=store.beside(measured))
 elif job and job.state is State.STOPPED:
     st.info("Stopped before the first trial had finished: there is nothing to show.")
 elif kept:
-    run_view(kept.load(), origin=kept.origin.value, key="b")
+    run = kept.load()
+    run_view(run, origin=kept.origin.value, key="b", beside=store.beside(run))
 elif recorded := store.featured():
     st.info(
         "Press Run to measure your own.",
@@ -57,4 +58,4 @@ elif recorded := store.featured():
         icon=":material/history:",
     )
     run = recorded.load()
-    run_view(run, origin=recorded.origin.value, key="b", plain=store.without_latency(run))
+    run_view(run, origin=recorded.origin.value, key="b", beside=store.beside(run))

@@ -22,12 +22,7 @@ store = run_store(current_settings())
 shown = store.featured()
 if shown and shown.is_recorded:
     run = shown.load()
-    first_screen(
-        run,
-        origin=f"recorded: {shown.card.name}",
-        key="o",
-        plain=store.without_latency(run),
-    )
+    first_screen(run, origin=f"recorded: {shown.card.name}", key="o", beside=store.beside(run))
 if st.button("Measure it here, in ten seconds", icon=":material/speed:", type="primary"):
     st.switch_page("pages/benchmark.py", query_params={"b_preset": PRESETS["quick"].label})
 

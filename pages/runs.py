@@ -37,6 +37,6 @@ except (InvalidInput, OSError) as error:
 if len(loaded) == 1:
     entry, run = loaded[0]
     edit(store, entry)
-    run_view(run, origin=entry.origin.value, key="r")
+    run_view(run, origin=entry.origin.value, key="r", beside=store.beside(run))
 else:
     comparison_view([(entry.card.name, run) for entry, run in loaded], key="r")

@@ -10,6 +10,7 @@ import pytest
 
 from lib import findings
 from lib.benchmark import run_file
+from lib.benchmark.trials import Run
 from lib.errors import InvalidInput
 from lib.runs import KEPT_DELETIONS, Origin, RunStore, plan_of
 from tests.run_builder import make_run, make_trial
@@ -196,13 +197,56 @@ def test_a_run_with_simulated_latency_finds_its_twin_without(tmp_path: Path) -> 
     elsewhere = dataclasses.replace(plain, environment=plain.environment | {"backend_label": "?"})
     run_file.write(slowed, recorded / "a-tutorial-9ms.json")
     run_file.write(elsewhere, recorded / "b-tutorial.json")
-    assert store.without_latency(slowed) is None
+    assert store.beside(slowed).plain is None
     run_file.write(plain, recorded / "c-tutorial.json")
-    twin = store.without_latency(slowed)
-    assert twin is not None
-    assert twin.id == "recorded-c-tutorial"
-    assert store.without_latency(plain) is None
+    beside = store.beside(slowed)
+    assert beside.plain == run_file.read(recorded / "c-tutorial.json")
+    assert store.beside(plain).plain is None
     assert (
-        "Without the simulated wait the same experiments gave Add documents × 10"
-        in findings.without_the_wait(twin.load())
+        "Without the simulated wait the same experiments gave, as recorded, Add documents × 10"
+        in findings.put_beside(slowed, beside)
     )
+
+
+def _deletes(**settings: object) -> Run:
+    trials = [make_trial(operation="delete", repeat=i, call_s=0.2) for i in range(3)]
+    trials += [
+        make_trial("gather", operation="delete", concurrency=None, repeat=i, call_s=0.4)
+        for i in range(3)
+    ]
+    return make_run(*trials, settings={"delete_by": "id", **settings})
+
+
+def test_deletes_that_waited_for_the_server_stand_beside_recorded_ones_that_did_not(
+    tmp_path: Path,
+) -> None:
+    recorded = tmp_path / "recorded"
+    recorded.mkdir()
+    store = RunStore(tmp_path / "runs", recorded)
+    waiting = _deletes()
+    said = findings.put_beside(waiting, store.beside(waiting))
+    assert said.startswith("Deleting embeds nothing")
+    assert "Bounded" not in said
+    bounded = _deletes(delete_consistency="Bounded")
+    quick = [make_trial(operation="delete", repeat=i, call_s=0.002) for i in range(3)]
+    bounded = dataclasses.replace(bounded, trials=(*quick, *bounded.trials[3:]))
+    run_file.write(bounded, recorded / "delete-bounded.json")
+    said = findings.put_beside(waiting, store.beside(waiting))
+    assert "100 deletes took, as recorded, 0.20 s in a sync loop" in said
+    assert "here they took 0.40 s with asyncio.gather (no limit) without it" in said
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        _deletes(delete_by="pk"),
+        _deletes(delete_consistency="Bounded"),
+        dataclasses.replace(_deletes(), environment={**_deletes().environment, "backend": "lite"}),
+        make_run(),
+    ],
+    ids=["by key", "bounded", "embedded", "no delete"],
+)
+def test_deletes_that_did_not_wait_need_no_explanation(tmp_path: Path, other: Run) -> None:
+    store = RunStore(tmp_path / "runs")
+    assert store.beside(other).bounded is None
+    assert "Deleting embeds nothing" not in findings.put_beside(other, store.beside(other))

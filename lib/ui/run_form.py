@@ -8,7 +8,16 @@ import streamlit as st
 
 from lib import runs
 from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.workload import MAX_K, MAX_LATENCY_MS, MAX_REPEATS, MAX_WARMUP, PRESETS, Plan
+from lib.benchmark.workload import (
+    DELETE_CONSISTENCIES,
+    DELETE_FIELDS,
+    MAX_K,
+    MAX_LATENCY_MS,
+    MAX_REPEATS,
+    MAX_WARMUP,
+    PRESETS,
+    Plan,
+)
 from lib.chart_data import operation_label
 from lib.connection import Connection
 from lib.embeddings import EmbeddingModel
@@ -19,6 +28,7 @@ from lib.settings import Settings
 from lib.ui.errors import error_box
 
 CUSTOM = "custom"
+DELETE_LABELS = {"pk": "its primary key", "id": "a metadata field, as in the tutorial"}
 RUN_PARAMETER = "b_run"
 # Without waiting there is little to overlap: on the page the tutorial's experiments start with some
 # simulated latency, said in every title. The presets of the terminal keep their own.
@@ -152,6 +162,29 @@ def _custom_inputs(settings: Settings) -> None:
             bind="query-params",
             help="Decides the documents, the queries and the order of the strategies.",
         )
+        if "delete" in st.session_state.b_operations:
+            _delete_inputs()
+
+
+def _delete_inputs() -> None:
+    st.selectbox(
+        "Deletes find their row by",
+        DELETE_FIELDS,
+        format_func=lambda name: DELETE_LABELS.get(name, name),
+        key="b_delete_by",
+        bind="query-params",
+        help="A server deletes a key at once; by a metadata field it must first find the row.",
+    )
+    st.selectbox(
+        "Consistency level of deletes",
+        DELETE_CONSISTENCIES,
+        format_func=lambda level: level or "none: the library's way",
+        key="b_delete_consistency",
+        bind="query-params",
+        help="How fresh a view a delete by metadata takes to find its row. Without a level a "
+        "server waits for its clock; with Bounded or Eventually it does not, and may miss the "
+        "newest rows.",
+    )
 
 
 def _preset_chosen() -> None:
@@ -173,6 +206,8 @@ def _fill(preset: str, *, force: bool) -> None:
         "b_k": plan.k,
         "b_warmup": plan.warmup,
         "b_seed": plan.seed,
+        "b_delete_by": plan.delete_by,
+        "b_delete_consistency": plan.delete_consistency,
     }
     for key, value in values.items():
         if force or key not in st.session_state:
@@ -199,6 +234,8 @@ def _plan(preset: str, settings: Settings) -> Plan:
         fetch_k=max(20, int(state.b_k)),
         warmup=int(state.b_warmup),
         seed=int(state.b_seed),
+        delete_by=state.b_delete_by,
+        delete_consistency=state.b_delete_consistency,
         **common,
     )
 

@@ -12,7 +12,7 @@ from lib.benchmark.statistics import Warning_
 from lib.benchmark.trials import Run
 from lib.chart_data import Focus
 from lib.charts import CHARTS, Chart
-from lib.runs import Entry
+from lib.findings import Beside
 from lib.ui.chart import show_chart
 from lib.ui.downloads import chart_downloads, downloads
 from lib.ui.snippet import snippet
@@ -27,9 +27,9 @@ RACE_SECONDS = {"Real time": None, "In 5 seconds": 5.0, "In 15 seconds": 15.0}
 REAL_TIME_LIMIT_S = 120.0
 
 
-def run_view(run: Run, *, origin: str, key: str, plain: Entry | None = None) -> None:
+def run_view(run: Run, *, origin: str, key: str, beside: Beside) -> None:
     """Draw a run. `origin` says where it comes from; `key` keeps two views on a page apart."""
-    first_screen(run, origin=origin, key=key, plain=plain)
+    first_screen(run, origin=origin, key=key, beside=beside)
     losses(run)
     warnings(run)
     speedups_beside_published(run, key=key)
@@ -41,10 +41,10 @@ def run_view(run: Run, *, origin: str, key: str, plain: Entry | None = None) -> 
     downloads(run, key=key)
 
 
-def first_screen(run: Run, *, origin: str, key: str, plain: Entry | None = None) -> None:
+def first_screen(run: Run, *, origin: str, key: str, beside: Beside) -> None:
     """Draw what a stakeholder needs: one sentence, three numbers, one picture.
 
-    `plain` is a kept run of the same experiments without simulated latency, if there is one.
+    `beside` are recorded runs without which its numbers would mislead.
     """
     st.subheader(literal(findings.headline(run)), anchor=False)
     st.caption(conditions(run, origin))
@@ -61,8 +61,9 @@ def first_screen(run: Run, *, origin: str, key: str, plain: Entry | None = None)
                     delta_arrow="off",
                 )
                 st.caption(metric.how)
-    if plain is not None:
-        st.info(literal(findings.without_the_wait(plain.load())), icon=":material/balance:")
+    said = findings.put_beside(run, beside)
+    if said:
+        st.info(literal(said), icon=":material/balance:")
     frame = chart_data.wall_times(run, chart_data.largest_groups(run))
     if shown and not frame.empty:
         st.caption(

@@ -103,6 +103,23 @@ def test_the_custom_form_starts_from_the_preset_before_it(open_app: OpenApp) -> 
     assert app.text_input(key="b_limits").value == "1, 2, 4, 8, 16, 32, 64, 128"
 
 
+def test_how_deletes_find_their_rows_can_be_chosen_where_something_is_deleted(
+    open_app: OpenApp,
+) -> None:
+    app = open_app(PAGE)
+    app.segmented_control(key="b_preset").set_value("tutorial").run()
+    app.segmented_control(key="b_preset").set_value("custom").run()
+    assert app.selectbox(key="b_delete_by").value == "id"
+    waiting = text_of(app)
+    app.selectbox(key="b_delete_by").select("pk").run()
+    app.selectbox(key="b_delete_consistency").select("Bounded").run()
+    assert not app.exception
+    assert text_of(app) != waiting
+    app.multiselect(key="b_operations").set_value(["similarity_search"]).run()
+    assert not app.exception
+    assert not [each for each in app.selectbox if each.key == "b_delete_by"]
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
