@@ -1,0 +1,59 @@
+"""The README: its figures are those of the recorded runs, and its commands exist."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from lib.benchmark import run_file
+from lib.benchmark.statistics import CellSummary, summarise
+from lib.chart_data import bounds_text, duration_text, ratio_text
+from lib.runs import RECORDED_DIR
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DECISIONS = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+RECORDED = [
+    *(("tutorial-server-450ms", name) for name in ("add_documents", "similarity_search", "delete")),
+    *(("tutorial-server", name) for name in ("add_documents", "similarity_search", "delete")),
+    ("delete-bounded-server", "delete"),
+]
+
+
+def _cell(run: str, operation: str, strategy: str) -> CellSummary:
+    [cell] = [
+        cell
+        for cell in summarise(run_file.read(RECORDED_DIR / f"{run}.json").trials)
+        if (cell.operation, cell.strategy, cell.count) == (operation, strategy, 100)
+    ]
+    return cell
+
+
+@pytest.mark.parametrize(("run", "operation"), RECORDED)
+def test_a_figure_in_the_readme_is_the_recorded_run_s(run: str, operation: str) -> None:
+    loop, gather = (_cell(run, operation, name) for name in ("sync_loop", "gather"))
+    speedup = ratio_text(gather.speedup or 0)
+    interval = bounds_text(gather.speedup_low or 0, gather.speedup_high or 0)
+    row = (
+        f"| `{run}.json` | `{operation}` | {duration_text(loop.median_wall_s or 0)} "
+        f"| {duration_text(gather.median_wall_s or 0)} | {speedup} ({interval}) |"
+    )
+    assert row in README
+
+
+def test_the_readme_s_table_has_no_row_that_no_run_is_held_to() -> None:
+    assert re.findall(r"^\| `([\w-]+)\.json` \| `(\w+)`", README, re.MULTILINE) == RECORDED
+
+
+def test_every_module_that_the_documents_tell_to_run_exists() -> None:
+    modules = set(re.findall(r"python -m ([\w.]+)", README + DECISIONS))
+    assert {"lib.benchmark", "benchmarks.delete_over_starts"} <= modules
+    assert [name for name in sorted(modules) if importlib.util.find_spec(name) is None] == []
+
+
+def test_every_target_that_the_readme_names_is_in_the_makefile() -> None:
+    targets = set(re.findall(r"\bmake ([a-z]+)\b", README))
+    assert {"demo", "test", "server", "lint"} <= targets
+    assert [name for name in sorted(targets) if f"\n{name}:" not in f"\n{MAKEFILE}"] == []
