@@ -188,14 +188,9 @@ def _without_comparison(run: Run) -> str:
     )
 
 
-def put_beside(run: Run, beside: Beside) -> str:
-    """Say what must be known beside a run's headline, or nothing."""
-    parts = [_without_the_wait(beside.plain), _why_deleting_gains(run, beside.bounded)]
-    return " ".join(part for part in parts if part)
-
-
-def _without_the_wait(plain: Run | None) -> str:
-    leading = _leading_of_each(plain) if plain else []
+def without_the_wait(beside: Beside) -> str:
+    """Say what the same experiments gave without simulated latency, or nothing."""
+    leading = _leading_of_each(beside.plain) if beside.plain else []
     if not leading:
         return ""
     parts = [
@@ -217,24 +212,28 @@ def deletes_wait(run: Run) -> bool:
     )
 
 
-def _why_deleting_gains(run: Run, bounded: Run | None) -> str:
-    """Say what gathered deletes save, and which argument saves it without async."""
+def why_deleting_gains(run: Run, beside: Beside) -> Finding | None:
+    """Say what gathered deletes save, and which argument saves it without async.
+
+    None where no delete waited for the clock of a server, or async gained nothing.
+    """
     cell = next((cell for cell in _leading_of_each(run) if cell.operation == "delete"), None)
     if not deletes_wait(run) or cell is None or _is_undecided(cell) or (cell.speedup or 0) < 1:
-        return ""
-    sentences = [
-        "Deleting embeds nothing: to find rows by a metadata field, each call waits for ticks of "
-        "the server's clock, 200 ms apart by default; gathered calls wait for the same ones."
-    ]
-    loop = _baseline(bounded, cell) if bounded else None
-    if loop is not None and loop.median_wall_s is not None and cell.median_wall_s is not None:
-        sentences.append(
-            f'One argument spares that wait in sync code: with consistency_level="Bounded", which '
-            f"may miss rows of the last moments, {cell.count:,} deletes took, as recorded, "
-            f"{duration_text(loop.median_wall_s)} in a sync loop; here they took "
-            f"{duration_text(cell.median_wall_s)} with {_how(cell)} without it."
-        )
-    return " ".join(sentences)
+        return None
+    wait = (
+        "To find rows by a metadata field, each delete waits for ticks of the server's clock, "
+        "200 ms apart by default; gathered deletes wait for the same ones."
+    )
+    loop = _baseline(beside.bounded, cell) if beside.bounded else None
+    if loop is None or loop.median_wall_s is None or cell.median_wall_s is None:
+        return Finding("Deleting gains without embedding anything.", wait)
+    return Finding(
+        f"Deleting need not wait, async or not: {cell.count:,} deletes took "
+        f"{duration_text(loop.median_wall_s)} in a sync loop with one more argument, as recorded; "
+        f"here {duration_text(cell.median_wall_s)} with {_how(cell)}.",
+        f'{wait} With consistency_level="Bounded" a delete does not wait, and may miss rows of '
+        "the last moments.",
+    )
 
 
 def metrics(run: Run, most: int = 3) -> list[Metric]:

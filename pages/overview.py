@@ -63,9 +63,9 @@ st.caption("The async twin of a method is its name with an a in front. Each pair
 pairs = pd.DataFrame(
     [
         {
-            "Operation": operation.label,
             "Sync": operation.name,
             "Async": operation.async_name,
+            "Operation": operation.label,
             "What it does": operation.summary,
             "Embeds": operation.embeds,
         }

@@ -204,7 +204,7 @@ def test_a_run_with_simulated_latency_finds_its_twin_without(tmp_path: Path) -> 
     assert store.beside(plain).plain is None
     assert (
         "Without the simulated wait the same experiments gave, as recorded, Add documents × 10"
-        in findings.put_beside(slowed, beside)
+        in findings.without_the_wait(beside)
     )
 
 
@@ -224,16 +224,19 @@ def test_deletes_that_waited_for_the_server_stand_beside_recorded_ones_that_did_
     recorded.mkdir()
     store = RunStore(tmp_path / "runs", recorded)
     waiting = _deletes()
-    said = findings.put_beside(waiting, store.beside(waiting))
-    assert said.startswith("Deleting embeds nothing")
-    assert "Bounded" not in said
+    alone = findings.why_deleting_gains(waiting, store.beside(waiting))
+    assert alone is not None
+    assert "200 ms apart" in alone.cause
+    assert "Bounded" not in alone.text
     bounded = _deletes(delete_consistency="Bounded")
     quick = [make_trial(operation="delete", repeat=i, call_s=0.002) for i in range(3)]
     bounded = dataclasses.replace(bounded, trials=(*quick, *bounded.trials[3:]))
     run_file.write(bounded, recorded / "delete-bounded.json")
-    said = findings.put_beside(waiting, store.beside(waiting))
-    assert "100 deletes took, as recorded, 0.20 s in a sync loop" in said
-    assert "here they took 0.40 s with asyncio.gather (no limit) without it" in said
+    beside = findings.why_deleting_gains(waiting, store.beside(waiting))
+    assert beside is not None
+    assert "100 deletes took 0.20 s in a sync loop with one more argument" in beside.sentence
+    assert "here 0.40 s with asyncio.gather (no limit)" in beside.sentence
+    assert 'consistency_level="Bounded"' in beside.cause
 
 
 @pytest.mark.parametrize(
@@ -249,4 +252,4 @@ def test_deletes_that_waited_for_the_server_stand_beside_recorded_ones_that_did_
 def test_deletes_that_did_not_wait_need_no_explanation(tmp_path: Path, other: Run) -> None:
     store = RunStore(tmp_path / "runs")
     assert store.beside(other).bounded is None
-    assert "Deleting embeds nothing" not in findings.put_beside(other, store.beside(other))
+    assert findings.why_deleting_gains(other, store.beside(other)) is None

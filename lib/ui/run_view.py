@@ -61,9 +61,9 @@ def first_screen(run: Run, *, origin: str, key: str, beside: Beside) -> None:
                     delta_arrow="off",
                 )
                 st.caption(metric.how)
-    said = findings.put_beside(run, beside)
-    if said:
-        st.info(literal(said), icon=":material/balance:")
+    plainly = findings.without_the_wait(beside)
+    if plainly:
+        st.info(literal(plainly), icon=":material/balance:")
     frame = chart_data.wall_times(run, chart_data.largest_groups(run))
     if shown and not frame.empty:
         st.caption(
@@ -72,6 +72,9 @@ def first_screen(run: Run, *, origin: str, key: str, beside: Beside) -> None:
         )
     if not frame.empty:
         show_chart(charts.wall_time(frame), key=f"{key}_bars", alt=charts.wall_time_finding(frame))
+    deleting = findings.why_deleting_gains(run, beside)
+    if deleting:
+        st.markdown(f"**{literal(deleting.sentence)}** {literal(deleting.cause)}")
 
 
 def conditions(run: Run, origin: str) -> str:
