@@ -13,6 +13,7 @@ from lib.benchmark import statistics
 from lib.benchmark.trials import Run
 from lib.chart_data import Focus
 from lib.charts import CHARTS
+from lib.findings import ALONE, Beside
 from lib.reports import Export, drawn, note, specification
 
 WIDTH, HEIGHT = Inches(13.333), Inches(7.5)
@@ -22,7 +23,7 @@ MOST_CAVEATS = 7
 PICTURE_SCALE = 2.5
 
 
-def deck(run: Run) -> bytes:
+def deck(run: Run, beside: Beside = ALONE) -> bytes:
     """Return a .pptx file of five slides (four where there is nothing to draw)."""
     presentation = Presentation()
     presentation.slide_width, presentation.slide_height = WIDTH, HEIGHT
@@ -40,7 +41,7 @@ def deck(run: Run) -> bytes:
     for focus in chart_data.largest_groups(run)[:1]:
         _waterfall_slide(presentation, run, focus)
     _text_slide(presentation, "How it was measured", _method(run), run)
-    _text_slide(presentation, "What to keep in mind", _caveats(run), run)
+    _text_slide(presentation, "What to keep in mind", _caveats(run, beside), run)
     buffer = io.BytesIO()
     presentation.save(buffer)
     return buffer.getvalue()
@@ -128,8 +129,11 @@ def _method(run: Run) -> list[str]:
     ]
 
 
-def _caveats(run: Run) -> list[str]:
-    lines = [finding.text for finding in findings.where_async_loses(run)[:3]]
+def _caveats(run: Run, beside: Beside) -> list[str]:
+    deleting = findings.why_deleting_gains(run, beside)
+    lines = [findings.without_the_wait(beside), deleting.text if deleting else ""]
+    lines = [line for line in lines if line]
+    lines += [finding.text for finding in findings.where_async_loses(run)[:3]]
     found = statistics.warnings(run.trials, chart_data.summaries(run))
     lines += [warning.message for warning in found[:3]]
     lines += tutorial_figures.reasons(run)[:1] if run.settings.get("preset") == "tutorial" else []

@@ -92,6 +92,9 @@ class Beside:
     bounded: Run | None = None
 
 
+ALONE = Beside()
+
+
 def headline(run: Run) -> str:
     """Return the sentence that a stakeholder takes away; true also when async does not win."""
     cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]

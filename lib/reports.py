@@ -20,6 +20,7 @@ from lib.benchmark.trials import Run
 from lib.chart_data import Focus
 from lib.chart_theme import VEGA_LITE_VERSION, vega_config
 from lib.charts import CHARTS, Chart
+from lib.findings import ALONE, Beside
 
 PICTURE_SCALE = 2.0
 # What the bundled chart runtime leaves behind for the page's own script.
@@ -28,13 +29,13 @@ EXPOSE = "window.vegaEmbed = vegaEmbed;"
 
 @dataclass(frozen=True)
 class Export:
-    """One kind of file that a run can become."""
+    """One kind of file that a run can become; `make` gets the recorded runs beside it too."""
 
     name: str
     label: str
     suffix: str
     mime: str
-    make: Callable[[Run], bytes]
+    make: Callable[[Run, Beside], bytes]
 
 
 @dataclass(frozen=True)
@@ -158,11 +159,12 @@ for (const place of document.querySelectorAll("figure[data-spec]")) {
 """
 
 
-def html_report(run: Run) -> bytes:
+def html_report(run: Run, beside: Beside = ALONE) -> bytes:
     """Return one self-contained page: text, charts, the chart runtime; nothing is loaded from
     anywhere.
 
-    Whatever a file or a person may have written is escaped.
+    `beside` are recorded runs without which the run's figures would mislead. Whatever a file or a
+    person may have written is escaped.
     """
     drawings = figures(run)
     places = "\n".join(
@@ -186,7 +188,8 @@ script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src dat
 <p class="quiet">Milvus Async Lab · {_text(note(run))}</p>
 <h1>{_text(findings.headline(run))}</h1>
 {_metrics(run)}
-{_losses(run)}
+<p>{_text(findings.without_the_wait(beside))}</p>
+{_losses(run, beside)}
 {_warnings(run)}
 {places}
 {_published(run)}
@@ -233,11 +236,16 @@ def _metrics(run: Run) -> str:
     return f'<ul class="metrics">{items}</ul>' if items else ""
 
 
-def _losses(run: Run) -> str:
-    return "".join(
+def _losses(run: Run, beside: Beside) -> str:
+    losses = "".join(
         f'<p class="loss">{_text(finding.sentence)}</p><p>{_text(finding.cause)}</p>'
         for finding in findings.where_async_loses(run)
     )
+    deleting = findings.why_deleting_gains(run, beside)
+    if deleting:
+        sentence, cause = _text(deleting.sentence), _text(deleting.cause)
+        losses += f"<p><strong>{sentence}</strong> {cause}</p>"
+    return losses
 
 
 def _warnings(run: Run) -> str:
@@ -297,10 +305,18 @@ EXPORTS: dict[str, Export] = {
             "Run (JSON)",
             ".json",
             "application/json",
-            lambda run: run_file.to_json(run).encode(),
+            lambda run, _: run_file.to_json(run).encode(),
         ),
-        Export("summary", "Summary (CSV)", "-summary.csv", "text/csv", summary_csv),
-        Export("calls", "Calls (CSV)", "-calls.csv", "text/csv", calls_csv),
-        Export("pictures", "Charts (ZIP)", "-charts.zip", "application/zip", pictures_zip),
+        Export(
+            "summary", "Summary (CSV)", "-summary.csv", "text/csv", lambda run, _: summary_csv(run)
+        ),
+        Export("calls", "Calls (CSV)", "-calls.csv", "text/csv", lambda run, _: calls_csv(run)),
+        Export(
+            "pictures",
+            "Charts (ZIP)",
+            "-charts.zip",
+            "application/zip",
+            lambda run, _: pictures_zip(run),
+        ),
     )
 }

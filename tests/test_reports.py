@@ -1,6 +1,7 @@
 """What leaves the app: complete, self-contained, escaped, and labelled."""
 
 import csv
+import html
 import io
 import json
 import re
@@ -13,6 +14,7 @@ from lib import chart_data, decks, reports
 from lib.benchmark import run_file
 from lib.benchmark.trials import Run
 from lib.charts import CHARTS
+from lib.findings import ALONE, Beside
 from lib.reports import EXPORTS
 from tests.run_builder import make_run, make_trial
 
@@ -85,7 +87,7 @@ def test_the_summary_csv_has_a_line_for_every_cell() -> None:
 
 def test_the_json_export_is_a_run_that_can_be_read_again() -> None:
     run = make_run()
-    assert run_file.read(EXPORTS["json"].make(run)).trials == run.trials
+    assert run_file.read(EXPORTS["json"].make(run, ALONE)).trials == run.trials
 
 
 def test_every_chart_is_in_the_archive_as_png_and_svg() -> None:
@@ -120,8 +122,34 @@ def test_the_deck_has_title_chart_waterfall_method_and_caveats() -> None:
         assert "simulated at 450 ms" in texts
 
 
+def test_what_stands_beside_a_run_on_the_page_stands_in_its_report_and_its_deck_too() -> None:
+    def deletes(call_s: float, **settings: object) -> Run:
+        trials = [
+            make_trial(strategy, operation="delete", concurrency=limit, repeat=i, call_s=call_s)
+            for i in range(3)
+            for strategy, limit in (("sync_loop", 1), ("gather", None))
+        ]
+        return make_run(*trials, settings={"delete_by": "id", **settings})
+
+    run = deletes(0.2)
+    beside = Beside(plain=make_run(), bounded=deletes(0.003, delete_consistency="Bounded"))
+    texts = [
+        html.unescape(EXPORTS["html"].make(run, beside).decode()),
+        " ".join(
+            shape.text
+            for slide in Presentation(io.BytesIO(decks.EXPORT.make(run, beside))).slides
+            for shape in slide.shapes
+            if shape.has_text_frame
+        ),
+    ]
+    for text in texts:
+        assert "Without the simulated wait the same experiments gave" in text
+        assert "100 deletes took 0.30 s in a sync loop with one more argument" in text
+        assert 'consistency_level="Bounded"' in text
+
+
 def test_a_run_with_nothing_verified_still_makes_every_file() -> None:
     run = make_run(make_trial(verified=False), partial=True)
     for export in (*EXPORTS.values(), decks.EXPORT):
-        assert export.make(run)
+        assert export.make(run, ALONE)
     assert "No trial was verified" in reports.html_report(run).decode()

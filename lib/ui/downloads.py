@@ -10,10 +10,11 @@ import streamlit as st
 from lib import reports
 from lib.benchmark.trials import Run
 from lib.charts import Chart
+from lib.findings import ALONE, Beside
 from lib.reports import EXPORTS
 
 
-def downloads(run: Run, *, key: str) -> None:
+def downloads(run: Run, *, key: str, beside: Beside = ALONE) -> None:
     """Draw the buttons that export the whole run."""
     st.markdown("#### Take it away")
     # Imported at first use: python-pptx takes a third of a second of the first page otherwise.
@@ -27,7 +28,7 @@ def downloads(run: Run, *, key: str) -> None:
             for export in (*EXPORTS.values(), decks.EXPORT):
                 _button(
                     export.label,
-                    partial(export.make, run),
+                    partial(export.make, run, beside),
                     f"{stem}{export.suffix}",
                     export.mime,
                     key=f"{key}_get_{export.name}",

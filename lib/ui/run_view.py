@@ -38,7 +38,7 @@ def run_view(run: Run, *, origin: str, key: str, beside: Beside) -> None:
         summary_table(run)
     with st.expander("Method and environment", icon=":material/science:", key=f"{key}_method"):
         method(run)
-    downloads(run, key=key)
+    downloads(run, key=key, beside=beside)
 
 
 def first_screen(run: Run, *, origin: str, key: str, beside: Beside) -> None:
