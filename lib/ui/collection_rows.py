@@ -169,10 +169,11 @@ def _offer_undo(opened: Connection, here: str) -> None:
 
 
 def _in_words(change: Change) -> str:
-    what = f"{counted(change.count, 'row')} of “{literal(change.collection)}”"
-    return {"deleted": f"Deleted {what}", "changed": f"Changed {what} and embedded again"}[
-        change.kind
-    ]
+    number, name = counted(change.count, "row"), literal(change.collection)
+    return {
+        "deleted": f"Deleted {number} from “{name}”",
+        "changed": f"Changed {number} of “{name}” and embedded again",
+    }[change.kind]
 
 
 def _browser(opened: Connection, name: str, expr: str) -> Browser:
