@@ -27,12 +27,13 @@ from scripts.milvus_server import MilvusServer
 
 RUNS = Path(__file__).resolve().parent.parent / "assets" / "runs"
 REPEATED = ",".join(name for name in OPERATIONS if name != "from_texts")
-ALL = f"--operations {REPEATED} --strategies {','.join(STRATEGIES)} --counts 100 --repeats 3"
+ALL = f"--operations {REPEATED} --strategies {','.join(STRATEGIES)} --counts 100 --repeats 5"
 CREATION = (
     "--operations from_texts --strategies sync_loop,thread_pool,gather,gather_limited "
     "--counts 100 --repeats 1"
 )
 FIRST_SEED = 7
+INTERRUPTED = 128  # and above: the command's exit codes when a signal ended it
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ def main() -> int:
         recording = RECORDINGS[name]
         note = given.lite_note if recording.lite else given.note
         code, runs = _record(recording, note)
+        if code >= INTERRUPTED:
+            return code
         codes.append(code)
         if runs:
             joined = runs[0] if recording.starts == 1 else join_starts(runs, name)
@@ -106,6 +109,8 @@ def _record(recording: Recording, note: str) -> tuple[int, list[Run]]:
             else:
                 with MilvusServer(Path(folder, "server")) as server:
                     codes.append(benchmark([*words, "--uri", server.uri]))
+            if codes[-1] >= INTERRUPTED:
+                return codes[-1], []
             if target.exists():
                 runs.append(run_file.read(target))
     return max(codes), runs
