@@ -132,6 +132,19 @@ class Connection:
                 enable_dynamic_field=True,
             )
 
+    @property
+    def replaces_by(self) -> str:
+        """The method that writes a row over the one of the same key and leaves nothing of it.
+
+        Milvus Lite's upsert keeps each dynamic field that the new row does not name, and its insert
+        replaces the row; a server's insert adds a second row of the key, and its upsert replaces.
+        """
+        return "add_documents" if self.is_lite else "upsert"
+
+    def replace_rows(self, collection: str, rows: list[dict[str, Any]]) -> None:
+        """Write whole rows, vectors and all, over those of the same keys, as `replaces_by` says."""
+        (self.client.insert if self.is_lite else self.client.upsert)(collection, rows)
+
     def wait_for_index(self, collection: str) -> None:
         """Wait until Milvus Lite has indexed what was flushed; a server needs no such waiting."""
         if self._lite is not None:

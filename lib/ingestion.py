@@ -306,7 +306,8 @@ class _Writing:
     def _lookup_arguments(self, batch: Batch) -> dict[str, Any]:
         return {
             "collection_name": self.plan.collection,
-            "ids": batch.keys,
+            # Not `get`, which puts keys into its expression without quoting them.
+            "filter": f"{PRIMARY_FIELD} in [{', '.join(map(quote, batch.keys))}]",
             # A content key says it all; of other keys the text may have changed.
             "output_fields": [PRIMARY_FIELD] if batch.content_keyed else [TEXT_FIELD],
             "consistency_level": "Session",
@@ -317,7 +318,7 @@ class _Writing:
             return {}
         started = time.perf_counter()
         with reported("Could not look up which rows are there already."):
-            found = self._open_store.client.get(**self._lookup_arguments(batch))
+            found = self._open_store.client.query(**self._lookup_arguments(batch))
         self.tally.lookup_s += time.perf_counter() - started
         return {row[PRIMARY_FIELD]: row.get(TEXT_FIELD) for row in found}
 
@@ -326,7 +327,7 @@ class _Writing:
             return {}
         started = time.perf_counter()
         with reported("Could not look up which rows are there already."):
-            found = await self._open_store.aclient.get(**self._lookup_arguments(batch))
+            found = await self._open_store.aclient.query(**self._lookup_arguments(batch))
         self.tally.lookup_s += time.perf_counter() - started
         return {row[PRIMARY_FIELD]: row.get(TEXT_FIELD) for row in found}
 
@@ -361,7 +362,7 @@ class _Writing:
                 self._sources.setdefault(source, array("Q")).append(_mark(key))
 
     def _call(self, part: Batch, changed: bool) -> tuple[str, dict[str, Any]]:
-        method = METHODS["upsert"] if changed else self.method
+        method = METHODS[self.connection.replaces_by] if changed else self.method
         if method.creates:
             method = METHODS["add_texts"]
         return method.operation, method.arguments(part)
@@ -378,8 +379,6 @@ class _Writing:
                 part.vectors = _array(self.model.embeddings.embed_documents(part.texts))
             operation, arguments = self._call(part, changed)
             OPERATIONS[operation].call(self._open_store, arguments)
-            if changed:
-                self._drop_leftovers(part)
         self._add_times(time.perf_counter() - started, clock.seconds)
 
     async def _awrite_part(self, part: Batch, *, changed: bool) -> None:
@@ -391,13 +390,7 @@ class _Writing:
                 part.vectors = _array(await self.model.embeddings.aembed_documents(part.texts))
             operation, arguments = self._call(part, changed)
             await OPERATIONS[operation].acall(self._open_store, arguments)
-            if changed:
-                await asyncio.to_thread(self._drop_leftovers, part)
         self._add_times(time.perf_counter() - started, clock.seconds)
-
-    def _drop_leftovers(self, part: Batch) -> None:
-        metadata = dict(zip(part.keys, part.metadatas, strict=True))
-        rows.drop_leftovers(self.connection, self.plan.collection, metadata)
 
     @property
     def _open_store(self) -> Milvus:

@@ -7,7 +7,7 @@ for does not mean the end on a server, whose segments each stop when one of them
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from lib.connection import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, Connection, 
 from lib.errors import InvalidInput, OperationFailed
 from lib.filters import combine, quote
 from lib.jobs import Job
+from lib.operations import OPERATIONS
 from lib.sources import METADATA_COLUMN
 
 WALK_ROWS = 5_000
@@ -231,9 +232,11 @@ def delete(
     *,
     keys: Sequence[Any] = (),
     expr: str = "",
+    keep: Callable[[Change], None] = lambda change: None,
 ) -> Change:
     """Delete rows by key or by expression through `adelete`, keeping up to 20,000 for an undo.
 
+    `keep` gets what is gone even when some rows are not.
     Raises InvalidInput for an expression that Milvus cannot use or that finds nothing, and
     OperationFailed when fewer rows are gone than should be: `adelete` itself always says True.
     """
@@ -251,13 +254,16 @@ def delete(
         for each in expressions:
             event_loop.run(store.adelete(expr=each))
     left = sum(collections.count(connection, name, each) for each in expressions)
+    change = Change("deleted", name, found - left, tuple(kept))
+    if found > left:
+        keep(change)
     if left:
         raise OperationFailed(
             f"{left:,} of {found:,} rows are still there.",
             kept=f"{before - collections.count(connection, name):,} rows were deleted.",
             next_step="Try again.",
         )
-    return Change("deleted", name, found, tuple(kept))
+    return change
 
 
 def undo(connection: Connection, change: Change) -> int:
@@ -265,71 +271,65 @@ def undo(connection: Connection, change: Change) -> int:
     if not change.can_be_undone:
         raise InvalidInput("These rows are no longer kept, so they cannot be put back.")
     name, back = change.collection, 0
+    shape = layout(connection, name)
+    fields = [shape.key, *(each for each in shape.scalars if each == TEXT_FIELD)]
     with reported("The rows could not be put back."):
         for part in _parts(change.rows, EXPORT_ROWS):
-            # An upsert, so that a row which somebody added again meanwhile does not become two.
-            connection.client.upsert(name, [_writable(row) for row in part])
-        shape = layout(connection, name)
-        before = {row[shape.key]: metadata_of(row, shape) for row in change.rows}
-        drop_leftovers(connection, name, before)
+            # Over rows of the same keys: one that somebody added again does not become two.
+            connection.replace_rows(name, [_writable(row) for row in part])
         for part in _parts(change.rows, KEYS_PER_CALL):
-            keys = [row[shape.key] for row in part]
-            found = _present(connection, name, keys, [shape.key, TEXT_FIELD])
+            found = _present(connection, name, shape, [row[shape.key] for row in part], fields)
             texts = {row[shape.key]: row.get(TEXT_FIELD) for row in found}
-            back += sum(texts.get(row[shape.key], row) == row.get(TEXT_FIELD) for row in part)
+            back += sum(
+                row[shape.key] in texts
+                and (TEXT_FIELD not in fields or texts[row[shape.key]] == row.get(TEXT_FIELD))
+                for row in part
+            )
     if back != len(change.rows):
         raise OperationFailed(f"{back:,} of {len(change.rows):,} rows came back.")
     collections.prepare_for_search(connection, name)
     return back
 
 
-def update(connection: Connection, store: Milvus, documents: Sequence[Document]) -> Change:
-    """Write changed rows through `aupsert`, which embeds their texts again; keep the old ones.
+def update(
+    connection: Connection,
+    store: Milvus,
+    documents: Sequence[Document],
+    *,
+    keep: Callable[[Change], None] = lambda change: None,
+) -> Change:
+    """Write changed rows, which embeds their texts again, and return what they were before.
 
-    Each document's `id` is the key of its row. Raises OperationFailed when a row reads otherwise.
+    Each document's `id` is the key of its row. `keep` gets the change as soon as it is written:
+    what fails afterwards can still be undone. Raises OperationFailed when a row reads otherwise.
     """
     name = store.collection_name
+    shape = layout(connection, name)
     keys = [str(document.id) for document in documents]
+    arguments = {"documents": list(documents), "ids": keys}
     with reported("The rows could not be changed."):
-        before = _present(connection, name, keys)
-        event_loop.run(store.aupsert(ids=keys, documents=list(documents)))
-        drop_leftovers(connection, name, {str(each.id): each.metadata for each in documents})
-        found = _present(connection, name, keys)
-    stored = {row[PRIMARY_FIELD]: row[TEXT_FIELD] for row in found}
+        before = _present(connection, name, shape, keys, ["*"])
+        event_loop.run(OPERATIONS[connection.replaces_by].acall(store, arguments))
+        change = Change("changed", name, len(documents), tuple(before))
+        keep(change)
+        found = _present(connection, name, shape, keys, [shape.key, TEXT_FIELD])
+    stored = {row[shape.key]: row[TEXT_FIELD] for row in found}
     wrong = [each for each in documents if stored.get(str(each.id)) != each.page_content]
     if wrong:
         raise OperationFailed(f"{len(wrong):,} of {len(documents):,} rows read otherwise.")
-    return Change("changed", name, len(documents), tuple(before))
-
-
-def drop_leftovers(
-    connection: Connection, name: str, metadata: Mapping[Any, Mapping[str, Any]]
-) -> None:
-    """Make rows that were upserted hold the metadata given for their keys, and no more.
-
-    A Milvus server replaces the row; Milvus Lite keeps each dynamic field that the new row does
-    not name. Such rows are written once more, with the vectors that they have.
-    """
-    if not connection.is_lite:
-        return
-    shape = layout(connection, name)
-    for keys in _parts(list(metadata), EXPORT_ROWS):
-        rewritten = []
-        for row in _present(connection, name, keys):
-            leftovers = metadata_of(row, shape).keys() - metadata[row[shape.key]].keys()
-            if leftovers:
-                rewritten.append({field: row[field] for field in row if field not in leftovers})
-        if rewritten:
-            connection.client.delete(name, ids=[row[shape.key] for row in rewritten])
-            connection.client.upsert(name, [_writable(row) for row in rewritten])
+    return change
 
 
 def _present(
-    connection: Connection, name: str, keys: Sequence[Any], fields: Sequence[str] = ("*",)
+    connection: Connection, name: str, shape: Layout, keys: Sequence[Any], fields: Sequence[str]
 ) -> list[Row]:
     """Return the rows of some keys as they are after every write so far."""
-    found = connection.client.get(
-        name, ids=list(keys), output_fields=list(fields), consistency_level="Strong"
+    found = connection.client.query(
+        name,
+        # Not `get`, which puts keys into its expression without quoting them.
+        filter=shape.equals_any(keys),
+        output_fields=list(fields),
+        consistency_level="Strong",
     )
     return [dict(row) for row in found]
 

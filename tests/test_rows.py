@@ -170,6 +170,42 @@ def test_rows_deleted_by_an_expression_come_back_as_they_were(
     assert stored(backend, own) == before
 
 
+def test_rows_with_quotes_in_their_keys_are_changed_deleted_and_put_back(
+    backend: Connection, own: str, model: EmbeddingModel
+) -> None:
+    keys = ["it's", 'a "b"', "back\\slash", "naïve ☃"]
+    added = [Document(page_content=f"Text of {key}", metadata={"n": 1}, id=key) for key in keys]
+    for _ in range(2):
+        ingest(backend, model, added, IngestionPlan(own))
+    assert collections.count(backend, own) == COUNT + len(keys)
+    before = stored(backend, own)
+    store = backend.store(own, model.embeddings)
+    changed = [Document(page_content="Other", metadata={}, id=key) for key in keys]
+    change = rows.update(backend, store, changed)
+    assert {stored(backend, own)[key]["text"] for key in keys} == {"Other"}
+    assert rows.undo(backend, change) == len(keys)
+    deletion = rows.delete(backend, store, own, keys=keys)
+    assert rows.undo(backend, deletion) == len(keys)
+    assert stored(backend, own) == before
+
+
+def test_what_was_changed_before_a_failure_is_kept_for_an_undo(
+    backend: Connection, own: str, model: EmbeddingModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = backend.store(own, model.embeddings)
+    before = stored(backend, own)
+    kept: list[rows.Change] = []
+    changed = Document(page_content="A walrus", metadata={"kind": "x"}, id="k826")
+    with monkeypatch.context() as patch:
+        # The row reads otherwise than it was written.
+        patch.setattr(rows, "TEXT_FIELD", "kind")
+        with pytest.raises(OperationFailed, match="read otherwise"):
+            rows.update(backend, store, [changed], keep=kept.append)
+    assert [change.kind for change in kept] == ["changed"]
+    rows.undo(backend, kept[0])
+    assert stored(backend, own) == before
+
+
 def test_an_undo_does_not_double_a_row_that_was_added_again(
     backend: Connection, own: str, model: EmbeddingModel
 ) -> None:

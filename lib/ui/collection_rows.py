@@ -1,6 +1,7 @@
 """Browse the rows of a collection a page at a time; change cells, delete rows, undo."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -17,13 +18,14 @@ from lib.errors import LabError
 from lib.metadata import clean
 from lib.rows import UNDO_ROWS, UNDO_S, Browser, Change, Row
 from lib.ui import collection_list
-from lib.ui.errors import error_box
+from lib.ui.errors import error_box, took_too_long
 from lib.ui.text import literal
 
 PAGE_ROWS = 50
 UNDO_KEY = "rows_undo"
 VERSION_KEY = "rows_version"
 DONE_KEY = "rows_done"
+FAILED_KEY = "rows_failed"
 # The parts of the page that rows are deleted from.
 BROWSED, MANY = "browsed", "many"
 
@@ -125,13 +127,35 @@ def _delete(
     keys: list[Any],
     expr: str = "",
 ) -> None:
-    try:
+    def delete(keep: Callable[[Change], None]) -> None:
         store = opened.store(name, model.embeddings)
-        deletion = rows.delete(opened, store, name, keys=keys, expr=expr)
-    except LabError as error:
-        error_box(error)
-        return
-    _written(place, deletion)
+        rows.delete(opened, store, name, keys=keys, expr=expr, keep=keep)
+
+    _write(opened, place, delete)
+
+
+def _write(
+    opened: Connection, place: str, change_rows: Callable[[Callable[[Change], None]], None]
+) -> None:
+    """Change rows and keep for an undo what was changed, also when the rest failed.
+
+    Where nothing was changed, what could be undone before still can.
+    """
+    done: list[Change] = []
+    try:
+        change_rows(done.append)
+    except (LabError, TimeoutError) as error:
+        failure = took_too_long(error) if isinstance(error, TimeoutError) else error
+        if not done:
+            error_box(failure)
+            return
+        kept = "What stands below was done before that."
+        st.session_state[FAILED_KEY] = (
+            place,
+            LabError(failure.what, kept=kept, next_step=failure.next_step),
+        )
+    st.session_state[UNDO_KEY] = opened.id, place, tuple(done)
+    _read_anew()
 
 
 def _offer_undo(opened: Connection, here: str) -> None:
@@ -142,9 +166,14 @@ def _offer_undo(opened: Connection, here: str) -> None:
     if place == here:
         del st.session_state[DONE_KEY]
         slot.success(done, icon=":material/check_circle:")
-    kept: tuple[str, tuple[Change, ...]] = st.session_state.get(UNDO_KEY, ("", ()))
-    place, changes = kept
-    if not changes or place != here:
+    place, error = st.session_state.get(FAILED_KEY, ("", None))
+    if place == here:
+        del st.session_state[FAILED_KEY]
+        with slot:
+            error_box(error)
+    where, place, changes = st.session_state.get(UNDO_KEY, ("", "", ()))
+    # Rows of one Milvus are never put back into another that has a collection of the same name.
+    if not changes or (where, place) != (opened.id, here):
         return
     with slot, st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(f":material/check: {', '.join(map(_in_words, changes))}.", width="stretch")
@@ -157,8 +186,8 @@ def _offer_undo(opened: Connection, here: str) -> None:
         ):
             try:
                 back = sum(rows.undo(opened, change) for change in changes)
-            except LabError as error:
-                error_box(error)
+            except LabError as failure:
+                error_box(failure)
             else:
                 del st.session_state[UNDO_KEY]
                 st.session_state[DONE_KEY] = here, f"Put back {counted(back, 'row')}."
@@ -258,7 +287,16 @@ def _offer_save(
             _read_anew()
     if not saved:
         return
-    _write(opened, model, facts.name, changed, deleted)
+
+    def save(keep: Callable[[Change], None]) -> None:
+        store = opened.store(facts.name, model.embeddings)
+        if changed:
+            documents = [_checked(each) for each in changed]
+            rows.update(opened, store, documents, keep=keep)
+        if deleted:
+            rows.delete(opened, store, facts.name, keys=deleted, keep=keep)
+
+    _write(opened, BROWSED, save)
 
 
 def _edited(row: Row, cells: dict[str, Any], browser: Browser) -> Document:
@@ -269,28 +307,6 @@ def _edited(row: Row, cells: dict[str, Any], browser: Browser) -> Document:
     return Document(page_content=text, metadata=metadata, id=str(row[browser.layout.key]))
 
 
-def _write(
-    opened: Connection,
-    model: EmbeddingModel,
-    name: str,
-    changed: list[Document],
-    deleted: list[Any],
-) -> None:
-    """Change and delete rows; what was done is kept for an undo even when the rest fails."""
-    store = opened.store(name, model.embeddings)
-    done: list[Change] = []
-    try:
-        if changed:
-            done.append(rows.update(opened, store, [_checked(each) for each in changed]))
-        if deleted:
-            done.append(rows.delete(opened, store, name, keys=deleted))
-    except LabError as error:
-        error_box(error)
-        st.session_state[UNDO_KEY] = BROWSED, tuple(done)
-        return
-    _written(BROWSED, *done)
-
-
 def _checked(document: Document) -> Document:
     return Document(
         page_content=checked_text(document.page_content),
@@ -299,13 +315,8 @@ def _checked(document: Document) -> Document:
     )
 
 
-def _written(place: str, *changes: Change) -> None:
-    """Keep what was done for an undo, and show the rows as they are now."""
-    st.session_state[UNDO_KEY] = place, changes
-    _read_anew()
-
-
 def _read_anew() -> None:
+    """Show the rows as they are now; the editor forgets its edits."""
     st.session_state[VERSION_KEY] = st.session_state.get(VERSION_KEY, 0) + 1
     collection_list.changed()
     st.rerun()

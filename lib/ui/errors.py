@@ -14,19 +14,22 @@ def error_box(error: LabError) -> None:
     st.error(body or "Nothing was changed.", title=error.what, icon=":material/error:")
 
 
+def took_too_long(error: TimeoutError, kept: str = "Nothing was changed.") -> LabError:
+    """Return a deadline that ran out as what happened, what was kept and what to do next."""
+    return LabError(
+        "Milvus took too long to answer.",
+        kept=kept,
+        next_step=f"Try again, or with less at once. ({error})",
+    )
+
+
 @contextlib.contextmanager
 def show_error() -> Iterator[None]:
     """Turn a LabError raised in the block into a box on the page, and end the page there."""
     try:
         yield
     except TimeoutError as error:
-        error_box(
-            LabError(
-                "Milvus took too long to answer.",
-                kept="Nothing was changed.",
-                next_step=f"Try again, or with less at once. ({error})",
-            )
-        )
+        error_box(took_too_long(error))
         st.stop()
     except LabError as error:
         error_box(error)
