@@ -131,14 +131,14 @@ def _method(run: Run) -> list[str]:
 
 def _caveats(run: Run, beside: Beside) -> list[str]:
     deleting = findings.why_deleting_gains(run, beside)
-    lines = [findings.without_the_wait(beside), deleting.text if deleting else ""]
+    lines = [findings.without_the_wait(beside), deleting.sentence if deleting else ""]
     lines = [line for line in lines if line]
     lines += [finding.text for finding in findings.where_async_loses(run)[:3]]
     found = statistics.warnings(run.trials, chart_data.summaries(run))
     lines += [warning.message for warning in found[:3]]
     lines += tutorial_figures.reasons(run)[:1] if run.settings.get("preset") == "tutorial" else []
-    lines.append("Figures hold for this machine, this Milvus and this load; measure your own.")
-    return lines[:MOST_CAVEATS]
+    last = "Figures hold for this machine, this Milvus and this load; measure your own."
+    return [*lines[: MOST_CAVEATS - 1], last]
 
 
 EXPORT = Export(

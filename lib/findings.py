@@ -232,10 +232,10 @@ def why_deleting_gains(run: Run, beside: Beside) -> Finding | None:
         return Finding("Deleting gains without embedding anything.", wait)
     return Finding(
         f"Deleting need not wait, async or not: {cell.count:,} deletes took "
-        f"{duration_text(loop.median_wall_s)} in a sync loop with one more argument, as recorded; "
-        f"here {duration_text(cell.median_wall_s)} with {_how(cell)}.",
-        f'{wait} With consistency_level="Bounded" a delete does not wait, and may miss rows of '
-        "the last moments.",
+        f'{duration_text(loop.median_wall_s)} in a sync loop with consistency_level="Bounded", as '
+        f"recorded; here {duration_text(cell.median_wall_s)} with {_how(cell)}.",
+        f"{wait} Asked for a bounded view, a delete does not wait, and may miss rows of the last "
+        "moments.",
     )
 
 

@@ -29,6 +29,8 @@ from lib.settings import PROJECT_ROOT, Settings
 
 RECORDED_DIR = PROJECT_ROOT / "assets" / "runs"
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+# What two runs must have in common to be of the same experiments.
+EXPERIMENT = ("operations", "counts", "rows", "k", "delete_by", "delete_consistency")
 MAX_NAME_CHARS = 80
 MAX_NOTES_CHARS = 2_000
 # What was deleted can be had back until this many later deletions.
@@ -82,8 +84,9 @@ class Entry:
         return _read(self.path, self.path.stat().st_mtime_ns)
 
 
-# As many as can be compared at once; a run of 50 MB takes several times that in memory.
-@lru_cache(maxsize=4)
+# As many as can be compared at once, and the recorded ones that stand beside them; a run of 50 MB
+# takes several times that in memory.
+@lru_cache(maxsize=8)
 def _read(path: Path, changed_ns: int) -> Run:
     return run_file.read(path)
 
@@ -93,8 +96,13 @@ def _digest(path: Path, changed_ns: int) -> Digest:
     return findings.digest(_read(path, changed_ns))
 
 
+def _same_work(one: Run, other: Run, *names: str) -> bool:
+    """Say whether two runs agree in these settings; one that is missing is one left empty."""
+    return all((one.settings.get(name) or "") == (other.settings.get(name) or "") for name in names)
+
+
 def _same_milvus(one: Run, other: Run) -> bool:
-    names = ("backend_label", "milvus_version")
+    names = ("backend_label", "milvus_version", "distance")
     return all(one.environment.get(name) == other.environment.get(name) for name in names)
 
 
@@ -136,7 +144,7 @@ class RunStore:
             return None
         for entry in self._recorded_entries("*tutorial*.json"):
             other = entry.load()
-            same = other.settings.get("operations") == run.settings.get("operations")
+            same = _same_work(other, run, *EXPERIMENT)
             simulated = other.environment.get("simulated_latency_ms")
             if same and not simulated and _same_milvus(other, run):
                 return other
@@ -147,7 +155,8 @@ class RunStore:
         if not findings.deletes_wait(run):
             return None
         for entry in self._recorded_entries("delete-bounded*.json"):
-            if _same_milvus(other := entry.load(), run):
+            other = entry.load()
+            if _same_milvus(other, run) and _same_work(other, run, "rows", "delete_by"):
                 return other
         return None
 

@@ -75,11 +75,21 @@ def test_what_making_raised_is_raised_where_it_is_awaited() -> None:
 
 
 def test_a_close_ends_the_thread_and_whoever_still_waits() -> None:
-    async def leave() -> int | None:
-        feed = ReadAhead(itertools.count(), ahead=1)
-        await feed.get()
-        await feed.close()
-        return await asyncio.wait_for(feed.get(), 1)
+    opened = threading.Event()
 
-    assert asyncio.run(leave()) is None
+    def items() -> Iterator[int]:
+        opened.wait(5)
+        yield 1
+
+    async def leave() -> list[int | None]:
+        feed = ReadAhead(items(), ahead=1)
+        waiting = [asyncio.create_task(feed.get()) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        closing = asyncio.create_task(feed.close())
+        await asyncio.sleep(0.05)
+        opened.set()
+        await closing
+        return await asyncio.wait_for(asyncio.gather(*waiting), 2)
+
+    assert None in asyncio.run(leave())
     assert _names_of_readers() == []

@@ -202,6 +202,9 @@ def test_a_run_with_simulated_latency_finds_its_twin_without(tmp_path: Path) -> 
     beside = store.beside(slowed)
     assert beside.plain == run_file.read(recorded / "c-tutorial.json")
     assert store.beside(plain).plain is None
+    assert store.beside(_elsewhere(slowed)).plain is None
+    other = dataclasses.replace(slowed, settings=slowed.settings | {"delete_by": "id"})
+    assert store.beside(other).plain is None
     assert (
         "Without the simulated wait the same experiments gave, as recorded, Add documents × 10"
         in findings.without_the_wait(beside)
@@ -215,6 +218,10 @@ def _deletes(**settings: object) -> Run:
         for i in range(3)
     ]
     return make_run(*trials, settings={"delete_by": "id", **settings})
+
+
+def _elsewhere(run: Run) -> Run:
+    return dataclasses.replace(run, environment=run.environment | {"distance": "over the network"})
 
 
 def test_deletes_that_waited_for_the_server_stand_beside_recorded_ones_that_did_not(
@@ -234,9 +241,10 @@ def test_deletes_that_waited_for_the_server_stand_beside_recorded_ones_that_did_
     run_file.write(bounded, recorded / "delete-bounded.json")
     beside = findings.why_deleting_gains(waiting, store.beside(waiting))
     assert beside is not None
-    assert "100 deletes took 0.20 s in a sync loop with one more argument" in beside.sentence
+    assert '0.20 s in a sync loop with consistency_level="Bounded", as rec' in beside.sentence
     assert "here 0.40 s with asyncio.gather (no limit)" in beside.sentence
-    assert 'consistency_level="Bounded"' in beside.cause
+    others = (_deletes(rows=7), _elsewhere(waiting))
+    assert [store.beside(other).bounded for other in others] == [None, None]
 
 
 @pytest.mark.parametrize(

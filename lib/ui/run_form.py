@@ -169,7 +169,8 @@ def _custom_inputs(settings: Settings) -> None:
 def _delete_inputs() -> None:
     st.selectbox(
         "Deletes find their row by",
-        DELETE_FIELDS,
+        # The tutorial's way first: what an input starts with is left out of the URL.
+        DELETE_FIELDS[::-1],
         format_func=lambda name: DELETE_LABELS.get(name, name),
         key="b_delete_by",
         bind="query-params",
