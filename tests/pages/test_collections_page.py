@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet
 import pytest
@@ -13,6 +14,7 @@ from lib import collections, rows
 from lib.collections import SCRATCH_PREFIX
 from lib.connection import Connection, open_connection
 from lib.embeddings import open_model
+from lib.errors import OperationFailed
 from lib.ingestion import ingest
 from lib.ingestion_plan import IngestionPlan
 from lib.settings import load
@@ -153,6 +155,46 @@ def test_a_forgotten_delete_offers_no_undo(page: AppTest) -> None:
     page.button(key="rows_undo_forget").click().run()
     assert "Deleted" not in said(page)
     assert not [each for each in page.button if each.key == "rows_undo_start"]
+
+
+def test_a_failed_delete_leaves_what_could_be_undone_before_it(
+    page: AppTest, store: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OperationFailed("The rows could not be deleted.")
+
+    before = stored(store)
+    page.text_input(key="delete_expr").set_value("n == 5").run()
+    page.button(key="delete_start").click().run()
+    page.text_input(key="delete_expr").set_value("n == 6").run()
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "delete", fail)
+        page.button(key="delete_start").click().run()
+    assert "The rows could not be deleted." in problems(page)
+    page.button(key="rows_undo_start").click().run()
+    assert stored(store) == before
+
+
+def test_what_was_deleted_before_a_deadline_ran_out_is_said_and_can_be_undone(
+    page: AppTest, store: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete = rows.delete
+
+    def time_out(*given: Any, **named: Any) -> None:
+        delete(*given, **named)
+        raise TimeoutError("30 s")
+
+    before = stored(store)
+    page.text_input(key="delete_expr").set_value("n == 5").run()
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "delete", time_out)
+        page.button(key="delete_start").click().run()
+    assert not page.exception
+    assert "Milvus took too long to answer." in problems(page)
+    assert "What stands below was done before that." in problems(page)
+    assert "Deleted 1 row from" in said(page)
+    page.button(key="rows_undo_start").click().run()
+    assert stored(store) == before
 
 
 def test_a_collection_is_created_with_the_chosen_index(page: AppTest, store: Connection) -> None:
