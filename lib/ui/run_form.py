@@ -28,7 +28,7 @@ from lib.settings import Settings
 from lib.ui.errors import error_box
 
 CUSTOM = "custom"
-DELETE_LABELS = {"pk": "its primary key", "id": "a metadata field, as in the tutorial"}
+DELETE_LABELS = {"pk": "the primary key", "id": "a metadata field"}
 RUN_PARAMETER = "b_run"
 # Without waiting there is little to overlap: on the page the tutorial's experiments start with some
 # simulated latency, said in every title. The presets of the terminal keep their own.
@@ -174,7 +174,8 @@ def _delete_inputs() -> None:
         format_func=lambda name: DELETE_LABELS.get(name, name),
         key="b_delete_by",
         bind="query-params",
-        help="A server deletes a key at once; by a metadata field it must first find the row.",
+        help="A server deletes a key at once; by a metadata field, the tutorial's way, it must first "
+        "find the row.",
     )
     st.selectbox(
         "Consistency level of deletes",
