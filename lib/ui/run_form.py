@@ -174,8 +174,8 @@ def _delete_inputs() -> None:
         format_func=lambda name: DELETE_LABELS.get(name, name),
         key="b_delete_by",
         bind="query-params",
-        help="A server deletes a key at once; by a metadata field, the tutorial's way, it must first "
-        "find the row.",
+        help="A server deletes a key at once; by a metadata field, the tutorial's way, it must "
+        "first find the row.",
     )
     st.selectbox(
         "Consistency level of deletes",
