@@ -20,6 +20,8 @@ WIDTH, HEIGHT = Inches(13.333), Inches(7.5)
 MARGIN = Inches(0.6)  # also of the title from the top
 TITLE_ONLY = 5  # the default template's layout with nothing but a title
 MOST_CAVEATS = 7
+# More text than this would run into the footer at the usual size.
+MOST_CHARACTERS_LARGE = 600
 PICTURE_SCALE = 2.5
 
 
@@ -81,7 +83,8 @@ def _picture_slide(presentation: Any, title: str, spec: dict[str, Any], alt: str
 
 def _text_slide(presentation: Any, title: str, lines: list[str], run: Run) -> None:
     slide = _slide(presentation, title)
-    _lines(slide, [f"•  {line}" for line in lines], top=Inches(1.8), size=20)
+    size = 20 if sum(map(len, lines)) <= MOST_CHARACTERS_LARGE else 16
+    _lines(slide, [f"•  {line}" for line in lines], top=Inches(1.8), size=size)
     _footer(slide, run)
 
 
