@@ -191,6 +191,12 @@ def _without_comparison(run: Run) -> str:
     )
 
 
+def deletes_asked_for(run: Run) -> str:
+    """Return the consistency level that a run's deletes asked for, in words, or nothing."""
+    level = run.settings.get("delete_consistency")
+    return f"deletes with consistency level {level}" if level else ""
+
+
 def without_the_wait(beside: Beside) -> str:
     """Say what the same experiments gave without simulated latency, or nothing."""
     leading = _leading_of_each(beside.plain) if beside.plain else []
@@ -227,13 +233,15 @@ def why_deleting_gains(run: Run, beside: Beside) -> Finding | None:
         "To find rows by a metadata field, each delete waits for ticks of the server's clock, "
         "200 ms apart by default; gathered deletes wait for the same ones."
     )
+    own = _baseline(run, cell)
     loop = _baseline(beside.bounded, cell) if beside.bounded else None
-    if loop is None or loop.median_wall_s is None or cell.median_wall_s is None:
+    if loop is None or own is None or not (loop.median_wall_s and own.median_wall_s):
         return Finding("Deleting gains without embedding anything.", wait)
     return Finding(
         f"Deleting need not wait, async or not: {cell.count:,} deletes took "
         f'{duration_text(loop.median_wall_s)} in a sync loop with consistency_level="Bounded", as '
-        f"recorded; here {duration_text(cell.median_wall_s)} with {_how(cell)}.",
+        f"recorded; without it, in this run, {duration_text(own.median_wall_s)} in a sync loop and "
+        f"{duration_text(cell.median_wall_s or 0)} with {_how(cell)}.",
         f"{wait} Asked for a bounded view, a delete does not wait, and may miss rows of the last "
         "moments.",
     )

@@ -60,7 +60,13 @@ def stem(run: Run) -> str:
 def note(run: Run) -> str:
     """Return the line below each exported chart: what it was measured on, and what is simulated."""
     digest = findings.digest(run)
-    parts = [digest.backend, findings.simulated(run), digest.time[:10], "Milvus Async Lab"]
+    parts = [
+        digest.backend,
+        findings.simulated(run),
+        findings.deletes_asked_for(run),
+        digest.time[:10],
+        "Milvus Async Lab",
+    ]
     if run.partial:
         parts.insert(0, "partial run")
     return " · ".join(part for part in parts if part)

@@ -224,6 +224,9 @@ def summary_table(run: Run) -> str:
     latency_ms = run.environment.get("simulated_latency_ms") or 0
     if latency_ms:
         lines.append(f"Embedding latency simulated: {latency_ms:g} ms a call.")
+    level = run.settings.get("delete_consistency")
+    if level:
+        lines.append(f"Deletes asked for the consistency level {level}.")
     lines.extend(f"- {warning.message}" for warning in statistics.warnings(run.trials, cells))
     return "\n".join(line.rstrip() for line in lines)
 
@@ -320,7 +323,11 @@ def _parser() -> argparse.ArgumentParser:
     option("--lambda-mult", type=float, help="MMR: 1 for relevance only, 0 for diversity only")
     option("--delete-by", help=f"field of a delete's expression: {' or '.join(DELETE_FIELDS)}")
     levels = ", ".join(DELETE_CONSISTENCIES[1:])
-    option("--delete-consistency", help=f"level that deletes ask for: {levels} (default: none)")
+    option(
+        "--delete-consistency",
+        type=lambda text: "" if text == "none" else text,
+        help=f"level that deletes ask for: {levels}, or none (default)",
+    )
     option("--embedding", help=f"provider: {', '.join(PROVIDERS)} (default: EMBEDDING_PROVIDER)")
     option("--embedding-latency-ms", type=float, help="simulated, added to every embedding call")
     option("--embedding-jitter-ms", type=float, help="its standard deviation")

@@ -191,15 +191,15 @@ class Plan:
         total = _EMBEDDED_SETUP_S if embedded else _SETUP_S
         between_s = _EMBEDDED_BETWEEN_TRIALS_S if embedded else _BETWEEN_TRIALS_S
         for cell in self.cells():
-            one_trial = self._estimate_trial_s(cell, cell.calls)
-            warmup = self._estimate_trial_s(cell, cell.warmup_calls)
+            one_trial = self._estimate_trial_s(cell, cell.calls, embedded)
+            warmup = self._estimate_trial_s(cell, cell.warmup_calls, embedded)
             total += self.repeats * (one_trial + between_s)
             total += self.warmup * (warmup + between_s)
         return total
 
-    def _estimate_trial_s(self, cell: Cell, calls: int) -> float:
+    def _estimate_trial_s(self, cell: Cell, calls: int, embedded: bool) -> float:
         alone_s, crowded_s = _TYPICAL_S.get(cell.operation, _TYPICAL_CALL_S)
-        if cell.operation == "delete" and self.deletes_wait:
+        if cell.operation == "delete" and self.deletes_wait and not embedded:
             alone_s, crowded_s = _DELETE_BY_METADATA_S
         embed_s = self.embedding_latency_ms / 1000 if OPERATIONS[cell.operation].embeds else 0.0
         in_flight = min(cell.concurrency or calls, calls)

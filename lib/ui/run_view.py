@@ -10,7 +10,7 @@ from lib import chart_data, charts, comparison, findings, measured_code, tutoria
 from lib.benchmark import statistics
 from lib.benchmark.statistics import Warning_
 from lib.benchmark.trials import Run
-from lib.chart_data import Focus
+from lib.chart_data import Focus, counted
 from lib.charts import CHARTS, Chart
 from lib.findings import Beside
 from lib.ui.chart import show_chart
@@ -85,6 +85,7 @@ def conditions(run: Run, origin: str) -> str:
         digest.backend,
         digest.embedding,
         findings.simulated(run),
+        findings.deletes_asked_for(run),
         digest.time.replace("T", " ").replace("+00:00", " UTC"),
     ]
     if run.partial:
@@ -114,7 +115,7 @@ def warnings(run: Run) -> None:
         icon=":material/warning:",
     )
     if len(text) > MOST_WARNINGS:
-        with st.expander(f"{len(text) - MOST_WARNINGS} more warnings"):
+        with st.expander(counted(len(text) - MOST_WARNINGS, "more warning")):
             st.markdown("\n".join(text[MOST_WARNINGS:]))
 
 

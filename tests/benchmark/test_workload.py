@@ -153,6 +153,14 @@ def test_deletes_that_do_not_wait_for_the_server_s_clock_are_estimated_shorter()
     assert (deletes.deletes_wait, bounded.deletes_wait) == (True, False)
     assert replace(deletes, delete_consistency="Strong").deletes_wait
     assert bounded.estimate_s() < deletes.estimate_s() - 10
+    # The embedded store has no such clock.
+    assert deletes.estimate_s(embedded=True) == bounded.estimate_s(embedded=True)
+
+
+def test_no_level_can_be_asked_for_by_name() -> None:
+    words = ["--operations", "delete", "--delete-consistency", "none"]
+    plan = command._plan(command._parser().parse_args(words), SETTINGS)
+    assert plan.delete_consistency == ""
 
 
 def test_the_estimate_grows_with_latency_calls_and_repeats() -> None:

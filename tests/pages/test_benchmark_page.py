@@ -110,15 +110,14 @@ def test_how_deletes_find_their_rows_can_be_chosen_where_something_is_deleted(
     app.segmented_control(key="b_preset").set_value("tutorial").run()
     app.segmented_control(key="b_preset").set_value("custom").run()
     assert app.selectbox(key="b_delete_by").value == "id"
-    said = [text_of(app)]
+    app.multiselect(key="b_operations").set_value(["delete"]).run()
+    app.text_input(key="b_counts").set_value("5").run()
     app.selectbox(key="b_delete_consistency").select("Bounded").run()
-    said.append(text_of(app))
-    app.selectbox(key="b_delete_consistency").select("").run()
-    app.selectbox(key="b_delete_by").select("pk").run()
-    said.append(text_of(app))
+    start(app)
     assert not app.exception
-    # Each of the two spares the wait, and the estimate says so.
-    assert said[0] not in said[1:]
+    assert "deletes with consistency level Bounded" in text_of(app)
+    [command] = [each.value for each in app.code if "python -m lib.benchmark" in each.value]
+    assert "--delete-by id --delete-consistency Bounded" in command
     app.multiselect(key="b_operations").set_value(["similarity_search"]).run()
     assert not app.exception
     assert not [each for each in app.selectbox if each.key == "b_delete_by"]
