@@ -122,6 +122,11 @@ def quote(value: Any) -> str:
     raise InvalidInput(f"A filter cannot hold a value of type {type(value).__name__}.")
 
 
+def equals_any(field: str, values: Iterable[Any]) -> str:
+    """Write that a field has one of these values."""
+    return f"{field} in [{', '.join(map(quote, values))}]"
+
+
 def combine(expressions: Iterable[str], joiner: str = "and") -> str:
     """Join expressions; each keeps its meaning whatever stands inside it."""
     parts = [part.strip() for part in expressions if part.strip()]

@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from lib.benchmark import statistics
+from lib.benchmark import statistics, workload
 from lib.benchmark.statistics import BUSY_SHARE, CellSummary
 from lib.benchmark.strategies import BASELINE, STRATEGIES
 from lib.benchmark.trials import Run
-from lib.benchmark.workload import WITHOUT_WAITING
 from lib.chart_data import (
     Focus,
     bounds_text,
@@ -213,10 +212,10 @@ def without_the_wait(beside: Beside) -> str:
 def deletes_wait(run: Run) -> bool:
     """Say whether a run's deletes waited for the clock of a server to find their rows."""
     settings: dict[str, Any] = run.settings
+    by, level = settings.get("delete_by", PRIMARY_FIELD), settings.get("delete_consistency", "")
     return (
         run.environment.get("backend") == "server"
-        and settings.get("delete_by", PRIMARY_FIELD) != PRIMARY_FIELD
-        and settings.get("delete_consistency", "") not in WITHOUT_WAITING
+        and workload.deletes_wait(by, level)
         and any(trial.operation == "delete" for trial in run.trials)
     )
 

@@ -25,7 +25,7 @@ from lib.batches import Batch, from_documents
 from lib.connection import PRIMARY_FIELD, TEXT_FIELD, Connection, close_store, reported
 from lib.embeddings import EmbeddingModel, embedding_clock
 from lib.errors import InvalidInput, JobCancelled, LabError
-from lib.filters import quote
+from lib.filters import equals_any, quote
 from lib.ingestion_plan import METHODS, IngestionPlan
 from lib.jobs import Job
 from lib.operations import OPERATIONS
@@ -307,7 +307,7 @@ class _Writing:
         return {
             "collection_name": self.plan.collection,
             # Not `get`, which puts keys into its expression without quoting them.
-            "filter": f"{PRIMARY_FIELD} in [{', '.join(map(quote, batch.keys))}]",
+            "filter": equals_any(PRIMARY_FIELD, batch.keys),
             # A content key says it all; of other keys the text may have changed.
             "output_fields": [PRIMARY_FIELD] if batch.content_keyed else [TEXT_FIELD],
             "consistency_level": "Session",
@@ -468,7 +468,7 @@ class _Writing:
             names = []  # the collection holds nothing but what the sources hold now
         for start in range(0, len(names), SOURCES_PER_QUERY):
             part = names[start : start + SOURCES_PER_QUERY]
-            expr = f"source in [{', '.join(quote(name) for name in part)}]"
+            expr = equals_any("source", part)
             given = sum(len(self._sources[name]) for name in part)
             if self.count(expr) > given:
                 for name in part:

@@ -21,7 +21,7 @@ from pymilvus import DataType
 from lib import collections, event_loop
 from lib.connection import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, Connection, reported
 from lib.errors import InvalidInput, OperationFailed
-from lib.filters import combine, quote
+from lib.filters import combine, equals_any, quote
 from lib.jobs import Job
 from lib.operations import OPERATIONS
 from lib.sources import METADATA_COLUMN
@@ -54,7 +54,7 @@ class Layout:
 
     def equals_any(self, keys: Iterable[Any]) -> str:
         """Return an expression that finds the rows with these keys."""
-        return f"{self.key} in [{', '.join(quote(key) for key in keys)}]"
+        return equals_any(self.key, keys)
 
 
 def layout(connection: Connection, name: str) -> Layout:

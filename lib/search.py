@@ -399,7 +399,7 @@ def _vectors(store: Milvus, rows: Sequence[dict[str, Any]]) -> list[Any]:
     keys = [row[PRIMARY_FIELD] for row in rows]
     found = store.client.query(
         store.collection_name,
-        filter=f"{PRIMARY_FIELD} in [{', '.join(filters.quote(key) for key in keys)}]",
+        filter=filters.equals_any(PRIMARY_FIELD, keys),
         output_fields=[PRIMARY_FIELD, VECTOR_FIELD],
     )
     by_key = {row[PRIMARY_FIELD]: row[VECTOR_FIELD] for row in found}

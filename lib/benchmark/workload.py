@@ -210,8 +210,7 @@ class Plan:
     @property
     def deletes_wait(self) -> bool:
         """Say whether a server's deletes look for their rows and wait for its clock to do so."""
-        by_metadata = self.delete_by != PRIMARY_FIELD
-        return by_metadata and self.delete_consistency not in WITHOUT_WAITING
+        return deletes_wait(self.delete_by, self.delete_consistency)
 
     def command(self, uri: str = "URI", output: str = "run.json") -> str:
         """Return the terminal command that makes this run again, without the token."""
@@ -229,6 +228,11 @@ class Plan:
                 text = f"{value:g}" if isinstance(value, float) else str(value)
                 parts.append(f"--{field.name.replace('_', '-')} {text}")
         return " ".join([*parts, f"--output {shlex.quote(output)}"])
+
+
+def deletes_wait(delete_by: str, delete_consistency: str) -> bool:
+    """Say whether a server waits for its clock before such a delete."""
+    return delete_by != PRIMARY_FIELD and delete_consistency not in WITHOUT_WAITING
 
 
 _LISTS = ("operations", "strategies", "counts", "concurrency")
