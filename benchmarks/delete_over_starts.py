@@ -40,6 +40,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     ratios: list[list[float]] = []
+    means: list[float] = []
     for start in range(given.starts):
         run = _run(replace(PLAN, repeats=given.repeats, seed=PLAN.seed + start))
         if not all(trial.verified for trial in run.trials):
@@ -47,21 +48,22 @@ def main() -> int:
             return 1
         loop, gather = _walls(run, "sync_loop"), _walls(run, "gather")
         ratios.append([a / b for a, b in zip(loop, gather, strict=True)])
+        means.append(statistics.geometric_mean(ratios[-1]))
         print(
-            f"start {start + 1}: {_mean(ratios[-1]):.1f} times; loop {statistics.median(loop):.2f}"
+            f"start {start + 1}: {means[-1]:.1f} times; loop {statistics.median(loop):.2f}"
             f" s, gather {min(gather):.3f} to {max(gather):.3f} s",
             flush=True,
         )
     if len(ratios) > 1 and given.repeats > 1:
-        means = [math.log(_mean(mine)) for mine in ratios]
         within = statistics.fmean(statistics.variance(map(math.log, mine)) for mine in ratios)
+        apart = statistics.stdev(map(math.log, means))
         print(
-            f"logarithms: standard deviation over starts {statistics.stdev(means):.2f}, of which "
+            f"logarithms: standard deviation over starts {apart:.2f}, of which "
             f"repeats explain {math.sqrt(within / given.repeats):.2f}"
         )
-    over = speedup([_mean(mine) for mine in ratios], [1.0] * len(ratios))
+    over = speedup(means, [1.0] * len(means))
     interval = f" ({over.low:.1f} to {over.high:.1f})" if over.low and over.high else ""
-    print(f"{over.ratio:.1f} times{interval} over {len(ratios)} starts, one mean a start")
+    print(f"{over.ratio:.1f} times{interval} over {len(means)} starts, one mean a start")
     return 0
 
 
@@ -78,10 +80,6 @@ def _run(plan: Plan) -> Run:
 def _walls(run: Run, strategy: str) -> list[float]:
     mine = [trial for trial in run.trials if trial.strategy == strategy and not trial.warmup]
     return [trial.wall_s for trial in sorted(mine, key=lambda trial: trial.repeat)]
-
-
-def _mean(values: list[float]) -> float:
-    return statistics.geometric_mean(values)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,20 @@ BROKEN = {
 }
 
 
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """A folder for recorded runs of the test's own, empty."""
+    folder = tmp_path / "recorded"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def bare(tmp_path: Path, recorded: Path) -> RunStore:
+    """A store with no run of its own and that folder beside it."""
+    return RunStore(tmp_path / "runs", recorded)
+
+
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_broken_file_is_one_message_and_changes_nothing(store: RunStore, kind: str) -> None:
     make, reason = BROKEN[kind]
@@ -169,42 +183,38 @@ def test_a_digest_names_what_a_list_needs(store: RunStore) -> None:
 
 
 def test_the_featured_run_is_the_recorded_tutorial_with_the_largest_figure(
-    tmp_path: Path,
+    bare: RunStore, recorded: Path
 ) -> None:
-    recorded = tmp_path / "recorded"
-    recorded.mkdir()
-    store = RunStore(tmp_path / "runs", recorded)
-    assert store.featured() is None
-    mine = store.save(make_run(), name="Mine")
-    assert store.featured() == mine
+    assert bare.featured() is None
+    mine = bare.save(make_run(), name="Mine")
+    assert bare.featured() == mine
     slow = [make_trial(repeat=i) for i in range(3)]
     slow += [make_trial("gather", concurrency=None, repeat=i, call_s=5.0) for i in range(3)]
     run_file.write(make_run(*slow), recorded / "a-tutorial.json")
     run_file.write(make_run(), recorded / "b-tutorial.json")
     run_file.write(make_run(), recorded / "c-sweep.json")
-    best = store.featured()
+    best = bare.featured()
     assert best is not None
     assert best.id == "recorded-b-tutorial"
 
 
-def test_a_run_with_simulated_latency_finds_its_twin_without(tmp_path: Path) -> None:
-    recorded = tmp_path / "recorded"
-    recorded.mkdir()
-    store = RunStore(tmp_path / "runs", recorded)
+def test_a_run_with_simulated_latency_finds_its_twin_without(
+    bare: RunStore, recorded: Path
+) -> None:
     run = make_run()
     plain = dataclasses.replace(run, environment=run.environment | {"simulated_latency_ms": 0})
     slowed = dataclasses.replace(plain, environment=plain.environment | {"simulated_latency_ms": 9})
     elsewhere = dataclasses.replace(plain, environment=plain.environment | {"backend_label": "?"})
     run_file.write(slowed, recorded / "a-tutorial-9ms.json")
     run_file.write(elsewhere, recorded / "b-tutorial.json")
-    assert store.beside(slowed).plain is None
+    assert bare.beside(slowed).plain is None
     run_file.write(plain, recorded / "c-tutorial.json")
-    beside = store.beside(slowed)
+    beside = bare.beside(slowed)
     assert beside.plain == run_file.read(recorded / "c-tutorial.json")
-    assert store.beside(plain).plain is None
-    assert store.beside(_elsewhere(slowed)).plain is None
+    assert bare.beside(plain).plain is None
+    assert bare.beside(_elsewhere(slowed)).plain is None
     other = dataclasses.replace(slowed, settings=slowed.settings | {"delete_by": "id"})
-    assert store.beside(other).plain is None
+    assert bare.beside(other).plain is None
     assert (
         "Without the simulated wait the same experiments gave, as recorded, Add documents × 10"
         in findings.without_the_wait(beside)
@@ -225,13 +235,10 @@ def _elsewhere(run: Run) -> Run:
 
 
 def test_deletes_that_waited_for_the_server_stand_beside_recorded_ones_that_did_not(
-    tmp_path: Path,
+    bare: RunStore, recorded: Path
 ) -> None:
-    recorded = tmp_path / "recorded"
-    recorded.mkdir()
-    store = RunStore(tmp_path / "runs", recorded)
     waiting = _deletes()
-    alone = findings.why_deleting_gains(waiting, store.beside(waiting))
+    alone = findings.why_deleting_gains(waiting, bare.beside(waiting))
     assert alone is not None
     assert "200 ms apart" in alone.cause
     assert "Bounded" not in alone.text
@@ -239,12 +246,12 @@ def test_deletes_that_waited_for_the_server_stand_beside_recorded_ones_that_did_
     quick = [make_trial(operation="delete", repeat=i, call_s=0.002) for i in range(3)]
     bounded = dataclasses.replace(bounded, trials=(*quick, *bounded.trials[3:]))
     run_file.write(bounded, recorded / "delete-bounded.json")
-    beside = findings.why_deleting_gains(waiting, store.beside(waiting))
+    beside = findings.why_deleting_gains(waiting, bare.beside(waiting))
     assert beside is not None
     assert '0.20 s in a sync loop with consistency_level="Bounded", as rec' in beside.sentence
     assert "without it, in this run, 20.0 s in a sync loop and 0.40 s with" in beside.sentence
     others = (_deletes(rows=7), _elsewhere(waiting))
-    assert [store.beside(other).bounded for other in others] == [None, None]
+    assert [bare.beside(other).bounded for other in others] == [None, None]
 
 
 @pytest.mark.parametrize(
