@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from lib.ui import corpus, sidebar
+from lib.ui.common import corpus, sidebar
 
 st.set_page_config(
     page_title="Milvus Async Lab",

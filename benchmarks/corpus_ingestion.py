@@ -5,7 +5,7 @@
 On Milvus Lite. The baseline embeds all documents at once and inserts the rows in batches of 1,000
 from one thread, into a collection with the same index. Like is set against like: writing against
 embedding and inserting, and writing until searchable against the same with flush and load.
-The search figure is the median of `lib.search` on the ingested rows.
+The search figure is the median of `lib.search.ask` on the ingested rows.
 """
 
 import argparse
@@ -14,13 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from lib import collections, search
-from lib.connection import Connection, open_connection
-from lib.corpora import CORPORA
-from lib.embeddings import EmbeddingModel, open_model
-from lib.ingestion import ingest
-from lib.ingestion_plan import default_plan
-from lib.search import Question
+from lib.documents.corpora import CORPORA
+from lib.ingestion.plan import default_plan
+from lib.ingestion.writing import ingest
+from lib.milvus import collections
+from lib.milvus.connection import Connection, open_connection
+from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.search import ask as search
+from lib.search.ask import Question
 from lib.settings import Settings
 
 BATCH = 1_000

@@ -17,8 +17,8 @@ from lib.benchmark import runner
 from lib.benchmark.statistics import speedup
 from lib.benchmark.trials import Run
 from lib.benchmark.workload import Plan
-from lib.connection import open_connection
-from lib.embeddings import open_model
+from lib.milvus.connection import open_connection
+from lib.milvus.embeddings import open_model
 from lib.settings import Settings
 from scripts.milvus_server import MilvusServer
 

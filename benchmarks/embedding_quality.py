@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from model2vec import StaticModel
 
-from lib.corpora import CORPORA
+from lib.documents.corpora import CORPORA
 
 QUESTIONS_PATH = Path(__file__).with_name("questions.json")
 MODEL_PATH = Path(__file__).parents[1] / "assets" / "embedding-model"

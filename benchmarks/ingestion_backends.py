@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lib import collections, settings
-from lib.batches import Batch
-from lib.connection import Connection, open_connection
+from lib import settings
+from lib.ingestion.batches import Batch
+from lib.milvus import collections
+from lib.milvus.connection import Connection, open_connection
 from scripts.milvus_server import MilvusServer
 
 

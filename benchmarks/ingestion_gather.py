@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from benchmarks.ingestion_backends import arguments, opened, scratch, verdict
 from lib import settings
-from lib.corpora import CORPORA
-from lib.embeddings import open_model
-from lib.ingestion import ingest
-from lib.ingestion_plan import IngestionPlan
+from lib.documents.corpora import CORPORA
+from lib.ingestion.plan import IngestionPlan
+from lib.ingestion.writing import ingest
+from lib.milvus.embeddings import open_model
 
 LATENCY_MS = 200.0
 LIMIT = 8

@@ -18,12 +18,13 @@ import time
 from pathlib import Path
 
 from benchmarks.ingestion_backends import address, arguments
-from lib import collections, rows, settings
-from lib.connection import Connection, open_connection
-from lib.corpora import CORPORA
-from lib.embeddings import open_model
-from lib.ingestion import ingest
-from lib.ingestion_plan import IngestionPlan
+from lib import settings
+from lib.documents.corpora import CORPORA
+from lib.ingestion.plan import IngestionPlan
+from lib.ingestion.writing import ingest
+from lib.milvus import collections, rows
+from lib.milvus.connection import Connection, open_connection
+from lib.milvus.embeddings import open_model
 
 BATCH_SIZE = 200
 CONCURRENCY = 4

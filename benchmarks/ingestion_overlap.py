@@ -24,13 +24,13 @@ from langchain_core.documents import Document
 
 from benchmarks.ingestion_backends import arguments, bare_insert_rate, opened, scratch, verdict
 from lib import settings
-from lib.batches import Batch, from_documents
-from lib.connection import Connection
-from lib.corpora import CORPORA
-from lib.embeddings import EmbeddingModel, open_model
-from lib.ingestion import ingest_batches
-from lib.ingestion_plan import default_plan
-from lib.problems import Problems
+from lib.documents.corpora import CORPORA
+from lib.documents.problems import Problems
+from lib.ingestion.batches import Batch, from_documents
+from lib.ingestion.plan import default_plan
+from lib.ingestion.writing import ingest_batches
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel, open_model
 
 LEAST = {"lite": 0.6, "server": 0.85}
 THREADS = {"lite": 1, "server": 2}

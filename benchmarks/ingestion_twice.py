@@ -14,14 +14,14 @@ from pathlib import Path
 
 from benchmarks.ingestion_backends import arguments, opened, scratch, verdict
 from lib import settings
-from lib.batches import from_uploads
-from lib.chunking import Chunking
-from lib.connection import Connection
-from lib.corpora import CORPORA
-from lib.embeddings import EmbeddingModel, open_model
-from lib.ingestion import IngestionReport, ingest_batches
-from lib.ingestion_plan import default_plan
-from lib.sources import Reading, Upload
+from lib.documents.chunking import Chunking
+from lib.documents.corpora import CORPORA
+from lib.documents.sources import Reading, Upload
+from lib.ingestion.batches import from_uploads
+from lib.ingestion.plan import default_plan
+from lib.ingestion.writing import IngestionReport, ingest_batches
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel, open_model
 
 LEAST = 5.0
 TEXTS_A_FILE = 50

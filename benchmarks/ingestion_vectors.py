@@ -28,14 +28,14 @@ from benchmarks.ingestion_backends import (
     scratch,
     verdict,
 )
-from lib import collections
-from lib.batches import Batch, from_uploads
-from lib.chunking import Chunking
-from lib.connection import Connection
-from lib.ingestion import ingest_batches
-from lib.ingestion_plan import IngestionPlan
-from lib.precomputed import precomputed
-from lib.sources import Reading, Upload
+from lib.documents.chunking import Chunking
+from lib.documents.sources import Reading, Upload
+from lib.ingestion.batches import Batch, from_uploads
+from lib.ingestion.plan import IngestionPlan
+from lib.ingestion.writing import ingest_batches
+from lib.milvus import collections
+from lib.milvus.connection import Connection
+from lib.milvus.precomputed import precomputed
 
 DIMENSION = 384
 BATCH = 1_000

@@ -19,7 +19,7 @@ from lib.benchmark.statistics import summarise
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.workload import Plan
 from lib.jobs import Job
-from lib.operations import Inputs, Operation
+from lib.milvus.operations import Inputs, Operation
 
 AGAIN = "sync_loop_again"
 FEWEST = 35

@@ -9,9 +9,9 @@ import argparse
 import time
 from pathlib import Path
 
-from lib import decks, reports
 from lib.benchmark import run_file
-from lib.findings import ALONE
+from lib.runs import decks, reports
+from lib.runs.findings import ALONE
 
 
 def main() -> None:

@@ -17,9 +17,9 @@ from lib import event_loop
 from lib.benchmark.runner import LANE, run_in
 from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import MilvusWorkspace
-from lib.connection import open_connection
-from lib.embeddings import open_model
 from lib.jobs import Job
+from lib.milvus.connection import open_connection
+from lib.milvus.embeddings import open_model
 from lib.settings import Settings
 
 ALLOWED = 1.03

@@ -15,13 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib import collections, search, search_many
-from lib.connection import open_connection
-from lib.corpora import CORPORA
-from lib.embeddings import open_model
-from lib.ingestion import ingest
-from lib.ingestion_plan import IngestionPlan
-from lib.search_many import ManyRequest
+from lib.documents.corpora import CORPORA
+from lib.ingestion.plan import IngestionPlan
+from lib.ingestion.writing import ingest
+from lib.milvus import collections
+from lib.milvus.connection import open_connection
+from lib.milvus.embeddings import open_model
+from lib.search import ask as search
+from lib.search import many as search_many
+from lib.search.many import ManyRequest
 from lib.settings import load
 
 COLLECTION = "benchmark_search_many"

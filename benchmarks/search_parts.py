@@ -2,9 +2,9 @@
 
     python -m benchmarks.search_parts
 
-Prints the median split of `lib.search.fetch` over the whole standard library, its own part beyond
-embedding and Milvus (at most 5 ms), the wall time as a ratio to the library's own MMR method called
-in turn, and one re-ranking against langchain's function on the same vectors.
+Prints the median split of `lib.search.ask.fetch` over the whole standard library, its own part
+beyond embedding and Milvus (at most 5 ms), the wall time as a ratio to the library's own MMR method
+called in turn, and one re-ranking against langchain's function on the same vectors.
 """
 
 import statistics
@@ -14,13 +14,15 @@ from pathlib import Path
 
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
-from lib import collections, mmr, search
-from lib.connection import open_connection
-from lib.corpora import CORPORA
-from lib.embeddings import open_model
-from lib.ingestion import ingest
-from lib.ingestion_plan import IngestionPlan
-from lib.search import Question
+from lib.documents.corpora import CORPORA
+from lib.ingestion.plan import IngestionPlan
+from lib.ingestion.writing import ingest
+from lib.milvus import collections
+from lib.milvus.connection import open_connection
+from lib.milvus.embeddings import open_model
+from lib.search import ask as search
+from lib.search import mmr
+from lib.search.ask import Question
 from lib.settings import load
 
 COLLECTION = "benchmark_search_parts"

@@ -9,9 +9,9 @@ import time
 from lib.benchmark import runner
 from lib.benchmark.trials import Trial
 from lib.benchmark.workload import Plan
-from lib.connection import open_connection
-from lib.embeddings import open_model
 from lib.jobs import Job, Jobs
+from lib.milvus.connection import open_connection
+from lib.milvus.embeddings import open_model
 from lib.settings import Settings
 from scripts.milvus_server import MilvusServer
 

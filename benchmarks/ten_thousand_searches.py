@@ -21,9 +21,9 @@ from lib.benchmark.runner import LANE, run_in
 from lib.benchmark.trials import Trial
 from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import MilvusWorkspace
-from lib.connection import open_connection
-from lib.embeddings import open_model
 from lib.jobs import Job
+from lib.milvus.connection import open_connection
+from lib.milvus.embeddings import open_model
 from lib.settings import Settings
 
 LIMIT = 128

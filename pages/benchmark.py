@@ -7,12 +7,12 @@ from lib.benchmark.trials import Run
 from lib.errors import LabError
 from lib.jobs import FINISHED, State
 from lib.ui import current_settings
-from lib.ui.errors import error_box
-from lib.ui.live import live
-from lib.ui.run_form import RUN_PARAMETER, run_form
-from lib.ui.run_view import run_view
-from lib.ui.saved_runs import run_store
-from lib.ui.session import connection, model
+from lib.ui.benchmark.form import RUN_PARAMETER, run_form
+from lib.ui.benchmark.live import live
+from lib.ui.common.errors import error_box
+from lib.ui.common.session import connection, model
+from lib.ui.runs.saved import run_store
+from lib.ui.runs.view import run_view
 
 SESSION_KEY = "benchmark_run"
 

@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from lib import snippets
-from lib.ui import connection_or_stop, model_or_stop, show_error, snippet
-from lib.ui.collection_files import offer_drop, offer_export
-from lib.ui.collection_list import offer_creation, show_list
-from lib.ui.collection_rows import browse, delete_many
-from lib.ui.session import collection_facts
-from lib.ui.text import literal
+from lib.milvus import snippets
+from lib.ui import connection_or_stop, model_or_stop, show_error
+from lib.ui.collections.files import offer_drop, offer_export
+from lib.ui.collections.list import offer_creation, show_list
+from lib.ui.collections.rows import browse, delete_many
+from lib.ui.common import snippet
+from lib.ui.common.session import collection_facts
+from lib.ui.common.text import literal
 
 st.title("Collections")
 st.caption("Choose the one to work on in the sidebar.")

@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from lib import jobs, snippets
-from lib.ingestion import Comparison, IngestionReport
-from lib.inputs import ingest_input
+from lib import jobs
+from lib.ingestion.inputs import ingest_input
+from lib.ingestion.writing import Comparison, IngestionReport
 from lib.jobs import Job
+from lib.milvus import snippets
 from lib.ui import (
     connection_or_stop,
     current_collection,
@@ -16,10 +17,10 @@ from lib.ui import (
     show_error,
     snippet,
 )
-from lib.ui.ingestion_chunks import DEFAULTS, choose_chunking, remember_rate, show_preview
-from lib.ui.ingestion_plan import choose_plan, offer_tuning
-from lib.ui.ingestion_report import show_result
-from lib.ui.ingestion_source import choose_input, choose_source, needs_chunking
+from lib.ui.ingestion.chunks import DEFAULTS, choose_chunking, remember_rate, show_preview
+from lib.ui.ingestion.plan import choose_plan, offer_tuning
+from lib.ui.ingestion.report import show_result
+from lib.ui.ingestion.source import choose_input, choose_source, needs_chunking
 
 st.title("Ingestion")
 st.caption("Texts are cut, embedded and inserted in batches, several batches at a time.")

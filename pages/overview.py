@@ -4,12 +4,12 @@ import pandas as pd
 import streamlit as st
 
 from lib.benchmark.workload import PRESETS
-from lib.operations import OPERATIONS
+from lib.milvus.operations import OPERATIONS
 from lib.ui import current_settings, show_error
-from lib.ui.corpus import facts_unless_loading
-from lib.ui.run_view import first_screen
-from lib.ui.saved_runs import run_store
-from lib.ui.session import connection, description, model
+from lib.ui.common.corpus import facts_unless_loading
+from lib.ui.common.session import connection, description, model
+from lib.ui.runs.saved import run_store
+from lib.ui.runs.view import first_screen
 
 st.title("What do the async methods of langchain-milvus buy you?")
 st.markdown(

@@ -4,9 +4,9 @@ import streamlit as st
 
 from lib.errors import InvalidInput
 from lib.ui import current_settings
-from lib.ui.run_list import choose, edit, import_form, undo_deletion
-from lib.ui.run_view import comparison_view, run_view
-from lib.ui.saved_runs import run_store
+from lib.ui.runs.list import choose, edit, import_form, undo_deletion
+from lib.ui.runs.saved import run_store
+from lib.ui.runs.view import comparison_view, run_view
 
 st.title("Runs")
 store = run_store(current_settings())

@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from lib import search, snippets
-from lib.snippets import Snippet
+from lib.milvus import snippets
+from lib.milvus.snippets import Snippet
+from lib.search import ask as search
 from lib.ui import collection_or_stop, connection_or_stop, model_or_stop, show_error
-from lib.ui.search_form import filter_builder, question_form, show_subject
-from lib.ui.search_many import MANY, RETRIEVER, show_many
-from lib.ui.search_methods import show_methods
-from lib.ui.search_results import show_comparison, timing_line
+from lib.ui.search.form import filter_builder, question_form, show_subject
+from lib.ui.search.many import MANY, RETRIEVER, show_many
+from lib.ui.search.methods import show_methods
+from lib.ui.search.results import show_comparison, timing_line
 
 COMPARE, METHODS, AT_ONCE, AS_RETRIEVER = (
     "Similarity and MMR",

@@ -22,7 +22,7 @@ from lib.benchmark.__main__ import main as benchmark
 from lib.benchmark.environment import ONE_START
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
-from lib.operations import OPERATIONS
+from lib.milvus.operations import OPERATIONS
 from scripts.milvus_server import MilvusServer
 
 RUNS = Path(__file__).resolve().parent.parent / "assets" / "runs"

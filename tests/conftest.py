@@ -27,7 +27,7 @@ import hypothesis
 import pytest
 
 from lib import settings
-from lib.connection import Connection, open_connection
+from lib.milvus.connection import Connection, open_connection
 from lib.settings import VARIABLES
 from scripts.processes import die_with_parent, free_port
 

@@ -8,8 +8,8 @@ import pytest
 
 from lib.benchmark import run_file
 from lib.benchmark.statistics import CellSummary, summarise
-from lib.chart_data import bounds_text, duration_text, ratio_text
-from lib.runs import RECORDED_DIR
+from lib.charts.data import bounds_text, duration_text, ratio_text
+from lib.runs.store import RECORDED_DIR
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -24,11 +24,11 @@ from lib.benchmark.statistics import CellSummary
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run, Trial
 from lib.benchmark.workload import DELETE_CONSISTENCIES, DELETE_FIELDS, PRESETS, Plan, preset
-from lib.connection import Connection, open_connection
-from lib.embeddings import PROVIDERS, open_model
 from lib.errors import InvalidInput, LabError
 from lib.jobs import Job, Jobs
-from lib.operations import OPERATIONS
+from lib.milvus.connection import Connection, open_connection
+from lib.milvus.embeddings import PROVIDERS, open_model
+from lib.milvus.operations import OPERATIONS
 from lib.settings import Settings
 
 VERIFIED, FAILED, WRONG = 0, 1, 2

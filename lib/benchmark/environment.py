@@ -8,8 +8,8 @@ from importlib import metadata
 from typing import Any
 
 from lib.benchmark.workload import Plan
-from lib.connection import Connection
-from lib.embeddings import EmbeddingModel
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel
 
 PACKAGES = (
     "langchain-milvus",

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lib.benchmark.trials import Call
-from lib.connection import milvus_reason
-from lib.embeddings import new_embedding_clock
 from lib.errors import LabError
-from lib.operations import Operation, result_keys
+from lib.milvus.connection import milvus_reason
+from lib.milvus.embeddings import new_embedding_clock
+from lib.milvus.operations import Operation, result_keys
 
 RETURNED_FALSE = "reported failure (returned False)"
 NO_EFFECT = "reported success without effect"

@@ -16,11 +16,11 @@ from lib.benchmark.trials import Run, Trial
 from lib.benchmark.watchdog import Watchdog
 from lib.benchmark.workload import Cell, Plan
 from lib.benchmark.workspace import MilvusWorkspace, Workspace, Wrong
-from lib.connection import Connection
-from lib.embeddings import EmbeddingModel
 from lib.errors import JobCancelled, LabError
 from lib.jobs import Job
-from lib.operations import OPERATIONS
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.operations import OPERATIONS
 from lib.settings import Settings
 
 LANE = "benchmark"  # the lane of lib.jobs in which benchmarks wait for each other

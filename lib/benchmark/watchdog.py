@@ -4,8 +4,8 @@ import socket
 import threading
 import time
 
-from lib.connection import Connection
 from lib.errors import ConnectionFailed
+from lib.milvus.connection import Connection
 
 INTERVAL_S = 1.0
 RPC_TIMEOUT_S = 3.0

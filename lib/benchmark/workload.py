@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from lib.benchmark.strategies import STRATEGIES
-from lib.connection import PRIMARY_FIELD
-from lib.embeddings import PROVIDERS
 from lib.errors import InvalidInput
-from lib.operations import OPERATIONS, Effect
+from lib.milvus.connection import PRIMARY_FIELD
+from lib.milvus.embeddings import PROVIDERS
+from lib.milvus.operations import OPERATIONS, Effect
 from lib.settings import Settings
 
 MAX_CONCURRENCY = 1024

@@ -12,10 +12,13 @@ from typing import Any, Protocol, TypeVar
 from langchain_core.documents import Document
 from langchain_milvus import Milvus
 
-from lib import collections, event_loop
+from lib import event_loop
 from lib.benchmark.recorder import NO_EFFECT, OTHER_ROWS, Recorder
 from lib.benchmark.workload import DISTINCT_QUERIES, Plan
-from lib.connection import (
+from lib.documents.corpora import CORPORA
+from lib.errors import OperationFailed
+from lib.milvus import collections
+from lib.milvus.connection import (
     PRIMARY_FIELD,
     TEXT_FIELD,
     VECTOR_FIELD,
@@ -23,10 +26,8 @@ from lib.connection import (
     close_store,
     reported,
 )
-from lib.corpora import CORPORA
-from lib.embeddings import EmbeddingModel, SimulatedLatency, TimedEmbeddings
-from lib.errors import OperationFailed
-from lib.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
+from lib.milvus.embeddings import EmbeddingModel, SimulatedLatency, TimedEmbeddings
+from lib.milvus.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
 
 ROWS_AT_ONCE = 1_000
 OPEN_TIMEOUT_S = 20.0

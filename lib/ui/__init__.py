@@ -1,8 +1,8 @@
 """The bridge between pages and lib: the only part of lib that imports Streamlit."""
 
-from lib.ui.errors import show_error
-from lib.ui.progress import follow
-from lib.ui.session import (
+from lib.ui.common.errors import show_error
+from lib.ui.common.progress import follow
+from lib.ui.common.session import (
     collection_or_stop,
     connection_or_stop,
     current_collection,
@@ -10,7 +10,7 @@ from lib.ui.session import (
     model_or_stop,
     rows_changed,
 )
-from lib.ui.snippet import snippet
+from lib.ui.common.snippet import snippet
 
 __all__ = [
     "collection_or_stop",

@@ -13,9 +13,9 @@ from lib.benchmark.recorder import NO_EFFECT, Recorder
 from lib.benchmark.runner import run_in
 from lib.benchmark.trials import Call, Run, Trial
 from lib.benchmark.workload import Plan
-from lib.embeddings import SimulatedLatency, TimedEmbeddings
 from lib.jobs import Job
-from lib.operations import Inputs, Operation
+from lib.milvus.embeddings import SimulatedLatency, TimedEmbeddings
+from lib.milvus.operations import Inputs, Operation
 
 ROWS = 200
 

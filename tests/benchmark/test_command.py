@@ -15,7 +15,7 @@ import pytest
 from lib.benchmark import __main__ as command
 from lib.benchmark import run_file
 from lib.benchmark.__main__ import main
-from lib.connection import open_connection
+from lib.milvus.connection import open_connection
 from lib.settings import Settings
 
 SMALL = ["--operations", "add_documents,get_pks", "--counts", "3", "--repeats", "1", "--warmup",

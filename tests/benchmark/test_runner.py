@@ -9,18 +9,19 @@ from typing import Any
 
 import pytest
 
-from lib import embeddings, event_loop
+from lib import event_loop
 from lib.benchmark import environment, runner
 from lib.benchmark.runner import Guard, run, run_in
 from lib.benchmark.statistics import summarise
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run, Trial
 from lib.benchmark.workload import Plan
-from lib.connection import Connection, open_connection
-from lib.embeddings import EmbeddingModel, open_model
 from lib.errors import ConnectionFailed, InvalidInput, JobCancelled, OperationFailed
 from lib.jobs import Job, Jobs, State
-from lib.operations import OPERATIONS
+from lib.milvus import embeddings
+from lib.milvus.connection import Connection, open_connection
+from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.operations import OPERATIONS
 from lib.settings import Settings
 from tests.benchmark.stubs import Server, StubStore, StubWorkspace
 

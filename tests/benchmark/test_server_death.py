@@ -9,10 +9,10 @@ from lib.benchmark import run_file, runner
 from lib.benchmark.__main__ import main
 from lib.benchmark.trials import Trial
 from lib.benchmark.workload import Plan
-from lib.connection import open_connection
-from lib.embeddings import open_model
 from lib.errors import ConnectionFailed
 from lib.jobs import Jobs, State
+from lib.milvus.connection import open_connection
+from lib.milvus.embeddings import open_model
 from lib.settings import Settings
 from scripts.milvus_server import MilvusServer
 

@@ -9,7 +9,7 @@ from lib.benchmark import __main__ as command
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.workload import PRESETS, Cell, Plan, preset
 from lib.errors import InvalidInput
-from lib.operations import OPERATIONS
+from lib.milvus.operations import OPERATIONS
 from lib.settings import Settings
 
 SETTINGS = Settings(milvus_uri="unused.db")

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from langchain_core.embeddings import Embeddings
 
-from lib import collections
 from lib.benchmark.recorder import NO_EFFECT, OTHER_ROWS, Recorder
 from lib.benchmark.runner import run
 from lib.benchmark.strategies import STRATEGIES, keeper, trial_arguments
 from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import MilvusWorkspace
-from lib.connection import Connection, open_connection
-from lib.embeddings import EmbeddingModel, TimedEmbeddings, open_model
-from lib.operations import OPERATIONS, Effect
+from lib.milvus import collections
+from lib.milvus.connection import Connection, open_connection
+from lib.milvus.embeddings import EmbeddingModel, TimedEmbeddings, open_model
+from lib.milvus.operations import OPERATIONS, Effect
 from lib.settings import Settings
 
 PLAN = Plan(operations=tuple(OPERATIONS), counts=(3,), rows=20, warmup=0, repeats=1)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lib import reports
 from lib.benchmark import run_file
-from lib.charts import CHARTS
+from lib.charts.charts import CHARTS
+from lib.runs import reports
 from tests.run_builder import make_run, make_trial
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from langchain_core.documents import Document
 
-from lib.connection import open_connection
-from lib.embeddings import open_model
-from lib.ingestion import ingest
-from lib.ingestion_plan import IngestionPlan
+from lib.ingestion.plan import IngestionPlan
+from lib.ingestion.writing import ingest
+from lib.milvus.connection import open_connection
+from lib.milvus.embeddings import open_model
 from lib.settings import Settings, load
 
 if TYPE_CHECKING:

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lib import jobs, runs
+from lib import jobs
 from lib.benchmark.trials import Run
 from lib.errors import ConnectionFailed
 from lib.jobs import Job, State
-from lib.runs import RunStore
-from lib.ui.run_form import RUN_PARAMETER
+from lib.runs import store as runs
+from lib.runs.store import RunStore
+from lib.ui.benchmark.form import RUN_PARAMETER
 from tests.pages.conftest import OpenApp, wait_for_jobs
 from tests.run_builder import make_run
 
@@ -39,7 +40,7 @@ def charts_of(app: AppTest) -> list[Any]:
 @pytest.fixture(autouse=True)
 def no_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the corpus that a first visit loads: a benchmark makes rows of its own."""
-    monkeypatch.setattr("lib.ui.corpus.first_load", lambda opened: None)
+    monkeypatch.setattr("lib.ui.common.corpus.first_load", lambda opened: None)
 
 
 def run_id_of(app: AppTest) -> str:

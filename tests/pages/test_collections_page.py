@@ -10,13 +10,13 @@ import pytest
 from langchain_core.documents import Document
 from streamlit.testing.v1 import AppTest
 
-from lib import collections, rows
-from lib.collections import SCRATCH_PREFIX
-from lib.connection import Connection, open_connection
-from lib.embeddings import open_model
 from lib.errors import OperationFailed
-from lib.ingestion import ingest
-from lib.ingestion_plan import IngestionPlan
+from lib.ingestion.plan import IngestionPlan
+from lib.ingestion.writing import ingest
+from lib.milvus import collections, rows
+from lib.milvus.collections import SCRATCH_PREFIX
+from lib.milvus.connection import Connection, open_connection
+from lib.milvus.embeddings import open_model
 from lib.settings import load
 from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
 

@@ -9,12 +9,13 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from lib import collections, jobs
-from lib.connection import open_connection
-from lib.corpora import CORPORA
-from lib.embeddings import open_model
-from lib.ingestion import ingest
-from lib.ingestion_plan import IngestionPlan
+from lib import jobs
+from lib.documents.corpora import CORPORA
+from lib.ingestion.plan import IngestionPlan
+from lib.ingestion.writing import ingest
+from lib.milvus import collections
+from lib.milvus.connection import open_connection
+from lib.milvus.embeddings import open_model
 from lib.settings import Settings
 from tests.pages.conftest import OpenApp, wait_for_jobs
 

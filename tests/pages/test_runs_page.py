@@ -6,11 +6,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lib.benchmark import run_file
-from lib.runs import RunStore
-from lib.ui.run_list import DELETED_KEY
+from lib.runs.store import RunStore
+from lib.ui.runs.list import DELETED_KEY
 from tests.pages.conftest import OpenApp
 from tests.run_builder import make_run
-from tests.test_runs import BROKEN
+from tests.runs.test_store import BROKEN
 
 PAGE = "pages/runs.py"
 
@@ -18,7 +18,7 @@ PAGE = "pages/runs.py"
 @pytest.fixture(autouse=True)
 def no_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the corpus that a first visit loads: this page needs none."""
-    monkeypatch.setattr("lib.ui.corpus.first_load", lambda opened: None)
+    monkeypatch.setattr("lib.ui.common.corpus.first_load", lambda opened: None)
 
 
 @pytest.fixture

@@ -8,15 +8,16 @@ from urllib.parse import quote
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lib import search, search_many
-from lib.connection import open_connection
-from lib.corpora import CORPORA
-from lib.embeddings import open_model
-from lib.ingestion import ingest
-from lib.ingestion_plan import IngestionPlan
+from lib.documents.corpora import CORPORA
+from lib.ingestion.plan import IngestionPlan
+from lib.ingestion.writing import ingest
+from lib.milvus.connection import open_connection
+from lib.milvus.embeddings import open_model
+from lib.search import ask as search
+from lib.search import many as search_many
 from lib.settings import load
+from tests.milvus.test_filters import NASTY
 from tests.pages.conftest import OpenApp, wait_for_jobs
-from tests.test_filters import NASTY
 
 QUESTION = "split a string at a separator"
 

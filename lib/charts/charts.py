@@ -1,0 +1,694 @@
+"""Data frame → altair.Chart. CHARTS lists them; colours come from the theme, never from here.
+
+A chart carries no title of its own: titles do not wrap, and a finding is a sentence. A page writes
+the finding above the chart, `Chart.titled` puts it into an exported picture.
+"""
+
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from lib.benchmark.statistics import STALLED_LAG_MS
+from lib.benchmark.trials import Run
+from lib.charts import data as chart_data
+from lib.charts.data import Focus, counted, duration_text, ratio_text
+
+AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart
+
+# The theme's first hue is always sync, its second always async, its third what is neither.
+COLOUR = alt.Color("family:N", scale=alt.Scale(domain=["sync", "async", "neither"]), legend=None)
+SHADES = alt.Opacity(
+    "part:N",
+    scale=alt.Scale(type="ordinal", domain=["embedding", "Milvus and client"], range=[0.45, 1]),
+    legend=alt.Legend(orient="top", title=None, symbolType="square", symbolFillColor="gray"),
+)
+ROW_HEIGHT = 30
+# A chart's height on a page includes its axis, and its legend where it has one.
+AXIS_HEIGHT = 70
+LEGEND_HEIGHT = 50
+LABEL_SIZE = 15
+# Room for the label behind the longest bar.
+HEADROOM = 1.3
+TITLE_CHARS = 78
+HEAD = "|"  # separates a group from a strategy in a row's key; no name contains it
+
+
+def readable(chart: AnyChart) -> AnyChart:
+    """Size a chart's texts so that the back row can read them."""
+    sized: AnyChart = (
+        chart.configure_axis(
+            labelFontSize=LABEL_SIZE,
+            titleFontSize=LABEL_SIZE,
+            titleFontWeight="normal",
+            labelLimit=240,
+            titlePadding=12,
+        )
+        .configure_legend(labelFontSize=LABEL_SIZE, titleFontSize=LABEL_SIZE, labelLimit=260)
+        .configure_title(fontSize=20, subtitleFontSize=LABEL_SIZE, anchor="start", offset=14)
+        .configure_view(strokeWidth=0)
+    )
+    return sized
+
+
+def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    """Return the lines of a table as dicts."""
+    return frame.to_dict("records")
+
+
+# Rows: strategies under the name of their group. One layout for all charts that compare strategies,
+# so that a reader learns it once, and names stand beside their bars instead of in a legend.
+
+
+def _with_rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Add the key of each line's row, and return all keys from top to bottom, heads included."""
+    rows = frame.assign(row=frame["group"] + HEAD + frame["strategy"])
+    order: list[str] = []
+    for group, mine in rows.groupby("group", sort=False):
+        order += [f"{group}{HEAD}", *dict.fromkeys(mine["row"])]
+    return rows, order
+
+
+def _y(order: Sequence[str]) -> alt.Y:
+    return alt.Y(
+        "row:N",
+        sort=list(order),
+        scale=alt.Scale(domain=list(order)),
+        title=None,
+        axis=alt.Axis(
+            labelExpr=f"split(datum.label, '{HEAD}')[1]", ticks=False, domain=False, grid=False
+        ),
+    )
+
+
+def _heads(order: Sequence[str]) -> alt.Chart:
+    heads = pd.DataFrame({"row": [key for key in order if key.endswith(HEAD)]})
+    heads["head"] = heads["row"].str.rstrip(HEAD)
+    texts: alt.Chart = (
+        alt.Chart(heads)
+        .mark_text(align="left", baseline="middle", fontSize=LABEL_SIZE + 1, fontWeight="bold")
+        .encode(y=_y(order), x=alt.value(0), text="head:N")
+    )
+    return texts
+
+
+def _height(order: Sequence[str]) -> int:
+    return ROW_HEIGHT * len(order) + AXIS_HEIGHT
+
+
+def wall_time(frame: pd.DataFrame, *, log: bool = False) -> AnyChart:
+    """Draw the median wall time of each cell as a bar, in seconds."""
+    rows, order = _with_rows(frame)
+    longest = float(rows["wall_s"].max())
+    shortest = float(rows["wall_s"].min())
+    start = shortest / 2 if log else 0.0
+    end = longest * (longest / start) ** 0.3 if log else longest * HEADROOM
+    scale = alt.Scale(type="log" if log else "linear", domain=[start, end], nice=False)
+    axis = alt.Axis(tickCount=5, format="~g" if log else "~r", grid=True)
+    x = alt.X("wall_s:Q", scale=scale, title="median wall time (s)", axis=axis)
+    base = alt.Chart(rows).encode(y=_y(order), x=x)
+    bars = base.mark_bar(height={"band": 0.8}).encode(
+        x2=alt.datum(start),
+        color=COLOUR,
+        tooltip=[
+            alt.Tooltip("group:N", title="calls"),
+            alt.Tooltip("strategy:N", title="strategy"),
+            alt.Tooltip("wall_s:Q", title="median wall time (s)", format=".3f"),
+            alt.Tooltip("repeats:Q", title="verified repeats"),
+        ],
+    )
+    labels = base.mark_text(align="left", dx=6, fontSize=LABEL_SIZE).encode(text="text:N")
+    return alt.layer(bars, labels, _heads(order)).properties(height=_height(order))
+
+
+def wall_time_finding(frame: pd.DataFrame) -> str:
+    """Say which bar is longest and which shortest within the group with the widest gap."""
+    widest = ""
+    gap = 0.0
+    for group, mine in frame.groupby("group", sort=False):
+        ordered = mine.sort_values("wall_s")
+        fast: Any = ordered.iloc[0]
+        slow: Any = ordered.iloc[-1]
+        if slow["wall_s"] / fast["wall_s"] > gap:
+            gap = slow["wall_s"] / fast["wall_s"]
+            widest = (
+                f"{group}: {slow['text']} as {slow['strategy']}, {fast['text']} as "
+                f"{fast['strategy']}"
+            )
+    return widest
+
+
+def speedup(frame: pd.DataFrame) -> AnyChart:
+    """Draw each speed-up against the sync loop with its 95 % interval, on a log scale."""
+    frame = frame.assign(
+        strategy=frame["strategy"].where(frame["source"] == "measured", "as published"),
+        family=frame["family"].where(frame["source"] == "measured", "neither"),
+    )
+    rows, order = _with_rows(frame)
+    values = pd.concat([rows["ratio"], rows["low"].dropna(), rows["high"].dropna()])
+    low, high = min(0.8, float(values.min()) * 0.8), max(2.0, float(values.max()) * 1.2)
+    # The label stands right of the interval; a log scale needs room as a factor.
+    scale = alt.Scale(type="log", domain=[low, high * (high / low) ** 0.6], nice=False)
+    x = alt.X(
+        "ratio:Q",
+        scale=scale,
+        title="times as fast as the loop (×, log)",
+        axis=alt.Axis(values=[0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500], format="~g"),
+    )
+    rows["label_x"] = rows["high"].fillna(rows["ratio"])
+    base = alt.Chart(rows).encode(y=_y(order))
+    tooltip = [
+        alt.Tooltip("group:N", title="calls"),
+        alt.Tooltip("strategy:N", title="strategy"),
+        alt.Tooltip("ratio:Q", title="speed-up", format=".2f"),
+        alt.Tooltip("low:Q", title="95 % from", format=".2f"),
+        alt.Tooltip("high:Q", title="to", format=".2f"),
+    ]
+    one = alt.Chart(pd.DataFrame({"ratio": [1.0]})).mark_rule(strokeDash=[4, 4], opacity=0.7)
+    layers = [
+        one.encode(x=x),
+        base.transform_filter("isValid(datum.low)")
+        .mark_rule(strokeWidth=5, opacity=0.5)
+        .encode(x=alt.X("low:Q", scale=scale), x2="high:Q", color=COLOUR),
+        base.mark_point(filled=True, size=180, opacity=1).encode(
+            x=x,
+            color=COLOUR,
+            shape=alt.Shape(
+                "source:N",
+                scale=alt.Scale(domain=["measured", "published"], range=["circle", "diamond"]),
+                legend=None,
+            ),
+            tooltip=tooltip,
+        ),
+        base.mark_text(align="left", dx=14, fontSize=LABEL_SIZE).encode(
+            x=alt.X("label_x:Q", scale=scale), text="text:N"
+        ),
+        _heads(order),
+    ]
+    return alt.layer(*layers).properties(height=_height(order))
+
+
+def speedup_finding(frame: pd.DataFrame) -> str:
+    """Say the largest measured speed-up and, where there is one, the tutorial's beside it."""
+    measured = frame[frame["source"] == "measured"]
+    best: Any = measured.sort_values("ratio").iloc[-1]
+    text = f"{best['group']}: {best['strategy']} is {best['text']} against the sync loop"
+    same = (frame["source"] == "published") & (frame["group"] == best["group"])
+    if same.any():
+        text += f"; the tutorial published {ratio_text(frame[same]['ratio'].iloc[0])}"
+    return text
+
+
+def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
+    """Draw each call as a bar from start to end, one lane above the other, on one time axis.
+
+    `zoom` ends the axis when the shorter lane is done, to look into the overlap.
+    """
+    end = float(frame.groupby("family", sort=False)["wall_s"].first().min())
+    whole = float(frame["end_s"].max())
+    scale = alt.Scale(domain=[0, end if zoom else whole], nice=False)
+    lanes = frame.groupby("lane", sort=False).agg(
+        row=("row", "min"),
+        shown=("shown", "first"),
+        total=("total", "first"),
+        wall=("wall_s", "first"),
+    )
+    lanes = lanes.reset_index()
+    lanes["text"] = [
+        f"{lane['lane']}: {counted(lane['total'], 'call')} in {duration_text(lane['wall'])}"
+        for lane in _records(lanes)
+    ]
+    y_scale = alt.Scale(
+        reverse=True, domain=[-0.09 * frame["row_end"].max(), frame["row_end"].max()]
+    )
+    bars = (
+        alt.Chart(frame)
+        .mark_rect(clip=True)
+        .encode(
+            x=alt.X(
+                "start_s:Q",
+                scale=scale,
+                title="time since the first call (s)",
+                axis=alt.Axis(tickCount=7),
+            ),
+            x2="end_s:Q",
+            y=alt.Y("row:Q", scale=y_scale, axis=None),
+            y2="row_end:Q",
+            color=COLOUR,
+            opacity=SHADES,
+            tooltip=[
+                alt.Tooltip("lane:N", title="strategy"),
+                alt.Tooltip("call:Q", title="call number"),
+                alt.Tooltip("part:N", title="part"),
+                alt.Tooltip("start_s:Q", title="from (s)", format=".4f"),
+                alt.Tooltip("end_s:Q", title="to (s)", format=".4f"),
+            ],
+        )
+    )
+    names = (
+        alt.Chart(lanes)
+        .mark_text(
+            align="left", baseline="bottom", dy=-5, fontSize=LABEL_SIZE + 1, fontWeight="bold"
+        )
+        .encode(x=alt.value(0), y=alt.Y("row:Q", scale=y_scale), text="text:N")
+    )
+    return alt.layer(bars, names).properties(height=520)
+
+
+def waterfall_finding(frame: pd.DataFrame) -> str:
+    """Say how far the loop was when the concurrent lane had finished, and what is not drawn."""
+    walls = frame.groupby("lane", sort=False)["wall_s"].first()
+    shown, total = int(frame["shown"].max()), int(frame["total"].max())
+    sampled = (
+        f" Drawn: {shown:,} of {total:,} calls a lane, evenly sampled." if shown < total else ""
+    )
+    if len(walls) < 2:
+        lane = walls.index[0]
+        return f"{total:,} calls, {lane}: {duration_text(float(walls.iloc[0]))}.{sampled}"
+    slow, fast = walls.idxmax(), walls.idxmin()
+    limit = float(walls.min())
+    calls = frame[(frame["lane"] == slow) & (frame["part"] == "embedding")]
+    ends = frame[(frame["lane"] == slow) & (frame["part"] == "Milvus and client")]["end_s"]
+    done = round(int((ends <= limit).sum()) * total / max(len(calls), 1))
+    about = "about " if sampled else ""
+    return (
+        f"When {fast} had finished all {total:,} calls, after {duration_text(limit)}, the {slow} "
+        f"had finished {about}{done:,}.{sampled}"
+    )
+
+
+def race(frame: pd.DataFrame) -> AnyChart:
+    """Draw one moment of the race: two lanes of cells, waiting, in flight or done."""
+    total = int(frame["to_call"].max())
+    order = list(dict.fromkeys(frame["lane"]))
+    top = frame["lane"].map(order.index).astype(float)
+    frame = frame.assign(
+        right=frame["to_call"] - 0.12 * (frame["to_call"] - frame["from_call"]),
+        top=top + 0.42,
+        bottom=top + 0.92,
+    )
+    done = frame.assign(done=frame["to_call"].where(frame["state"] == "done", 0))
+    counts = done.groupby("lane", sort=False).agg(done=("done", "max"), top=("top", "first"))
+    counts = counts.reset_index()
+    counts["text"] = [
+        f"{row['lane']}: {int(row['done']):,} of {total:,}" for row in _records(counts)
+    ]
+    y = alt.Y("top:Q", axis=None, scale=alt.Scale(domain=[0, len(order)], reverse=True, nice=False))
+    cells = (
+        alt.Chart(frame)
+        .mark_rect()
+        .encode(
+            x=alt.X(
+                "from_call:Q",
+                title="calls done, in the order they ended",
+                scale=alt.Scale(domain=[0, total], nice=False),
+                axis=alt.Axis(grid=False, format="~s", tickCount=5),
+            ),
+            x2="right:Q",
+            y=y,
+            y2="bottom:Q",
+            color=COLOUR,
+            opacity=alt.Opacity(
+                "state:N",
+                # Ordinal: the default, a point scale, would read the range as two ends.
+                scale=alt.Scale(
+                    type="ordinal",
+                    domain=["waiting", "in flight", "done"],
+                    range=[0.12, 0.45, 1],
+                ),
+                legend=alt.Legend(
+                    orient="bottom", title=None, symbolType="square", symbolFillColor="gray"
+                ),
+            ),
+        )
+    )
+    names = (
+        alt.Chart(counts)
+        .mark_text(
+            align="left", baseline="bottom", dy=-8, fontSize=LABEL_SIZE + 7, fontWeight="bold"
+        )
+        .encode(x=alt.value(0), y=y, text="text:N")
+    )
+    return alt.layer(cells, names).properties(height=360)
+
+
+def race_finding(frame: pd.DataFrame) -> str:
+    """Say who won and by how much, and what a cell stands for."""
+    walls = frame.groupby("lane", sort=False)["wall_s"].first()
+    fast, slow = walls.idxmin(), walls.idxmax()
+    per_cell = int(frame["per_cell"].max())
+    cell = f" Each cell is {per_cell:,} calls." if per_cell > 1 else ""
+    if len(walls) < 2:
+        return f"{fast} takes {duration_text(walls.min())}.{cell}"
+    return (
+        f"{fast} is done after {duration_text(walls.min())}, the {slow} after "
+        f"{duration_text(walls.max())}.{cell}"
+    )
+
+
+def latency(frame: pd.DataFrame) -> AnyChart:
+    """Draw the share of calls that took at most so many milliseconds, per strategy."""
+    marks = frame[frame["mark"] != ""].copy()
+    marks["text"] = [f"{row['mark']} {row['latency_ms']:,.3g} ms" for row in _records(marks)]
+    x = alt.X(
+        "latency_ms:Q",
+        scale=alt.Scale(type="log", nice=False, padding=30),
+        title="latency of one call (ms, log scale)",
+        axis=alt.Axis(format="~s", tickCount=5),
+    )
+    y = alt.Y(
+        "share:Q",
+        title="share of calls (%)",
+        scale=alt.Scale(domain=[0, 1.06]),
+        axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 0.95]),
+    )
+    dash = alt.StrokeDash(
+        "strategy:N",
+        sort=None,
+        legend=alt.Legend(orient="top", title=None, symbolSize=600, columns=2),
+    )
+    curves = (
+        alt.Chart(frame[frame["mark"] == ""])
+        .mark_line(interpolate="step-after", strokeWidth=3)
+        .encode(x=x, y=y, color=COLOUR, strokeDash=dash)
+    )
+    points = alt.Chart(marks).encode(x=x, y=y)
+    dots = points.mark_point(filled=True, size=110, opacity=1).encode(
+        color=COLOUR,
+        tooltip=[
+            alt.Tooltip("strategy:N"),
+            alt.Tooltip("mark:N", title="percentile"),
+            alt.Tooltip("latency_ms:Q", title="latency (ms)", format=",.2f"),
+            alt.Tooltip("samples:Q", title="calls"),
+        ],
+    )
+    # p95 and p99 stand close together: one label goes below its dot, the other above.
+    middle = points.transform_filter("datum.mark != 'p99'").mark_text(
+        align="left", dx=9, dy=10, fontSize=13
+    )
+    top = points.transform_filter("datum.mark == 'p99'").mark_text(
+        align="left", dx=9, dy=-8, fontSize=13
+    )
+    labels = [middle, top] if marks["strategy"].nunique() <= 2 else []
+    return alt.layer(curves, dots, *[layer.encode(text="text:N") for layer in labels]).properties(
+        height=360
+    )
+
+
+def latency_finding(frame: pd.DataFrame) -> str:
+    """Say the medians of a single call, with the sample sizes."""
+    middle = frame[frame["mark"] == "p50"]
+    parts = [
+        f"{row['strategy']} {row['latency_ms']:,.3g} ms (n = {row['samples']:,})"
+        for row in _records(middle)
+    ]
+    return "Median latency of one call: " + ", ".join(parts)
+
+
+def sweep(frame: pd.DataFrame) -> AnyChart:
+    """Draw throughput against p95 latency, one point per concurrency limit, the knee ringed."""
+    x = alt.X(
+        "throughput_per_s:Q",
+        title="throughput (calls/s)",
+        scale=alt.Scale(zero=False, padding=30),
+        axis=alt.Axis(tickCount=5),
+    )
+    y = alt.Y(
+        "p95_ms:Q",
+        title="p95 latency of one call (ms, log scale)",
+        scale=alt.Scale(type="log", nice=False, padding=24),
+        axis=alt.Axis(format="~s", tickCount=5),
+    )
+    base = alt.Chart(frame).encode(x=x, y=y)
+    tooltip = [
+        alt.Tooltip("strategy:N"),
+        alt.Tooltip("limit:Q", title="calls in flight, at most"),
+        alt.Tooltip("throughput_per_s:Q", title="calls/s", format=",.0f"),
+        alt.Tooltip("p50_ms:Q", title="p50 (ms)", format=",.2f"),
+        alt.Tooltip("p95_ms:Q", title="p95 (ms)", format=",.2f"),
+        alt.Tooltip("p99_ms:Q", title="p99 (ms)", format=",.2f"),
+        alt.Tooltip("samples:Q", title="calls"),
+    ]
+    dash = alt.StrokeDash(
+        "strategy:N", legend=alt.Legend(orient="top", title=None, symbolSize=600, columns=2)
+    )
+    knees = base.transform_filter("datum.is_knee")
+    return alt.layer(
+        base.mark_line(strokeWidth=3).encode(order="limit:Q", color=COLOUR, strokeDash=dash),
+        base.mark_point(filled=True, size=120, opacity=1).encode(color=COLOUR, tooltip=tooltip),
+        base.transform_filter("!datum.is_knee")
+        .mark_text(align="right", dx=-10, dy=-8, fontSize=LABEL_SIZE)
+        .encode(text="limit:Q"),
+        knees.mark_point(size=600, strokeWidth=3, opacity=1).encode(color=COLOUR),
+        knees.transform_calculate(knee="'knee: ' + datum.limit")
+        .mark_text(align="left", dx=18, dy=14, fontSize=LABEL_SIZE, fontWeight="bold")
+        .encode(text="knee:N"),
+    ).properties(height=380)
+
+
+def sweep_finding(frame: pd.DataFrame) -> str:
+    """Say where each strategy's knee lies."""
+    parts = [
+        f"{row['strategy']}: the knee is at {row['limit']} in flight, "
+        f"{row['throughput_per_s']:,.0f} calls/s at a p95 of {row['p95_ms']:,.3g} ms "
+        f"(n = {row['samples']:,})"
+        for row in _records(frame[frame["is_knee"]])
+    ]
+    return "; ".join(parts)
+
+
+def split(frame: pd.DataFrame) -> AnyChart:
+    """Draw the mean time of one call per strategy, embedding and the rest in two shades."""
+    totals = frame.groupby(["strategy", "family"], sort=False)["mean_ms"].sum().reset_index()
+    totals["text"] = [f"{value:,.3g} ms" for value in totals["mean_ms"]]
+    order = list(totals["strategy"])
+    y = alt.Y(
+        "strategy:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False, grid=False)
+    )
+    scale = alt.Scale(domain=[0, float(totals["mean_ms"].max()) * HEADROOM], nice=False)
+    x = alt.X("mean_ms:Q", title="mean time of one call (ms)", scale=scale, stack="zero")
+    bars = (
+        alt.Chart(frame)
+        .mark_bar(height={"band": 0.7})
+        .encode(
+            x=x,
+            y=y,
+            color=COLOUR,
+            opacity=SHADES,
+            order=alt.Order("part:N", sort="descending"),
+            tooltip=[
+                alt.Tooltip("strategy:N"),
+                alt.Tooltip("part:N"),
+                alt.Tooltip("mean_ms:Q", title="mean (ms)", format=",.2f"),
+                alt.Tooltip("samples:Q", title="calls"),
+            ],
+        )
+    )
+    labels = (
+        alt.Chart(totals)
+        .mark_text(align="left", dx=6, fontSize=LABEL_SIZE)
+        .encode(x=alt.X("mean_ms:Q", scale=scale), y=y, text="text:N")
+    )
+    return alt.layer(bars, labels).properties(
+        height=ROW_HEIGHT * 1.5 * len(order) + AXIS_HEIGHT + LEGEND_HEIGHT
+    )
+
+
+def split_finding(frame: pd.DataFrame) -> str:
+    """Say which share of the first strategy's call is embedding, and of the last's."""
+    parts = []
+    for strategy, mine in frame.groupby("strategy", sort=False):
+        total = mine["mean_ms"].sum()
+        embedding = mine.loc[mine["part"] == "embedding", "mean_ms"].sum()
+        share = embedding / total if total else 0.0
+        parts.append(f"{strategy} {share:.0%}")
+    return "Share of a call spent embedding: " + ", ".join(parts)
+
+
+def loop_lag(frame: pd.DataFrame) -> AnyChart:
+    """Draw the longest event-loop lag of each trial, with the line above which calls suffer."""
+    worst = max(float(frame["lag_ms"].max()), STALLED_LAG_MS)
+    order = list(dict.fromkeys(frame["strategy"]))
+    x = alt.X(
+        "lag_ms:Q",
+        title="longest event-loop lag in a trial (ms)",
+        scale=alt.Scale(domain=[0, worst * 1.15], nice=False),
+        axis=alt.Axis(tickCount=6),
+    )
+    dots = (
+        alt.Chart(frame)
+        .mark_point(filled=True, size=160, opacity=0.8)
+        .encode(
+            x=x,
+            y=alt.Y("strategy:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False)),
+            color=COLOUR,
+            tooltip=[
+                alt.Tooltip("strategy:N"),
+                alt.Tooltip("repeat:Q"),
+                alt.Tooltip("lag_ms:Q", title="lag (ms)", format=",.1f"),
+            ],
+        )
+    )
+    line = alt.Chart(pd.DataFrame({"lag_ms": [STALLED_LAG_MS]})).mark_rule(
+        strokeDash=[6, 4], strokeWidth=2
+    )
+    return alt.layer(line.encode(x=x), dots).properties(
+        height=ROW_HEIGHT * 1.5 * len(order) + AXIS_HEIGHT
+    )
+
+
+def loop_lag_finding(frame: pd.DataFrame) -> str:
+    """Say the worst lag and whether it is one to worry about."""
+    worst: Any = frame.sort_values("lag_ms").iloc[-1]
+    verdict = (
+        "it was blocked, and calls waited for the client"
+        if worst["lag_ms"] >= STALLED_LAG_MS
+        else f"below the {STALLED_LAG_MS:g} ms at which calls would wait for the client"
+    )
+    return f"The event loop answered at the latest after {worst['lag_ms']:,.0f} ms: {verdict}"
+
+
+def live(frame: pd.DataFrame) -> AnyChart:
+    """Draw every finished trial as a dot in its planned row; the rows are there from the start."""
+    rows, order = _with_rows(frame)
+    done = rows.dropna(subset=["wall_s"])
+    longest = float(done["wall_s"].max()) if len(done) else 1.0
+    dots = (
+        alt.Chart(done)
+        .mark_point(filled=True, size=160, opacity=0.75)
+        .encode(
+            x=alt.X(
+                "wall_s:Q",
+                title="wall time of a trial (s)",
+                scale=alt.Scale(domain=[0, longest * 1.1], nice=False),
+            ),
+            y=_y(order),
+            color=COLOUR,
+            shape=alt.Shape(
+                "verified:N",
+                scale=alt.Scale(domain=[True, False], range=["circle", "cross"]),
+                legend=None,
+            ),
+        )
+    )
+    return alt.layer(dots, _heads(order)).properties(height=_height(order))
+
+
+def compared(frame: pd.DataFrame) -> AnyChart:
+    """Draw one cell's mean wall time in several runs, each with its 95 % interval."""
+    rows, order = _with_rows(frame)
+    highest = float(rows[["wall_s", "high"]].max().max())
+    lowest = float(rows[["wall_s", "low"]].min().min())
+    rows["label_x"] = rows["high"].fillna(rows["wall_s"])
+    # Cells of one run lie up to a thousand times apart. The room is for the texts at the right.
+    room = (highest / lowest) ** 0.4 * HEADROOM
+    scale = alt.Scale(type="log", domain=[lowest / 1.2, highest * room], nice=False)
+    base = alt.Chart(rows).encode(y=_y(order))
+    return alt.layer(
+        base.transform_filter("isValid(datum.low)")
+        .mark_rule(strokeWidth=5, opacity=0.5)
+        .encode(
+            x=alt.X(
+                "low:Q",
+                scale=scale,
+                title="wall time (s, log), with 95 % interval",
+                axis=alt.Axis(tickCount=5, format="~g"),
+            ),
+            x2="high:Q",
+            color=COLOUR,
+        ),
+        base.mark_point(filled=True, size=160, opacity=1).encode(
+            x=alt.X("wall_s:Q", scale=scale), color=COLOUR
+        ),
+        base.mark_text(align="left", dx=14, fontSize=LABEL_SIZE).encode(
+            x=alt.X("label_x:Q", scale=scale), text="text:N"
+        ),
+        _heads(order),
+    ).properties(height=_height(order))
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One entry of CHARTS: what it is called, what it needs, and how it is made from a run."""
+
+    name: str
+    title: str
+    needs: str  # what a run must contain for this chart, for the reader who misses it
+    frame: Callable[[Run, Focus], pd.DataFrame]
+    draw: Callable[..., Any]
+    finding: Callable[[pd.DataFrame], str]
+    focused: bool = True  # whether it looks at one group; otherwise at the whole run
+
+    def titled(self, frame: pd.DataFrame, *, note: str = "", width: int = 860) -> AnyChart:
+        """Return the chart as a picture: finding as title, note below it, fixed width."""
+        lines = textwrap.wrap(self.finding(frame), TITLE_CHARS)
+        title = alt.TitleParams(text=lines, subtitle=textwrap.wrap(note, TITLE_CHARS) or [""])
+        chart: AnyChart = readable(self.draw(frame)).properties(title=title, width=width)
+        return chart
+
+
+_ALL = (
+    Chart(
+        name="wall_time",
+        title="Wall time",
+        needs="at least one verified trial",
+        frame=lambda run, focus: chart_data.wall_times(run),
+        draw=wall_time,
+        finding=wall_time_finding,
+        focused=False,
+    ),
+    Chart(
+        name="speedup",
+        title="Speed-up",
+        needs="a sync loop and another strategy, verified in the same repeat",
+        frame=lambda run, focus: chart_data.speedups(run),
+        draw=speedup,
+        finding=speedup_finding,
+        focused=False,
+    ),
+    Chart(
+        name="waterfall",
+        title="Waterfall",
+        needs="a verified trial of the sync loop or of gather",
+        frame=chart_data.waterfall,
+        draw=waterfall,
+        finding=waterfall_finding,
+    ),
+    Chart(
+        name="latency",
+        title="Latency distribution",
+        needs="verified trials of single calls",
+        frame=chart_data.latencies,
+        draw=latency,
+        finding=latency_finding,
+    ),
+    Chart(
+        name="sweep",
+        title="Concurrency sweep",
+        needs="one strategy at two or more concurrency limits",
+        frame=chart_data.sweep,
+        draw=sweep,
+        finding=sweep_finding,
+    ),
+    Chart(
+        name="split",
+        title="Where the time goes",
+        needs="verified trials",
+        frame=chart_data.split,
+        draw=split,
+        finding=split_finding,
+    ),
+    Chart(
+        name="loop_lag",
+        title="Event-loop lag",
+        needs="a strategy that runs on the event loop",
+        frame=chart_data.loop_lag,
+        draw=loop_lag,
+        finding=loop_lag_finding,
+    ),
+)
+
+CHARTS: dict[str, Chart] = {chart.name: chart for chart in _ALL}

@@ -1,0 +1,540 @@
+"""A run as tables: what each chart draws, and nothing a chart does not draw."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import pandas as pd
+
+from lib.benchmark import statistics
+from lib.benchmark.statistics import CellSummary
+from lib.benchmark.strategies import BASELINE, STRATEGIES
+from lib.benchmark.trials import Call, Run, Trial
+from lib.benchmark.tutorial_figures import PUBLISHED
+from lib.benchmark.workload import Cell
+from lib.milvus.operations import OPERATIONS
+
+# A waterfall of more bars than pixels helps nobody; the browser gets at most this many a lane.
+MAX_LANE_CALLS = 100
+# The race shows at most this many cells a lane; above it, a cell stands for several calls.
+MAX_RACE_CELLS = 100
+# Points of one cumulative curve.
+MAX_CURVE_POINTS = 200
+MARKED_PERCENTILES = (50, 95, 99)
+
+
+@dataclass(frozen=True)
+class Focus:
+    """The group of cells that the detailed charts look at: one operation at one count."""
+
+    operation: str
+    count: int
+
+    @property
+    def label(self) -> str:
+        """The group in words: 'Add documents × 100'."""
+        return group_label(self.operation, self.count)
+
+
+def operation_label(name: str) -> str:
+    """Return an operation's label, or its name when this version does not know it."""
+    return OPERATIONS[name].label if name in OPERATIONS else name
+
+
+def group_label(operation: str, count: int) -> str:
+    """Return 'Add documents × 100'."""
+    return f"{operation_label(operation)} × {count:,}"
+
+
+def family(strategy: str) -> str:
+    """Return 'async' or 'sync': the one thing that colour means in every chart."""
+    if strategy in STRATEGIES:
+        return "async" if STRATEGIES[strategy].is_async else "sync"
+    return "async" if "gather" in strategy else "sync"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration with three digits: '45.2 s', '0.53 s', '0.004 s'."""
+    digits = 1 if seconds >= 10 else 2 if seconds >= 0.1 else 3
+    return f"{seconds:,.{digits}f} s"
+
+
+def ratio_text(ratio: float) -> str:
+    """Return a ratio with two to three digits: '41×', '9.3×', '0.84×'."""
+    digits = 0 if ratio >= 20 else 1 if ratio >= 2 else 2
+    return f"{ratio:,.{digits}f}×"
+
+
+def counted(number: int, noun: str, plural: str = "", *, bold: bool = False) -> str:
+    """Return a number with its noun, in the plural unless there is one of it."""
+    shown = f"**{number:,}**" if bold else f"{number:,}"
+    return f"{shown} {noun if number == 1 else plural or noun + 's'}"
+
+
+class _Same:
+    """Stands for one object, not for its value: comparing 100,000 calls would cost more."""
+
+    def __init__(self, thing: tuple[Trial, ...]) -> None:
+        self.thing = thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.thing is other.thing
+
+
+@lru_cache(maxsize=8)
+def _summaries(trials: _Same) -> tuple[CellSummary, ...]:
+    return statistics.summarise(trials.thing)
+
+
+def summaries(run: Run) -> tuple[CellSummary, ...]:
+    """Return the summary of each cell; remembered, because every part of a page asks for it."""
+    return _summaries(_Same(run.trials))
+
+
+def groups(run: Run) -> tuple[Focus, ...]:
+    """Return the groups of a run, as they were run."""
+    found = {Focus(trial.operation, trial.count): None for trial in run.trials if not trial.warmup}
+    operations = list(dict.fromkeys(focus.operation for focus in found))
+    return tuple(sorted(found, key=lambda focus: (operations.index(focus.operation), focus.count)))
+
+
+def largest_groups(run: Run) -> tuple[Focus, ...]:
+    """Return each operation's group with the most calls."""
+    largest: dict[str, Focus] = {}
+    for focus in groups(run):
+        largest[focus.operation] = focus  # counts ascend
+    return tuple(largest.values())
+
+
+def wall_times(run: Run, only: Iterable[Focus] | None = None) -> pd.DataFrame:
+    """Return one row per cell: its median wall time in seconds."""
+    wanted = set(only) if only is not None else None
+    rows = [
+        {
+            "group": group_label(cell.operation, cell.count),
+            "strategy": cell.label,
+            "family": family(cell.strategy),
+            "wall_s": cell.median_wall_s,
+            "count": cell.count,
+            "repeats": cell.repeats,
+            "text": duration_text(cell.median_wall_s),
+        }
+        for cell in summaries(run)
+        if cell.median_wall_s is not None
+        and (wanted is None or Focus(cell.operation, cell.count) in wanted)
+    ]
+    return pd.DataFrame(
+        rows, columns=["group", "strategy", "family", "wall_s", "count", "repeats", "text"]
+    )
+
+
+def speedups(run: Run) -> pd.DataFrame:
+    """Return one row per compared cell, and one per figure that the tutorial published for it.
+
+    `source` is 'measured' or 'published'; bounds are missing below three repeats.
+    """
+    compared = [cell for cell in summaries(run) if cell.speedup is not None]
+    rows = [
+        {
+            "group": group_label(cell.operation, cell.count),
+            "strategy": cell.label,
+            "family": family(cell.strategy),
+            "ratio": cell.speedup,
+            "low": cell.speedup_low,
+            "high": cell.speedup_high,
+            "source": "measured",
+            "text": interval_text(cell),
+        }
+        for cell in compared
+    ]
+    for cell in compared:
+        published = PUBLISHED.get((cell.operation, cell.count))
+        if published is not None and cell.strategy == "gather":
+            rows.append(
+                {
+                    "group": group_label(cell.operation, cell.count),
+                    "strategy": cell.label,
+                    "family": "async",
+                    "ratio": published.speedup,
+                    "low": None,
+                    "high": None,
+                    "source": "published",
+                    "text": f"tutorial {ratio_text(published.speedup)}",
+                }
+            )
+    columns = ["group", "strategy", "family", "ratio", "low", "high", "source", "text"]
+    return pd.DataFrame(rows, columns=columns).astype({"low": float, "high": float})
+
+
+def interval_text(cell: CellSummary) -> str:
+    """Return '41× (38–44)', or '41× (no interval)' below three repeats."""
+    if cell.speedup is None:
+        return ""
+    if cell.speedup_low is None or cell.speedup_high is None:
+        return f"{ratio_text(cell.speedup)} (no interval)"
+    return f"{ratio_text(cell.speedup)} ({bounds_text(cell.speedup_low, cell.speedup_high)})"
+
+
+def bounds_text(low: float, high: float) -> str:
+    """Return an interval with as many digits as its width deserves: '38–44', '0.93–1.10'."""
+    digits = 0 if low >= 10 and high - low >= 2 else 2 if low < 2 else 1
+    return f"{low:,.{digits}f}–{high:,.{digits}f}"
+
+
+def typical_trial(trials: Sequence[Trial]) -> Trial | None:
+    """Return the verified trial whose wall time is the median: the one a chart shows."""
+    good = sorted(
+        (trial for trial in trials if trial.verified and not trial.warmup),
+        key=lambda trial: trial.wall_s,
+    )
+    return good[(len(good) - 1) // 2] if good else None
+
+
+def lanes(run: Run, focus: Focus) -> tuple[Trial, ...]:
+    """Return two typical trials of a group: the sync loop, and gather or what stands for it."""
+    by_cell: dict[tuple[str, int | None], list[Trial]] = {}
+    for trial in run.trials:
+        if (trial.operation, trial.count) == (focus.operation, focus.count):
+            by_cell.setdefault((trial.strategy, trial.concurrency), []).append(trial)
+    typical = [found for mine in by_cell.values() if (found := typical_trial(mine)) is not None]
+    sync = [trial for trial in typical if trial.strategy == BASELINE]
+    unlimited = [trial for trial in typical if trial.strategy == "gather"]
+    others = [trial for trial in typical if family(trial.strategy) == "async"]
+    fastest = sorted(others, key=lambda trial: trial.wall_s)
+    return (*sync, *(unlimited or fastest)[:1])
+
+
+def waterfall(run: Run, focus: Focus) -> pd.DataFrame:
+    """Return the calls of two lanes as bars from start to end, in seconds.
+
+    Each call is two rows, embedding first and then Milvus and client; `row` counts bars from the
+    top over both lanes. Of long lanes every n-th call is kept, in the order they started; `shown`
+    and `total` say how many.
+    """
+    rows = []
+    row = 0
+    for trial in lanes(run, focus):
+        order = sorted(range(len(trial.calls)), key=lambda i: trial.calls[i].start_s)
+        kept = _evenly(order, MAX_LANE_CALLS)
+        for i in kept:
+            call = trial.calls[i]
+            split = min(call.start_s + call.embed_s, call.end_s)
+            for part, start, end in (
+                ("embedding", call.start_s, split),
+                ("Milvus and client", split, call.end_s),
+            ):
+                rows.append(
+                    {
+                        "lane": statistics.strategy_label(trial.strategy, trial.concurrency),
+                        "family": family(trial.strategy),
+                        "row": row,
+                        # Calls one after another do not hide each other when drawn thick.
+                        "row_end": row + (3 if trial.concurrency == 1 else 1),
+                        "call": i,
+                        "part": part,
+                        "start_s": start,
+                        "end_s": end,
+                        "ok": call.ok,
+                        "shown": len(kept),
+                        "total": len(trial.calls),
+                        "wall_s": trial.wall_s,
+                    }
+                )
+            row += 1
+        row += max(2, len(kept) // 20)  # a gap between the lanes
+    return pd.DataFrame(
+        rows,
+        columns=[
+            *("lane", "family", "row", "row_end", "call", "part", "start_s", "end_s", "ok"),
+            *("shown", "total", "wall_s"),
+        ],
+    )
+
+
+def _evenly(items: Sequence[int], most: int) -> list[int]:
+    if len(items) <= most:
+        return list(items)
+    step = (len(items) - 1) / (most - 1)
+    return [items[round(i * step)] for i in range(most)]
+
+
+def race(run: Run, focus: Focus) -> pd.DataFrame:
+    """Return the race's cells: when each is begun and done, in seconds from the start.
+
+    A cell is one call, or `per_cell` calls that finished one after another; cells of a lane stand
+    in the order in which they finish, so that the lane fills from the left.
+    """
+    rows = []
+    for trial in lanes(run, focus):
+        ended = sorted(trial.calls, key=lambda call: call.end_s)
+        per_cell = -(-len(ended) // MAX_RACE_CELLS)
+        for cell in range(0, len(ended), per_cell):
+            calls = ended[cell : cell + per_cell]
+            rows.append(
+                {
+                    "lane": statistics.strategy_label(trial.strategy, trial.concurrency),
+                    "family": family(trial.strategy),
+                    "from_call": cell,
+                    "to_call": cell + len(calls),
+                    "start_s": min(call.start_s for call in calls),
+                    "end_s": calls[-1].end_s,
+                    "per_cell": per_cell,
+                    "wall_s": trial.wall_s,
+                }
+            )
+    return pd.DataFrame(
+        rows,
+        columns=[
+            *("lane", "family", "from_call", "to_call", "start_s", "end_s", "per_cell", "wall_s")
+        ],
+    )
+
+
+def race_at(cells: pd.DataFrame, clock_s: float) -> pd.DataFrame:
+    """Return the race's cells with their `state` at a moment: waiting, in flight or done."""
+    moment = cells.copy()
+    moment["state"] = "waiting"
+    moment.loc[cells["start_s"] <= clock_s, "state"] = "in flight"
+    moment.loc[cells["end_s"] <= clock_s, "state"] = "done"
+    moment["clock_s"] = clock_s
+    return moment
+
+
+def _cells_of(run: Run, focus: Focus) -> list[tuple[CellSummary, list[Call]]]:
+    """Return a group's cells with the calls that count: successful ones of verified trials."""
+    return [
+        (
+            cell,
+            [
+                call
+                for trial in run.trials
+                if (trial.operation, trial.strategy, trial.count, trial.concurrency)
+                == (cell.operation, cell.strategy, cell.count, cell.concurrency)
+                and trial.verified
+                and not trial.warmup
+                for call in trial.calls
+                if call.ok
+            ],
+        )
+        for cell in summaries(run)
+        if (cell.operation, cell.count) == (focus.operation, focus.count)
+    ]
+
+
+def _one_limit_each(
+    cells: list[tuple[CellSummary, list[Call]]],
+) -> list[tuple[CellSummary, list[Call]]]:
+    """Keep each strategy's limit with the most throughput: a sweep has more than one can read."""
+    best: dict[str, tuple[CellSummary, list[Call]]] = {}
+    for cell, calls in cells:
+        kept = best.get(cell.strategy)
+        if kept is None or (cell.throughput_per_s or 0) > (kept[0].throughput_per_s or 0):
+            best[cell.strategy] = cell, calls
+    return list(best.values())
+
+
+def latencies(run: Run, focus: Focus) -> pd.DataFrame:
+    """Return each strategy's cumulative curve: the share of calls at most so many ms long.
+
+    Rows with a `mark` are the percentiles to label, with their sample size. A batched call is not
+    comparable with single calls and is left out. Of several limits the fastest is kept.
+    """
+    rows = []
+    for cell, calls in _one_limit_each(_cells_of(run, focus)):
+        if not calls or (cell.strategy in STRATEGIES and STRATEGIES[cell.strategy].is_batch):
+            continue
+        ordered = sorted(1000 * call.duration_s for call in calls)
+        points = [(i, "") for i in _evenly(range(len(ordered)), MAX_CURVE_POINTS)]
+        base = {"strategy": cell.label, "family": family(cell.strategy), "samples": len(ordered)}
+        rows += [
+            {**base, "latency_ms": ordered[i], "share": (i + 1) / len(ordered), "mark": mark}
+            for i, mark in points
+        ]
+        rows += [
+            {
+                **base,
+                "latency_ms": statistics.percentile(ordered, q),
+                "share": q / 100,
+                "mark": f"p{q}",
+            }
+            for q in MARKED_PERCENTILES
+        ]
+    return pd.DataFrame(
+        rows, columns=["strategy", "family", "samples", "latency_ms", "share", "mark"]
+    )
+
+
+def sweep(run: Run, focus: Focus) -> pd.DataFrame:
+    """Return throughput and latency per concurrency limit, with the knee of each strategy marked.
+
+    The knee is the limit with the most throughput per latency (Kleinrock's power, 1979): below it
+    the next call in flight still buys throughput, above it mostly waiting.
+    """
+    rows = []
+    for cell, _ in _cells_of(run, focus):
+        limited = cell.strategy in STRATEGIES and STRATEGIES[cell.strategy].uses_limit
+        if not limited or cell.concurrency is None or not cell.throughput_per_s:
+            continue
+        rows.append(
+            {
+                "strategy": STRATEGIES[cell.strategy].title,
+                "family": family(cell.strategy),
+                "limit": cell.concurrency,
+                "throughput_per_s": cell.throughput_per_s,
+                "p50_ms": cell.p50_ms,
+                "p95_ms": cell.p95_ms,
+                "p99_ms": cell.p99_ms,
+                "samples": cell.samples,
+            }
+        )
+    columns = [
+        *("strategy", "family", "limit", "throughput_per_s", "p50_ms", "p95_ms", "p99_ms"),
+        "samples",
+    ]
+    frame = pd.DataFrame(rows, columns=columns).sort_values(["strategy", "limit"])
+    frame["power"] = frame["throughput_per_s"].astype(float) / frame["p50_ms"].astype(float)
+    best = frame.groupby("strategy")["power"].transform("max")
+    frame["is_knee"] = frame["power"] == best
+    # One limit is no sweep and has no knee.
+    several = frame.groupby("strategy")["limit"].transform("size") > 1
+    return frame[several].reset_index(drop=True)
+
+
+def split(run: Run, focus: Focus) -> pd.DataFrame:
+    """Return the mean milliseconds of a call per strategy, in two parts.
+
+    A batched call stands for `count` calls; its time is divided by them. Of several limits the
+    fastest is kept.
+    """
+    rows = []
+    for cell, calls in _one_limit_each(_cells_of(run, focus)):
+        if not calls:
+            continue
+        batched = cell.strategy in STRATEGIES and STRATEGIES[cell.strategy].is_batch
+        stands_for = len(calls) * (cell.count if batched else 1)
+        embed = sum(1000 * call.embed_s for call in calls) / stands_for
+        total = sum(1000 * call.duration_s for call in calls) / stands_for
+        for part, value in (("embedding", embed), ("Milvus and client", max(total - embed, 0))):
+            rows.append(
+                {
+                    "strategy": cell.label,
+                    "family": family(cell.strategy),
+                    "part": part,
+                    "mean_ms": value,
+                    "samples": len(calls),
+                }
+            )
+    return pd.DataFrame(rows, columns=["strategy", "family", "part", "mean_ms", "samples"])
+
+
+def loop_lag(run: Run, focus: Focus) -> pd.DataFrame:
+    """Return each trial's longest event-loop lag in ms, for the strategies that run on the loop."""
+    rows = [
+        {
+            "strategy": statistics.strategy_label(trial.strategy, trial.concurrency),
+            "family": family(trial.strategy),
+            "repeat": trial.repeat + 1,
+            "lag_ms": trial.loop_lag_ms_max,
+        }
+        for trial in run.trials
+        if (trial.operation, trial.count) == (focus.operation, focus.count)
+        and not trial.warmup
+        and trial.loop_lag_ms_max is not None
+    ]
+    return pd.DataFrame(rows, columns=["strategy", "family", "repeat", "lag_ms"])
+
+
+def finished_trials(run: Run, planned: Sequence[Cell] = ()) -> pd.DataFrame:
+    """Return one row per finished trial, for the chart that grows while a benchmark runs.
+
+    Each planned cell has a row without a time as well, so that the chart's rows stay in place.
+    """
+    rows: list[dict[str, object]] = [
+        {
+            "group": group_label(cell.operation, cell.count),
+            "strategy": statistics.strategy_label(cell.strategy, cell.concurrency),
+            "family": family(cell.strategy),
+            "wall_s": None,
+            "verified": True,
+        }
+        for cell in planned
+    ]
+    rows += [
+        {
+            "group": group_label(trial.operation, trial.count),
+            "strategy": statistics.strategy_label(trial.strategy, trial.concurrency),
+            "family": family(trial.strategy),
+            "wall_s": trial.wall_s,
+            "verified": trial.verified,
+        }
+        for trial in run.trials
+        if not trial.warmup
+    ]
+    columns = ["group", "strategy", "family", "wall_s", "verified"]
+    return pd.DataFrame(rows, columns=columns).astype({"wall_s": float})
+
+
+SUMMARY_COLUMNS: dict[str, Callable[[CellSummary], object]] = {
+    "operation": lambda cell: cell.operation,
+    "strategy": lambda cell: cell.label,
+    "count": lambda cell: cell.count,
+    "repeats": lambda cell: cell.repeats,
+    "failed_trials": lambda cell: cell.failed_trials,
+    "median_wall_s": lambda cell: cell.median_wall_s,
+    "speedup": lambda cell: cell.speedup,
+    "speedup_low": lambda cell: cell.speedup_low,
+    "speedup_high": lambda cell: cell.speedup_high,
+    "throughput_per_s": lambda cell: cell.throughput_per_s,
+    "p50_ms": lambda cell: cell.p50_ms,
+    "p95_ms": lambda cell: cell.p95_ms,
+    "p99_ms": lambda cell: cell.p99_ms,
+    "samples": lambda cell: cell.samples,
+    "embed_p50_ms": lambda cell: cell.embed_p50_ms,
+    "milvus_p50_ms": lambda cell: cell.milvus_p50_ms,
+    "loop_lag_ms_max": lambda cell: cell.loop_lag_ms_max,
+    "cpu_share": lambda cell: cell.cpu_share,
+    "errors": lambda cell: "; ".join(f"{kind} ({n}×)" for kind, n in cell.errors.items()),
+    "speedup_note": lambda cell: cell.speedup_note,
+}
+
+
+def summary(run: Run) -> pd.DataFrame:
+    """Return one row per cell with everything derived from it; units are in the names."""
+    cells = summaries(run)
+    return pd.DataFrame(
+        [{name: read(cell) for name, read in SUMMARY_COLUMNS.items()} for cell in cells],
+        columns=list(SUMMARY_COLUMNS),
+    )
+
+
+def all_calls(run: Run) -> pd.DataFrame:
+    """Return one row per call of every trial, as measured."""
+    rows = [
+        {
+            "operation": trial.operation,
+            "strategy": trial.strategy,
+            "count": trial.count,
+            "concurrency": trial.concurrency,
+            "repeat": trial.repeat + 1,
+            "call": i + 1,
+            "start_s": call.start_s,
+            "end_s": call.end_s,
+            "embed_s": call.embed_s,
+            "ok": call.ok,
+            "error": call.error,
+            "trial_verified": trial.verified,
+        }
+        for trial in run.trials
+        if not trial.warmup
+        for i, call in enumerate(trial.calls)
+    ]
+    return pd.DataFrame(
+        rows,
+        columns=[
+            *("operation", "strategy", "count", "concurrency", "repeat", "call"),
+            *("start_s", "end_s", "embed_s", "ok", "error", "trial_verified"),
+        ],
+    )

@@ -1,0 +1,108 @@
+"""Archives: the files in a ZIP, each checked before a byte of it is unpacked."""
+
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import IO, BinaryIO
+
+from lib.documents.problems import Problems
+from lib.errors import InvalidInput
+
+MAX_ENTRIES = 5_000
+MAX_UNPACKED_BYTES = 1 << 30
+# Text packs to a tenth, seldom to a fiftieth; what packs to a thousandth was made to.
+MAX_RATIO = 200
+# Below this size any ratio is harmless.
+SMALL_BYTES = 1 << 20
+COPY_BYTES = 1 << 16
+KEPT_IN_MEMORY_BYTES = 8 << 20
+# What macOS and Windows leave in archives; nobody means to ingest these.
+CLUTTER = {"__MACOSX", ".DS_Store", "Thumbs.db"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of an archive, unpacked; `file` can be read and sought until the next entry."""
+
+    name: str
+    size: int
+    file: IO[bytes]
+
+
+def check_archive(file: BinaryIO) -> None:
+    """Raise InvalidInput for a ZIP that would unpack to too much or cannot be read.
+
+    Formats that are ZIPs inside (DOCX, PPTX) pass through here before their libraries open them.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise InvalidInput("it is damaged or no ZIP file") from error
+    finally:
+        file.seek(0)
+    if len(entries) > MAX_ENTRIES:
+        raise InvalidInput(f"it holds {len(entries):,} files, at most {MAX_ENTRIES:,} are taken")
+    total = sum(entry.file_size for entry in entries)
+    if total > MAX_UNPACKED_BYTES:
+        raise InvalidInput(
+            f"it would unpack to {total / 2**20:,.0f} MB, at most "
+            f"{MAX_UNPACKED_BYTES / 2**20:,.0f} MB are taken"
+        )
+    for entry in entries:
+        if entry.file_size > max(SMALL_BYTES, MAX_RATIO * max(entry.compress_size, 1)):
+            raise InvalidInput(
+                f"{entry.filename!r} in it would unpack to more than {MAX_RATIO} times its size, "
+                "as in a ZIP bomb"
+            )
+
+
+def entries(file: BinaryIO, source: str, problems: Problems) -> Iterator[Entry]:
+    """Yield the files of a checked ZIP; one that is unsafe or unreadable is reported instead."""
+    check_archive(file)
+    unpacked = 0
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            if info.is_dir() or CLUTTER & set(PurePosixPath(info.filename).parts):
+                continue
+            if not is_inside(info.filename):
+                problems.add(source, repr(info.filename), "its name leads out of the archive")
+                continue
+            if info.flag_bits & 0x1:
+                problems.add(source, info.filename, "it is encrypted")
+                continue
+            with tempfile.SpooledTemporaryFile(max_size=KEPT_IN_MEMORY_BYTES) as unpacking:
+                try:
+                    size = _unpack(archive, info, unpacking, MAX_UNPACKED_BYTES - unpacked)
+                except InvalidInput as problem:
+                    problems.add(source, info.filename, problem.what)
+                    continue
+                except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError):
+                    problems.add(source, info.filename, "it is damaged in the archive")
+                    continue
+                unpacked += size
+                unpacking.seek(0)
+                yield Entry(str(PurePosixPath(info.filename)), size, unpacking)
+
+
+def is_inside(name: str) -> bool:
+    """Say whether an entry's name stays in the archive's own folder."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return not (
+        path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive or "\0" in name
+    )
+
+
+def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: IO[bytes], room: int) -> int:
+    """Unpack one file; the sizes an archive states are a claim, so the bytes are counted."""
+    allowed = min(room, max(SMALL_BYTES, MAX_RATIO * max(info.compress_size, 1)))
+    size = 0
+    with archive.open(info) as packed:
+        while block := packed.read(COPY_BYTES):
+            size += len(block)
+            if size > allowed:
+                raise InvalidInput("it unpacks to more than the archive may hold")
+            target.write(block)
+    return size

@@ -1,0 +1,120 @@
+"""Metadata: what Milvus can store beside a text, and how other things are made to fit."""
+
+import datetime as dt
+import decimal
+import json
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from lib.errors import InvalidInput
+from lib.milvus.connection import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
+
+# All metadata of a row is one JSON value, which a Milvus server takes up to this size.
+MAX_METADATA_BYTES = 65_536
+RESERVED = {PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD}
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+MAX_NAME_LENGTH = 128
+LARGEST_INTEGER = 2**63 - 1
+# Shorter than this in characters, metadata cannot be too long in bytes, even as escaped JSON.
+SURELY_SHORT = MAX_METADATA_BYTES // 12
+
+
+def clean(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return metadata that Milvus stores and filters by, and a line for each thing changed.
+
+    A key that cannot be written in a filter is renamed; a value that JSON lacks becomes text, or is
+    left out when it says nothing. Raises InvalidInput when the whole is longer than Milvus takes.
+    """
+    cleaned: dict[str, Any] = {}
+    notes: list[str] = []
+    length = 0
+    for key, value in metadata.items():
+        name = stored_name(str(key))
+        if name != key:
+            while name in cleaned or name in metadata:
+                name += "_"
+            notes.append(f"the metadata key {str(key)!r} is stored as {name!r}")
+        kind = type(value)
+        if kind is str and value.isascii():
+            length += len(value)
+        elif not (kind is bool or (kind is int and abs(value) <= LARGEST_INTEGER)):
+            value, note = _storable(value)
+            if note:
+                notes.append(f"the metadata key {name!r} {note}")
+            if value is None:
+                continue
+            length += SURELY_SHORT if isinstance(value, dict | list) else len(str(value))
+        cleaned[name] = value
+    if length + 16 * len(cleaned) >= SURELY_SHORT:
+        size = len(json.dumps(cleaned, ensure_ascii=False).encode("utf-8", "replace"))
+        if size > MAX_METADATA_BYTES:
+            raise InvalidInput(
+                f"its metadata has {size:,} bytes, Milvus takes {MAX_METADATA_BYTES:,}",
+                next_step="Choose fewer metadata columns.",
+            )
+    return cleaned, notes
+
+
+@lru_cache(maxsize=4096)
+def stored_name(key: str) -> str:
+    """Return the name under which a metadata key is stored: one that a filter can contain."""
+    if NAME.fullmatch(key) and key not in RESERVED and len(key) <= MAX_NAME_LENGTH:
+        return key
+    name = re.sub(r"\W+", "_", key, flags=re.ASCII).strip("_")[: MAX_NAME_LENGTH - 8]
+    if not name:
+        # Nothing of it is a Latin letter or a digit, so its letters' numbers stand for them.
+        name = "field_" + "_".join(f"{ord(letter):x}" for letter in key[:8])
+    if name[0].isdigit() or name in RESERVED:
+        name = f"field_{name}"
+    return name
+
+
+def kind_of(value: Any) -> str:
+    """Name a value's kind as a filter sees it."""
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "numbers"
+    if isinstance(value, str):
+        return "text"
+    return "lists" if isinstance(value, list) else "objects"
+
+
+def readable(text: str) -> str:
+    """Return a text that can be encoded: halves of characters become the replacement character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
+def _storable(value: Any) -> tuple[Any, str]:
+    """Return what is stored for a value (None: nothing) and what to say about the change."""
+    if value is None:
+        return None, ""
+    if isinstance(value, str):
+        return readable(value), ""
+    if isinstance(value, float):
+        return (value, "") if math.isfinite(value) else (None, "")
+    if isinstance(value, int):
+        if abs(value) <= LARGEST_INTEGER:
+            return value, ""
+        return str(value), "holds a number of more than 64 bits, stored as text"
+    if isinstance(value, dict):
+        return {str(key): _storable(part)[0] for key, part in value.items()}, ""
+    if isinstance(value, list | tuple | set):
+        return [_storable(part)[0] for part in value], ""
+    if isinstance(value, dt.date | dt.time | uuid.UUID):
+        return value.isoformat() if hasattr(value, "isoformat") else str(value), ""
+    if isinstance(value, decimal.Decimal):
+        return _storable(float(value))
+    if isinstance(value, bytes | bytearray | memoryview):
+        return None, "holds binary data, which is left out"
+    if hasattr(value, "item"):  # a NumPy scalar
+        return _storable(value.item())
+    return str(value), f"holds a {type(value).__name__}, stored as text"

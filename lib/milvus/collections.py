@@ -1,0 +1,378 @@
+"""Create, describe, count, browse, flush and drop collections."""
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from pymilvus import DataType
+
+from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput, LabError
+from lib.milvus.connection import (
+    PRIMARY_FIELD,
+    TEXT_FIELD,
+    VECTOR_FIELD,
+    Connection,
+    explain,
+    reported,
+)
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
+MAX_VARCHAR_BYTES = 65_535
+# A server lists every token that its grammar would have taken instead.
+EXPECTED_TOKENS = re.compile(r" expecting \{.*")
+EMBEDDING_PROPERTY = "lab.embedding"
+# Collections of this prefix are made to measure; lists leave them out.
+SCRATCH_PREFIX = "lab_bench_"
+# One list means that every row is compared, in native code: exact answers, no graph to build.
+# FLAT would compare in Python, HNSW takes as long to build as the rows take to insert.
+LITE_INDEX = ("IVF_FLAT", {"nlist": 1})
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a collection is and holds. `rows` is an exact count, not the server's estimate."""
+
+    name: str
+    rows: int
+    dimension: int
+    index_type: str
+    metric_type: str
+    embedding: str  # the model that made the vectors, "" when the lab did not create it
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number that an index is built with, and its bounds."""
+
+    name: str
+    low: int
+    high: int
+    default: int
+    meaning: str
+
+
+@dataclass(frozen=True)
+class IndexType:
+    """One kind of vector index: where it exists and what it is built with."""
+
+    name: str
+    summary: str
+    kinds: frozenset[str]  # of backends that really have it
+    parameters: tuple[Parameter, ...] = ()
+    # Bytes that a row takes in memory beside or instead of its vector's four a number.
+    bytes_per_number: float = 4.0
+
+
+_EVERYWHERE = frozenset({"lite", "server"})
+_NLIST = Parameter("nlist", 1, 65_536, 128, "Into how many lists the vectors are sorted.")
+_GRAPH = (
+    Parameter("M", 4, 64, 16, "How many neighbours each vector keeps."),
+    Parameter("efConstruction", 8, 512, 200, "How many candidates are looked at for them."),
+)
+
+# Milvus Lite takes the names of other indexes too, and builds none of them.
+INDEX_TYPES: dict[str, IndexType] = {
+    index.name: index
+    for index in (
+        IndexType("AUTOINDEX", "Milvus chooses.", _EVERYWHERE | {"zilliz"}, bytes_per_number=4.5),
+        IndexType("FLAT", "Exact: every row is compared.", _EVERYWHERE),
+        IndexType("IVF_FLAT", "Compares the nearest lists only.", _EVERYWHERE, (_NLIST,)),
+        IndexType(
+            "IVF_SQ8",
+            "The same with a byte a number: a quarter of the memory, a little less exact.",
+            _EVERYWHERE,
+            (_NLIST,),
+            bytes_per_number=1.0,
+        ),
+        IndexType(
+            "HNSW",
+            "A graph of neighbours: fast at any size, slow to build.",
+            _EVERYWHERE,
+            _GRAPH,
+            bytes_per_number=4.5,
+        ),
+        IndexType(
+            "HNSW_SQ",
+            "The graph with a byte a number.",
+            frozenset({"lite"}),
+            _GRAPH,
+            bytes_per_number=1.5,
+        ),
+        IndexType(
+            "SCANN",
+            "Lists with products of quantised parts: fast and small.",
+            frozenset({"server"}),
+            (_NLIST,),
+            bytes_per_number=4.5,
+        ),
+    )
+}
+METRIC_TYPES = {
+    "COSINE": "the angle between vectors",
+    "IP": "their inner product",
+    "L2": "their distance",
+}
+
+
+def index_types(connection: Connection) -> list[IndexType]:
+    """Return the index types that the backend really has."""
+    return [index for index in INDEX_TYPES.values() if connection.kind in index.kinds]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A collection in a list: its facts, or why they cannot be read, and whether it fits."""
+
+    name: str
+    facts: Collection | None
+    memory_bytes: int
+    note: str  # what a person must know before writing to it, "" when it fits
+
+
+def overview(connection: Connection, dimension: int, *, embedding: str) -> list[Listed]:
+    """Return all collections, with why one does not fit vectors of this dimension and model."""
+    with reported("Could not read the list of collections."):
+        names = sorted(connection.client.list_collections())
+
+    def look(name: str) -> Listed:
+        try:
+            facts = describe(connection, name)
+        except LabError as error:
+            return Listed(name, None, 0, error.what)
+        try:
+            check_fits(connection, facts, dimension, embedding=embedding)
+        except CollectionMismatch as error:
+            return Listed(name, facts, memory_estimate(facts), error.what)
+        return Listed(name, facts, memory_estimate(facts), "")
+
+    # An exact count waits a fifth of a second for a server, so they wait together.
+    with ThreadPoolExecutor(max_workers=1 if connection.is_lite else 8) as pool:
+        return list(pool.map(look, names))
+
+
+def memory_estimate(collection: Collection) -> int:
+    """Estimate the bytes that a collection's loaded vectors and index take; texts come on top."""
+    index = INDEX_TYPES.get(collection.index_type)
+    per_number = index.bytes_per_number if index else 4.0
+    return round(collection.rows * collection.dimension * per_number)
+
+
+def check_index(
+    connection: Connection, index_type: str, metric_type: str, parameters: dict[str, Any]
+) -> None:
+    """Raise InvalidInput for an index that the backend does not have or cannot build."""
+    index = INDEX_TYPES.get(index_type)
+    if index is None or connection.kind not in index.kinds:
+        names = ", ".join(each.name for each in index_types(connection))
+        raise InvalidInput(
+            f"{connection.label} has no index {index_type!r}.", next_step=f"It has {names}."
+        )
+    if metric_type not in METRIC_TYPES:
+        raise InvalidInput(f"There is no metric {metric_type!r}.")
+    for each in index.parameters:
+        value = parameters.get(each.name, each.default)
+        if not each.low <= value <= each.high:
+            raise InvalidInput(f"{each.name} must be between {each.low:,} and {each.high:,}.")
+
+
+def check_name(name: str) -> str:
+    """Return the name if Milvus accepts it. Raises InvalidInput."""
+    name = name.strip()
+    if not NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{name!r} cannot be a collection's name.",
+            next_step="Use letters, digits and underscores, beginning with a letter.",
+        )
+    return name
+
+
+def create(
+    connection: Connection,
+    name: str,
+    dimension: int,
+    *,
+    embedding: str = "",
+    index_type: str = "",
+    metric_type: str = "COSINE",
+    index_params: dict[str, Any] | None = None,
+) -> None:
+    """Create, index and load a collection with string keys, a text field and free metadata.
+
+    Without an `index_type` the backend's default is used: AUTOINDEX on a server, and on Milvus Lite
+    an exact index, whose building costs nothing.
+    """
+    check_name(name)
+    if not index_type:
+        index_type, index_params = LITE_INDEX if connection.is_lite else ("AUTOINDEX", {})
+    check_index(connection, index_type, metric_type, index_params or {})
+    client = connection.client
+    schema = client.create_schema(auto_id=False, enable_dynamic_field=True)
+    schema.add_field(PRIMARY_FIELD, DataType.VARCHAR, is_primary=True, max_length=MAX_VARCHAR_BYTES)
+    schema.add_field(TEXT_FIELD, DataType.VARCHAR, max_length=MAX_VARCHAR_BYTES)
+    # Milvus Lite keeps properties but not descriptions; other versions may keep only one of them.
+    schema.add_field(VECTOR_FIELD, DataType.FLOAT_VECTOR, dim=dimension, description=embedding)
+    index = client.prepare_index_params()
+    parameters = index_params or {}
+    if connection.is_lite:
+        # pymilvus sends parameters one by one; Milvus Lite reads only a JSON text named "params".
+        parameters = {"params": json.dumps(parameters)}
+    index.add_index(VECTOR_FIELD, index_type=index_type, metric_type=metric_type, params=parameters)
+    with reported(f"Could not create the collection {name!r}."):
+        client.create_collection(
+            name,
+            schema=schema,
+            properties={EMBEDDING_PROPERTY: embedding} if embedding else None,
+        )
+        # Nothing to wait for in an empty collection, and pymilvus waits half a second at least.
+        client.create_index(name, index, sync=False)
+        client.load_collection(name)
+    connection.forget_stores(name)
+
+
+def exists(connection: Connection, name: str) -> bool:
+    """Say whether a collection exists."""
+    with reported("Could not look the collection up."):
+        return bool(connection.client.has_collection(name))
+
+
+def describe(connection: Connection, name: str) -> Collection:
+    """Return a collection's facts. Raises InvalidInput when it does not exist."""
+    with reported(f"Could not read the collection {name!r}."):
+        if not connection.client.has_collection(name):
+            raise InvalidInput(f"There is no collection named {name!r}.")
+        facts = connection.client.describe_collection(name)
+        vectors = [field for field in facts["fields"] if "dim" in field.get("params", {})]
+        if len(vectors) != 1:
+            raise CollectionMismatch(
+                f"The collection {name!r} has {len(vectors)} vector fields; the lab works with one."
+            )
+        vector = vectors[0]
+        indexes = connection.client.list_indexes(name, field_name=vector["name"])
+        index = connection.client.describe_index(name, indexes[0]) if indexes else {}
+        if connection.is_lite and indexes:
+            # A file opened anew holds its collections released; a filter could not even be checked.
+            connection.client.load_collection(name)
+        return Collection(
+            name=name,
+            rows=count(connection, name),
+            dimension=int(vector["params"]["dim"]),
+            index_type=str((index or {}).get("index_type", "none")),
+            metric_type=str((index or {}).get("metric_type", "unknown")),
+            embedding=facts.get("properties", {}).get(EMBEDDING_PROPERTY, "")
+            or vector.get("description", ""),
+        )
+
+
+def count(connection: Connection, name: str, expr: str = "", *, consistency: str = "Strong") -> int:
+    """Count the rows that match an expression (all rows by default), seeing every write.
+
+    A server takes one or two of its ticks, of 200 ms each, to be sure of that; whoever counted
+    before and wrote nothing since can ask with the consistency "Session".
+    """
+    with reported(f"Could not count the rows of {name!r}."):
+        answer = connection.client.query(
+            name, filter=expr, output_fields=["count(*)"], consistency_level=consistency
+        )
+    return int(answer[0]["count(*)"])
+
+
+def ensure(connection: Connection, name: str, dimension: int, *, embedding: str) -> Collection:
+    """Create the collection if it is missing, or check that these vectors belong into it.
+
+    Raises CollectionMismatch when it holds vectors of another model, dimension or schema.
+    """
+    if not exists(connection, name):
+        create(connection, name, dimension, embedding=embedding)
+    collection = describe(connection, name)
+    check_fits(connection, collection, dimension, embedding=embedding)
+    return collection
+
+
+def check_fits(
+    connection: Connection, collection: Collection, dimension: int, *, embedding: str
+) -> None:
+    """Raise CollectionMismatch unless vectors of this model and dimension belong there."""
+    fields = {
+        field["name"] for field in connection.client.describe_collection(collection.name)["fields"]
+    }
+    missing = {PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD} - fields
+    if missing:
+        raise CollectionMismatch(
+            f"The collection {collection.name!r} was made by another program: it has no field "
+            f"{', '.join(sorted(missing))}.",
+            kept="Nothing was written to it.",
+            next_step="Choose another collection name.",
+        )
+    if collection.dimension != dimension:
+        raise CollectionMismatch(
+            f"The collection {collection.name!r} holds vectors of {collection.dimension} "
+            f"dimensions, the embedding in use makes {dimension}.",
+            kept="Nothing was written to it.",
+            next_step="Choose another collection name, or the embedding it was made with"
+            + (f" ({collection.embedding})." if collection.embedding else "."),
+        )
+    if collection.embedding and collection.embedding != embedding:
+        raise CollectionMismatch(
+            f"The collection {collection.name!r} was embedded with {collection.embedding}, "
+            f"not with {embedding}; their vectors cannot be compared.",
+            kept="Nothing was written to it.",
+            next_step="Choose another collection name or the other embedding.",
+        )
+
+
+def check_expression(connection: Connection, name: str, expr: str) -> None:
+    """Raise InvalidInput with Milvus's own reason when a filter expression cannot be used.
+
+    Several langchain-milvus calls answer an invalid expression with an empty list or with success,
+    so every expression a person types passes through here first.
+    """
+    if not expr.strip():
+        return
+    if len(expr.encode()) > MAX_VARCHAR_BYTES:
+        raise InvalidInput("The filter is longer than 65,535 bytes.", next_step="Shorten it.")
+    try:
+        connection.client.query(name, filter=expr, output_fields=[PRIMARY_FIELD], limit=1)
+    except Exception as error:
+        problem = explain(error, "The filter could not be checked.")
+        if isinstance(problem, ConnectionFailed):
+            raise problem from error
+        reason = _filter_reason(error)
+        raise InvalidInput(
+            f"Milvus cannot use this filter: {reason}",
+            next_step='Write it like kind == "function" and length > 200.',
+        ) from error
+
+
+def _filter_reason(error: Exception) -> str:
+    """Return why a filter was refused, without the copy of the filter that Milvus adds.
+
+    Milvus Lite draws the place: the reason, the filter, a line of ^, a hint. A server writes
+    "cannot parse expression: FILTER, error: REASON".
+    """
+    message = str(getattr(error, "message", "") or error)
+    lines = [line.strip() for line in message.splitlines()]
+    if len(lines) > 2 and set(lines[2]) == {"^"}:
+        message = "; ".join([lines[0], *lines[3:]])
+    if message.startswith("cannot parse"):
+        message = message.rpartition(", error: ")[2]
+    reason = EXPECTED_TOKENS.sub("", " ".join(message.split()))
+    return reason if len(reason) <= 400 else reason[:399] + "…"
+
+
+def prepare_for_search(connection: Connection, name: str) -> None:
+    """Make searches fast after writing: Milvus Lite scans unflushed rows one by one in Python."""
+    if not connection.is_lite:
+        return
+    with reported(f"Could not flush the collection {name!r}."):
+        connection.client.flush(name)
+        connection.wait_for_index(name)
+
+
+def drop(connection: Connection, name: str) -> None:
+    """Drop a collection; dropping one that does not exist is harmless."""
+    with reported(f"Could not drop the collection {name!r}."):
+        if connection.client.has_collection(name):
+            connection.client.drop_collection(name)
+    connection.forget_stores(name)

@@ -1,0 +1,334 @@
+"""Filter expressions built from fields, operators and values, so that no value can change them.
+
+What is written here means the same on Milvus Lite and on Milvus servers from 2.3 on: their string
+literals share the escapes for backslash, quotes, newline, carriage return and tab, and every
+dynamic field can be reached as `$meta["name"]`. One thing stays theirs: a row that lacks a field
+counts as "is not" and "is none of" on a server, and as neither on Milvus Lite.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from langchain_milvus import Milvus
+
+from lib.errors import InvalidInput
+from lib.milvus.connection import PRIMARY_FIELD, TEXT_FIELD, reported
+
+SAMPLE_ROWS = 1_000
+MAX_SUGGESTIONS = 200
+MAX_SUGGESTION_CHARACTERS = 80
+# Milvus Lite parses by recursion and gives up near 200 levels, a server takes seconds for a
+# thousand; nobody writes a hundred.
+MAX_NESTING = 100
+INT64 = range(-(2**63) + 1, 2**63)
+LAST_CHARACTER = 0x10FFFF
+SURROGATES = range(0xD800, 0xE000)
+
+PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Words of the expression language, which as a bare name would be read as something else.
+KEYWORDS = frozenset(
+    (
+        *("and", "or", "not", "in", "like", "exists", "is", "null", "true", "false"),
+        *("iso", "interval", "meta", "text_match", "phrase_match", "random_sample"),
+        *("json_contains", "json_contains_all", "json_contains_any", "element_filter"),
+        *("array_contains", "array_contains_all", "array_contains_any", "array_length"),
+        *("st_contains", "st_within", "st_intersects", "st_isvalid", "st_dwithin"),
+        *("geometry_contains", "geometry_within", "geometry_intersects"),
+    )
+)
+ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+STRING_LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
+
+
+class Kind(Enum):
+    """What a field's values are."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    FLAG = "true or false"
+    LIST = "list"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field that a filter can name, as seen in a sample of the collection."""
+
+    name: str
+    kind: Kind
+    dynamic: bool
+    values: tuple[Any, ...] = ()  # distinct ones, the most frequent first; () when all differ
+
+    @property
+    def expression(self) -> str:
+        """The field's name as an expression writes it."""
+        bare = PLAIN_NAME.fullmatch(self.name) and self.name.lower() not in KEYWORDS
+        return self.name if bare or not self.dynamic else f"$meta[{quote(self.name)}]"
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One comparison: for which kinds, how many values it takes, how it is written."""
+
+    name: str
+    label: str
+    kinds: frozenset[Kind]
+    values: str  # "one", "many" or "none"
+    write: Callable[[str, Any], str]
+    dynamic_only: bool = False
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Field, operator, value: `value` is a sequence where the operator takes many."""
+
+    field: Field
+    operator: str
+    value: Any = None
+
+    @property
+    def expression(self) -> str:
+        """The condition as Milvus reads it. Raises InvalidInput for an unusable value."""
+        operator = OPERATORS.get(self.operator)
+        if operator is None or self.field.kind not in operator.kinds:
+            raise InvalidInput(f"“{self.operator}” cannot be asked of {self.field.name}.")
+        return operator.write(self.field.expression, self.value)
+
+
+def quote(value: Any) -> str:
+    """Write a value as a literal that means exactly this value.
+
+    Raises InvalidInput for what no literal can hold: infinities, integers beyond 64 bits, broken
+    Unicode, other types.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        if value not in INT64:
+            raise InvalidInput(f"{value} does not fit into 64 bits.")
+        return str(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidInput("A filter can hold finite numbers only.")
+        return repr(value)
+    if isinstance(value, str):
+        _check_unicode(value)
+        return f'"{value.translate(ESCAPES)}"'
+    raise InvalidInput(f"A filter cannot hold a value of type {type(value).__name__}.")
+
+
+def equals_any(field: str, values: Iterable[Any]) -> str:
+    """Write that a field has one of these values."""
+    return f"{field} in [{', '.join(map(quote, values))}]"
+
+
+def combine(expressions: Iterable[str], joiner: str = "and") -> str:
+    """Join expressions; each keeps its meaning whatever stands inside it."""
+    parts = [part.strip() for part in expressions if part.strip()]
+    if len(parts) < 2:
+        return "".join(parts)
+    return f" {joiner} ".join(f"({part})" if _is_compound(part) else part for part in parts)
+
+
+def check_nesting(expression: str) -> None:
+    """Raise InvalidInput for an expression nested deeper than Milvus can be trusted with."""
+    bare = STRING_LITERAL.sub('""', expression)
+    depth = deepest = 0
+    for character in bare:
+        depth += (character in "([") - (character in ")]")
+        deepest = max(deepest, depth)
+    chained = max((len(run.split()) for run in re.findall(r"(?:\bnot\s+)+", bare)), default=0)
+    if max(deepest, chained, _longest_run(bare, "!-~+")) > MAX_NESTING:
+        raise InvalidInput(
+            f"The filter is nested more than {MAX_NESTING} levels deep.",
+            next_step="Flatten it: “in [a, b, c]” says the same as many “or”.",
+        )
+
+
+def fields(store: Milvus) -> tuple[Field, ...]:
+    """Return what a filter can name: the schema's fields and the dynamic ones of a sample."""
+    schema = [name for name in store.fields if name != store._vector_field]
+    with reported("Could not read a sample of the rows."):
+        rows = store.client.query(
+            store.collection_name,
+            filter="",
+            limit=SAMPLE_ROWS,
+            output_fields=[*(name for name in schema if name != TEXT_FIELD), "$meta"],
+        )
+    seen: dict[str, list[Any]] = {name: [] for name in schema}
+    for row in rows:
+        for name, value in row.items():
+            seen.setdefault(name, []).append(value)
+    found = [_field(name, values, dynamic=name not in schema) for name, values in seen.items()]
+    usable = [field for field in found if field.kind is not Kind.OTHER and field.name != "$meta"]
+    # What a person filters by comes first, the key and the text last.
+    return tuple(sorted(usable, key=lambda field: (not field.dynamic, field.name)))
+
+
+def operators_for(field: Field) -> tuple[Operator, ...]:
+    """Return the operators that can be asked of a field."""
+    return tuple(
+        operator
+        for operator in OPERATORS.values()
+        if field.kind in operator.kinds and (field.dynamic or not operator.dynamic_only)
+    )
+
+
+def _field(name: str, values: Sequence[Any], *, dynamic: bool) -> Field:
+    kind = Kind.TEXT if name in (PRIMARY_FIELD, TEXT_FIELD) and not values else _kind(values)
+    if kind is Kind.LIST:
+        values = [item for value in values for item in value]
+    scalars = [value for value in values if isinstance(value, str | int | float | bool)]
+    counted = Counter(scalars)
+    all_differ = len(counted) == len(scalars) and len(scalars) > 20
+    common = [
+        value
+        for value, _ in counted.most_common(MAX_SUGGESTIONS)
+        if not isinstance(value, str) or len(value) <= MAX_SUGGESTION_CHARACTERS
+    ]
+    return Field(name, kind, dynamic, () if all_differ else tuple(common))
+
+
+def _kind(values: Sequence[Any]) -> Kind:
+    kinds = {_kind_of(value) for value in values if value is not None}
+    return kinds.pop() if len(kinds) == 1 else Kind.OTHER
+
+
+def _kind_of(value: Any) -> Kind:
+    # A bool is an int to Python, so it is asked for first.
+    for types, kind in (
+        (bool, Kind.FLAG),
+        (int | float, Kind.NUMBER),
+        (str, Kind.TEXT),
+        (list, Kind.LIST),
+    ):
+        if isinstance(value, types):
+            return kind
+    return Kind.OTHER
+
+
+def _check_unicode(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput("The value is not valid Unicode text.") from error
+
+
+def _is_compound(expression: str) -> bool:
+    """Say whether a word of the expression joins or negates, so that it needs brackets."""
+    bare = STRING_LITERAL.sub('""', expression)
+    return bool(re.search(r"\b(and|or|not|exists)\b|&&|\|\||!(?!=)", bare, re.IGNORECASE)) and not (
+        bare.startswith("(") and _closes_at(bare) == len(bare) - 1
+    )
+
+
+def _closes_at(bare: str) -> int:
+    depth = 0
+    for index, character in enumerate(bare):
+        depth += (character == "(") - (character == ")")
+        if depth == 0:
+            return index
+    return -1
+
+
+def _longest_run(text: str, characters: str) -> int:
+    return max((len(run) for run in re.findall(f"[{re.escape(characters)}\\s]+", text)), default=0)
+
+
+def _compare(symbol: str) -> Callable[[str, Any], str]:
+    return lambda field, value: f"{field} {symbol} {quote(value)}"
+
+
+def _listed(word: str, symbol: str, joiner: str) -> Callable[[str, Any], str]:
+    def write(field: str, values: Any) -> str:
+        if not values:
+            raise InvalidInput("Choose at least one value.")
+        literals = [quote(value) for value in values]
+        if PLAIN_NAME.fullmatch(field):
+            return f"{field} {word} [{', '.join(literals)}]"
+        # Milvus Lite takes a list for a plain name only.
+        return f"({f' {joiner} '.join(f'{field} {symbol} {literal}' for literal in literals)})"
+
+    return write
+
+
+def _starts_with(field: str, prefix: Any) -> str:
+    text = str(prefix)
+    literal = quote(text)
+    if not text:
+        raise InvalidInput("Type what the text should start with.")
+    if not set(text) & set("%_\\"):
+        return f"{field} like {literal[:-1]}%" + '"'
+    # Servers disagree on how to escape a wildcard in `like`; a range says the same everywhere.
+    after = _next_text(text)
+    return (
+        f"({field} >= {literal} and {field} < {quote(after)})" if after else f"{field} >= {literal}"
+    )
+
+
+def _next_text(prefix: str) -> str:
+    """Return the smallest text greater than every text with this prefix, "" if there is none."""
+    while prefix:
+        following = ord(prefix[-1]) + 1
+        if following <= LAST_CHARACTER:
+            return prefix[:-1] + chr(SURROGATES.stop if following in SURROGATES else following)
+        prefix = prefix[:-1]
+    return ""
+
+
+def _contains(field: str, part: Any) -> str:
+    text = str(part)
+    if not text:
+        raise InvalidInput("Type what the text should contain.")
+    if "\\" in text:
+        raise InvalidInput(
+            "“contains” cannot look for a backslash: Milvus Lite and Milvus servers read it "
+            "differently.",
+            next_step="Use “is” or “starts with”.",
+        )
+    escaped = text.replace("%", "\\%").replace("_", "\\_")
+    return f"{field} like {quote(f'%{escaped}%')}"
+
+
+def _has_item(field: str, value: Any) -> str:
+    return f"json_contains({field}, {quote(value)})"
+
+
+TEXT, NUMBER, FLAG, LIST = Kind.TEXT, Kind.NUMBER, Kind.FLAG, Kind.LIST
+OPERATORS: dict[str, Operator] = {
+    operator.name: operator
+    for operator in (
+        Operator("is", "is", frozenset({TEXT, NUMBER, FLAG}), "one", _compare("==")),
+        Operator("is not", "is not", frozenset({TEXT, NUMBER, FLAG}), "one", _compare("!=")),
+        Operator(
+            "one of", "is one of", frozenset({TEXT, NUMBER}), "many", _listed("in", "==", "or")
+        ),
+        Operator(
+            "none of",
+            "is none of",
+            frozenset({TEXT, NUMBER}),
+            "many",
+            _listed("not in", "!=", "and"),
+        ),
+        Operator("starts with", "starts with", frozenset({TEXT}), "one", _starts_with),
+        Operator("contains", "contains", frozenset({TEXT}), "one", _contains),
+        Operator("at least", "is at least", frozenset({NUMBER}), "one", _compare(">=")),
+        Operator("at most", "is at most", frozenset({NUMBER}), "one", _compare("<=")),
+        Operator("more than", "is more than", frozenset({NUMBER}), "one", _compare(">")),
+        Operator("less than", "is less than", frozenset({NUMBER}), "one", _compare("<")),
+        Operator("has", "has the item", frozenset({LIST}), "one", _has_item),
+        Operator(
+            "exists",
+            "is there",
+            frozenset({TEXT, NUMBER, FLAG, LIST}),
+            "none",
+            lambda field, _: f"(exists {field})",
+            dynamic_only=True,
+        ),
+    )
+}

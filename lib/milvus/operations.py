@@ -1,0 +1,357 @@
+"""OPERATIONS: the fourteen sync and async method pairs of langchain-milvus, as data.
+
+The mirror is a naming rule: the sync method of an operation is `getattr(store, name)`, its async
+twin `getattr(store, "a" + name)`. The selectors, the runner, the snippets, the overview table and
+the tests all read this registry; a fifteenth pair is one more entry.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_milvus import Milvus
+
+from lib.milvus.connection import PRIMARY_FIELD, TEXT_FIELD
+
+Vector = Sequence[float]
+
+
+class Effect(Enum):
+    """What a call does to the rows of a collection."""
+
+    READS = "reads"
+    ADDS = "adds"
+    REMOVES = "removes"
+    CHANGES = "changes"
+    CREATES = "creates"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the calls of one trial work on. The i-th call takes the i-th of each, cyclically.
+
+    `new` are documents to add (their `id` is the primary key); `existing` are rows that are already
+    in the collection; vectors stand in the same order as their documents or queries.
+    """
+
+    new: Sequence[Document]
+    new_vectors: Sequence[Vector]
+    existing: Sequence[Document]
+    queries: Sequence[str]
+    query_vectors: Sequence[Vector]
+    k: int = 4
+    fetch_k: int = 20
+    lambda_mult: float = 0.5
+    # Which field a delete's expression names: the primary key, or (the tutorial's way) a metadata
+    # field, for which the server must first find the rows.
+    delete_field: str = PRIMARY_FIELD
+    # A consistency level that deletes are asked for with; empty to leave it to the library.
+    delete_consistency: str = ""
+    # For from_texts, which makes a collection of its own at every call:
+    collection_prefix: str = "lab_from_texts"
+    connection_args: dict[str, Any] = field(default_factory=dict, repr=False)
+    embeddings: Embeddings | None = None
+
+    def key_of(self, i: int) -> str:
+        """Return the primary key of the i-th existing row."""
+        return str(self.existing[i % len(self.existing)].id)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One row of the API: a sync method and its async twin."""
+
+    name: str  # the sync method's name, also the id in files and URLs
+    label: str
+    effect: Effect
+    embeds: bool  # whether a call spends time in the embedding provider
+    summary: str
+    arguments: Callable[[Inputs, int], dict[str, Any]]  # the i-th call's keyword arguments
+    # One call with all rows, for operations that accept many at once; searches have no such method
+    # in langchain-milvus, so their batched form is a multi-vector request (see strategies).
+    batch_arguments: Callable[[Inputs, int], dict[str, Any]] | None = None
+    ordered: bool = True  # whether the order of the results means something
+
+    @property
+    def async_name(self) -> str:
+        """The async twin's name."""
+        return f"a{self.name}"
+
+    @property
+    def writes(self) -> bool:
+        """Say whether a call changes rows."""
+        return self.effect is not Effect.READS
+
+    @property
+    def searches(self) -> bool:
+        """Say whether a call is a vector search."""
+        return "search" in self.name and self.name != "search_by_metadata"
+
+    @property
+    def batchable(self) -> bool:
+        """Say whether many calls can be asked as one."""
+        return self.batch_arguments is not None or (self.searches and not self.is_mmr)
+
+    @property
+    def is_mmr(self) -> bool:
+        """Say whether the search re-ranks by maximal marginal relevance."""
+        return self.name.startswith("max_marginal_relevance")
+
+    def call(self, store: Milvus, arguments: dict[str, Any]) -> Any:
+        """Call the sync method."""
+        return getattr(store, self.name)(**arguments)
+
+    async def acall(self, store: Milvus, arguments: dict[str, Any]) -> Any:
+        """Call the async method."""
+        return await getattr(store, self.async_name)(**arguments)
+
+
+def result_keys(result: Any) -> tuple[str, ...]:
+    """Return the primary keys in a search's or a lookup's result, in its order."""
+    if not isinstance(result, list):
+        return ()
+    keys = []
+    for item in result:
+        document = item[0] if isinstance(item, tuple) else item
+        keys.append(
+            str(document.metadata[PRIMARY_FIELD]) if isinstance(document, Document) else str(item)
+        )
+    return tuple(keys)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _new(inputs: Inputs, i: int) -> Document:
+    return inputs.new[i % len(inputs.new)]
+
+
+def _ids(documents: Sequence[Document]) -> list[str]:
+    return [str(document.id) for document in documents]
+
+
+def _texts(documents: Sequence[Document]) -> list[str]:
+    return [document.page_content for document in documents]
+
+
+def _metadatas(documents: Sequence[Document]) -> list[dict[str, Any]]:
+    return [dict(document.metadata) for document in documents]
+
+
+def _add_texts(documents: Sequence[Document]) -> dict[str, Any]:
+    return {
+        "texts": _texts(documents),
+        "metadatas": _metadatas(documents),
+        "ids": _ids(documents),
+    }
+
+
+def _add_documents(documents: Sequence[Document]) -> dict[str, Any]:
+    # langchain-milvus ignores Document.id, so the keys go beside the documents.
+    return {"documents": list(documents), "ids": _ids(documents)}
+
+
+def _add_embeddings(documents: Sequence[Document], vectors: Sequence[Vector]) -> dict[str, Any]:
+    return _add_texts(documents) | {"embeddings": [list(vector) for vector in vectors]}
+
+
+def _changed(documents: Sequence[Document]) -> list[Document]:
+    """Return existing rows with a new text: what an upsert of them would write."""
+    return [
+        Document(
+            page_content=f"{document.page_content} (revised)",
+            metadata=dict(document.metadata) | {"revised": True},
+            id=document.id,
+        )
+        for document in documents
+    ]
+
+
+def _upsert(documents: Sequence[Document]) -> dict[str, Any]:
+    return {"ids": _ids(documents), "documents": _changed(documents)}
+
+
+def _existing(inputs: Inputs, i: int) -> Document:
+    return inputs.existing[i % len(inputs.existing)]
+
+
+def _from_texts(inputs: Inputs, documents: Sequence[Document], suffix: str) -> dict[str, Any]:
+    return _add_texts(documents) | {
+        "embedding": inputs.embeddings,
+        "collection_name": f"{inputs.collection_prefix}_{suffix}",
+        "connection_args": inputs.connection_args,
+        "index_params": {"index_type": "AUTOINDEX", "metric_type": "COSINE", "params": {}},
+        "enable_dynamic_field": True,
+    }
+
+
+def _by_query(inputs: Inputs, i: int) -> dict[str, Any]:
+    return {"query": inputs.queries[i % len(inputs.queries)], "k": inputs.k}
+
+
+def _by_vector(inputs: Inputs, i: int) -> dict[str, Any]:
+    return {
+        "embedding": list(inputs.query_vectors[i % len(inputs.query_vectors)]),
+        "k": inputs.k,
+    }
+
+
+def _mmr(inputs: Inputs) -> dict[str, Any]:
+    return {"fetch_k": inputs.fetch_k, "lambda_mult": inputs.lambda_mult}
+
+
+def _key_equals(inputs: Inputs, i: int) -> str:
+    return f"{PRIMARY_FIELD} == {_quoted(inputs.key_of(i))}"
+
+
+def _delete_expression(inputs: Inputs, i: int) -> str:
+    if inputs.delete_field == PRIMARY_FIELD:
+        return _key_equals(inputs, i)
+    value = str(_existing(inputs, i).metadata[inputs.delete_field])
+    return f"{inputs.delete_field} == {_quoted(value)}"
+
+
+def _delete_consistency(inputs: Inputs) -> dict[str, str]:
+    return {"consistency_level": inputs.delete_consistency} if inputs.delete_consistency else {}
+
+
+_ALL = (
+    Operation(
+        name="add_texts",
+        label="Add texts",
+        effect=Effect.ADDS,
+        embeds=True,
+        summary="Embeds texts and inserts them with metadata and keys.",
+        arguments=lambda inputs, i: _add_texts([_new(inputs, i)]),
+        batch_arguments=lambda inputs, n: _add_texts(inputs.new[:n]),
+    ),
+    Operation(
+        name="add_documents",
+        label="Add documents",
+        effect=Effect.ADDS,
+        embeds=True,
+        summary="The same for LangChain documents.",
+        arguments=lambda inputs, i: _add_documents([_new(inputs, i)]),
+        batch_arguments=lambda inputs, n: _add_documents(inputs.new[:n]),
+    ),
+    Operation(
+        name="add_embeddings",
+        label="Add embeddings",
+        effect=Effect.ADDS,
+        embeds=False,
+        summary="Inserts texts whose vectors are already computed.",
+        arguments=lambda inputs, i: _add_embeddings(
+            [_new(inputs, i)], [inputs.new_vectors[i % len(inputs.new_vectors)]]
+        ),
+        batch_arguments=lambda inputs, n: _add_embeddings(inputs.new[:n], inputs.new_vectors[:n]),
+    ),
+    Operation(
+        name="similarity_search",
+        label="Similarity search",
+        effect=Effect.READS,
+        embeds=True,
+        summary="Embeds a question and returns the k nearest documents.",
+        arguments=_by_query,
+    ),
+    Operation(
+        name="similarity_search_by_vector",
+        label="Similarity search by vector",
+        effect=Effect.READS,
+        embeds=False,
+        summary="Returns the k nearest documents of a vector.",
+        arguments=_by_vector,
+    ),
+    Operation(
+        name="similarity_search_with_score",
+        label="Similarity search with score",
+        effect=Effect.READS,
+        embeds=True,
+        summary="The k nearest documents of a question, each with its score.",
+        arguments=_by_query,
+    ),
+    Operation(
+        name="similarity_search_with_score_by_vector",
+        label="Similarity search with score, by vector",
+        effect=Effect.READS,
+        embeds=False,
+        summary="The k nearest documents of a vector, each with its score.",
+        arguments=_by_vector,
+    ),
+    Operation(
+        name="max_marginal_relevance_search",
+        label="MMR search",
+        effect=Effect.READS,
+        embeds=True,
+        summary="Fetches fetch_k candidates and picks k that are relevant and unlike each other.",
+        arguments=lambda inputs, i: _by_query(inputs, i) | _mmr(inputs),
+    ),
+    Operation(
+        name="max_marginal_relevance_search_by_vector",
+        label="MMR search by vector",
+        effect=Effect.READS,
+        embeds=False,
+        summary="The same for a vector.",
+        arguments=lambda inputs, i: _by_vector(inputs, i) | _mmr(inputs),
+    ),
+    Operation(
+        name="delete",
+        label="Delete",
+        effect=Effect.REMOVES,
+        embeds=False,
+        summary="Deletes rows by key or expression.",
+        arguments=lambda inputs, i: (
+            {"expr": _delete_expression(inputs, i)} | _delete_consistency(inputs)
+        ),
+        batch_arguments=lambda inputs, n: (
+            {"ids": [inputs.key_of(i) for i in range(n)]} | _delete_consistency(inputs)
+        ),
+    ),
+    Operation(
+        name="upsert",
+        label="Upsert",
+        effect=Effect.CHANGES,
+        embeds=True,
+        summary="Embeds documents and replaces the rows that have their keys.",
+        arguments=lambda inputs, i: _upsert([_existing(inputs, i)]),
+        batch_arguments=lambda inputs, n: _upsert([_existing(inputs, i) for i in range(n)]),
+    ),
+    Operation(
+        name="search_by_metadata",
+        label="Search by metadata",
+        effect=Effect.READS,
+        embeds=False,
+        summary="Returns documents that match an expression; no vectors involved.",
+        # A fresh list each time: the method appends to the list it is given.
+        arguments=lambda inputs, i: {
+            "expr": _key_equals(inputs, i),
+            "fields": [PRIMARY_FIELD, TEXT_FIELD],
+            "limit": inputs.k,
+        },
+        ordered=False,
+    ),
+    Operation(
+        name="get_pks",
+        label="Get primary keys",
+        effect=Effect.READS,
+        embeds=False,
+        summary="Returns the keys of the rows that match an expression.",
+        arguments=lambda inputs, i: {"expr": _key_equals(inputs, i)},
+        ordered=False,
+    ),
+    Operation(
+        name="from_texts",
+        label="Create from texts",
+        effect=Effect.CREATES,
+        embeds=True,
+        summary="Creates a collection, indexes it and adds texts.",
+        arguments=lambda inputs, i: _from_texts(inputs, [_new(inputs, i)], str(i)),
+        # No batched form: one call makes one collection, which is another effect than n of them.
+    ),
+)
+
+OPERATIONS: dict[str, Operation] = {operation.name: operation for operation in _ALL}

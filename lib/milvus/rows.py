@@ -1,0 +1,443 @@
+"""Rows of a collection: browse, edit, delete with undo, export. Any number, a page at a time.
+
+Milvus answers a query of offset plus limit up to 16,384, so pages go from key to key instead. Only
+an iterator's query gives rows in key order on Milvus Lite; and a page that is shorter than asked
+for does not mean the end on a server, whose segments each stop when one of them is drained.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet
+from langchain_core.documents import Document
+from langchain_milvus import Milvus
+from pymilvus import DataType
+
+from lib import event_loop
+from lib.documents.sources import METADATA_COLUMN
+from lib.errors import InvalidInput, OperationFailed
+from lib.jobs import Job
+from lib.milvus import collections
+from lib.milvus.connection import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, Connection, reported
+from lib.milvus.filters import combine, equals_any, quote
+from lib.milvus.operations import OPERATIONS
+
+WALK_ROWS = 5_000
+# With vectors a row is some 10 kB in Python, and every page of an export is held once.
+EXPORT_ROWS = 500
+KEYS_PER_CALL = 1_000
+UNDO_ROWS = 20_000
+UNDO_S = 600.0
+DYNAMIC_FIELD = "$meta"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A collection's fields, as far as reading its rows needs them."""
+
+    key: str
+    key_is_text: bool
+    vector: str
+    scalars: tuple[str, ...]  # without the key
+    is_dynamic: bool
+
+    @property
+    def readable(self) -> list[str]:
+        """The fields to ask for: everything but the vector."""
+        return [self.key, *self.scalars, *([DYNAMIC_FIELD] if self.is_dynamic else [])]
+
+    def equals_any(self, keys: Iterable[Any]) -> str:
+        """Return an expression that finds the rows with these keys."""
+        return equals_any(self.key, keys)
+
+
+def layout(connection: Connection, name: str) -> Layout:
+    """Read a collection's fields and see that its rows can be queried.
+
+    Raises InvalidInput when it does not exist.
+    """
+    with reported(f"Could not read the fields of {name!r}."):
+        if not connection.client.has_collection(name):
+            raise InvalidInput(f"There is no collection named {name!r}.")
+        facts = connection.client.describe_collection(name)
+        # Milvus Lite forgets at the end of its process that a collection was loaded.
+        connection.client.load_collection(name)
+    key = next(each for each in facts["fields"] if each.get("is_primary"))
+    vectors = [each["name"] for each in facts["fields"] if "dim" in each.get("params", {})]
+    return Layout(
+        key=key["name"],
+        key_is_text=key["type"] == DataType.VARCHAR,
+        vector=vectors[0] if vectors else "",
+        scalars=tuple(
+            each["name"]
+            for each in facts["fields"]
+            if each["name"] not in {key["name"], *vectors} and not each.get("is_dynamic")
+        ),
+        is_dynamic=bool(facts.get("enable_dynamic_field")),
+    )
+
+
+def walk(
+    connection: Connection,
+    name: str,
+    expr: str = "",
+    *,
+    fields: Sequence[str] = (),
+    after: Any = None,
+    page_rows: int = WALK_ROWS,
+) -> Iterator[list[Row]]:
+    """Yield all rows that match, in key order, some at a time, from the one after a key.
+
+    `fields` are the ones to read, by default the key alone; "*" reads all, the vector too.
+    What was written before the walk began is seen when the caller counted the rows first.
+    """
+    shape = layout(connection, name)
+    while True:
+        found = _page(connection, name, shape, expr, fields or [shape.key], after, page_rows)
+        if not found:
+            return
+        yield found
+        after = found[-1][shape.key]
+
+
+@dataclass
+class Browser:
+    """Numbered pages of the rows that match an expression, counted when it is made."""
+
+    connection: Connection
+    name: str
+    expr: str
+    page_rows: int
+    total: int = 0
+    # The last key before a page, for the pages whose beginning has been found.
+    _before: dict[int, Any] = field(default_factory=lambda: {1: None})
+
+    def __post_init__(self) -> None:
+        self.layout = layout(self.connection, self.name)
+        collections.check_expression(self.connection, self.name, self.expr)
+        self.total = collections.count(self.connection, self.name, self.expr)
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are, at least one."""
+        return max(-(-self.total // self.page_rows), 1)
+
+    def page(self, number: int) -> list[Row]:
+        """Return the rows of a page, counted from 1, without their vectors."""
+        number = min(max(number, 1), self.pages)
+        found: list[Row] = []
+        after = self._key_before(number)
+        # A short page is not the end, so ask until it is full or nothing comes.
+        while len(found) < self.page_rows:
+            more = _page(
+                self.connection,
+                self.name,
+                self.layout,
+                self.expr,
+                self.layout.readable,
+                after,
+                self.page_rows - len(found),
+            )
+            if not more:
+                break
+            found += more
+            after = found[-1][self.layout.key]
+        if len(found) == self.page_rows:
+            self._before[number + 1] = after
+        return found
+
+    def _key_before(self, number: int) -> Any:
+        known = max(each for each in self._before if each <= number)
+        after, skipped = self._before[known], 0
+        skip = (number - known) * self.page_rows
+        while skipped < skip:
+            step = min(WALK_ROWS, skip - skipped)
+            found = _page(
+                self.connection, self.name, self.layout, self.expr, [self.layout.key], after, step
+            )
+            if not found:
+                break
+            after = found[-1][self.layout.key]
+            skipped += len(found)
+        self._before[number] = after
+        return after
+
+
+def _page(
+    connection: Connection,
+    name: str,
+    shape: Layout,
+    expr: str,
+    fields: Sequence[str],
+    after: Any,
+    limit: int,
+) -> list[Row]:
+    beyond = "" if after is None else f"{shape.key} > {quote(after)}"
+    with reported(f"Could not read the rows of {name!r}."):
+        found = connection.client.query(
+            name,
+            filter=combine([expr, beyond]),
+            output_fields=list(fields),
+            limit=limit,
+            iterator="True",
+            reduce_stop_for_best="True",
+        )
+    # A server may send more than it was asked for, as much as its segments had in common.
+    return sorted((dict(row) for row in found), key=lambda row: row[shape.key])[:limit]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a delete or an update did. `rows` are as they were before, none when too many."""
+
+    kind: Literal["deleted", "changed"]
+    collection: str
+    count: int
+    rows: tuple[Row, ...] = field(repr=False)
+    at: float = field(default_factory=time.monotonic)
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Say whether the rows are still kept."""
+        return bool(self.rows) and time.monotonic() - self.at < UNDO_S
+
+
+def matching(connection: Connection, name: str, *, keys: Sequence[Any] = (), expr: str = "") -> int:
+    """Count the rows that a delete would take. Raises InvalidInput for an unusable expression."""
+    return sum(
+        collections.count(connection, name, each)
+        for each in _expressions(connection, name, keys, expr)
+    )
+
+
+def _expressions(connection: Connection, name: str, keys: Sequence[Any], expr: str) -> list[str]:
+    shape = layout(connection, name)
+    if not keys and not expr.strip():
+        raise InvalidInput("Nothing is chosen to delete.", next_step="Choose rows or a filter.")
+    collections.check_expression(connection, name, expr)
+    distinct = list(dict.fromkeys(keys))
+    return [shape.equals_any(part) for part in _parts(distinct, KEYS_PER_CALL)] or [expr]
+
+
+def delete(
+    connection: Connection,
+    store: Milvus,
+    name: str,
+    *,
+    keys: Sequence[Any] = (),
+    expr: str = "",
+    keep: Callable[[Change], None] = lambda change: None,
+) -> Change:
+    """Delete rows by key or by expression through `adelete`, keeping up to 20,000 for an undo.
+
+    `keep` gets what is gone even when some rows are not.
+    Raises InvalidInput for an expression that Milvus cannot use or that finds nothing, and
+    OperationFailed when fewer rows are gone than should be: `adelete` itself always says True.
+    """
+    expressions = _expressions(connection, name, keys, expr)
+    before = collections.count(connection, name)
+    found = sum(collections.count(connection, name, each) for each in expressions)
+    if not found:
+        raise InvalidInput("No row matches, so there is nothing to delete.")
+    kept: list[Row] = []
+    if found <= UNDO_ROWS:
+        for each in expressions:
+            for part in walk(connection, name, each, fields=["*"], page_rows=EXPORT_ROWS):
+                kept += part
+    with reported("The rows could not be deleted."):
+        for each in expressions:
+            event_loop.run(store.adelete(expr=each))
+    left = sum(collections.count(connection, name, each) for each in expressions)
+    change = Change("deleted", name, found - left, tuple(kept))
+    if found > left:
+        keep(change)
+    if left:
+        raise OperationFailed(
+            f"{left:,} of {found:,} rows are still there.",
+            kept=f"{before - collections.count(connection, name):,} rows were deleted.",
+            next_step="Try again.",
+        )
+    return change
+
+
+def undo(connection: Connection, change: Change) -> int:
+    """Write rows back as they were, vectors and all, and return how many. Raises LabError."""
+    if not change.can_be_undone:
+        raise InvalidInput("These rows are no longer kept, so they cannot be put back.")
+    name, back = change.collection, 0
+    shape = layout(connection, name)
+    fields = [shape.key, *(each for each in shape.scalars if each == TEXT_FIELD)]
+    with reported("The rows could not be put back."):
+        for part in _parts(change.rows, EXPORT_ROWS):
+            # Over rows of the same keys: one that somebody added again does not become two.
+            connection.replace_rows(name, [_writable(row) for row in part])
+        for part in _parts(change.rows, KEYS_PER_CALL):
+            found = _present(connection, name, shape, [row[shape.key] for row in part], fields)
+            texts = {row[shape.key]: row.get(TEXT_FIELD) for row in found}
+            back += sum(
+                row[shape.key] in texts
+                and (TEXT_FIELD not in fields or texts[row[shape.key]] == row.get(TEXT_FIELD))
+                for row in part
+            )
+    if back != len(change.rows):
+        raise OperationFailed(f"{back:,} of {len(change.rows):,} rows came back.")
+    collections.prepare_for_search(connection, name)
+    return back
+
+
+def update(
+    connection: Connection,
+    store: Milvus,
+    documents: Sequence[Document],
+    *,
+    keep: Callable[[Change], None] = lambda change: None,
+) -> Change:
+    """Write changed rows, which embeds their texts again, and return what they were before.
+
+    Each document's `id` is the key of its row. `keep` gets the change as soon as it is written:
+    what fails afterwards can still be undone. Raises OperationFailed when a row reads otherwise.
+    """
+    name = store.collection_name
+    shape = layout(connection, name)
+    keys = [str(document.id) for document in documents]
+    arguments = {"documents": list(documents), "ids": keys}
+    with reported("The rows could not be changed."):
+        before = _present(connection, name, shape, keys, ["*"])
+        event_loop.run(OPERATIONS[connection.replaces_by].acall(store, arguments))
+        change = Change("changed", name, len(documents), tuple(before))
+        keep(change)
+        found = _present(connection, name, shape, keys, [shape.key, TEXT_FIELD])
+    stored = {row[shape.key]: row[TEXT_FIELD] for row in found}
+    wrong = [each for each in documents if stored.get(str(each.id)) != each.page_content]
+    if wrong:
+        raise OperationFailed(f"{len(wrong):,} of {len(documents):,} rows read otherwise.")
+    return change
+
+
+def _present(
+    connection: Connection, name: str, shape: Layout, keys: Sequence[Any], fields: Sequence[str]
+) -> list[Row]:
+    """Return the rows of some keys as they are after every write so far."""
+    found = connection.client.query(
+        name,
+        # Not `get`, which puts keys into its expression without quoting them.
+        filter=shape.equals_any(keys),
+        output_fields=list(fields),
+        consistency_level="Strong",
+    )
+    return [dict(row) for row in found]
+
+
+def export(
+    connection: Connection,
+    name: str,
+    path: Path,
+    *,
+    expr: str = "",
+    job: Job | None = None,
+) -> int:
+    """Write rows with their vectors to a `.jsonl` or `.parquet` file and return how many.
+
+    One page is in memory at a time. The columns are the key, the text, the vector, and the
+    metadata as one JSON object, because rows need not have the same metadata.
+    """
+    shape = layout(connection, name)
+    writer = EXPORTS[path.suffix](path)
+    written = 0
+    total = collections.count(connection, name, expr)
+    if job:
+        job.progress.total, job.progress.unit = total, "rows"
+    try:
+        for part in walk(connection, name, expr, fields=["*"], page_rows=EXPORT_ROWS):
+            if job:
+                job.check()
+            writer.write([_exported(row, shape) for row in part])
+            written += len(part)
+            if job:
+                job.progress.done = written
+    finally:
+        writer.close()
+    return written
+
+
+class _JsonLines:
+    """Writes a JSON object a line."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8")
+
+    def write(self, rows: list[Row]) -> None:
+        """Append rows."""
+        for row in rows:
+            self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+
+
+class _Parquet:
+    """Writes a row group a page."""
+
+    schema = pa.schema(
+        [
+            (PRIMARY_FIELD, pa.string()),
+            (TEXT_FIELD, pa.string()),
+            (VECTOR_FIELD, pa.list_(pa.float32())),
+            (METADATA_COLUMN, pa.string()),
+        ]
+    )
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pyarrow.parquet.ParquetWriter(path, self.schema)
+
+    def write(self, rows: list[Row]) -> None:
+        """Append rows."""
+        columns = [
+            [row[PRIMARY_FIELD] for row in rows],
+            [row[TEXT_FIELD] for row in rows],
+            [row[VECTOR_FIELD] for row in rows],
+            [json.dumps(row[METADATA_COLUMN], ensure_ascii=False) for row in rows],
+        ]
+        arrays = [
+            pa.array(column, each.type) for column, each in zip(columns, self.schema, strict=True)
+        ]
+        self._writer.write_table(pa.table(arrays, schema=self.schema))
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._writer.close()
+
+
+EXPORTS: dict[str, type[_JsonLines] | type[_Parquet]] = {".jsonl": _JsonLines, ".parquet": _Parquet}
+
+
+def metadata_of(row: Row, shape: Layout) -> dict[str, Any]:
+    """Return what a row holds beside its key, its text and its vector."""
+    own = {shape.key, shape.vector, TEXT_FIELD, DYNAMIC_FIELD}
+    return {name: value for name, value in row.items() if name not in own}
+
+
+def _exported(row: Row, shape: Layout) -> Row:
+    return {
+        PRIMARY_FIELD: str(row[shape.key]),
+        TEXT_FIELD: str(row.get(TEXT_FIELD, "")),
+        VECTOR_FIELD: [float(number) for number in row.get(shape.vector, ())],
+        METADATA_COLUMN: metadata_of(row, shape),
+    }
+
+
+def _writable(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != DYNAMIC_FIELD}
+
+
+def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,148 @@
+"""Two to four runs, cell by cell: a verdict only where the intervals do not overlap."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lib.benchmark import statistics
+from lib.benchmark.trials import Run, Trial
+from lib.charts.data import duration_text, family, group_label, ratio_text
+
+MIN_RUNS, MAX_RUNS = 2, 4
+CellKey = tuple[str, int, str, int | None]
+
+
+@dataclass(frozen=True)
+class Level:
+    """One cell of one run: the geometric mean of its wall times in seconds, with a 95 % interval.
+
+    Bounds are None below three verified repeats.
+    """
+
+    run: str
+    mean_s: float
+    low_s: float | None
+    high_s: float | None
+    repeats: int
+
+    @property
+    def text(self) -> str:
+        """The mean and its interval: '10.7 s (10.5–10.9)'."""
+        if self.low_s is None or self.high_s is None:
+            return f"{duration_text(self.mean_s)} (no interval)"
+        return f"{duration_text(self.mean_s)} ({self.low_s:.3g}–{self.high_s:.3g})"
+
+
+@dataclass(frozen=True)
+class ComparedCell:
+    """One cell in several runs, and what may be said about it."""
+
+    operation: str
+    count: int
+    strategy: str
+    concurrency: int | None
+    levels: tuple[Level, ...]
+    verdict: str
+
+    @property
+    def label(self) -> str:
+        """The cell in words: 'Add documents × 100, gather, no limit'."""
+        how = statistics.strategy_label(self.strategy, self.concurrency)
+        return f"{group_label(self.operation, self.count)}, {how}"
+
+
+def compare(runs: Sequence[tuple[str, Run]]) -> tuple[ComparedCell, ...]:
+    """Compare the cells that all runs have, in the order of the first run."""
+    by_run = [(name, _cells(run)) for name, run in runs]
+    shared = [key for key in by_run[0][1] if all(key in cells for _, cells in by_run)]
+    return tuple(
+        ComparedCell(*key, levels, _verdict(levels))
+        for key in shared
+        if (levels := tuple(_level(name, cells[key]) for name, cells in by_run))
+    )
+
+
+def _cells(run: Run) -> dict[CellKey, list[Trial]]:
+    cells: dict[CellKey, list[Trial]] = {}
+    for trial in run.trials:
+        if trial.verified and not trial.warmup and trial.wall_s > 0:
+            key = (trial.operation, trial.count, trial.strategy, trial.concurrency)
+            cells.setdefault(key, []).append(trial)
+    return cells
+
+
+def _level(name: str, trials: Sequence[Trial]) -> Level:
+    """Return a cell's level. The runs are independent, so nothing is paired; the interval is
+    Student's on the logarithms of the wall times, taken back by exp."""
+    logs = [math.log(trial.wall_s) for trial in trials]
+    n = len(logs)
+    mean = math.fsum(logs) / n
+    if n < statistics.MIN_REPEATS:
+        return Level(name, math.exp(mean), None, None, n)
+    variance = math.fsum((log - mean) ** 2 for log in logs) / (n - 1)
+    margin = statistics.t_quantile_975(n - 1) * math.sqrt(variance / n)
+    return Level(name, math.exp(mean), math.exp(mean - margin), math.exp(mean + margin), n)
+
+
+def _verdict(levels: Sequence[Level]) -> str:
+    short = [level.run for level in levels if level.low_s is None]
+    if short:
+        return f"no verdict: fewer than three repeats in {', '.join(short)}"
+    ordered = sorted(levels, key=lambda level: level.mean_s)
+    fastest, slowest = ordered[0], ordered[-1]
+    if _overlap(fastest, slowest):
+        return "no difference that the intervals support"
+    ahead_of = [level for level in ordered[1:] if not _overlap(fastest, level)]
+    ratio = ratio_text(slowest.mean_s / fastest.mean_s)
+    if len(ahead_of) == len(ordered) - 1:
+        return f"{fastest.run} is faster, {ratio} against {slowest.run}"
+    return f"{fastest.run} is {ratio} faster than {slowest.run}; the others overlap"
+
+
+def _overlap(one: Level, other: Level) -> bool:
+    if one.low_s is None or one.high_s is None or other.low_s is None or other.high_s is None:
+        return True
+    return one.low_s <= other.high_s and other.low_s <= one.high_s
+
+
+def differences(runs: Sequence[tuple[str, Run]]) -> list[str]:
+    """Return what else differs between the runs: settings and environment that bear on speed."""
+    found = []
+    for where, names in (
+        ("environment", ("backend_label", "milvus_version", "distance", "embedding_label")),
+        ("environment", ("simulated_latency_ms", "cpu_count", "index_type", "dimension")),
+        ("settings", ("rows", "k", "repeats", "warmup", "delete_by", "delete_consistency")),
+    ):
+        for name in names:
+            values = [_value(getattr(run, where).get(name)) for _, run in runs]
+            if len(set(values)) > 1:
+                pairs = ", ".join(
+                    f"{run} {value}" for (run, _), value in zip(runs, values, strict=True)
+                )
+                found.append(f"{name.replace('_', ' ')}: {pairs}")
+    return found
+
+
+def _value(value: object) -> str:
+    return "not given" if value in (None, "") else str(value)
+
+
+def frame(cells: Sequence[ComparedCell]) -> pd.DataFrame:
+    """Return one row per cell and run, for the chart."""
+    rows = [
+        {
+            "group": cell.label,
+            "strategy": level.run,
+            "family": family(cell.strategy),
+            "wall_s": level.mean_s,
+            "low": level.low_s,
+            "high": level.high_s,
+            "text": level.text,
+        }
+        for cell in cells
+        for level in cell.levels
+    ]
+    columns = ["group", "strategy", "family", "wall_s", "low", "high", "text"]
+    return pd.DataFrame(rows, columns=columns).astype({"low": float, "high": float})

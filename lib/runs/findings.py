@@ -1,0 +1,437 @@
+"""A run in words: the headline, its metrics, and where async does not win, with the cause."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from lib.benchmark import statistics, workload
+from lib.benchmark.statistics import BUSY_SHARE, CellSummary
+from lib.benchmark.strategies import BASELINE, STRATEGIES
+from lib.benchmark.trials import Run
+from lib.charts.data import (
+    Focus,
+    bounds_text,
+    duration_text,
+    family,
+    group_label,
+    operation_label,
+    ratio_text,
+    summaries,
+)
+from lib.milvus.connection import PRIMARY_FIELD
+from lib.milvus.operations import OPERATIONS, Effect
+
+# With spaces that do not break: a line must not begin with a lonely percent sign.
+CI = "95\u00a0%\u00a0CI"
+# A call shorter than this leaves little waiting to overlap.
+SHORT_CALL_MS = 5.0
+
+# What N calls of an operation did, by what the operation does to the rows.
+_DONE = {
+    Effect.ADDS: "documents were added",
+    Effect.REMOVES: "deletes were made",
+    Effect.CHANGES: "documents were replaced",
+    Effect.CREATES: "collections were created",
+    Effect.READS: "lookups were answered",
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One large number, what it is, and what it rests on."""
+
+    label: str
+    value: str
+    interval: str
+    how: str
+
+    @property
+    def basis(self) -> str:
+        """The interval and the strategy with its concurrency."""
+        return f"{self.interval}, {self.how}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison in a sentence, and why it came out so (empty where async simply wins)."""
+
+    sentence: str
+    cause: str = ""
+
+    @property
+    def text(self) -> str:
+        """The sentence and its cause."""
+        return f"{self.sentence} {self.cause}".strip()
+
+
+@dataclass(frozen=True)
+class Digest:
+    """What a list of runs shows of one."""
+
+    headline: str
+    operations: tuple[str, ...]
+    backend: str
+    embedding: str
+    time: str
+    trials: int
+    failed_trials: int
+    partial: bool
+    speedup: float | None
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Kept runs that put another one into perspective; None where there is none.
+
+    `plain` are the same experiments without simulated latency, `bounded` deletes that do not wait
+    for the server's clock.
+    """
+
+    plain: Run | None = None
+    bounded: Run | None = None
+
+
+ALONE = Beside()
+
+
+def headline(run: Run) -> str:
+    """Return the sentence that a stakeholder takes away; true also when async does not win."""
+    cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]
+    if not cells:
+        return _without_comparison(run)
+    leading = _leading(cells)
+    return f"{_comparison(leading)}{_conditions(run, leading)}."
+
+
+def _leading(cells: list[CellSummary]) -> CellSummary:
+    """Return the cell that the headline is about: the first operation, most calls, plain gather."""
+    operation = cells[0].operation
+    mine = [cell for cell in cells if cell.operation == operation]
+    most = [cell for cell in mine if cell.count == max(cell.count for cell in mine)]
+    plain = [cell for cell in most if cell.strategy == "gather"]
+    return (plain or sorted(most, key=lambda cell: cell.median_wall_s or 0.0))[0]
+
+
+def _leading_of_each(run: Run) -> list[CellSummary]:
+    """Return the leading async cell of each operation, in the order of the run."""
+    cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]
+    return [
+        _leading([cell for cell in cells if cell.operation == operation])
+        for operation in dict.fromkeys(cell.operation for cell in cells)
+    ]
+
+
+def _comparison(cell: CellSummary) -> str:
+    done = f"{cell.count:,} {_done(cell.operation)}"
+    how = _how(cell)
+    ratio = cell.speedup or 0.0
+    if _is_undecided(cell):
+        return f"{done} in the same time with {how} as one by one, as far as could be measured"
+    if ratio >= 1:
+        return f"{done} {ratio_text(ratio)} faster with {how} than one by one"
+    return f"{done} {ratio_text(1 / ratio)} slower with {how} than one by one"
+
+
+def _how(cell: CellSummary) -> str:
+    """Return 'asyncio.gather (at most 32)': the concurrency is always named."""
+    name, _, limit = cell.label.partition(", ")
+    return f"asyncio.{name} ({limit})" if cell.strategy.startswith("gather") else cell.label
+
+
+def _done(operation: str) -> str:
+    known = OPERATIONS.get(operation)
+    if known is None:
+        return f"calls of {operation} ended"
+    return "searches were answered" if known.searches else _DONE[known.effect]
+
+
+def _conditions(run: Run, cell: CellSummary) -> str:
+    parts = [_interval(cell), _chosen_from(run, cell), simulated(run)]
+    return f" ({'; '.join(part for part in parts if part)})"
+
+
+def _chosen_from(run: Run, cell: CellSummary) -> str:
+    """Say from how many limits the fastest was picked: the best of many flatters itself."""
+    tried = {
+        (trial.strategy, trial.concurrency)
+        for trial in run.trials
+        if (trial.operation, trial.strategy, trial.count)
+        == (cell.operation, cell.strategy, cell.count)
+    }
+    return f"the fastest of {len(tried)} limits tried" if len(tried) > 1 else ""
+
+
+def _interval(cell: CellSummary) -> str:
+    low, high = cell.speedup_low, cell.speedup_high
+    if low is None or high is None or cell.speedup is None:
+        times = "repeat" if cell.repeats == 1 else "repeats"
+        return f"no interval: {cell.repeats} {times}, it takes three"
+    if cell.speedup < 1 and not _is_undecided(cell):
+        return f"{CI} {bounds_text(1 / high, 1 / low)}"
+    if _is_undecided(cell):
+        return f"{ratio_text(cell.speedup)}, {CI} {bounds_text(low, high)}"
+    return f"{CI} {bounds_text(low, high)}"
+
+
+def simulated(run: Run) -> str:
+    """Return the label that simulated latency carries everywhere, or an empty text."""
+    latency = run.environment.get("simulated_latency_ms") or 0
+    return f"embedding latency simulated at {latency:g} ms" if latency else ""
+
+
+def _without_comparison(run: Run) -> str:
+    good = [cell for cell in summaries(run) if cell.median_wall_s is not None]
+    if not good:
+        return "No trial was verified: nothing can be compared."
+    cell = good[0]
+    return (
+        f"{cell.count:,} {_done(cell.operation)} in {duration_text(cell.median_wall_s or 0)} "
+        f"({cell.label}); nothing to compare it with."
+    )
+
+
+def deletes_asked_for(run: Run) -> str:
+    """Return the consistency level that a run's deletes asked for, in words, or nothing."""
+    level = run.settings.get("delete_consistency")
+    return f"deletes with consistency level {level}" if level else ""
+
+
+def without_the_wait(beside: Beside) -> str:
+    """Say what the same experiments gave without simulated latency, or nothing."""
+    leading = _leading_of_each(beside.plain) if beside.plain else []
+    if not leading:
+        return ""
+    parts = [
+        f"{group_label(cell.operation, cell.count)}: {ratio_text(cell.speedup or 0)} "
+        f"({_short_interval(cell)})"
+        for cell in leading
+    ]
+    return f"Without the simulated wait the same experiments gave, as recorded, {'; '.join(parts)}."
+
+
+def deletes_wait(run: Run) -> bool:
+    """Say whether a run's deletes waited for the clock of a server to find their rows."""
+    settings: dict[str, Any] = run.settings
+    by, level = settings.get("delete_by", PRIMARY_FIELD), settings.get("delete_consistency", "")
+    return (
+        run.environment.get("backend") == "server"
+        and workload.deletes_wait(by, level)
+        and any(trial.operation == "delete" for trial in run.trials)
+    )
+
+
+def why_deleting_gains(run: Run, beside: Beside) -> Finding | None:
+    """Say what gathered deletes save, and which argument saves it without async.
+
+    None where no delete waited for the clock of a server, or async gained nothing.
+    """
+    cell = next((cell for cell in _leading_of_each(run) if cell.operation == "delete"), None)
+    if not deletes_wait(run) or cell is None or _is_undecided(cell) or (cell.speedup or 0) < 1:
+        return None
+    wait = (
+        "To find rows by a metadata field, each delete waits for ticks of the server's clock, "
+        "200 ms apart by default; gathered deletes wait for the same ones."
+    )
+    own = _baseline(run, cell)
+    loop = _baseline(beside.bounded, cell) if beside.bounded else None
+    if loop is None or own is None or not (loop.median_wall_s and own.median_wall_s):
+        return Finding("Deleting gains without embedding anything.", wait)
+    return Finding(
+        f"Deleting need not wait, async or not: {cell.count:,} deletes took "
+        f'{duration_text(loop.median_wall_s)} in a sync loop with consistency_level="Bounded", as '
+        f"recorded; without it, in this run, {duration_text(own.median_wall_s)} in a sync loop and "
+        f"{duration_text(cell.median_wall_s or 0)} with {_how(cell)}.",
+        f"{wait} Asked for a bounded view, a delete does not wait, and may miss rows of the last "
+        "moments.",
+    )
+
+
+def metrics(run: Run, most: int = 3) -> list[Metric]:
+    """Return the numbers under the headline: one speed-up for each of the first operations.
+
+    Runs of fewer operations fill up with throughput and latency of the leading cell.
+    """
+    leading = _leading_of_each(run)
+    found = [
+        Metric(
+            label=group_label(cell.operation, cell.count),
+            value=ratio_text(cell.speedup or 0),
+            interval=_short_interval(cell),
+            how=cell.label,
+        )
+        for cell in leading
+    ]
+    for cell in leading[:1]:
+        found.append(
+            Metric(
+                label="Calls per second",
+                value=f"{cell.throughput_per_s or 0:,.0f}",
+                interval=f"sync loop: {_baseline_throughput(run, cell)}",
+                how=cell.label,
+            )
+        )
+        found.append(
+            Metric(
+                label="p95 latency of one call",
+                value=f"{cell.p95_ms or 0:,.3g} ms",
+                interval=f"n = {cell.samples:,}",
+                how=cell.label,
+            )
+        )
+    return found[:most]
+
+
+def _short_interval(cell: CellSummary) -> str:
+    if cell.speedup_low is None or cell.speedup_high is None:
+        return f"no interval ({cell.repeats} of 3 repeats)"
+    return f"{CI} {bounds_text(cell.speedup_low, cell.speedup_high)}"
+
+
+def _baseline_throughput(run: Run, cell: CellSummary) -> str:
+    loop = _baseline(run, cell)
+    return f"{loop.throughput_per_s:,.0f}" if loop and loop.throughput_per_s else "unknown"
+
+
+def _baseline(run: Run, cell: CellSummary) -> CellSummary | None:
+    key = (cell.operation, BASELINE, cell.count)
+    for other in summaries(run):
+        if (other.operation, other.strategy, other.count) == key:
+            return other
+    return None
+
+
+def _compared(run: Run) -> list[CellSummary]:
+    return [cell for cell in summaries(run) if cell.speedup is not None]
+
+
+def _is_undecided(cell: CellSummary) -> bool:
+    if cell.speedup_low is None or cell.speedup_high is None:
+        return False
+    return cell.speedup_low <= 1 <= cell.speedup_high
+
+
+def where_async_loses(run: Run) -> list[Finding]:
+    """Return each comparison that async does not win, with the likely cause, the largest first.
+
+    Only verdicts that an interval supports: async slower than the loop, no measurable difference,
+    or a batched call or threads faster than the fastest async strategy.
+    """
+    found: list[tuple[float, Finding]] = []
+    by_group: dict[Focus, list[CellSummary]] = {}
+    for cell in summaries(run):
+        if cell.median_wall_s is not None:
+            by_group.setdefault(Focus(cell.operation, cell.count), []).append(cell)
+    for focus, cells in by_group.items():
+        asynchronous = [cell for cell in cells if family(cell.strategy) == "async"]
+        if not asynchronous:
+            continue
+        best = min(asynchronous, key=lambda cell: cell.median_wall_s or 0.0)
+        found += _against_loop(run, focus, best)
+        found += _against_others(run, focus, best, cells)
+    return [finding for _, finding in sorted(found, key=lambda item: -item[0])]
+
+
+def _against_loop(run: Run, focus: Focus, best: CellSummary) -> Iterable[tuple[float, Finding]]:
+    if best.speedup is None or best.speedup_low is None or best.speedup_high is None:
+        return
+    bounds = bounds_text(best.speedup_low, best.speedup_high)
+    if _is_undecided(best):
+        sentence = (
+            f"{focus.label}: no difference measured between {best.label} and the sync loop "
+            f"({ratio_text(best.speedup)}, {CI} {bounds})."
+        )
+        yield 1.0, Finding(sentence, _cause(run, best))
+    elif best.speedup_high < 1:
+        slower = 1 / best.speedup
+        bounds = bounds_text(1 / best.speedup_high, 1 / best.speedup_low)
+        sentence = (
+            f"{focus.label}: {best.label} is {ratio_text(slower)} slower than the sync loop "
+            f"({CI} {bounds})."
+        )
+        yield slower, Finding(sentence, _cause(run, best))
+
+
+def _against_others(
+    run: Run, focus: Focus, best: CellSummary, cells: list[CellSummary]
+) -> Iterable[tuple[float, Finding]]:
+    fastest: dict[str, CellSummary] = {}
+    for cell in cells:
+        if family(cell.strategy) == "sync" and cell.strategy != BASELINE:
+            kept = fastest.get(cell.strategy, cell)
+            fastest[cell.strategy] = min(kept, cell, key=lambda c: c.median_wall_s or 0.0)
+    for other in fastest.values():
+        gain = paired(run, slow=best, fast=other)
+        if gain is None or gain.low is None or gain.high is None or gain.low <= 1:
+            continue
+        cause = (
+            "One request carries everything, so nothing is paid per call. Where the work is known "
+            "in advance, batch it."
+            if other.strategy in STRATEGIES and STRATEGIES[other.strategy].is_batch
+            else "Threads overlap the waiting too, without the cost of scheduling coroutines."
+        )
+        sentence = (
+            f"{focus.label}: {other.label} is {ratio_text(gain.ratio)} faster than {best.label} "
+            f"({CI} {bounds_text(gain.low, gain.high)})."
+        )
+        yield gain.ratio, Finding(sentence, cause)
+
+
+def paired(run: Run, *, slow: CellSummary, fast: CellSummary) -> statistics.Speedup | None:
+    """Compare two cells of one run by the repeats in which both were verified."""
+    walls = [
+        {
+            trial.repeat: trial.wall_s
+            for trial in run.trials
+            if (trial.operation, trial.strategy, trial.count, trial.concurrency)
+            == (cell.operation, cell.strategy, cell.count, cell.concurrency)
+            and trial.verified
+            and not trial.warmup
+            and trial.wall_s > 0
+        }
+        for cell in (slow, fast)
+    ]
+    repeats = sorted(set(walls[0]) & set(walls[1]))
+    if not repeats:
+        return None
+    return statistics.speedup([walls[0][r] for r in repeats], [walls[1][r] for r in repeats])
+
+
+def _cause(run: Run, cell: CellSummary) -> str:
+    if run.environment.get("backend") == "lite":
+        return (
+            "The embedded store is one process that serves one request at a time: calls in flight "
+            "only wait in its queue. A Milvus server serves them side by side."
+        )
+    if cell.cpu_share is not None and cell.cpu_share >= BUSY_SHARE:
+        return (
+            f"This process used {cell.cpu_share:.0%} of a processor core: the client itself is "
+            "the bottleneck, and more calls in flight cannot help it."
+        )
+    loop = _baseline(run, cell)
+    if loop is not None and loop.p50_ms is not None and loop.p50_ms < SHORT_CALL_MS:
+        return (
+            "A single call is so short that little waiting is left to overlap; scheduling the "
+            "calls costs about as much."
+        )
+    return "The server answers these calls one after another, however they are issued."
+
+
+def digest(run: Run) -> Digest:
+    """Return what a list shows of a run."""
+    environment: dict[str, Any] = run.environment
+    cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]
+    names = dict.fromkeys(trial.operation for trial in run.trials)
+    return Digest(
+        headline=headline(run),
+        operations=tuple(operation_label(name) for name in names),
+        backend=" ".join(
+            str(environment.get(key, "")) for key in ("backend_label", "milvus_version")
+        ).strip(),
+        embedding=str(environment.get("embedding_label") or environment.get("embedding") or ""),
+        time=str(environment.get("time", "")),
+        trials=len(run.trials),
+        failed_trials=sum(not trial.verified for trial in run.trials),
+        partial=run.partial,
+        # A ratio that may as well be 1 is no gain to show in a list.
+        speedup=None if not cells or _is_undecided(_leading(cells)) else _leading(cells).speedup,
+    )

@@ -1,0 +1,125 @@
+"""The code that a benchmark measured, sync and async, to paste and run elsewhere."""
+
+from typing import Any
+
+from lib.benchmark.strategies import STRATEGIES
+from lib.benchmark.trials import Run
+from lib.benchmark.workload import DELETE_CONSISTENCIES
+from lib.charts.data import Focus
+from lib.milvus.snippets import Snippet, opening
+
+COLLECTION = "async_lab_demo"
+
+_DOCUMENTS = """\
+documents = [
+    Document(
+        page_content=f"This is test document {{i}} with some random content: {{random()}}",
+        metadata={{"id": f"doc_{{i}}", "score": random(), "category": f"cat_{{i % 5}}"}},
+    )
+    for i in range({rows})
+]
+ids = [f"doc_{{i}}" for i in range({rows})]
+"""
+_FILL = "store.add_documents(documents, ids=ids)  # outside the clock\n"
+_VECTORS = """\
+vectors = store.embedding_func.embed_documents([f"test document {i % 50}" for i in range(50)])
+"""
+
+# How the i-th call of each operation is written, and what has to be there before the clock starts.
+_QUERY = 'query=f"test document {{i % 50}}", k={k}'
+_VECTOR = "embedding=vectors[i % 50], k={k}"
+_MMR = ", fetch_k={fetch_k}, lambda_mult={lambda_mult:g}"
+_TEXTS = "[documents[i].page_content], metadatas=[documents[i].metadata], ids=[ids[i]]"
+_KEY = "expr=f\"pk == '{{ids[i]}}'\""
+ARGUMENTS: dict[str, tuple[str, str]] = {
+    "add_texts": (_TEXTS, ""),
+    "add_documents": ("[documents[i]], ids=[ids[i]]", ""),
+    "add_embeddings": (
+        "[documents[i].page_content], [vectors[i % 50]], metadatas=[documents[i].metadata], "
+        "ids=[ids[i]]",
+        _VECTORS,
+    ),
+    "similarity_search": (_QUERY, _FILL),
+    "similarity_search_by_vector": (_VECTOR, _FILL + _VECTORS),
+    "similarity_search_with_score": (_QUERY, _FILL),
+    "similarity_search_with_score_by_vector": (_VECTOR, _FILL + _VECTORS),
+    "max_marginal_relevance_search": (_QUERY + _MMR, _FILL),
+    "max_marginal_relevance_search_by_vector": (_VECTOR + _MMR, _FILL + _VECTORS),
+    "delete": ("expr=f\"{delete_by} == '{{ids[i]}}'\"{delete_consistency}", _FILL),
+    "upsert": ("ids=[ids[i]], documents=[documents[i]]", _FILL),
+    "search_by_metadata": (_KEY + ', fields=["pk", "text"], limit={k}', _FILL),
+    "get_pks": (_KEY, _FILL),
+    "from_texts": (
+        _TEXTS + ", embedding=store.embedding_func, "
+        'collection_name=f"{collection}_{{i}}", connection_args=connection_args',
+        "connection_args = store._connection_args\n",
+    ),
+}
+
+
+def measured_code(run: Run, focus: Focus) -> Snippet | None:
+    """Return the loop and the gather of one group, with the run's numbers; None if unknown."""
+    if focus.operation not in ARGUMENTS:
+        return None
+    settings: dict[str, Any] = run.settings
+    level = settings.get("delete_consistency")
+    known = level in DELETE_CONSISTENCIES[1:]
+    numbers = {
+        "k": int(settings.get("k", 3)),
+        "fetch_k": int(settings.get("fetch_k", 20)),
+        "lambda_mult": float(settings.get("lambda_mult", 0.5)),
+        "delete_by": "pk" if settings.get("delete_by") == "pk" else "id",
+        "delete_consistency": f', consistency_level="{level}"' if known else "",
+        "collection": COLLECTION,
+    }
+    template, before = ARGUMENTS[focus.operation]
+    arguments = template.format(**numbers)
+    rows = max(focus.count, int(settings.get("rows", 1_000)) if _FILL in before else 0)
+    prepare = "\n" + _DOCUMENTS.format(rows=rows) + before
+    imports = "from random import random\nfrom time import perf_counter\n\n"
+    imports += "from langchain_core.documents import Document\n"
+    uri = "http://localhost:19530"
+    if run.environment.get("backend") == "lite":
+        uri = "demo.db"
+    model = str(run.environment.get("embedding", "bundled/"))
+    call = f"store.{focus.operation}({arguments})"
+    return Snippet(
+        sync=opening(uri, COLLECTION, model, imports=imports)
+        + prepare
+        + "\nstarted = perf_counter()\n"
+        + f"for i in range({focus.count}):\n    {call}\n"
+        + 'print(f"{perf_counter() - started:.2f} s")\n',
+        asynchronous=opening(uri, COLLECTION, model, imports=f"import asyncio\n{imports}")
+        + prepare
+        + _async_part(run, focus, arguments),
+    )
+
+
+def _async_part(run: Run, focus: Focus, arguments: str) -> str:
+    call = f"await store.a{focus.operation}({arguments})"
+    limit = _limit(run, focus)
+    body = f"    {call}\n"
+    if limit is not None:
+        body = f"    async with limit:\n        {call}\n"
+    return (
+        (f"limit = asyncio.Semaphore({limit})\n" if limit is not None else "")
+        + f"\n\nasync def one(i):\n{body}"
+        + "\n\nasync def main():\n"
+        + f"    await asyncio.gather(*[one(i) for i in range({focus.count})])\n"
+        + "\n\nstarted = perf_counter()\nasyncio.run(main())\n"
+        + 'print(f"{perf_counter() - started:.2f} s")\n'
+    )
+
+
+def _limit(run: Run, focus: Focus) -> int | None:
+    """Return the limit of the gather that was measured; None where it had none."""
+    mine = [
+        trial
+        for trial in run.trials
+        if (trial.operation, trial.count) == (focus.operation, focus.count)
+        and trial.strategy in STRATEGIES
+        and STRATEGIES[trial.strategy].is_async
+    ]
+    if not mine or any(trial.concurrency is None for trial in mine):
+        return None
+    return min(mine, key=lambda trial: trial.wall_s).concurrency

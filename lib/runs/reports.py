@@ -1,0 +1,330 @@
+"""A run → files: JSON, CSV, pictures, and one HTML report that opens without a network."""
+
+import html
+import io
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import vl_convert
+
+from lib.benchmark import run_file, statistics, tutorial_figures
+from lib.benchmark.trials import Run
+from lib.charts import charts
+from lib.charts import data as chart_data
+from lib.charts.charts import CHARTS, Chart
+from lib.charts.data import Focus
+from lib.charts.theme import VEGA_LITE_VERSION, vega_config
+from lib.runs import findings
+from lib.runs.findings import ALONE, Beside
+
+PICTURE_SCALE = 2.0
+# What the bundled chart runtime leaves behind for the page's own script.
+EXPOSE = "window.vegaEmbed = vegaEmbed;"
+
+
+@dataclass(frozen=True)
+class Export:
+    """One kind of file that a run can become; `make` gets the recorded runs beside it too."""
+
+    name: str
+    label: str
+    suffix: str
+    mime: str
+    make: Callable[[Run, Beside], bytes]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One chart of a run, ready to be drawn anywhere: its specification and what it says."""
+
+    name: str
+    title: str
+    finding: str
+    spec: dict[str, Any]
+
+
+def stem(run: Run) -> str:
+    """Return a file name without suffix: 'milvus-async-lab-tutorial-2026-01-31'."""
+    preset = str(run.settings.get("preset") or "custom")
+    day = str(run.environment.get("time", ""))[:10]
+    simulated = "simulated" if run.environment.get("simulated_latency_ms") else ""
+    parts = ["milvus-async-lab", preset, day, simulated, "partial" if run.partial else ""]
+    return re.sub(r"[^A-Za-z0-9-]+", "-", "-".join(part for part in parts if part)).strip("-")
+
+
+def note(run: Run) -> str:
+    """Return the line below each exported chart: what it was measured on, and what is simulated."""
+    digest = findings.digest(run)
+    parts = [
+        digest.backend,
+        findings.simulated(run),
+        findings.deletes_asked_for(run),
+        digest.time[:10],
+        "Milvus Async Lab",
+    ]
+    if run.partial:
+        parts.insert(0, "partial run")
+    return " · ".join(part for part in parts if part)
+
+
+def figures(run: Run) -> list[Figure]:
+    """Return every chart that the run supports; detailed ones for each operation's most calls."""
+    found = []
+    for chart in CHARTS.values():
+        focuses = chart_data.largest_groups(run) if chart.focused else (Focus("", 0),)
+        for focus in focuses:
+            frame = chart.frame(run, focus)
+            if not frame.empty:
+                found.append(_figure(run, chart, frame, focus))
+    return found
+
+
+def _figure(run: Run, chart: Chart, frame: pd.DataFrame, focus: Focus) -> Figure:
+    suffix = f"-{focus.operation}-{focus.count}" if chart.focused else ""
+    title = f"{chart.title}: {focus.label}" if chart.focused else chart.title
+    return Figure(
+        name=f"{chart.name}{suffix}",
+        title=title,
+        finding=chart.finding(frame),
+        spec=specification(chart.titled(frame, note=note(run))),
+    )
+
+
+def specification(chart: charts.AnyChart) -> dict[str, Any]:
+    """Return a chart's Vega-Lite specification with its data in it."""
+    with alt.data_transformers.enable("default", max_rows=None):
+        spec: dict[str, Any] = chart.to_dict()
+    return spec
+
+
+def picture(run: Run, chart: Chart, frame: pd.DataFrame, kind: str) -> bytes:
+    """Return one chart as '.png' or '.svg', in the app's light colours."""
+    return drawn(specification(chart.titled(frame, note=note(run))), kind)
+
+
+def drawn(spec: dict[str, Any], kind: str, scale: float = PICTURE_SCALE) -> bytes:
+    """Draw a specification as '.png' or '.svg'."""
+    config = vega_config()
+    if kind == ".svg":
+        text = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE_VERSION, config=config)
+        return str(text).encode()
+    png: bytes = vl_convert.vegalite_to_png(
+        spec, vl_version=VEGA_LITE_VERSION, config=config, scale=scale
+    )
+    return png
+
+
+def calls_csv(run: Run) -> bytes:
+    """Return one line per call."""
+    return chart_data.all_calls(run).to_csv(index=False).encode()
+
+
+def summary_csv(run: Run) -> bytes:
+    """Return one line per cell."""
+    return chart_data.summary(run).to_csv(index=False).encode()
+
+
+def pictures_zip(run: Run) -> bytes:
+    """Return every chart as PNG and SVG in one ZIP file."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for figure in figures(run):
+            for kind in (".png", ".svg"):
+                archive.writestr(f"{figure.name}{kind}", drawn(figure.spec, kind))
+    return buffer.getvalue()
+
+
+STYLE = """
+:root { color-scheme: light dark; --line: #d3d9e0; }
+body { font: 17px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 2rem; line-height: 1.2; } h2 { font-size: 1.35rem; margin-top: 2.5rem; }
+.metrics { display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; list-style: none; }
+.metrics li { border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem; flex: 1; }
+.metrics strong { display: block; font-size: 2.2rem; }
+.loss { font-size: 2rem; font-weight: bold; line-height: 1.2; margin-bottom: .25rem; }
+figure { margin: 1.5rem 0; overflow-x: auto; }
+table { border-collapse: collapse; font-size: .85rem; } .scroll { overflow-x: auto; }
+td, th { border-bottom: 1px solid var(--line); padding: .25rem .6rem; text-align: right; }
+td:first-child, th:first-child, td:nth-child(2), th:nth-child(2) { text-align: left; }
+pre { white-space: pre-wrap; } code { overflow-wrap: anywhere; } .quiet { opacity: .75; }
+"""
+
+SCRIPT = """
+const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+const read = (id) => JSON.parse(document.getElementById(id).textContent);
+const config = read("config")[dark ? "dark" : "light"];
+for (const place of document.querySelectorAll("figure[data-spec]")) {
+  vegaEmbed(place, read(place.dataset.spec), { config, renderer: "svg", actions: false })
+    .catch((error) => { place.textContent = "This chart could not be drawn: " + error.message; });
+}
+"""
+
+
+def html_report(run: Run, beside: Beside = ALONE) -> bytes:
+    """Return one self-contained page: text, charts, the chart runtime; nothing is loaded from
+    anywhere.
+
+    `beside` are recorded runs without which the run's figures would mislead. Whatever a file or a
+    person may have written is escaped.
+    """
+    drawings = figures(run)
+    places = "\n".join(
+        f'<h2>{_text(figure.title)}</h2>\n<figure data-spec="spec-{i}" role="img" '
+        f'aria-label="{_text(figure.finding)}"></figure>\n'
+        f'<script type="application/json" id="spec-{i}">{_json(figure.spec)}</script>'
+        for i, figure in enumerate(drawings)
+    )
+    configs = {mode: vega_config(mode) for mode in ("light", "dark")}
+    page = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
+script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:">
+<title>{_text(findings.headline(run))}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<p class="quiet">Milvus Async Lab · {_text(note(run))}</p>
+<h1>{_text(findings.headline(run))}</h1>
+{_metrics(run)}
+<p>{_text(findings.without_the_wait(beside))}</p>
+{_losses(run, beside)}
+{_warnings(run)}
+{places}
+{_published(run)}
+<h2>All figures</h2>
+<div class="scroll">{_table(run)}</div>
+<h2>Method and environment</h2>
+<p>Closed-loop load. Setup is outside the clock, warm-up trials are thrown away, the strategies
+alternate within each repeat in an order shuffled by the seed. After each trial the effect is
+checked; a trial that fails its check takes no part in a speed-up. Speed-ups are geometric means of
+paired ratios of wall times with Student's 95 % interval on their logarithms.</p>
+<dl>{_environment(run)}</dl>
+<p>The same run from a terminal:</p>
+<pre><code>{_text(run.settings.get("command", ""))}</code></pre>
+<script type="application/json" id="config">{_json(configs)}</script>
+<script>{_runtime()}</script>
+<script>{SCRIPT}</script>
+</body>
+</html>
+"""
+    return page.encode()
+
+
+@lru_cache(maxsize=1)
+def _runtime() -> str:
+    """Return Vega, Vega-Lite and Vega-Embed as one script, which contains no end tag."""
+    bundle = str(vl_convert.javascript_bundle(EXPOSE, vl_version=VEGA_LITE_VERSION))
+    return bundle.replace("</script", "<\\/script")
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value))
+
+
+def _json(value: Any) -> str:
+    """Return JSON that cannot end the script element it stands in."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _metrics(run: Run) -> str:
+    items = "".join(
+        f"<li>{_text(metric.label)}<strong>{_text(metric.value)}</strong>{_text(metric.basis)}</li>"
+        for metric in findings.metrics(run)
+    )
+    return f'<ul class="metrics">{items}</ul>' if items else ""
+
+
+def _losses(run: Run, beside: Beside) -> str:
+    losses = "".join(
+        f'<p class="loss">{_text(finding.sentence)}</p><p>{_text(finding.cause)}</p>'
+        for finding in findings.where_async_loses(run)
+    )
+    deleting = findings.why_deleting_gains(run, beside)
+    if deleting:
+        sentence, cause = _text(deleting.sentence), _text(deleting.cause)
+        losses += f"<p><strong>{sentence}</strong> {cause}</p>"
+    return losses
+
+
+def _warnings(run: Run) -> str:
+    found = statistics.warnings(run.trials, chart_data.summaries(run))
+    if not found:
+        return ""
+    items = "".join(f"<li>{_text(warning.message)}</li>" for warning in found)
+    return f"<h2>Before you believe this</h2><ul>{items}</ul>"
+
+
+def _published(run: Run) -> str:
+    frame = chart_data.speedups(run)
+    if not (frame["source"] == "published").any():
+        return ""
+    items = "".join(f"<li>{_text(reason)}</li>" for reason in tutorial_figures.reasons(run))
+    return (
+        f"<h2>Why the tutorial's figures differ</h2><ul>{items}</ul>"
+        f'<p class="quiet">Published: {_text(tutorial_figures.SOURCE)}.</p>'
+    )
+
+
+def _table(run: Run) -> str:
+    table = chart_data.summary(run)
+    head = "".join(f"<th>{_text(name)}</th>" for name in table.columns)
+    lines = "".join(
+        "<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in line) + "</tr>"
+        for line in table.itertuples(index=False)
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:  # a missing number is not equal to itself
+        return ""
+    return f"{value:,.4g}" if isinstance(value, float) else _text(value)
+
+
+def _environment(run: Run) -> str:
+    return "".join(
+        f"<dt><strong>{_text(name.replace('_', ' '))}</strong></dt><dd>{_text(_flat(value))}</dd>"
+        for name, value in run.environment.items()
+    )
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return " ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+EXPORTS: dict[str, Export] = {
+    export.name: export
+    for export in (
+        Export("html", "Report (HTML)", ".html", "text/html", html_report),
+        Export(
+            "json",
+            "Run (JSON)",
+            ".json",
+            "application/json",
+            lambda run, _: run_file.to_json(run).encode(),
+        ),
+        Export(
+            "summary", "Summary (CSV)", "-summary.csv", "text/csv", lambda run, _: summary_csv(run)
+        ),
+        Export("calls", "Calls (CSV)", "-calls.csv", "text/csv", lambda run, _: calls_csv(run)),
+        Export(
+            "pictures",
+            "Charts (ZIP)",
+            "-charts.zip",
+            "application/zip",
+            lambda run, _: pictures_zip(run),
+        ),
+    )
+}

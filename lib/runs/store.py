@@ -1,0 +1,337 @@
+"""Runs that are kept: recorded ones that ship with the app, this host's own, and imported files.
+
+A run's file is never changed. Its name and notes stand in a small card beside it, so that renaming
+a run of ten thousand calls writes a hundred bytes.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from enum import Enum
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from lib import jobs
+from lib.benchmark import run_file, runner
+from lib.benchmark.trials import Run
+from lib.benchmark.workload import PRESETS, Plan
+from lib.errors import InvalidInput, LabError
+from lib.jobs import Job
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel
+from lib.runs import findings
+from lib.runs.findings import Beside, Digest
+from lib.settings import PROJECT_ROOT, Settings
+
+RECORDED_DIR = PROJECT_ROOT / "assets" / "runs"
+ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+# What two runs must have in common to be of the same experiments.
+EXPERIMENT = ("operations", "counts", "rows", "k", "delete_by", "delete_consistency")
+MAX_NAME_CHARS = 80
+MAX_NOTES_CHARS = 2_000
+# What was deleted can be had back until this many later deletions.
+KEPT_DELETIONS = 20
+
+
+class Origin(Enum):
+    """Where a run comes from; said beside every figure of it."""
+
+    RECORDED = "recorded"
+    SAVED = "measured here"
+    IMPORTED = "imported"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a person may change about a run, and where it came from."""
+
+    name: str
+    notes: str = ""
+    origin: str = Origin.SAVED.name
+    saved_at: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One kept run: its card, its digest, and where its file lies."""
+
+    id: str
+    card: Card
+    digest: Digest
+    path: Path
+
+    @property
+    def origin(self) -> Origin:
+        """Where the run comes from."""
+        return Origin[self.card.origin]
+
+    @property
+    def is_recorded(self) -> bool:
+        """Say whether it ships with the app and cannot be changed."""
+        return self.origin is Origin.RECORDED
+
+    @property
+    def title(self) -> str:
+        """Its name with its origin: 'Tutorial (recorded)'."""
+        return f"{self.card.name} ({self.origin.value})"
+
+    def load(self) -> Run:
+        """Read the run. Raises InvalidInput when the file was damaged meanwhile."""
+        return _read(self.path, self.path.stat().st_mtime_ns)
+
+
+# As many as can be compared at once, and the recorded ones that stand beside them; a run of 50 MB
+# takes several times that in memory.
+@lru_cache(maxsize=8)
+def _read(path: Path, changed_ns: int) -> Run:
+    return run_file.read(path)
+
+
+@lru_cache(maxsize=512)
+def _digest(path: Path, changed_ns: int) -> Digest:
+    return findings.digest(_read(path, changed_ns))
+
+
+def _same_work(one: Run, other: Run, *names: str) -> bool:
+    """Say whether two runs agree in these settings; one that is missing is one left empty."""
+    return all((one.settings.get(name) or "") == (other.settings.get(name) or "") for name in names)
+
+
+def _same_milvus(one: Run, other: Run) -> bool:
+    names = ("backend_label", "milvus_version", "distance")
+    return all(one.environment.get(name) == other.environment.get(name) for name in names)
+
+
+class RunStore:
+    """The runs in one folder, with the recorded ones beside them."""
+
+    def __init__(self, folder: Path, recorded: Path = RECORDED_DIR) -> None:
+        self._folder = folder
+        self._recorded = recorded
+        self._deleted = folder / "deleted"
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return all readable runs: recorded ones by name, then the newest first."""
+        recorded = self._recorded_entries("*.json")
+        own = [entry for path in self._own_files() if (entry := self._own_entry(path)) is not None]
+        own.sort(key=lambda entry: entry.card.saved_at, reverse=True)
+        return (*recorded, *own)
+
+    def featured(self) -> Entry | None:
+        """Return the run to show to somebody who has measured nothing yet.
+
+        A recorded run of the tutorial's experiments comes first, the one with the largest figure;
+        any other kept run is better than an empty page. Reads no more files than it must.
+        """
+        tutorial = self._recorded_entries("*tutorial*.json")
+        ranked = sorted(
+            (entry for entry in tutorial if not entry.digest.partial),
+            key=lambda entry: -(entry.digest.speedup or 0.0),
+        )
+        return ranked[0] if ranked else next(iter(self.entries()), None)
+
+    def beside(self, run: Run) -> Beside:
+        """Return the recorded runs without which this one's figures would mislead."""
+        return Beside(plain=self._without_latency(run), bounded=self._bounded_deletes(run))
+
+    def _without_latency(self, run: Run) -> Run | None:
+        """Return the recorded run of the same experiments on the same Milvus with no latency."""
+        if not run.environment.get("simulated_latency_ms"):
+            return None
+        for entry in self._recorded_entries("*tutorial*.json"):
+            other = entry.load()
+            same = _same_work(other, run, *EXPERIMENT)
+            simulated = other.environment.get("simulated_latency_ms")
+            if same and not simulated and _same_milvus(other, run):
+                return other
+        return None
+
+    def _bounded_deletes(self, run: Run) -> Run | None:
+        """Return the recorded run of deletes that do not wait, where this run's deletes did."""
+        if not findings.deletes_wait(run):
+            return None
+        for entry in self._recorded_entries("delete-bounded*.json"):
+            other = entry.load()
+            if _same_milvus(other, run) and _same_work(other, run, "rows", "delete_by"):
+                return other
+        return None
+
+    def get(self, run_id: str | None) -> Entry | None:
+        """Return the run with this id, or None."""
+        if not run_id or not ID.fullmatch(run_id):
+            return None
+        path = self._folder / f"{run_id}.json"
+        if path.is_file():
+            return self._own_entry(path)
+        for recorded in sorted(self._recorded.glob("*.json")):
+            if _recorded_id(recorded) == run_id:
+                return self._recorded_entry(recorded)
+        return None
+
+    def save(self, run: Run, *, name: str, run_id: str = "") -> Entry:
+        """Keep a run of this host. Raises InvalidInput when it cannot be written."""
+        return self._keep(run, _checked_name(name), Origin.SAVED, run_id)
+
+    def import_(self, data: bytes, filename: str) -> Entry:
+        """Keep an uploaded run. Raises InvalidInput with the one reason it cannot be used."""
+        run = run_file.read(data, filename)
+        if not run.trials:
+            raise InvalidInput(f"{filename} holds no trial.", next_step="Choose another file.")
+        stem = Path(filename).stem.strip()[:MAX_NAME_CHARS] or "Imported run"
+        return self._keep(run, stem, Origin.IMPORTED, "")
+
+    def rename(self, entry: Entry, name: str, notes: str) -> Entry:
+        """Give a run another name and notes. Raises InvalidInput for one that cannot be changed."""
+        _check_is_own(entry)
+        if len(notes) > MAX_NOTES_CHARS:
+            raise InvalidInput(f"Notes may have at most {MAX_NOTES_CHARS:,} characters.")
+        card = replace(entry.card, name=_checked_name(name), notes=notes.strip())
+        self._write_card(entry.id, card)
+        return replace(entry, card=card)
+
+    def delete(self, entry: Entry) -> None:
+        """Put a run aside, from where `restore` brings it back."""
+        _check_is_own(entry)
+        self._deleted.mkdir(parents=True, exist_ok=True)
+        for suffix in (".json", ".card"):
+            source = self._folder / f"{entry.id}{suffix}"
+            if source.exists():
+                shutil.move(source, self._deleted / source.name)
+        (self._deleted / f"{entry.id}.json").touch()  # its age counts from the deletion
+        by_age = sorted(self._deleted.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        for path in by_age[:-KEPT_DELETIONS]:
+            path.unlink()
+            path.with_suffix(".card").unlink(missing_ok=True)
+
+    def restore(self, run_id: str) -> Entry | None:
+        """Bring back a deleted run; None when it is gone for good."""
+        if not ID.fullmatch(run_id) or not (self._deleted / f"{run_id}.json").exists():
+            return None
+        for suffix in (".json", ".card"):
+            source = self._deleted / f"{run_id}{suffix}"
+            if source.exists():
+                shutil.move(source, self._folder / source.name)
+        return self.get(run_id)
+
+    def _recorded_entries(self, pattern: str) -> list[Entry]:
+        entries = (self._recorded_entry(path) for path in sorted(self._recorded.glob(pattern)))
+        return [entry for entry in entries if entry is not None]
+
+    def _own_files(self) -> Iterable[Path]:
+        return (path for path in self._folder.glob("*.json") if ID.fullmatch(path.stem))
+
+    def _own_entry(self, path: Path) -> Entry | None:
+        try:
+            digest = _digest(path, path.stat().st_mtime_ns)
+        except (InvalidInput, OSError):
+            return None  # a half-written or foreign file in the folder is no run
+        return Entry(path.stem, self._read_card(path.stem), digest, path)
+
+    def _recorded_entry(self, path: Path) -> Entry | None:
+        try:
+            digest = _digest(path, path.stat().st_mtime_ns)
+        except (InvalidInput, OSError):
+            return None
+        name = path.stem.replace("-", " ").replace("_", " ").capitalize()
+        card = Card(name=name, origin=Origin.RECORDED.name, saved_at=digest.time)
+        return Entry(_recorded_id(path), card, digest, path)
+
+    def _keep(self, run: Run, name: str, origin: Origin, run_id: str) -> Entry:
+        run_id = run_id or uuid4().hex[:12]
+        if not ID.fullmatch(run_id):
+            raise InvalidInput("A run's id consists of lower-case letters, digits and dashes.")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(
+                f"The folder for runs cannot be made: {error.strerror}.",
+                next_step="Check LAB_DATA_DIR.",
+            ) from error
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._write_card(run_id, Card(name=name, origin=origin.name, saved_at=now))
+        path = self._folder / f"{run_id}.json"
+        run_file.write(run, path)
+        return Entry(run_id, self._read_card(run_id), findings.digest(run), path)
+
+    def _write_card(self, run_id: str, card: Card) -> None:
+        path = self._folder / f"{run_id}.card"
+        try:
+            path.write_text(json.dumps(asdict(card), ensure_ascii=False), encoding="utf-8")
+        except OSError as error:
+            raise InvalidInput(f"The run's card cannot be written: {error.strerror}.") from error
+
+    def _read_card(self, run_id: str) -> Card:
+        try:
+            card = Card(**json.loads((self._folder / f"{run_id}.card").read_text(encoding="utf-8")))
+            Origin[card.origin]
+        except (OSError, ValueError, TypeError, KeyError):
+            return Card(name=run_id)  # the run itself is whole; only its name is lost
+        return card
+
+
+def plan_of(run: Run) -> Plan | None:
+    """Return the plan that a run followed, or None when its settings do not tell."""
+    known = {field.name for field in fields(Plan)}
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in run.settings.items()
+        if name in known
+    }
+    try:
+        plan = Plan(**given)
+        plan.check()
+    except (TypeError, ValueError, LabError):
+        return None
+    return plan
+
+
+def measure(
+    plan: Plan,
+    connection: Connection,
+    model: EmbeddingModel,
+    *,
+    settings: Settings,
+    store: RunStore,
+) -> Job:
+    """Queue a benchmark and return its job at once; what it measured is kept under the job's id.
+
+    Raises InvalidInput for a plan that cannot be run.
+    """
+    plan.check(settings)
+    name = PRESETS[plan.preset].label if plan.preset in PRESETS else "Custom run"
+
+    def work(job: Job) -> Run:
+        try:
+            run = runner.run(plan, connection, model, job=job, settings=settings)
+        except LabError:
+            # The server died half way: what was finished is kept like any partial run.
+            if isinstance(job.result, Run) and job.result.trials:
+                store.save(job.result, name=name, run_id=job.id)
+            raise
+        if run.trials:
+            job.result = run
+            store.save(run, name=name, run_id=job.id)
+        return run
+
+    return jobs.shared().submit(name, work, lane=runner.LANE)
+
+
+def _recorded_id(path: Path) -> str:
+    return "recorded-" + re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:48]
+
+
+def _checked_name(name: str) -> str:
+    name = " ".join(name.split())
+    if not name or len(name) > MAX_NAME_CHARS:
+        raise InvalidInput(f"A name has between 1 and {MAX_NAME_CHARS} characters.")
+    return name
+
+
+def _check_is_own(entry: Entry) -> None:
+    if entry.is_recorded:
+        raise InvalidInput("A recorded run ships with the app and cannot be changed.")

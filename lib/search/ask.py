@@ -1,0 +1,445 @@
+"""Ask a collection: one set of candidates to compare similarity and MMR on, or any method by hand.
+
+`fetch` gets the candidates and their vectors in one request; `lib.search.mmr` computes what MMR
+makes of them without asking again. `call_method` calls the very langchain-milvus method that a
+person chose, sync or async.
+"""
+
+import json
+import random
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from langchain_core.documents import Document
+from langchain_milvus import Milvus
+
+from lib import event_loop
+from lib.errors import InvalidInput, LabError
+from lib.milvus import collections, filters
+from lib.milvus.connection import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, Connection, reported
+from lib.milvus.embeddings import EmbeddingModel, embedding_clock
+from lib.milvus.operations import OPERATIONS, Effect, Operation, result_keys
+from lib.search import mmr
+
+MAX_K = 100
+MAX_FETCH_K = 500
+MAX_LIMIT = 1_000
+SEARCH_TIMEOUT_S = 30.0
+MAX_QUERY_CHARACTERS = 20_000
+# Metadata that says where a text came from, the first that a row has.
+SOURCE_FIELDS = ("source", "module", "file", "url", "category")
+TITLE_FIELDS = ("name", "title", "id")
+# What can be asked by hand from the search page.
+METHODS: dict[str, Operation] = {
+    name: operation for name, operation in OPERATIONS.items() if operation.effect is Effect.READS
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How to read a score."""
+
+    name: str
+    label: str
+    higher_is_better: bool
+    explanation: str
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "COSINE",
+            "cosine similarity",
+            True,
+            "higher is better: 1 is the same direction, 0 is unrelated, −1 is opposite",
+        ),
+        Metric(
+            "IP",
+            "inner product",
+            True,
+            "higher is better; for vectors of length 1 it is the cosine similarity",
+        ),
+        Metric("L2", "squared Euclidean distance", False, "lower is better: 0 is the same vector"),
+    )
+}
+
+
+def metric_of(name: str) -> Metric:
+    """Return how to read the scores of a collection's metric type."""
+    return METRICS.get(name, Metric(name, name, True, "see Milvus's documentation of this metric"))
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to look for: a text, or the row whose key is `like`, among rows that match `expr`."""
+
+    query: str = ""
+    k: int = 5
+    fetch_k: int = 20
+    expr: str = ""
+    like: str = ""
+
+    def check(self) -> None:
+        """Raise InvalidInput, one clear line, for what cannot be asked."""
+        if not self.like and not self.query.strip():
+            raise InvalidInput("The question is empty.", next_step="Type one or pick an example.")
+        _check_query(self.query)
+        _check_sizes(self.k, self.fetch_k)
+        filters.check_nesting(self.expr)
+
+    @property
+    def whole_expr(self) -> str:
+        """The filter, and that a row is not an answer to a search for rows like itself."""
+        other = f"{PRIMARY_FIELD} != {filters.quote(self.like)}" if self.like else ""
+        return filters.combine([self.expr, other])
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One row of an answer. `rank` counts from 1; `score` is None where the method gives none."""
+
+    rank: int
+    key: str
+    text: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+    score: float | None = None
+
+    @property
+    def title(self) -> str:
+        """What to call the row."""
+        names = (str(self.metadata[name]) for name in TITLE_FIELDS if self.metadata.get(name))
+        return next(names, self.key)
+
+    @property
+    def source(self) -> str:
+        """Where the row's text came from, its key if nothing says so."""
+        names = (str(self.metadata[name]) for name in SOURCE_FIELDS if self.metadata.get(name))
+        return next(names, self.key)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where the time of one answer went, in milliseconds."""
+
+    total_ms: float
+    embed_ms: float
+    milvus_ms: float
+
+    @property
+    def app_ms(self) -> float:
+        """The rest: this app's own part."""
+        return max(self.total_ms - self.embed_ms - self.milvus_ms, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The nearest rows with their vectors (n, d): all that similarity and MMR choose from."""
+
+    question: Question
+    hits: tuple[Hit, ...]
+    query_vector: mmr.Floats
+    vectors: mmr.Floats
+    space: mmr.Space
+    timing: Timing
+    matching_rows: int | None  # how many rows the filter leaves, None without a filter
+
+
+@dataclass(frozen=True)
+class Request:
+    """One method called by hand. What a method does not take is ignored."""
+
+    operation: str
+    asynchronous: bool = True
+    query: str = ""
+    vector: tuple[float, ...] = ()
+    k: int = 5
+    fetch_k: int = 20
+    lambda_mult: float = 0.5
+    expr: str = ""
+    limit: int = 10
+    fields: tuple[str, ...] = ()
+
+    @property
+    def method(self) -> str:
+        """The method's name on the store."""
+        operation = OPERATIONS[self.operation]
+        return operation.async_name if self.asynchronous else operation.name
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of the call, a fresh list in each."""
+        operation = OPERATIONS[self.operation]
+        if not operation.searches:
+            return {"expr": self.expr} | (
+                {"fields": list(self.fields), "limit": self.limit}
+                if operation.name == "search_by_metadata"
+                else {}
+            )
+        arguments: dict[str, Any] = (
+            {"query": self.query} if operation.embeds else {"embedding": list(self.vector)}
+        )
+        arguments["k"] = self.k
+        if operation.is_mmr:
+            arguments |= {"fetch_k": self.fetch_k, "lambda_mult": self.lambda_mult}
+        return arguments | ({"expr": self.expr} if self.expr else {})
+
+    def check(self, dimension: int) -> None:
+        """Raise InvalidInput, one clear line, for what cannot be asked."""
+        operation = METHODS.get(self.operation)
+        if operation is None:
+            raise InvalidInput(f"{self.operation!r} is not a method of search.")
+        filters.check_nesting(self.expr)
+        if not operation.searches and not self.expr.strip():
+            raise InvalidInput(
+                f"{operation.label} needs a filter.", next_step='For example: kind == "class".'
+            )
+        if operation.searches and operation.embeds:
+            _check_query(self.query)
+            if not self.query.strip():
+                raise InvalidInput("The question is empty.", next_step="Type one.")
+        if operation.searches and not operation.embeds and len(self.vector) != dimension:
+            raise InvalidInput(
+                f"The vector has {len(self.vector):,} numbers; this collection's vectors have "
+                f"{dimension:,}.",
+                next_step="Paste as many, or take the vector of a row.",
+            )
+        _check_sizes(self.k, self.fetch_k if operation.is_mmr else MAX_FETCH_K)
+        if not 0.0 <= self.lambda_mult <= 1.0:
+            raise InvalidInput(f"λ must be between 0 and 1, not {self.lambda_mult:g}.")
+        if not 1 <= self.limit <= MAX_LIMIT:
+            raise InvalidInput(f"The limit must be between 1 and {MAX_LIMIT:,}, not {self.limit}.")
+
+
+@dataclass(frozen=True)
+class MethodAnswer:
+    """What one call returned. `hits` is empty for a lookup of keys alone."""
+
+    request: Request
+    keys: tuple[str, ...]
+    hits: tuple[Hit, ...]
+    timing: Timing
+
+
+def fetch(
+    connection: Connection, model: EmbeddingModel, collection: str, question: Question
+) -> Candidates:
+    """Embed the question once and fetch its `fetch_k` nearest rows with their vectors.
+
+    Raises InvalidInput for a question or filter that cannot be used, ConnectionFailed when Milvus
+    does not answer.
+    """
+    question.check()
+    clock = _Stopwatch()
+    matching = None
+    with clock.milvus():
+        # Opening the store also loads the collection, without which nothing can be asked.
+        store = connection.store(collection, model.embeddings)
+        if question.expr:
+            collections.check_expression(connection, collection, question.expr)
+            matching = collections.count(connection, collection, question.expr)
+    if question.like:
+        with clock.milvus():
+            query_vector = row_vector(connection, collection, question.like)
+    else:
+        with embedding_clock() as embedding:
+            query_vector = tuple(model.embeddings.embed_query(question.query))
+        clock.embed_s += embedding.seconds
+    with clock.milvus(), reported("The search failed."):
+        rows = store.client.search(
+            collection,
+            data=[list(query_vector)],
+            anns_field=VECTOR_FIELD,
+            search_params=_search_params(store),
+            limit=question.fetch_k,
+            filter=question.whole_expr,
+            output_fields=["*", VECTOR_FIELD],
+            timeout=SEARCH_TIMEOUT_S,
+        )[0]
+        vectors = _vectors(store, rows)
+    target = np.asarray(query_vector, dtype=np.float64)
+    matrix = np.asarray(vectors, dtype=np.float64).reshape(len(vectors), len(target))
+    return Candidates(
+        question=question,
+        hits=tuple(_row_hit(rank, row) for rank, row in enumerate(rows, 1)),
+        query_vector=target,
+        vectors=matrix,
+        space=mmr.space(target, matrix),
+        timing=clock.stop(),
+        matching_rows=matching,
+    )
+
+
+def call_method(
+    connection: Connection, model: EmbeddingModel, collection: str, request: Request
+) -> MethodAnswer:
+    """Call one langchain-milvus method, sync here or async on the event loop.
+
+    Raises InvalidInput for arguments or a filter that cannot be used: the methods themselves
+    answer an invalid filter with an empty list.
+    """
+    request.check(model.dimension)
+    operation = OPERATIONS[request.operation]
+    clock = _Stopwatch()
+    with clock.milvus():
+        store = connection.store(collection, model.embeddings)
+        if request.expr:
+            collections.check_expression(connection, collection, request.expr)
+    called = time.perf_counter()
+    with embedding_clock() as embedding, reported(f"{request.method} failed."):
+        if request.asynchronous:
+            result = event_loop.run(
+                operation.acall(store, request.arguments()), timeout=SEARCH_TIMEOUT_S
+            )
+        else:
+            result = operation.call(store, request.arguments())
+    clock.embed_s += embedding.seconds
+    clock.milvus_s += time.perf_counter() - called - embedding.seconds
+    result = result or []
+    hits = tuple(
+        _document_hit(rank, item) for rank, item in enumerate(result, 1) if _is_document(item)
+    )
+    return MethodAnswer(request, result_keys(result), hits, clock.stop())
+
+
+def row_vector(connection: Connection, collection: str, key: str) -> tuple[float, ...]:
+    """Return a row's vector. Raises InvalidInput when there is no such row."""
+    with reported("Could not read the row's vector."):
+        rows = connection.client.query(
+            collection,
+            filter=f"{PRIMARY_FIELD} == {filters.quote(key)}",
+            output_fields=[VECTOR_FIELD],
+            limit=1,
+        )
+    if not rows:
+        raise InvalidInput(
+            f"There is no row with the key {key!r}.", next_step="Check the spelling, or search."
+        )
+    return tuple(float(number) for number in rows[0][VECTOR_FIELD])
+
+
+def parse_vector(text: str) -> tuple[float, ...]:
+    """Read a pasted vector: JSON, or numbers separated by commas, spaces or lines."""
+    try:
+        given = json.loads(text) if text.lstrip().startswith("[") else re.split(r"[\s,;]+", text)
+        numbers = tuple(float(part) for part in given if part != "")
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(
+            "The vector cannot be read.", next_step="Paste numbers like [0.12, -0.3, 0.08]."
+        ) from error
+    if not all(np.isfinite(numbers)):
+        raise InvalidInput("The vector holds a number that is not finite.")
+    return numbers
+
+
+def sample_queries(
+    connection: Connection, model: EmbeddingModel, collection: str, count: int, seed: int = 0
+) -> list[str]:
+    """Make queries from the collection's own texts: the first words of rows drawn with `seed`."""
+    store = connection.store(collection, model.embeddings)
+    with reported("Could not read rows to make queries from."):
+        rows = store.client.query(
+            collection, filter="", limit=5_000, output_fields=[PRIMARY_FIELD, TEXT_FIELD]
+        )
+    rows.sort(key=lambda row: str(row[PRIMARY_FIELD]))
+    drawn = random.Random(seed).sample(rows, min(count, len(rows)))
+    return [" ".join(str(row[TEXT_FIELD]).split()[:12]) for row in drawn]
+
+
+class _Stopwatch:
+    """Splits the time since it was made into embedding, Milvus and the rest."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.embed_s = 0.0
+        self.milvus_s = 0.0
+
+    @contextmanager
+    def milvus(self) -> Iterator[None]:
+        """Count the block's time as Milvus's."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.milvus_s += time.perf_counter() - started
+
+    def stop(self) -> Timing:
+        """Return the split."""
+        total_s = time.perf_counter() - self.started
+        return Timing(total_s * 1000, self.embed_s * 1000, self.milvus_s * 1000)
+
+
+def _check_query(query: str) -> None:
+    if len(query) > MAX_QUERY_CHARACTERS:
+        raise InvalidInput(f"The question is longer than {MAX_QUERY_CHARACTERS:,} characters.")
+
+
+def _check_sizes(k: int, fetch_k: int) -> None:
+    if not 1 <= k <= MAX_K:
+        raise InvalidInput(f"k must be between 1 and {MAX_K}, not {k}.")
+    if not k <= fetch_k <= MAX_FETCH_K:
+        raise InvalidInput(
+            f"fetch_k ({fetch_k}) must be at least k ({k}) and at most {MAX_FETCH_K}."
+        )
+
+
+def _search_params(store: Milvus) -> dict[str, Any]:
+    """Return what the library itself would search with: the defaults of the index."""
+    params: Any = store.search_params
+    return (params[0] if isinstance(params, list) else params) or {}
+
+
+def _vectors(store: Milvus, rows: Sequence[dict[str, Any]]) -> list[Any]:
+    """Return the rows' vectors; some indexes of older servers return none with a search."""
+    vectors = [row["entity"].get(VECTOR_FIELD) for row in rows]
+    if all(vector is not None for vector in vectors):
+        return vectors
+    keys = [row[PRIMARY_FIELD] for row in rows]
+    found = store.client.query(
+        store.collection_name,
+        filter=filters.equals_any(PRIMARY_FIELD, keys),
+        output_fields=[PRIMARY_FIELD, VECTOR_FIELD],
+    )
+    by_key = {row[PRIMARY_FIELD]: row[VECTOR_FIELD] for row in found}
+    if len(by_key) < len(keys):
+        raise LabError("A row was deleted while it was being searched.", next_step="Search again.")
+    return [by_key[key] for key in keys]
+
+
+def _row_hit(rank: int, row: Any) -> Hit:
+    metadata = {
+        name: value
+        for name, value in row["entity"].items()
+        if name not in (PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD)
+    }
+    return Hit(
+        rank=rank,
+        key=str(row[PRIMARY_FIELD]),
+        text=str(row["entity"].get(TEXT_FIELD, "")),
+        metadata=metadata,
+        score=float(row["distance"]),
+    )
+
+
+def _is_document(item: Any) -> bool:
+    return isinstance(item, Document | tuple)
+
+
+def _document_hit(rank: int, item: Any) -> Hit:
+    document, score = item if isinstance(item, tuple) else (item, None)
+    metadata = {
+        name: value
+        for name, value in document.metadata.items()
+        if name not in (PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD)
+    }
+    return Hit(
+        rank=rank,
+        key=str(document.metadata.get(PRIMARY_FIELD, "")),
+        text=document.page_content,
+        metadata=metadata,
+        score=None if score is None else float(score),
+    )

@@ -1,0 +1,263 @@
+"""The form that decides what a benchmark runs. Every input lives in the URL, under a b_ name."""
+
+import dataclasses
+import re
+from typing import Any
+
+import streamlit as st
+
+from lib.benchmark.strategies import STRATEGIES
+from lib.benchmark.workload import (
+    DELETE_CONSISTENCIES,
+    DELETE_FIELDS,
+    MAX_K,
+    MAX_LATENCY_MS,
+    MAX_REPEATS,
+    MAX_WARMUP,
+    PRESETS,
+    Plan,
+)
+from lib.charts.data import operation_label
+from lib.errors import InvalidInput, LabError
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.operations import OPERATIONS
+from lib.runs import store as runs
+from lib.runs.store import RunStore
+from lib.settings import Settings
+from lib.ui.common.errors import error_box
+
+CUSTOM = "custom"
+DELETE_LABELS = {"pk": "the primary key", "id": "a metadata field"}
+RUN_PARAMETER = "b_run"
+# Without waiting there is little to overlap: on the page the tutorial's experiments start with some
+# simulated latency, said in every title. The presets of the terminal keep their own.
+PAGE_LATENCY_MS = {"tutorial": 50.0}
+
+
+def run_form(
+    opened: Connection, model: EmbeddingModel, *, settings: Settings, store: RunStore
+) -> None:
+    """Draw the form; a click on Run starts or queues the benchmark and reruns the page."""
+    st.session_state.setdefault("b_preset", next(iter(PRESETS)))
+
+    @st.fragment
+    def _form() -> None:
+        top = st.container(horizontal=True, vertical_alignment="bottom")
+        preset: str = top.segmented_control(
+            "What to run",
+            [*PRESETS, CUSTOM],
+            format_func=lambda name: PRESETS[name].label if name in PRESETS else "Custom",
+            key="b_preset",
+            bind="query-params",
+            on_change=_preset_chosen,
+            required=True,
+        ) or next(iter(PRESETS))
+        clicked = top.button("Run", type="primary", icon=":material/play_arrow:", key="b_go")
+        # Only now: what the URL says about the preset reaches the session with its widget.
+        _fill(preset, force=False)
+        with st.expander(
+            "Latency, repeats and more", icon=":material/tune:", expanded=preset == CUSTOM
+        ):
+            with st.container(horizontal=True, vertical_alignment="bottom"):
+                _common_inputs(model)
+            if preset == CUSTOM:
+                _custom_inputs(settings)
+        try:
+            plan = _plan(preset, settings)
+            plan.check(settings)
+        except InvalidInput as error:
+            error_box(error)
+            return
+        summary = PRESETS[preset].summary if preset in PRESETS else ""
+        st.caption(f"{summary} {_expectation(plan, embedded=opened.is_lite)}".strip())
+        if clicked:
+            try:
+                job = runs.measure(plan, opened, model, settings=settings, store=store)
+            except LabError as error:
+                error_box(error)
+                return
+            st.query_params[RUN_PARAMETER] = job.id
+            st.rerun()
+
+    _form()
+
+
+def _common_inputs(model: EmbeddingModel) -> None:
+    st.number_input(
+        "Simulated embedding latency (ms)",
+        min_value=0.0,
+        max_value=MAX_LATENCY_MS,
+        step=50.0,
+        format="%g",
+        key="b_latency",
+        bind="query-params",
+        help=f"Waiting added to each call of “{model.label}”, to rehearse a remote provider. "
+        "Every figure made with it says so. Choose another provider in the sidebar.",
+        width=280,
+    )
+    st.number_input(
+        "Repeats",
+        min_value=1,
+        max_value=MAX_REPEATS,
+        key="b_repeats",
+        bind="query-params",
+        help="An interval takes three, and gets narrow with five or more.",
+        width=160,
+    )
+
+
+def _custom_inputs(settings: Settings) -> None:
+    st.multiselect(
+        "Operations",
+        list(OPERATIONS),
+        format_func=operation_label,
+        key="b_operations",
+        bind="query-params",
+    )
+    st.multiselect(
+        "Strategies",
+        list(STRATEGIES),
+        format_func=lambda name: STRATEGIES[name].title,
+        key="b_strategies",
+        bind="query-params",
+        help="\n".join(f"- **{one.title}**: {one.summary}" for one in STRATEGIES.values()),
+    )
+    with st.grid(3):
+        st.text_input(
+            "Calls per trial",
+            key="b_counts",
+            bind="query-params",
+            help=f"One or more numbers up to {settings.max_calls:,}, with commas between them.",
+        )
+        st.text_input(
+            "Calls in flight, at most",
+            key="b_limits",
+            bind="query-params",
+            help="For threads and limited gather. Several numbers make a sweep.",
+        )
+        st.number_input(
+            "Rows before each trial",
+            min_value=1,
+            max_value=settings.max_rows,
+            key="b_rows",
+            bind="query-params",
+        )
+        st.number_input(
+            "k (results of a search)", min_value=1, max_value=MAX_K, key="b_k", bind="query-params"
+        )
+        st.number_input(
+            "Warm-up trials",
+            min_value=0,
+            max_value=MAX_WARMUP,
+            key="b_warmup",
+            bind="query-params",
+            help="Made before the repeats and thrown away.",
+        )
+        st.number_input(
+            "Seed",
+            min_value=0,
+            max_value=10**9,
+            key="b_seed",
+            bind="query-params",
+            help="Decides the documents, the queries and the order of the strategies.",
+        )
+        if "delete" in st.session_state.b_operations:
+            _delete_inputs()
+
+
+def _delete_inputs() -> None:
+    st.selectbox(
+        "Deletes find their row by",
+        # The tutorial's way first: what an input starts with is left out of the URL.
+        DELETE_FIELDS[::-1],
+        format_func=lambda name: DELETE_LABELS.get(name, name),
+        key="b_delete_by",
+        bind="query-params",
+        help="A server deletes a key at once; by a metadata field, the tutorial's way, it must "
+        "first find the row.",
+    )
+    st.selectbox(
+        "Consistency level of deletes",
+        DELETE_CONSISTENCIES,
+        format_func=lambda level: level or "none: the library's way",
+        key="b_delete_consistency",
+        bind="query-params",
+        help="How fresh a view a delete by metadata takes to find its row. Without a level a "
+        "server waits for its clock; with Bounded or Eventually it does not, and may miss the "
+        "newest rows.",
+    )
+
+
+def _preset_chosen() -> None:
+    """Fill the inputs from the preset; Custom starts from what was there before."""
+    if st.session_state.b_preset in PRESETS:
+        _fill(st.session_state.b_preset, force=True)
+
+
+def _fill(preset: str, *, force: bool) -> None:
+    plan = PRESETS.get(preset, PRESETS["tutorial"]).plan
+    values = {
+        "b_latency": PAGE_LATENCY_MS.get(plan.preset, plan.embedding_latency_ms),
+        "b_repeats": plan.repeats,
+        "b_operations": list(plan.operations),
+        "b_strategies": list(plan.strategies),
+        "b_counts": ", ".join(str(count) for count in plan.counts),
+        "b_limits": ", ".join(str(limit) for limit in plan.concurrency),
+        "b_rows": plan.rows,
+        "b_k": plan.k,
+        "b_warmup": plan.warmup,
+        "b_seed": plan.seed,
+        "b_delete_by": plan.delete_by,
+        "b_delete_consistency": plan.delete_consistency,
+    }
+    for key, value in values.items():
+        if force or key not in st.session_state:
+            st.session_state[key] = value
+
+
+def _plan(preset: str, settings: Settings) -> Plan:
+    """Return the plan that the inputs describe. Raises InvalidInput."""
+    state = st.session_state
+    common: dict[str, Any] = {
+        "repeats": int(state.b_repeats),
+        "embedding_latency_ms": float(state.b_latency),
+        "embedding": settings.embedding_provider,
+    }
+    if preset in PRESETS:
+        return dataclasses.replace(PRESETS[preset].plan, **common)
+    return Plan(
+        operations=tuple(state.b_operations),
+        strategies=tuple(state.b_strategies),
+        counts=_numbers("Calls per trial", state.b_counts),
+        concurrency=_numbers("Calls in flight", state.b_limits),
+        rows=int(state.b_rows),
+        k=int(state.b_k),
+        fetch_k=max(20, int(state.b_k)),
+        warmup=int(state.b_warmup),
+        seed=int(state.b_seed),
+        delete_by=state.b_delete_by,
+        delete_consistency=state.b_delete_consistency,
+        **common,
+    )
+
+
+def _numbers(label: str, text: str) -> tuple[int, ...]:
+    parts = [part for part in re.split(r"[,;\s]+", text.strip()) if part]
+    if not parts or not all(part.isdecimal() and len(part) <= 9 for part in parts):
+        raise InvalidInput(
+            f"{label} must be whole numbers with commas between them, not {text[:40]!r}."
+        )
+    return tuple(int(part) for part in parts)
+
+
+def _expectation(plan: Plan, *, embedded: bool) -> str:
+    seconds = plan.estimate_s(embedded=embedded)
+    about = f"{seconds:,.0f} s" if seconds < 90 else f"{seconds / 60:,.0f} min"
+    # A preset's own summary may have said it with another number.
+    latency = f", embedding latency simulated at {plan.embedding_latency_ms:g} ms"
+    latency = latency if plan.embedding_latency_ms else ""
+    return (
+        f"{plan.total_calls():,} calls in {len(plan.cells())} cells, roughly {about}{latency}. "
+        "Closed-loop load; every result is checked."
+    )

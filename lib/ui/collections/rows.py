@@ -1,0 +1,322 @@
+"""Browse the rows of a collection a page at a time; change cells, delete rows, undo."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from langchain_core.documents import Document
+
+from lib.charts.data import counted
+from lib.documents.metadata import clean
+from lib.errors import LabError
+from lib.ingestion.batches import checked_text
+from lib.milvus import collections, rows
+from lib.milvus.collections import Collection
+from lib.milvus.connection import TEXT_FIELD, Connection
+from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.rows import UNDO_ROWS, UNDO_S, Browser, Change, Row
+from lib.ui.collections import list as collection_list
+from lib.ui.common.errors import error_box, took_too_long
+from lib.ui.common.text import literal
+
+PAGE_ROWS = 50
+UNDO_KEY = "rows_undo"
+VERSION_KEY = "rows_version"
+DONE_KEY = "rows_done"
+FAILED_KEY = "rows_failed"
+# The parts of the page that rows are deleted from.
+BROWSED, MANY = "browsed", "many"
+
+
+def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None:
+    """Draw a filter, a page of rows that can be changed, and what is about to be saved."""
+    _offer_undo(opened, BROWSED)
+    expr = st.text_input(
+        "Filter",
+        placeholder='kind == "function" and length > 200',
+        help="A Milvus expression; empty shows all rows.",
+        key="rows_filter",
+        bind="query-params",
+    )
+    try:
+        browser = _browser(opened, facts.name, expr)
+        number = _choose_page(browser)
+        page = browser.page(number)
+    except LabError as error:
+        error_box(error)
+        return
+    if not page:
+        st.info("No row matches.", icon=":material/search_off:")
+        return
+    writable = _why_read_only(opened, model, facts)
+    if writable:
+        st.info(writable, title="These rows can only be read", icon=":material/lock:")
+    frame = _frame(page, browser)
+    key = f"rows_{facts.name}_{number}_{expr}_{st.session_state.get(VERSION_KEY, 0)}"
+    st.data_editor(
+        frame,
+        key=key,
+        num_rows="fixed" if writable else "delete",
+        disabled=True if writable else [browser.layout.key, *_fixed_columns(page)],
+        hide_index=True,
+        column_config={
+            browser.layout.key: st.column_config.TextColumn(pinned=True, width="small"),
+            TEXT_FIELD: st.column_config.TextColumn(width="large"),
+        },
+        alt=f"Rows of {facts.name}",
+    )
+    st.caption(
+        "Double-click a cell to change it; tick rows and press Delete to remove them. Nothing is "
+        "written before you save."
+    )
+    if not writable:
+        _offer_save(opened, model, facts, browser, page, st.session_state.get(key, {}))
+
+
+def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) -> None:
+    """Draw a delete by expression or by keys: first the count, then the button."""
+    _offer_undo(opened, MANY)
+    with st.expander("Delete many", icon=":material/delete_sweep:"):
+        how = st.segmented_control(
+            "Which rows",
+            ["expression", "keys"],
+            format_func={"expression": "By expression", "keys": "By keys"}.__getitem__,
+            default="expression",
+            required=True,
+            key="delete_how",
+        )
+        expr, keys = "", []
+        if how == "expression":
+            expr = st.text_input("Expression", placeholder='source == "old.txt"', key="delete_expr")
+        else:
+            typed = st.text_area("Keys, one a line", height=120, key="delete_keys")
+            keys = [line.strip() for line in typed.splitlines() if line.strip()]
+        if not (expr.strip() or keys):
+            return
+        try:
+            shape = rows.layout(opened, facts.name)
+            given = keys if shape.key_is_text else [int(key) for key in keys if key.isdigit()]
+            matching = rows.matching(opened, facts.name, keys=given, expr=expr)
+        except LabError as error:
+            error_box(error)
+            return
+        st.markdown(f"Matching: **{matching:,}** of {counted(facts.rows, 'row')}.")
+        if matching > UNDO_ROWS:
+            st.warning(
+                f"More than {UNDO_ROWS:,} rows are not kept for an undo. Export them first if you "
+                "may want them back.",
+                icon=":material/warning:",
+            )
+        if st.button(
+            f"Delete {counted(matching, 'row')}",
+            icon=":material/delete:",
+            disabled=not matching,
+            key="delete_start",
+        ):
+            _delete(opened, model, facts.name, MANY, keys=given, expr=expr)
+
+
+def _delete(
+    opened: Connection,
+    model: EmbeddingModel,
+    name: str,
+    place: str,
+    *,
+    keys: list[Any],
+    expr: str = "",
+) -> None:
+    def delete(keep: Callable[[Change], None]) -> None:
+        store = opened.store(name, model.embeddings)
+        rows.delete(opened, store, name, keys=keys, expr=expr, keep=keep)
+
+    _write(opened, place, delete)
+
+
+def _write(
+    opened: Connection, place: str, change_rows: Callable[[Callable[[Change], None]], None]
+) -> None:
+    """Change rows and keep for an undo what was changed, also when the rest failed.
+
+    Where nothing was changed, what could be undone before still can.
+    """
+    done: list[Change] = []
+    try:
+        change_rows(done.append)
+    except (LabError, TimeoutError) as error:
+        failure = took_too_long(error) if isinstance(error, TimeoutError) else error
+        if not done:
+            error_box(failure)
+            return
+        kept = "What stands below was done before that."
+        st.session_state[FAILED_KEY] = (
+            place,
+            LabError(failure.what, kept=kept, next_step=failure.next_step),
+        )
+    st.session_state[UNDO_KEY] = opened.id, place, tuple(done)
+    _read_anew()
+
+
+def _offer_undo(opened: Connection, here: str) -> None:
+    """Say what was done and offer its undo, in the part of the page where it was done."""
+    # An empty one too: what follows keeps its place, and with it whether it is open.
+    slot = st.container()
+    place, done = st.session_state.get(DONE_KEY, ("", ""))
+    if place == here:
+        del st.session_state[DONE_KEY]
+        slot.success(done, icon=":material/check_circle:")
+    place, error = st.session_state.get(FAILED_KEY, ("", None))
+    if place == here:
+        del st.session_state[FAILED_KEY]
+        with slot:
+            error_box(error)
+    where, place, changes = st.session_state.get(UNDO_KEY, ("", "", ()))
+    # Rows of one Milvus are never put back into another that has a collection of the same name.
+    if not changes or (where, place) != (opened.id, here):
+        return
+    with slot, st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown(f":material/check: {', '.join(map(_in_words, changes))}.", width="stretch")
+        left_s = min(UNDO_S - (time.monotonic() - change.at) for change in changes)
+        if all(change.can_be_undone for change in changes) and st.button(
+            "Undo",
+            icon=":material/undo:",
+            help=f"Possible for {max(left_s / 60, 1):.0f} more minutes.",
+            key="rows_undo_start",
+        ):
+            try:
+                back = sum(rows.undo(opened, change) for change in changes)
+            except LabError as failure:
+                error_box(failure)
+            else:
+                del st.session_state[UNDO_KEY]
+                st.session_state[DONE_KEY] = here, f"Put back {counted(back, 'row')}."
+                _read_anew()
+        if st.button("Forget", key="rows_undo_forget", type="tertiary"):
+            del st.session_state[UNDO_KEY]
+            st.rerun()
+
+
+def _in_words(change: Change) -> str:
+    number, name = counted(change.count, "row"), literal(change.collection)
+    return {
+        "deleted": f"Deleted {number} from “{name}”",
+        "changed": f"Changed {number} of “{name}” and embedded again",
+    }[change.kind]
+
+
+def _browser(opened: Connection, name: str, expr: str) -> Browser:
+    """Keep the pages' beginnings while the collection, the filter and the rows stay the same."""
+    asked = (opened.id, name, expr, st.session_state.get(VERSION_KEY, 0))
+    kept = st.session_state.get("rows_browser")
+    if kept is None or kept[0] != asked:
+        kept = st.session_state["rows_browser"] = (asked, Browser(opened, name, expr, PAGE_ROWS))
+    browser: Browser = kept[1]
+    return browser
+
+
+def _choose_page(browser: Browser) -> int:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(counted(browser.total, "row", bold=True), width="content")
+        number = st.pagination(
+            browser.pages, key=f"rows_page_{browser.name}_{browser.pages}", width="stretch"
+        )
+        if st.button("Refresh", icon=":material/refresh:", key="rows_refresh", type="tertiary"):
+            _read_anew()
+    return int(number)
+
+
+def _why_read_only(opened: Connection, model: EmbeddingModel, facts: Collection) -> str:
+    try:
+        collections.check_fits(opened, facts, model.dimension, embedding=model.model)
+    except LabError as error:
+        return error.what
+    return ""
+
+
+def _frame(page: list[Row], browser: Browser) -> pd.DataFrame:
+    shape = browser.layout
+    names = dict.fromkeys([shape.key, TEXT_FIELD])
+    for row in page:
+        names |= dict.fromkeys(rows.metadata_of(row, shape))
+    fixed = _fixed_columns(page)
+    return pd.DataFrame(
+        {
+            name: [_shown(row.get(name)) if name in fixed else row.get(name) for row in page]
+            for name in names
+        }
+    )
+
+
+def _fixed_columns(page: list[Row]) -> set[str]:
+    """Return the columns that no cell editor can hold: lists, objects, and mixed kinds."""
+    kinds: dict[str, set[type]] = {}
+    for row in page:
+        for name, value in row.items():
+            if value is not None:
+                kinds.setdefault(name, set()).add(type(value))
+    plain = ({str}, {bool}, {int}, {float}, {int, float})
+    return {name for name, seen in kinds.items() if seen not in plain}
+
+
+def _shown(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _offer_save(
+    opened: Connection,
+    model: EmbeddingModel,
+    facts: Collection,
+    browser: Browser,
+    page: list[Row],
+    edits: Any,
+) -> None:
+    gone = {int(i) for i in edits.get("deleted_rows", [])}
+    deleted = [page[i][browser.layout.key] for i in sorted(gone)]
+    edited = {int(i): dict(cells) for i, cells in dict(edits.get("edited_rows", {})).items()}
+    changed = [_edited(page[i], cells, browser) for i, cells in edited.items() if i not in gone]
+    if not (changed or deleted):
+        return
+    parts = [f"change {counted(len(changed), 'row')}"] if changed else []
+    parts += [f"delete {counted(len(deleted), 'row')}"] if deleted else []
+    with st.container(horizontal=True, vertical_alignment="center"):
+        saved = st.button(
+            f"Save: {', '.join(parts)}", type="primary", icon=":material/save:", key="rows_save"
+        )
+        if st.button("Discard", key="rows_discard"):
+            _read_anew()
+    if not saved:
+        return
+
+    def save(keep: Callable[[Change], None]) -> None:
+        store = opened.store(facts.name, model.embeddings)
+        if changed:
+            documents = [_checked(each) for each in changed]
+            rows.update(opened, store, documents, keep=keep)
+        if deleted:
+            rows.delete(opened, store, facts.name, keys=deleted, keep=keep)
+
+    _write(opened, BROWSED, save)
+
+
+def _edited(row: Row, cells: dict[str, Any], browser: Browser) -> Document:
+    metadata = rows.metadata_of(row, browser.layout) | {
+        name: value for name, value in cells.items() if name != TEXT_FIELD
+    }
+    text = str(cells.get(TEXT_FIELD, row[TEXT_FIELD]) or "")
+    return Document(page_content=text, metadata=metadata, id=str(row[browser.layout.key]))
+
+
+def _checked(document: Document) -> Document:
+    return Document(
+        page_content=checked_text(document.page_content),
+        metadata=clean(document.metadata)[0],
+        id=document.id,
+    )
+
+
+def _read_anew() -> None:
+    """Show the rows as they are now; the editor forgets its edits."""
+    st.session_state[VERSION_KEY] = st.session_state.get(VERSION_KEY, 0) + 1
+    collection_list.changed()
+    st.rerun()

@@ -1,0 +1,90 @@
+"""Load a bundled corpus in the background: by itself into an empty embedded store."""
+
+import gc
+import threading
+
+import streamlit as st
+
+from lib import jobs
+from lib.documents.corpora import CORPORA
+from lib.ingestion.plan import default_plan
+from lib.ingestion.writing import IngestionReport, ingest
+from lib.jobs import FINISHED, Job
+from lib.milvus import collections
+from lib.milvus.collections import Collection
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel
+from lib.ui.common import session
+
+FIRST_CORPUS = "standard_library"
+# The first page of a process loads modules, which takes twice as long beside an ingestion.
+DRAWING_S = 5.0
+_starting = threading.Lock()
+_drawn = threading.Event()
+
+
+@st.cache_resource(show_spinner=False)
+def _first_load_jobs() -> dict[tuple[str, str], Job | None]:
+    """Remember one automatic load per backend and collection for the life of the process.
+
+    None where the first look found rows: a collection that is emptied later stays empty.
+    """
+    return {}
+
+
+def load_corpus(
+    opened: Connection, model: EmbeddingModel, collection: str, corpus: str = FIRST_CORPUS
+) -> Job:
+    """Start a job that ingests a whole bundled corpus."""
+
+    def work(job: Job) -> IngestionReport:
+        _drawn.wait(DRAWING_S)
+        job.progress.message = "reading the docstrings"
+        documents = CORPORA[corpus].documents(None, 0)
+        job.progress.message = ""
+        plan = default_plan(opened, model, collection)
+        report = ingest(opened, model, documents, plan, total=len(documents), job=job)
+        session.rows_changed()
+        return report
+
+    return jobs.shared().submit(
+        f"Loading: {CORPORA[corpus].label}", work, lane=f"ingest:{collection}"
+    )
+
+
+def page_is_drawn() -> None:
+    """Let the first load begin, once all modules are there."""
+    if not _drawn.is_set():
+        # What was imported stays for the life of the process; searching its hundred thousands of
+        # objects for garbage again and again would stop every thread for a tenth of a second.
+        gc.freeze()
+        _drawn.set()
+
+
+def first_load(opened: Connection) -> Job | None:
+    """Return the job that fills an empty embedded store, started at the first visit."""
+    name = session.current_collection()
+    if not opened.is_lite or name != session.current_settings().collection:
+        return None
+    started = _first_load_jobs()
+    with _starting:
+        if (opened.address, name) not in started:
+            has_rows = collections.exists(opened, name) and collections.count(opened, name)
+            started[opened.address, name] = (
+                None if has_rows else load_corpus(opened, session.model(), name)
+            )
+    return started[opened.address, name]
+
+
+def facts_unless_loading(opened: Connection) -> tuple[Collection | None, Job | None]:
+    """Return the chosen collection's facts, and the first load while it runs or when it failed.
+
+    There are no facts while it runs: Milvus Lite answers one request after another, and a question
+    would wait for the batches before it.
+    """
+    load = first_load(opened)
+    if load is not None and load.state not in FINISHED:
+        return None, load
+    facts = session.collection_facts(opened)
+    failed = load is not None and load.error is not None and not (facts and facts.rows)
+    return facts, load if failed else None

@@ -1,0 +1,55 @@
+"""Follow a job on a page: live progress, Stop, and one full rerun when it ends."""
+
+import streamlit as st
+
+from lib import jobs
+from lib.jobs import FINISHED, Job, State
+from lib.ui.common.errors import error_box
+
+REFRESH_S = 0.4
+
+
+def follow(job: Job, *, key: str) -> bool:
+    """Draw a job's progress and return whether it has ended.
+
+    While it runs, only a fragment is redrawn; when it ends, the whole page reruns once.
+    """
+    if job.state in FINISHED:
+        if job.error:
+            error_box(job.error)
+        return True
+
+    @st.fragment(run_every=REFRESH_S, key=f"{key}_follow")
+    def _live() -> None:
+        if job.state in FINISHED:
+            st.rerun()
+        ahead = jobs.shared().position(job)
+        if job.state is State.QUEUED:
+            st.info(f"Waiting: {ahead} before this one.", icon=":material/hourglass:")
+        else:
+            st.progress(job.progress.fraction, text=describe(job))
+        if st.button("Stop", key=f"{key}_stop", icon=":material/stop:", disabled=job.is_cancelled):
+            jobs.shared().cancel(job)
+            st.rerun(scope="fragment")
+
+    _live()
+    return False
+
+
+def describe(job: Job) -> str:
+    """Say in one line how far a running job is."""
+    progress = job.progress
+    parts = [job.label]
+    if progress.total:
+        parts.append(f"{progress.done:,} of {progress.total:,} {progress.unit}")
+    elif progress.done:
+        parts.append(f"{progress.done:,} {progress.unit}")
+    if progress.message:
+        parts.append(progress.message)
+    if job.elapsed_s > 0.5 and progress.done:
+        parts.append(f"{progress.done / job.elapsed_s:,.0f} {progress.unit}/s")
+    if job.time_left_s is not None:
+        parts.append(f"about {job.time_left_s:,.0f} s left")
+    if job.is_cancelled:
+        parts.append("stopping …")
+    return " · ".join(parts)

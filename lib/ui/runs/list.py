@@ -1,0 +1,148 @@
+"""The list of kept runs: filter, choose, import, rename, annotate, delete and undo."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from lib.benchmark.run_file import MAX_BYTES
+from lib.errors import InvalidInput, LabError
+from lib.runs.comparison import MAX_RUNS
+from lib.runs.store import MAX_NAME_CHARS, MAX_NOTES_CHARS, Entry, Origin, RunStore
+from lib.ui.common.errors import error_box
+from lib.ui.common.text import literal
+
+DELETED_KEY = "runs_deleted"
+IMPORTED_KEY = "runs_imported"
+
+
+def import_form(store: RunStore) -> None:
+    """Draw the uploader; a file that cannot be used gets one message and changes nothing."""
+    with st.expander("Import runs", icon=":material/upload:", key="runs_import"):
+        with st.form("import", clear_on_submit=True, border=False):
+            uploads = st.file_uploader(
+                "Run files (JSON)",
+                accept_multiple_files=True,
+                max_upload_size=MAX_BYTES // 1024**2,
+                help="Exported here, or written by `python -m lib.benchmark --output`.",
+            )
+            submitted = st.form_submit_button("Import", icon=":material/upload:")
+        if submitted and not uploads:
+            st.info("Choose a file first.")
+        for upload in uploads if submitted and uploads else []:
+            try:
+                entry = store.import_(upload.getvalue(), upload.name)
+            except LabError as error:
+                error_box(error)
+            else:
+                st.success(literal(f"{entry.card.name} was imported."), icon=":material/check:")
+
+
+def choose(entries: Sequence[Entry]) -> list[Entry]:
+    """Draw the filters and the table, and return the runs that are ticked, at most four."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input(
+            "Filter", key="r_filter", bind="query-params", placeholder="name, operation, backend …"
+        )
+        origins = st.pills(
+            "From",
+            [origin.name for origin in Origin],
+            format_func=lambda name: Origin[name].value,
+            selection_mode="multi",
+            key="r_origin",
+            bind="query-params",
+        )
+    shown = [
+        entry
+        for entry in entries
+        if (not origins or entry.card.origin in origins) and _matches(entry, text)
+    ]
+    if not shown:
+        st.info("No run matches the filter.")
+        return []
+    event = st.dataframe(
+        _table(shown),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="multi-row",
+        # Another list of runs is another table: ticks never move to another run.
+        key="r_table_" + "-".join(entry.id for entry in shown)[:200],
+        column_config={
+            "Speed-up": st.column_config.NumberColumn(
+                format="%.1f×", help="Of the headline's comparison; the run's page has its interval"
+            ),
+            "Result": st.column_config.TextColumn(width="large"),
+            "When": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
+        },
+        alt="The kept runs; tick one to look at it, two to four to compare them",
+    )
+    rows = list(event.selection.rows)
+    if len(rows) > MAX_RUNS:
+        st.warning(f"At most {MAX_RUNS} runs can be compared; the first {MAX_RUNS} are shown.")
+    return [shown[row] for row in rows[:MAX_RUNS] if row < len(shown)]
+
+
+def _matches(entry: Entry, text: str) -> bool:
+    digest = entry.digest
+    haystack = " ".join(
+        [entry.card.name, entry.card.notes, digest.headline, digest.backend, *digest.operations]
+    ).lower()
+    return all(word in haystack for word in text.lower().split())
+
+
+def _table(entries: Sequence[Entry]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "Name": entry.card.name,
+                "From": entry.origin.value + (", partial" if entry.digest.partial else ""),
+                "Speed-up": entry.digest.speedup,
+                "Result": entry.digest.headline,
+                "Backend": entry.digest.backend,
+                "Failed trials": entry.digest.failed_trials,
+                "When": pd.to_datetime(entry.digest.time, errors="coerce", utc=True),
+                "Notes": entry.card.notes,
+            }
+            for entry in entries
+        ]
+    ).astype({"Speed-up": float})
+
+
+def edit(store: RunStore, entry: Entry) -> None:
+    """Draw name, notes and Delete of a run of this host; a recorded run only shows its origin."""
+    if entry.is_recorded:
+        st.badge("Recorded run: ships with the app", icon=":material/verified:", color="blue")
+        return
+    with st.expander("Name and notes", icon=":material/edit:", key="r_edit"):
+        with st.form(f"edit_{entry.id}", border=False):
+            name = st.text_input("Name", entry.card.name, max_chars=MAX_NAME_CHARS)
+            notes = st.text_area("Notes", entry.card.notes, max_chars=MAX_NOTES_CHARS)
+            saved = st.form_submit_button("Save", icon=":material/save:")
+        if saved:
+            try:
+                store.rename(entry, name, notes)
+            except InvalidInput as error:
+                error_box(error)
+            else:
+                st.rerun()
+        if st.button("Delete", icon=":material/delete:", key=f"r_delete_{entry.id}"):
+            store.delete(entry)
+            st.session_state[DELETED_KEY] = (entry.id, entry.card.name)
+            st.rerun()
+
+
+def undo_deletion(store: RunStore) -> None:
+    """Offer to bring back the run that was deleted last."""
+    deleted = st.session_state.get(DELETED_KEY)
+    if not deleted:
+        return
+    run_id, name = deleted
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.info(literal(f"“{name}” was deleted."), icon=":material/delete:")
+        undo = st.button("Undo", icon=":material/undo:", key="r_undo")
+    if undo:
+        del st.session_state[DELETED_KEY]
+        if store.restore(run_id) is None:
+            st.warning("It is gone for good.")
+        else:
+            st.rerun()

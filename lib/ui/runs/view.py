@@ -1,0 +1,369 @@
+"""One run on a page: headline, metrics, bars, then every detail below."""
+
+import time
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from lib.benchmark import statistics, tutorial_figures
+from lib.benchmark.statistics import Warning_
+from lib.benchmark.trials import Run
+from lib.charts import charts
+from lib.charts import data as chart_data
+from lib.charts.charts import CHARTS, Chart
+from lib.charts.data import Focus, counted
+from lib.runs import comparison, findings, measured_code
+from lib.runs.findings import Beside
+from lib.ui.common.chart import show_chart
+from lib.ui.common.snippet import snippet
+from lib.ui.common.text import literal
+from lib.ui.runs.downloads import chart_downloads, downloads
+
+MOST_LOSSES = 3
+MOST_WARNINGS = 4
+RACE = "race"
+RACE_FRAME_S = 0.12
+# A race shorter than the eye can follow is slowed down, one longer than patience sped up.
+RACE_SECONDS = {"Real time": None, "In 5 seconds": 5.0, "In 15 seconds": 15.0}
+REAL_TIME_LIMIT_S = 120.0
+
+
+def run_view(run: Run, *, origin: str, key: str, beside: Beside) -> None:
+    """Draw a run. `origin` says where it comes from; `key` keeps two views on a page apart."""
+    first_screen(run, origin=origin, key=key, beside=beside)
+    losses(run)
+    warnings(run)
+    speedups_beside_published(run, key=key)
+    look_inside(run, key=key)
+    with st.expander("All figures", icon=":material/table:", key=f"{key}_figures"):
+        summary_table(run)
+    with st.expander("Method and environment", icon=":material/science:", key=f"{key}_method"):
+        method(run)
+    downloads(run, key=key, beside=beside)
+
+
+def first_screen(run: Run, *, origin: str, key: str, beside: Beside) -> None:
+    """Draw what a stakeholder needs: one sentence, three numbers, one picture.
+
+    `beside` are recorded runs without which its numbers would mislead.
+    """
+    st.subheader(literal(findings.headline(run)), anchor=False)
+    st.caption(conditions(run, origin))
+    shown = findings.metrics(run)
+    if shown:
+        grid = st.grid(len(shown), border=True)
+        for metric in shown:
+            with grid.cell():
+                st.metric(
+                    metric.label,
+                    metric.value,
+                    metric.interval,
+                    delta_color="off",
+                    delta_arrow="off",
+                )
+                st.caption(metric.how)
+    plainly = findings.without_the_wait(beside)
+    if plainly:
+        st.info(literal(plainly), icon=":material/balance:")
+    frame = chart_data.wall_times(run, chart_data.largest_groups(run))
+    if shown and not frame.empty:
+        st.caption(
+            "A speed-up is the geometric mean of the ratios of its repeats; the bars are median "
+            "times, whose own ratio can differ a little."
+        )
+    if not frame.empty:
+        show_chart(charts.wall_time(frame), key=f"{key}_bars", alt=charts.wall_time_finding(frame))
+    deleting = findings.why_deleting_gains(run, beside)
+    if deleting:
+        st.markdown(f"**{literal(deleting.sentence)}** {literal(deleting.cause)}")
+
+
+def conditions(run: Run, origin: str) -> str:
+    """Return the line under a headline: where, when, on what."""
+    digest = findings.digest(run)
+    parts = [
+        origin[:1].upper() + origin[1:],
+        digest.backend,
+        digest.embedding,
+        findings.simulated(run),
+        findings.deletes_asked_for(run),
+        digest.time.replace("T", " ").replace("+00:00", " UTC"),
+    ]
+    if run.partial:
+        parts.insert(0, f"PARTIAL: {run.note or 'stopped before the end'}")
+    return " · ".join(literal(part) for part in parts if part)
+
+
+def losses(run: Run) -> None:
+    """Draw where async does not win, in the size of the headline."""
+    found = findings.where_async_loses(run)
+    for finding in found[:MOST_LOSSES]:
+        st.subheader(literal(finding.sentence), anchor=False)
+        st.markdown(finding.cause)
+    for finding in found[MOST_LOSSES:]:
+        st.markdown(f"**{finding.sentence}** {finding.cause}")
+
+
+def warnings(run: Run) -> None:
+    """Draw what a reader must know before believing the numbers."""
+    found = statistics.warnings(run.trials, chart_data.summaries(run))
+    if not found:
+        return
+    text = [f"- {literal(warning.message)}" for warning in found]
+    st.warning(
+        "\n".join(text[:MOST_WARNINGS]),
+        title=_warning_title(found),
+        icon=":material/warning:",
+    )
+    if len(text) > MOST_WARNINGS:
+        with st.expander(counted(len(text) - MOST_WARNINGS, "more warning")):
+            st.markdown("\n".join(text[MOST_WARNINGS:]))
+
+
+def _warning_title(found: Sequence[Warning_]) -> str:
+    return "Before you believe this" if len(found) > 1 else "Before you believe this number"
+
+
+def speedups_beside_published(run: Run, *, key: str) -> None:
+    """Draw the speed-ups, and beside them why the published ones differ."""
+    frame = CHARTS["speedup"].frame(run, Focus("", 0))
+    if frame.empty:
+        return
+    st.markdown("#### Speed-up with its interval")
+    has_published = bool((frame["source"] == "published").any())
+    if not has_published:
+        _draw(CHARTS["speedup"], frame, key=f"{key}_speedup")
+        return
+    chart_column, why_column = st.columns([3, 2], gap="large")
+    with chart_column:
+        _draw(CHARTS["speedup"], frame, key=f"{key}_speedup")
+    with why_column:
+        st.markdown("**Why the tutorial's figures differ**")
+        st.markdown("\n".join(f"- {literal(reason)}" for reason in tutorial_figures.reasons(run)))
+        st.caption(f"Published: {tutorial_figures.SOURCE}.")
+
+
+def look_inside(run: Run, *, key: str) -> None:
+    """Draw one detailed chart at a time, of one group of calls."""
+    groups = chart_data.groups(run)
+    if not groups:
+        return
+    st.markdown("#### Look inside")
+    by_label = {group.label: group for group in groups}
+
+    # A fragment: choosing another chart must not draw the whole page again.
+    @st.fragment
+    def _inside() -> None:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            largest = groups.index(chart_data.largest_groups(run)[0])
+            # By label, not by place: the next run on this page may have fewer groups.
+            chosen = st.selectbox(
+                "Calls",
+                list(by_label),
+                index=largest,
+                key=f"{key}_focus",
+                bind="query-params",
+                width=300,
+            )
+            names = [name for name, chart in CHARTS.items() if name != "speedup"]
+            name = st.segmented_control(
+                "Chart",
+                [names[1], RACE, *names[2:], names[0]],
+                format_func=lambda one: CHARTS[one].title if one in CHARTS else "Race",
+                default="waterfall",
+                key=f"{key}_chart",
+                bind="query-params",
+                required=True,
+            )
+        focus = by_label[chosen]
+        if name == RACE:
+            _race(run, focus, key=key)
+            return
+        chart = CHARTS[name]
+        frame = chart.frame(run, focus)
+        if frame.empty:
+            st.info(f"{chart.title} needs {chart.needs}.", icon=":material/info:")
+            return
+        _draw(chart, frame, key=f"{key}_{name}", **_options(name, key))
+        chart_downloads(run, chart, frame, key=f"{key}_{name}")
+        _code(run, focus, key=key)
+
+    _inside()
+
+
+def _code(run: Run, focus: Focus, *, key: str) -> None:
+    code = measured_code.measured_code(run, focus)
+    if code is not None:
+        snippet(code, key=f"{key}_code", title=f"The code that was measured: {focus.label}")
+
+
+def _options(name: str, key: str) -> dict[str, bool]:
+    """Draw the switches that a chart has and return their values."""
+    if name == "wall_time":
+        return {"log": st.toggle("Log scale", key=f"{key}_log", bind="query-params")}
+    if name == "waterfall":
+        return {
+            "zoom": st.toggle(
+                "Only until the faster side is done", key=f"{key}_zoom", bind="query-params"
+            )
+        }
+    return {}
+
+
+def _draw(chart: Chart, frame: pd.DataFrame, *, key: str, **options: bool) -> None:
+    finding = chart.finding(frame)
+    st.markdown(f"**{literal(finding)}**")
+    show_chart(chart.draw(frame, **options), key=f"{key}_chart", alt=finding)
+
+
+def _race(run: Run, focus: Focus, *, key: str) -> None:
+    cells = chart_data.race(run, focus)
+    if cells.empty:
+        st.info("The race needs a verified trial.", icon=":material/info:")
+        return
+    finding = charts.race_finding(cells)
+    slowest = float(cells["wall_s"].max())
+    state_key = f"{key}_race_started"
+
+    def _start() -> None:
+        st.session_state[state_key] = time.monotonic()
+
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        speeds = [
+            name
+            for name, seconds in RACE_SECONDS.items()
+            if seconds is not None or slowest <= REAL_TIME_LIMIT_S
+        ]
+        speed = st.segmented_control(
+            "Speed", speeds, default=speeds[0], key=f"{key}_speed", required=True
+        )
+        st.button(
+            "Start the race",
+            key=f"{key}_race_go",
+            icon=":material/flag:",
+            type="primary",
+            on_click=_start,
+        )
+    lasts_s = RACE_SECONDS[speed] or slowest
+    factor = slowest / lasts_s
+
+    def _frame() -> None:
+        started = st.session_state.get(state_key)
+        clock_s = slowest if started is None else (time.monotonic() - started) * factor
+        is_over = clock_s >= slowest
+        clock_s = min(clock_s, slowest)
+        st.markdown(
+            f"### {clock_s:.2f} s" + ("" if factor == 1 else f" · shown at {factor:.3g}× speed")
+        )
+        show_chart(
+            charts.race(chart_data.race_at(cells, clock_s)), key=f"{key}_race_chart", alt=finding
+        )
+        if is_over:
+            if started is not None:
+                st.session_state.pop(state_key, None)
+                st.rerun(scope="fragment")
+            st.markdown(f"**{literal(finding)}**")
+
+    running = state_key in st.session_state
+    # Only a race that runs redraws itself.
+    st.fragment(_frame, run_every=RACE_FRAME_S if running else None)()
+
+
+def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
+    """Draw several runs cell by cell, with a verdict only where intervals do not overlap."""
+    # Two runs of one name would be one row in the chart.
+    names = [name for name, _ in runs]
+    runs = [
+        (f"{name} ({i})" if names.count(name) > 1 else name, run)
+        for i, (name, run) in enumerate(runs, start=1)
+    ]
+    st.subheader(f"{len(runs)} runs, cell by cell", anchor=False)
+    differing = comparison.differences(runs)
+    if differing:
+        st.info(
+            "\n".join(f"- {literal(line)}" for line in differing),
+            title="The runs differ in more than time",
+            icon=":material/difference:",
+        )
+    cells = comparison.compare(runs)
+    if not cells:
+        st.warning("The runs have no cell in common: no operation, count and strategy match.")
+        return
+    st.caption(
+        "Geometric means of the wall times with 95 % intervals; the view of one run shows medians."
+    )
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {
+                    "Cell": cell.label,
+                    **{level.run: level.text for level in cell.levels},
+                    "Verdict": cell.verdict,
+                }
+                for cell in cells
+            ]
+        ),
+        hide_index=True,
+        alt="Each cell's mean wall time in each run, with its interval and the verdict",
+    )
+    decided = sum("faster" in cell.verdict for cell in cells)
+    finding = f"{decided} of {len(cells)} cells differ by more than their intervals allow for"
+    st.markdown(f"**{finding}**")
+    show_chart(charts.compared(comparison.frame(cells)), key=f"{key}_compared", alt=finding)
+
+
+def summary_table(run: Run) -> None:
+    """Draw one row per cell, with units."""
+    table = chart_data.summary(run)
+    seconds = st.column_config.NumberColumn(format="%.3f s")
+    milliseconds = st.column_config.NumberColumn(format="%.1f ms")
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config={
+            "median_wall_s": seconds,
+            "speedup": st.column_config.NumberColumn(format="%.2f×"),
+            "speedup_low": st.column_config.NumberColumn("95 % from", format="%.2f×"),
+            "speedup_high": st.column_config.NumberColumn("to", format="%.2f×"),
+            "throughput_per_s": st.column_config.NumberColumn("calls/s", format="%.0f"),
+            **{name: milliseconds for name in table.columns if name.endswith(("_ms", "_ms_max"))},
+            "cpu_share": st.column_config.NumberColumn("CPU of one core", format="percent"),
+        },
+        alt="Medians, percentiles with sample sizes, speed-ups and failures of every cell",
+    )
+    st.caption(
+        "Percentiles are of single calls of all verified repeats together; `samples` is their "
+        "number. A p99 of 100 calls rests on one slower call."
+    )
+
+
+def method(run: Run) -> None:
+    """Draw how the run was made, on what, and the command that repeats it."""
+    st.markdown(
+        "Setup is outside the clock. Warm-up trials are thrown away. The strategies alternate "
+        "within each repeat, in an order shuffled by the seed. After each trial the effect is "
+        "checked row by row; a trial that fails takes no part in a speed-up. A speed-up is the "
+        "geometric mean of paired ratios of wall times, with Student's 95 % interval on their "
+        "logarithms."
+    )
+    environment = {
+        name.replace("_", " "): str(value)
+        for name, value in run.environment.items()
+        if not isinstance(value, dict | list) and value not in ("", None)
+    }
+    packages = run.environment.get("packages")
+    if isinstance(packages, dict):
+        environment["packages"] = ", ".join(f"{name} {value}" for name, value in packages.items())
+    st.dataframe(
+        pd.DataFrame({"what": list(environment), "value": list(environment.values())}),
+        hide_index=True,
+        alt="The environment of the run",
+    )
+    notes = run.environment.get("notes")
+    if isinstance(notes, list):
+        st.markdown("\n".join(f"- {literal(str(note))}" for note in notes))
+    command = run.settings.get("command")
+    if command:
+        st.markdown("The same run from a terminal:")
+        st.code(str(command), language="bash", wrap_lines=True)

@@ -1,0 +1,215 @@
+"""The question's form, and the builder that writes its filter."""
+
+from typing import Any
+
+import streamlit as st
+
+from lib.errors import InvalidInput
+from lib.milvus import filters
+from lib.milvus.collections import Collection
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.filters import OPERATORS, Condition, Field, Kind
+from lib.search import ask as search
+from lib.search.ask import Question
+from lib.ui.common import session
+from lib.ui.common.errors import show_error
+from lib.ui.common.plain_text import plain
+
+EXAMPLES = [
+    "split a string at a separator",
+    "remove a directory and everything inside it",
+    "wait for several things at the same time",
+    "read numbers from a text",
+    "pick random elements",
+]
+
+
+def question_form() -> tuple[Question, bool]:
+    """Draw the form and return the question with whether it was just asked."""
+    if session.current_collection() == session.current_settings().collection:
+        st.pills(
+            "Examples",
+            EXAMPLES,
+            key="example",
+            on_change=_ask_example,
+            label_visibility="collapsed",
+        )
+    with st.form("query"):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            query = st.text_input(
+                "Question",
+                key="q",
+                bind="query-params",
+                placeholder="Ask in your own words",
+                max_chars=search.MAX_QUERY_CHARACTERS,
+            )
+            asked = st.form_submit_button(
+                "Search", type="primary", icon=":material/search:", on_click=_prefer_new_question
+            )
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            k = st.number_input(
+                "k: results",
+                1,
+                search.MAX_K,
+                5,
+                key="k",
+                bind="query-params",
+                width=130,
+            )
+            fetch_k = st.number_input(
+                "fetch_k: MMR candidates",
+                1,
+                search.MAX_FETCH_K,
+                20,
+                key="fetch_k",
+                bind="query-params",
+                width=190,
+                help="MMR chooses its k results among this many nearest rows.",
+            )
+            like = st.text_input(
+                "More like this row",
+                key="like",
+                bind="query-params",
+                placeholder="a primary key",
+                help="Searches by the vector of this row instead of by the question.",
+                width=200,
+            )
+        expr = st.text_input(
+            "Filter",
+            key="filter",
+            bind="query-params",
+            placeholder='kind == "function" and length > 200',
+            help="A Milvus expression over the rows' metadata. Build one below, or type it.",
+        )
+    question = Question(query=query, k=k, fetch_k=fetch_k, expr=expr.strip(), like=like.strip())
+    return question, asked
+
+
+def filter_builder(opened: Connection, model: EmbeddingModel, collection: Collection) -> None:
+    """Draw the builder: each condition it makes is added to the filter of the form above."""
+    builder = st.expander(
+        "Build a filter", icon=":material/filter_alt:", on_change="rerun", key="builder"
+    )
+    if not builder.open:
+        return
+    with builder:
+        with show_error():
+            fields = field_list(opened, model, collection)
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            field = st.selectbox(
+                "Field", fields, format_func=lambda field: field.name, key="builder_field"
+            )
+            offered = [operator.name for operator in filters.operators_for(field)]
+            operator = st.selectbox(
+                "Comparison",
+                offered,
+                format_func=lambda name: OPERATORS[name].label,
+                key=f"builder_operator_{field.kind.value}_{field.dynamic}",
+            )
+            value = _value(field, operator)
+            st.button(
+                "Add",
+                icon=":material/add:",
+                on_click=_add,
+                args=(Condition(field, operator, value),),
+            )
+            st.button("Clear the filter", on_click=_clear, type="tertiary")
+        problem = st.session_state.pop("builder_problem", "")
+        if problem:
+            st.warning(problem)
+        st.caption(
+            f"Fields and values come from a sample of at most {filters.SAMPLE_ROWS:,} rows. "
+            "Conditions are joined with “and”; edit the filter above for anything else."
+        )
+
+
+def show_subject(question: Question) -> None:
+    """Say what is searched for when it is a row and not the question, and offer the way back."""
+    if not question.like:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"Rows like :primary-badge[{plain(question.like)}]", width="content")
+        st.button(
+            "Back to the question",
+            on_click=_forget_row,
+            icon=":material/undo:",
+            type="tertiary",
+            disabled=not question.query.strip(),
+        )
+
+
+def more_like(key: str) -> None:
+    """Make the next run search for rows like this one (for a button's callback)."""
+    st.session_state["like"] = key
+    st.rerun()
+
+
+@st.cache_data(ttl=60, show_spinner=False, max_entries=64)
+def _fields(
+    connection_id: str, name: str, rows: int, _opened: Connection, _model: EmbeddingModel
+) -> tuple[Field, ...]:
+    return filters.fields(_opened.store(name, _model.embeddings))
+
+
+def field_list(
+    opened: Connection, model: EmbeddingModel, collection: Collection
+) -> tuple[Field, ...]:
+    """Return the fields that a filter or a lookup can name, remembered for a minute."""
+    return _fields(opened.id, collection.name, collection.rows, opened, model)
+
+
+def _value(field: Field, operator: str) -> Any:
+    """Draw the input that fits field and operator, and return its value."""
+    key = f"builder_value_{field.name}_{operator}"
+    takes = OPERATORS[operator].values
+    if takes == "none":
+        return None
+    if takes == "many":
+        return st.multiselect(
+            "Values", sorted(field.values, key=str), key=key, accept_new_options=_is_text(field)
+        )
+    if field.kind is Kind.FLAG:
+        return st.segmented_control("Value", [True, False], default=True, required=True, key=key)
+    if field.kind is Kind.NUMBER:
+        whole = all(isinstance(value, int) for value in field.values)
+        start = sorted(field.values)[len(field.values) // 2] if field.values else 0
+        return st.number_input("Value", value=start if whole else float(start), key=key)
+    if field.values and operator in ("is", "is not", "has"):
+        return st.selectbox(
+            "Value", sorted(field.values, key=str), key=key, accept_new_options=_is_text(field)
+        )
+    return st.text_input("Value", key=key)
+
+
+def _is_text(field: Field) -> bool:
+    return bool(field.values) and all(isinstance(value, str) for value in field.values)
+
+
+def _add(condition: Condition) -> None:
+    try:
+        added = condition.expression
+    except InvalidInput as error:
+        st.session_state["builder_problem"] = str(error)
+        return
+    st.session_state["filter"] = filters.combine([st.session_state.get("filter", ""), added])
+
+
+def _clear() -> None:
+    st.session_state["filter"] = ""
+
+
+def _forget_row() -> None:
+    st.session_state.like = ""
+
+
+def _ask_example() -> None:
+    if st.session_state.example:
+        st.session_state.q = st.session_state.example
+        st.session_state.like = ""
+
+
+def _prefer_new_question() -> None:
+    """Forget the row to be like when the question was changed after it was chosen."""
+    if st.session_state.q != st.session_state.get("last_q", ""):
+        st.session_state.like = ""

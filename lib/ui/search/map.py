@@ -1,0 +1,118 @@
+"""The candidates of a search in two dimensions, linked with a table by selection."""
+
+import pandas as pd
+import streamlit as st
+
+from lib.search import charts as search_charts
+from lib.search import mmr
+from lib.search.ask import Candidates
+from lib.search.charts import QUERY
+from lib.search.compare import Comparison
+from lib.ui.common.table_chart import show_table_chart
+
+
+def show_map(comparison: Comparison) -> None:
+    """Draw question, candidates and picks, and the table below them."""
+    found = comparison.found
+    flat = _projection(found)
+    selected = st.session_state.get("map_rows", set())
+    places = {index: place for place, index in enumerate(comparison.chosen, 1)}
+    rows = [
+        {
+            "x": float(flat.candidates[index, 0]),
+            "y": float(flat.candidates[index, 1]),
+            "key": hit.key,
+            "name": hit.title,
+            "fate": comparison.fate(index),
+            "caption": f"{places[index]}. {hit.title}" if index in places else "",
+            "rank": hit.rank,
+            "relevance": float(found.space.relevance[index]),
+            "chosen": hit.key in selected,
+        }
+        for index, hit in enumerate(found.hits)
+    ]
+    rows.append(
+        {
+            "x": float(flat.query[0]),
+            "y": float(flat.query[1]),
+            "key": "",
+            "name": found.question.query or found.question.like,
+            "fate": QUERY,
+            "caption": QUERY,
+            "rank": None,
+            "relevance": 1.0,
+            "chosen": False,
+        }
+    )
+    first, second = flat.explained
+    st.caption(
+        "Neighbours are computed in the original space of "
+        f"{found.vectors.shape[1]:,} dimensions; this map is approximate. It keeps "
+        f"{first + second:.0%} of the variance ({first:.0%} + {second:.0%}), so distances in it "
+        "can mislead. Click points to find them in the table, shift-click for several."
+    )
+    event = show_table_chart(
+        search_charts.plane,
+        pd.DataFrame(rows),
+        height=520,
+        alt="The question, its candidates and the picks in two dimensions",
+        key="map",
+        selectable=True,
+    )
+    clicked = {point.get("key") for point in event.selection.get("rows", [])}
+    st.caption(f"{len(clicked) or len(found.hits)} of {len(found.hits)} candidates")
+    _candidate_table(comparison, clicked)
+
+
+def _candidate_table(comparison: Comparison, clicked: set[str | None]) -> None:
+    space, hits = comparison.found.space, comparison.found.hits
+    picked = {index: place for place, index in enumerate(comparison.chosen, 1)}
+    table = pd.DataFrame(
+        [
+            {
+                "Rank": hit.rank,
+                "Row": hit.title,
+                "Score": hit.score,
+                "Relevance": float(space.relevance[index]),
+                "MMR pick": str(picked.get(index, "")),
+                "Status": comparison.fate(index),
+                "key": hit.key,
+            }
+            for index, hit in enumerate(hits)
+            if not clicked or hit.key in clicked
+        ]
+    )
+    event = st.dataframe(
+        table,
+        hide_index=True,
+        key="candidates",
+        on_select=_mark_rows if not clicked else "ignore",
+        selection_mode="multi-row",
+        column_config={
+            "Score": st.column_config.NumberColumn(format="%.3f"),
+            "Relevance": st.column_config.ProgressColumn(
+                format="%.3f", min_value=0.0, max_value=1.0
+            ),
+            "key": None,
+        },
+        height=min(38 + 35 * len(table), 320),
+        alt="The candidates of this search",
+    )
+    st.session_state["map_table_keys"] = list(table["key"]) if len(table) else []
+    del event
+
+
+def _mark_rows() -> None:
+    """Remember the rows selected in the table, which the map then rings."""
+    keys = st.session_state.get("map_table_keys", [])
+    rows = st.session_state["candidates"].selection.rows
+    st.session_state["map_rows"] = {keys[row] for row in rows if row < len(keys)}
+
+
+def _projection(found: Candidates) -> mmr.Projection:
+    """Compute the map once per set of candidates."""
+    kept = st.session_state.get("search_map")
+    if kept is None or kept[0] is not found:
+        kept = (found, mmr.project(found.query_vector, found.vectors))
+        st.session_state["search_map"] = kept
+    return kept[1]

@@ -1,0 +1,207 @@
+"""Every search method by hand: choose it, choose sync or async, see what it returns."""
+
+from dataclasses import asdict
+from pprint import pformat
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from lib.charts.data import counted
+from lib.milvus import snippets
+from lib.milvus.collections import Collection
+from lib.milvus.connection import TEXT_FIELD, Connection
+from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.operations import Operation
+from lib.search import ask as search
+from lib.search.ask import METHODS, Hit, MethodAnswer, Request
+from lib.ui.common.errors import show_error
+from lib.ui.common.snippet import snippet
+from lib.ui.search.exports import exports
+from lib.ui.search.form import field_list, filter_builder
+from lib.ui.search.results import timing_line
+
+SHOWN_KEYS = 1_000
+
+
+def show_methods(opened: Connection, model: EmbeddingModel, collection: Collection) -> None:
+    """Draw the form of one method, call it, and draw what it returned."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox(
+            "Method",
+            list(METHODS),
+            key="method",
+            bind="query-params",
+            width=360,
+        )
+        way = st.segmented_control(
+            "Call",
+            ["async", "sync"],
+            default="async",
+            required=True,
+            key="way",
+            bind="query-params",
+        )
+    operation = METHODS[name]
+    method = operation.async_name if way == "async" else operation.name
+    st.caption(f"{operation.label}: {operation.summary[0].lower()}{operation.summary[1:]}")
+    with st.form("method_form"):
+        given = _inputs(operation, opened, model, collection)
+        called = st.form_submit_button(
+            f"Call {method}", type="primary", icon=":material/play_arrow:"
+        )
+    filter_builder(opened, model, collection)
+    if called:
+        with show_error():
+            vector = _vector(operation, given, opened, collection)
+            request = Request(
+                operation=name,
+                asynchronous=way == "async",
+                vector=vector,
+                **{key: value for key, value in given.items() if key in ARGUMENTS},
+            )
+            st.session_state["method_answer"] = search.call_method(
+                opened, model, collection.name, request
+            )
+    answer: MethodAnswer | None = st.session_state.get("method_answer")
+    if answer is None or answer.request.operation != name:
+        return
+    _show_answer(answer, collection)
+    _show_code(answer, opened, model, collection)
+
+
+ARGUMENTS = {"query", "k", "fetch_k", "lambda_mult", "expr", "limit", "fields"}
+
+
+def _inputs(
+    operation: Operation, opened: Connection, model: EmbeddingModel, collection: Collection
+) -> dict[str, Any]:
+    """Draw the inputs that a method takes and return them by name."""
+    given: dict[str, Any] = {}
+    if operation.searches and operation.embeds:
+        given["query"] = st.text_input("Question", key="q", bind="query-params")
+    elif operation.searches:
+        given["like"] = st.text_input(
+            "The vector of this row",
+            key="like",
+            bind="query-params",
+            placeholder="a primary key, for more like this row",
+        )
+        given["pasted"] = st.text_area(
+            "Or paste a vector",
+            key="vector",
+            placeholder=f"[0.12, -0.3, …]: {model.dimension:,} numbers",
+            height=80,
+        )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if operation.searches:
+            given["k"] = st.number_input(
+                "k", 1, search.MAX_K, 5, key="k", bind="query-params", width=130
+            )
+        if operation.is_mmr:
+            given["fetch_k"] = st.number_input(
+                "fetch_k",
+                1,
+                search.MAX_FETCH_K,
+                20,
+                key="fetch_k",
+                bind="query-params",
+                width=130,
+            )
+            given["lambda_mult"] = st.number_input(
+                "λ", 0.0, 1.0, 0.5, 0.05, key="method_lambda", width=130
+            )
+        given["expr"] = st.text_input(
+            "Filter",
+            key="filter",
+            bind="query-params",
+            placeholder='kind == "function" and length > 200',
+            width="stretch",
+        ).strip()
+        if operation.name == "search_by_metadata":
+            given["limit"] = st.number_input(
+                "limit", 1, search.MAX_LIMIT, 10, key="limit", width=130
+            )
+    if operation.name == "search_by_metadata":
+        with show_error():
+            names = [field.name for field in field_list(opened, model, collection)]
+        given["fields"] = tuple(
+            st.multiselect(
+                "Fields",
+                names,
+                default=[name for name in names if name != TEXT_FIELD],
+                key="fields",
+                help="The method adds the text by itself; dynamic fields come only when named.",
+            )
+        )
+    return given
+
+
+def _vector(
+    operation: Operation, given: dict[str, Any], opened: Connection, collection: Collection
+) -> tuple[float, ...]:
+    if not operation.searches or operation.embeds:
+        return ()
+    if given["pasted"].strip():
+        return search.parse_vector(given["pasted"])
+    return search.row_vector(opened, collection.name, given["like"].strip())
+
+
+def _show_answer(answer: MethodAnswer, collection: Collection) -> None:
+    metric = search.metric_of(collection.metric_type)
+    st.markdown(f"**`{answer.request.method}` returned {_counted(answer)}.**")
+    st.caption(timing_line(answer.timing))
+    if answer.hits:
+        rows = [_row(hit) for hit in answer.hits]
+        st.dataframe(
+            pd.DataFrame(rows),
+            hide_index=True,
+            column_config={"text": st.column_config.TextColumn(width="large")},
+            alt="What the method returned",
+        )
+        if any(hit.score is not None for hit in answer.hits):
+            st.caption(f"Score: {metric.label}; {metric.explanation}.")
+    else:
+        rows = [{"key": key} for key in answer.keys]
+        st.dataframe(
+            pd.DataFrame(rows[:SHOWN_KEYS], columns=["key"]),
+            hide_index=True,
+            height=300,
+            alt="The primary keys that match",
+        )
+    document = {"request": asdict(answer.request), "timing": asdict(answer.timing)}
+    exports(rows, document, key="method")
+
+
+def _counted(answer: MethodAnswer) -> str:
+    noun = "row" if answer.hits or answer.request.operation != "get_pks" else "key"
+    return counted(len(answer.keys), noun)
+
+
+def _row(hit: Hit) -> dict[str, Any]:
+    score = {"score": hit.score} if hit.score is not None else {}
+    return {"rank": hit.rank, "key": hit.key} | score | {"text": hit.text} | hit.metadata
+
+
+def _show_code(
+    answer: MethodAnswer,
+    opened: Connection,
+    model: EmbeddingModel,
+    collection: Collection,
+) -> None:
+    arguments = answer.request.arguments()
+    before = ""
+    if "embedding" in arguments:
+        arguments["embedding"] = snippets.Name("vector")
+        before = f"\nvector = {pformat(list(answer.request.vector), width=96, compact=True)}\n"
+    snippet(
+        snippets.call(
+            answer.request.operation,
+            arguments,
+            uri=snippets.shown_uri(opened),
+            collection=collection.name,
+            model=model.model,
+            before=before,
+        ),
+        key="method_code",
+    )

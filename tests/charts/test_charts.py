@@ -1,0 +1,287 @@
+"""What the charts and sentences say about runs whose figures are known."""
+
+import dataclasses
+import json
+
+import pytest
+import vl_convert
+
+from lib.benchmark.strategies import STRATEGIES
+from lib.benchmark.trials import Run
+from lib.charts import charts
+from lib.charts import data as chart_data
+from lib.charts.charts import CHARTS
+from lib.charts.data import Focus
+from lib.charts.theme import VEGA_LITE_VERSION, vega_config
+from lib.milvus.operations import OPERATIONS
+from lib.runs import comparison, findings, measured_code
+from lib.settings import PROJECT_ROOT
+from tests.run_builder import make_run, make_trial
+
+ADD = Focus("add_documents", 100)
+
+
+def sweep_run() -> Run:
+    """Return a sweep in which 8 in flight gives most throughput per latency."""
+    latency_s = {1: 0.010, 2: 0.010, 4: 0.010, 8: 0.012, 16: 0.024, 32: 0.048}
+    trials = []
+    for limit, call_s in latency_s.items():
+        trial = make_trial(
+            "gather_limited", concurrency=limit, call_s=call_s, embed_s=0.0, count=96
+        )
+        trials.append(dataclasses.replace(trial, wall_s=96 / limit * call_s))
+    return make_run(*trials)
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("name", CHARTS)
+def test_every_chart_can_be_drawn_in_both_themes(name: str, mode: str) -> None:
+    chart = CHARTS[name]
+    run, focus = (sweep_run(), Focus("add_documents", 96)) if name == "sweep" else (make_run(), ADD)
+    frame = chart.frame(run, focus)
+    svg = vl_convert.vegalite_to_svg(
+        chart.titled(frame, note="note").to_dict(),
+        vl_version=VEGA_LITE_VERSION,
+        config=vega_config(mode),
+    )
+    assert chart.finding(frame).split()[0] in svg
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_run_without_a_verified_trial_gives_no_chart_and_no_exception(name: str) -> None:
+    run = make_run(make_trial(verified=False))
+    assert CHARTS[name].frame(run, ADD).empty
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_sync_is_always_the_first_hue_and_async_the_second(name: str) -> None:
+    run, focus = (sweep_run(), Focus("add_documents", 96)) if name == "sweep" else (make_run(), ADD)
+    chart = CHARTS[name]
+    spec = json.dumps(chart.draw(chart.frame(run, focus)).to_dict())
+    assert '"domain": ["sync", "async", "neither"]' in spec
+    assert "#" not in spec.split('"datasets"')[0]  # no colour is named in a chart
+
+
+def test_the_colours_of_exports_are_those_of_the_app() -> None:
+    config = (PROJECT_ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8")
+    for mode in ("light", "dark"):
+        for hue in vega_config(mode)["range"]["category"][:2]:
+            assert hue in config
+
+
+def test_the_headline_gives_ratio_interval_concurrency_and_the_simulated_latency() -> None:
+    text = findings.headline(make_run()).replace("\u00a0", " ")
+    assert text == (
+        "100 documents were added 50× faster with asyncio.gather (no limit) than one by one "
+        "(95 % CI 50.00–50.00; embedding latency simulated at 450 ms)."
+    ).replace("50.00–50.00", chart_data.bounds_text(50, 50))
+
+
+def test_fewer_than_three_repeats_give_no_interval_and_say_why() -> None:
+    run = make_run(repeats=2)
+    assert "no interval: 2 repeats, it takes three" in findings.headline(run)
+    assert chart_data.speedups(run)["low"].isna().all()
+    assert findings.metrics(run)[0].interval == "no interval (2 of 3 repeats)"
+
+
+def test_async_that_loses_is_said_in_the_headline_and_explained_for_the_embedded_store() -> None:
+    trials = []
+    for repeat, noise in enumerate((1.0, 1.02, 0.98)):
+        trials.append(make_trial(repeat=repeat, call_s=0.01))
+        trials.append(make_trial("gather", concurrency=None, repeat=repeat, call_s=3 * noise))
+    run = make_run(*trials, environment={"backend": "lite"})
+    assert "3.0× slower with asyncio.gather (no limit)" in findings.headline(run)
+    (finding,) = findings.where_async_loses(run)
+    assert "is 3.0× slower than the sync loop" in finding.sentence
+    assert "one process" in finding.cause
+
+
+def test_an_interval_around_one_is_no_difference_in_headline_and_findings() -> None:
+    trials = []
+    for repeat, call_s in enumerate((0.9, 1.0, 1.15)):
+        trials.append(make_trial(repeat=repeat, call_s=0.01))
+        trials.append(make_trial("gather", concurrency=None, repeat=repeat, call_s=call_s))
+    run = make_run(*trials)
+    assert "in the same time" in findings.headline(run)
+    assert "no difference measured" in findings.where_async_loses(run)[0].sentence
+
+
+def test_a_batched_call_that_beats_gather_is_said_with_its_interval() -> None:
+    trials = [*make_run().trials]
+    trials += [
+        make_trial("one_batch", repeat=repeat, call_s=0.02 * 1.01**repeat) for repeat in range(3)
+    ]
+    (finding,) = findings.where_async_loses(make_run(*trials))
+    assert "one batched call is 10.0× faster than gather, no limit" in finding.sentence
+    assert "nothing is paid per call" in finding.cause
+
+
+def test_a_failed_trial_takes_no_part_in_any_chart() -> None:
+    good = make_run()
+    bad = make_run(*good.trials, make_trial(repeat=9, call_s=99.0, verified=False))
+    for chart in CHARTS.values():
+        if chart.name != "loop_lag":
+            assert chart.frame(bad, ADD).equals(chart.frame(good, ADD)), chart.name
+
+
+def test_published_figures_stand_beside_ours_only_where_there_are_some() -> None:
+    frame = chart_data.speedups(make_run())
+    published = frame[frame["source"] == "published"]
+    assert published["ratio"].round(1).tolist() == [23.7]
+    trials = [dataclasses.replace(trial, count=7) for trial in make_run().trials]
+    trials = [dataclasses.replace(trial, calls=trial.calls[:7]) for trial in trials]
+    assert set(chart_data.speedups(make_run(*trials))["source"]) == {"measured"}
+
+
+def test_the_waterfall_of_ten_thousand_calls_is_sampled_and_says_so() -> None:
+    run = make_run(
+        make_trial(count=10_000, call_s=0.001, embed_s=0.0),
+        make_trial("gather", count=10_000, concurrency=None, call_s=1.0),
+    )
+    frame = chart_data.waterfall(run, Focus("add_documents", 10_000))
+    assert len(frame) <= 4 * chart_data.MAX_LANE_CALLS
+    finding = charts.waterfall_finding(frame)
+    assert "Drawn: 100 of 10,000 calls a lane" in finding
+    assert "the sync loop had finished about 1,000." in finding
+    # First and last call are among the sample: the lane's length is true.
+    assert frame["end_s"].max() == pytest.approx(10.0)
+
+
+def test_a_waterfall_bar_splits_where_the_embedding_ends() -> None:
+    frame = chart_data.waterfall(make_run(), ADD)
+    first = frame[(frame["family"] == "sync") & (frame["call"] == 1)]
+    assert first["start_s"].tolist() == pytest.approx([0.1, 0.18], rel=0.05)
+    assert first["end_s"].tolist() == pytest.approx([0.18, 0.2], rel=0.05)
+
+
+def test_the_race_counts_what_has_ended_at_every_moment() -> None:
+    cells = chart_data.race(make_run(), ADD)
+    assert cells["per_cell"].unique().tolist() == [1]
+    for clock_s, done in ((0.0, (0, 0)), (0.25, (2, 100)), (99.0, (100, 100))):
+        moment = chart_data.race_at(cells, clock_s)
+        ended = moment[moment["state"] == "done"].groupby("family").size()
+        assert (ended.get("sync", 0), ended.get("async", 0)) == done
+
+
+def test_done_is_drawn_in_full_colour_and_waiting_faintly() -> None:
+    moment = chart_data.race_at(chart_data.race(make_run(), ADD), 0.25)
+    spec = charts.readable(charts.race(moment)).to_dict()
+    vega = vl_convert.vegalite_to_vega(spec, vl_version=VEGA_LITE_VERSION)
+    (opacity,) = [scale for scale in vega["scales"] if scale["name"] == "opacity"]
+    # A point scale would take the first two of three values for the ends of its range.
+    assert opacity["type"] == "ordinal"
+    assert dict(zip(opacity["domain"], opacity["range"], strict=True))["done"] == 1
+
+
+def test_a_race_of_ten_thousand_calls_has_at_most_a_hundred_cells_a_lane() -> None:
+    run = make_run(make_trial(count=10_000, call_s=0.001))
+    cells = chart_data.race(run, Focus("add_documents", 10_000))
+    assert len(cells) == 100
+    assert "Each cell is 100 calls." in charts.race_finding(cells)
+
+
+def test_the_knee_is_where_throughput_per_latency_is_largest() -> None:
+    frame = chart_data.sweep(sweep_run(), Focus("add_documents", 96))
+    assert frame.loc[frame["is_knee"], "limit"].tolist() == [8]
+    assert "the knee is at 8 in flight" in charts.sweep_finding(frame)
+
+
+def test_one_limit_is_no_sweep() -> None:
+    run = make_run(make_trial("gather_limited", concurrency=32))
+    assert chart_data.sweep(run, ADD).empty
+
+
+def test_percentiles_carry_their_sample_size() -> None:
+    frame = chart_data.latencies(make_run(), ADD)
+    marked = frame[frame["mark"] != ""]
+    assert set(marked["mark"]) == {"p50", "p95", "p99"}
+    assert set(marked["samples"]) == {300}
+    assert "(n = 300)" in charts.latency_finding(frame)
+
+
+def test_the_split_divides_a_batched_call_by_the_calls_it_stands_for() -> None:
+    run = make_run(make_trial("one_batch", call_s=1.0, embed_s=0.6))
+    frame = chart_data.split(run, ADD)
+    assert frame["mean_ms"].tolist() == pytest.approx([6.0, 4.0])
+
+
+def test_the_live_chart_has_a_row_for_every_planned_cell_from_the_start() -> None:
+    from lib.benchmark.workload import PRESETS
+
+    cells = PRESETS["tutorial"].plan.cells()
+    frame = chart_data.finished_trials(make_run(make_trial()), cells)
+    spec = charts.live(frame).to_dict()
+    rows = spec["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    assert len(rows) == len(cells) + 6  # and a head for each of six groups
+
+
+def test_runs_get_a_verdict_only_where_their_intervals_do_not_overlap() -> None:
+    slow = make_run(*[make_trial(repeat=i, call_s=0.2 * 1.01**i) for i in range(3)])
+    fast = make_run(*[make_trial(repeat=i, call_s=0.1 * 1.01**i) for i in range(3)])
+    noisy = make_run(*[make_trial(repeat=i, call_s=c) for i, c in enumerate((0.1, 0.2, 0.4))])
+    short = make_run(make_trial(call_s=0.001))
+
+    def verdict(other: Run) -> str:
+        (cell,) = comparison.compare([("A", slow), ("B", other)])
+        return cell.verdict
+
+    assert verdict(fast) == "B is faster, 2.0× against A"
+    assert verdict(noisy) == "no difference that the intervals support"
+    assert verdict(short) == "no verdict: fewer than three repeats in B"
+
+
+def test_runs_without_a_common_cell_have_nothing_to_compare() -> None:
+    other = make_run(make_trial(operation="delete"))
+    assert comparison.compare([("A", make_run()), ("B", other)]) == ()
+
+
+def test_what_else_differs_between_runs_is_named() -> None:
+    other = make_run(environment={"milvus_version": "3.0.2"})
+    assert comparison.differences([("A", make_run()), ("B", other)]) == [
+        "milvus version: A 2.3.5, B 3.0.2"
+    ]
+
+
+def test_a_delete_s_consistency_is_named_when_the_runs_differ_in_it_and_when_it_is_new() -> None:
+    default, bounded = (make_run(settings={"delete_consistency": each}) for each in ("", "Bounded"))
+    assert comparison.differences([("A", make_run()), ("B", default)]) == []
+    assert comparison.differences([("A", make_run()), ("B", bounded)]) == [
+        "delete consistency: A not given, B Bounded"
+    ]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_measured_code_of_every_operation_is_python_and_names_both_methods(
+    operation: str,
+) -> None:
+    code = measured_code.measured_code(make_run(), Focus(operation, 100))
+    assert code is not None
+    compile(code.sync, "sync.py", "exec")
+    compile(code.asynchronous, "async.py", "exec")
+    assert f"store.{operation}(" in code.sync
+    assert f"await store.a{operation}(" in code.asynchronous
+
+
+def test_the_measured_code_of_a_delete_asks_for_the_consistency_that_was_measured() -> None:
+    def sync(level: str) -> str:
+        run = make_run(make_trial(operation="delete"), settings={"delete_consistency": level})
+        code = measured_code.measured_code(run, Focus("delete", 100))
+        assert code is not None
+        return code.sync
+
+    assert 'consistency_level="Bounded"' in sync("Bounded")
+    assert "consistency_level" not in sync("")
+    # A run may be somebody else's file: what it says never becomes code unless it is known.
+    assert "consistency_level" not in sync('"); import os; ("')
+
+
+def test_the_measured_code_has_the_limit_that_was_measured() -> None:
+    run = make_run(make_trial("gather_limited", concurrency=32))
+    code = measured_code.measured_code(run, ADD)
+    assert code is not None
+    assert "asyncio.Semaphore(32)" in code.asynchronous
+
+
+def test_every_strategy_has_the_family_of_its_methods() -> None:
+    for name, strategy in STRATEGIES.items():
+        assert chart_data.family(name) == ("async" if strategy.is_async else "sync")

@@ -1,0 +1,102 @@
+"""What Milvus stores beside a text: keys that filters can name, values that JSON has."""
+
+import datetime as dt
+import json
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.documents.content_keys import content_key
+from lib.documents.metadata import MAX_METADATA_BYTES, NAME, RESERVED, clean, stored_name
+from lib.errors import InvalidInput
+
+
+def test_good_metadata_is_left_as_it_is() -> None:
+    metadata = {"source": "a.txt", "page": 3, "score": 0.5, "final": True, "tags": ["a", "b"]}
+    assert clean(metadata) == (metadata, [])
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("first name", "first_name"),
+        ("a-b.c", "a_b_c"),
+        ("$meta", "meta"),
+        ("1st", "field_1st"),
+        ("pk", "field_pk"),
+        ("text", "field_text"),
+        ("vector", "field_vector"),
+        ("", "field_"),
+        ("ключ", "field_43a_43b_44e_447"),
+    ],
+)
+def test_a_key_that_milvus_refuses_or_cannot_filter_by_is_renamed_and_said(
+    key: str, name: str
+) -> None:
+    cleaned, notes = clean({key: 1})
+    assert cleaned == {name: 1}
+    assert notes == [f"the metadata key {key!r} is stored as {name!r}"]
+
+
+@given(st.text(max_size=300))
+def test_every_stored_name_can_stand_in_a_filter(key: str) -> None:
+    name = stored_name(key)
+    assert NAME.fullmatch(name)
+    assert name not in RESERVED
+    assert stored_name(name) == name
+
+
+def test_two_keys_that_would_share_a_name_keep_both_values() -> None:
+    cleaned, _ = clean({"a b": 1, "a-b": 2, "a_b": 3})
+    assert sorted(cleaned.values()) == [1, 2, 3]
+    assert cleaned["a_b"] == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        (dt.date(2024, 2, 29), "2024-02-29"),
+        (Decimal("1.5"), 1.5),
+        (np.int64(7), 7),
+        (np.float32(0.5), 0.5),
+        (2**70, str(2**70)),
+        ({"inner": float("nan"), 1: (2,)}, {"inner": None, "1": [2]}),
+        ("half a \ud800 character", "half a ? character"),
+    ],
+)
+def test_values_that_json_lacks_are_stored_as_what_comes_nearest(value: Any, stored: Any) -> None:
+    cleaned, _ = clean({"key": value})
+    assert cleaned == {"key": stored}
+    json.dumps(cleaned, allow_nan=False).encode()
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), b"bytes"])
+def test_values_that_say_nothing_are_left_out(value: Any) -> None:
+    assert clean({"key": value, "other": 1})[0] == {"other": 1}
+
+
+def test_metadata_longer_than_milvus_takes_is_refused_with_the_bound() -> None:
+    clean({"key": "a" * (MAX_METADATA_BYTES - 100)})
+    with pytest.raises(InvalidInput, match="Milvus takes 65,536"):
+        clean({"key": "é" * (MAX_METADATA_BYTES // 2)})
+    with pytest.raises(InvalidInput, match="Milvus takes 65,536"):
+        clean({f"key_{i}": {"a": "b" * 1_000} for i in range(70)})
+
+
+@given(
+    st.tuples(st.text(), st.text(), st.integers(0, 10**6)),
+    st.tuples(st.text(), st.text(), st.integers(0, 10**6)),
+)
+def test_content_keys_differ_exactly_when_text_source_or_position_do(
+    first: tuple[str, str, int], second: tuple[str, str, int]
+) -> None:
+    assert (content_key(*first) == content_key(*second)) == (first == second)
+
+
+def test_a_digit_moved_from_the_source_to_the_text_makes_another_key() -> None:
+    assert content_key("1 text", "file", 3) != content_key(" text", "file1", 3)
+    assert content_key("text", "file", 12) != content_key("2text", "file", 1)

@@ -1,0 +1,189 @@
+"""Opening, describing and closing a Milvus; what a person reads when that fails."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput
+from lib.milvus import collections
+from lib.milvus.connection import Connection, open_connection
+from lib.milvus.embeddings import open_model
+from lib.settings import Settings
+
+HOLD_THE_FILE = """
+import sys, time
+from lib.milvus.connection import open_connection
+from lib.settings import Settings
+open_connection(Settings(milvus_uri=sys.argv[1]))
+print("open", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="module")
+def milvus_server_with_password(
+    milvus_server_class: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    """A server that asks for credentials."""
+    folder = tmp_path_factory.mktemp("milvus-password")
+    with milvus_server_class(folder, authorization_enabled=True) as server:
+        yield server
+
+
+def open_at(uri: str, **more: Any) -> Connection:
+    """Open a Milvus by its URI."""
+    return open_connection(Settings(milvus_uri=uri, **more))
+
+
+def test_milvus_lite_tells_its_kind_version_and_collections(milvus_lite_uri: str) -> None:
+    opened = open_at(milvus_lite_uri)
+    collections.create(opened, "one", 4)
+    description = opened.describe()
+    opened.close()
+    assert (description.kind, description.collections) == ("lite", ("one",))
+    assert description.version.startswith("3.")
+    assert "/" not in description.address
+
+
+def test_a_server_tells_its_kind_and_version(milvus_server: Any) -> None:
+    opened = open_at(milvus_server.uri)
+    description = opened.describe()
+    opened.close()
+    assert (description.kind, description.version) == ("server", "2.3.5")
+
+
+def test_a_second_process_on_the_same_file_gets_a_message_a_person_understands(
+    milvus_lite_uri: str,
+) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD_THE_FILE, milvus_lite_uri], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline().strip() == "open"
+        with pytest.raises(ConnectionFailed, match="Another process has the Milvus Lite file"):
+            open_at(milvus_lite_uri)
+    finally:
+        holder.kill()
+        holder.wait()
+    # A killed holder leaves no lock behind.
+    open_at(milvus_lite_uri).close()
+
+
+def test_what_one_connection_may_see_is_cached_for_no_other(milvus_lite_uri: str) -> None:
+    first, second = open_at(milvus_lite_uri), open_at(milvus_lite_uri)
+    with contextlib.closing(first), contextlib.closing(second):
+        assert first.address == second.address
+        assert first.id != second.id
+
+
+def test_closing_milvus_lite_frees_the_file_for_another_process(milvus_lite_uri: str) -> None:
+    first, second = open_at(milvus_lite_uri), open_at(milvus_lite_uri)
+    first.close()
+    second.ping()
+    second.close()
+    second.close()
+    other = subprocess.run(
+        [sys.executable, "-c", HOLD_THE_FILE.replace("time.sleep(60)", ""), milvus_lite_uri],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert other.stdout.strip() == "open", other.stderr
+    with pytest.raises(ConnectionFailed, match="closed"):
+        first.ping()
+
+
+def test_many_threads_opening_a_new_file_at_once_share_one_server(milvus_lite_uri: str) -> None:
+    opened: list[Connection] = []
+    threads = [
+        threading.Thread(target=lambda: opened.append(open_at(milvus_lite_uri))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({connection.arguments["uri"] for connection in opened}) == 1
+    for connection in opened:
+        connection.close()
+    assert len(opened) == 8
+
+
+def test_a_path_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(ConnectionFailed, match="could not open"):
+        open_at(str(tmp_path / "file" / "lab.db"))
+
+
+def test_a_uri_that_nobody_answers_is_reported_within_ten_seconds() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = time.perf_counter()
+    with pytest.raises(ConnectionFailed, match=f"No Milvus answered at 127.0.0.1:{port}"):
+        open_at(f"http://127.0.0.1:{port}")
+    assert time.perf_counter() - started < 10
+
+
+def test_an_address_that_accepts_and_stays_silent_is_reported_within_ten_seconds() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        started = time.perf_counter()
+        with pytest.raises(ConnectionFailed):
+            open_at(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert time.perf_counter() - started < 10
+
+
+def test_a_wrong_token_is_named_and_not_repeated(milvus_server_with_password: Any) -> None:
+    with pytest.raises(ConnectionFailed) as caught:
+        open_at(milvus_server_with_password.uri, milvus_token="root:wr0ng")
+    assert "refused the credentials" in str(caught.value)
+    assert "wr0ng" not in str(caught.value)
+    opened = open_at(milvus_server_with_password.uri, milvus_token="root:Milvus")
+    assert opened.describe().kind == "server"
+    opened.close()
+
+
+def test_a_missing_collection_an_invalid_filter_and_another_dimension_are_explained(
+    milvus_lite_uri: str,
+) -> None:
+    model = open_model(Settings(milvus_uri="unused.db"))
+    opened = open_at(milvus_lite_uri)
+    try:
+        with pytest.raises(InvalidInput, match="no collection named 'nothing'"):
+            opened.store("nothing", model.embeddings)
+        collections.create(opened, "small", 4, embedding="other/model")
+        with pytest.raises(CollectionMismatch, match="4 dimensions"):
+            collections.ensure(opened, "small", model.dimension, embedding=model.model)
+        collections.create(opened, "same_size", model.dimension, embedding="other/model")
+        with pytest.raises(CollectionMismatch, match="other/model"):
+            collections.ensure(opened, "same_size", model.dimension, embedding=model.model)
+        with pytest.raises(InvalidInput, match="Milvus cannot use this filter"):
+            collections.check_expression(opened, "small", "kind === ")
+        with pytest.raises(InvalidInput, match="cannot be a collection's name"):
+            collections.create(opened, "no spaces", 4)
+        assert collections.count(opened, "small") == 0
+    finally:
+        opened.close()
+
+
+def test_the_model_that_made_a_collection_is_remembered_on_both_backends(
+    milvus_lite_uri: str, milvus_server: Any
+) -> None:
+    for uri in (milvus_lite_uri, milvus_server.uri):
+        opened = open_at(uri)
+        collections.create(opened, "remembers", 8, embedding="maker/model")
+        assert collections.describe(opened, "remembers").embedding == "maker/model"
+        collections.drop(opened, "remembers")
+        collections.drop(opened, "remembers")
+        assert not collections.exists(opened, "remembers")
+        opened.close()

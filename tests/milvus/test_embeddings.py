@@ -1,0 +1,149 @@
+"""Providers, simulated latency and the clock that splits a call's time."""
+
+import asyncio
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any
+
+import pytest
+
+from lib import event_loop
+from lib.errors import EmbeddingFailed, InvalidInput
+from lib.milvus.embeddings import (
+    PROVIDERS,
+    BundledEmbeddings,
+    SimulatedLatency,
+    TimedEmbeddings,
+    embedding_clock,
+    open_model,
+)
+from lib.settings import Settings
+
+
+def openai_settings(base_url: str, model: str = "hashing", key: str = "sk-test") -> Settings:
+    """Return settings for an OpenAI-compatible endpoint."""
+    return Settings(
+        milvus_uri="unused.db",
+        embedding_provider="openai",
+        openai_api_key=key,
+        openai_base_url=base_url,
+        openai_model=model,
+    )
+
+
+def test_the_bundled_model_answers_alike_sync_and_async() -> None:
+    embeddings = BundledEmbeddings()
+    texts = [f"text number {i}" for i in range(20)]
+    assert event_loop.run(embeddings.aembed_documents(texts)) == embeddings.embed_documents(texts)
+    assert event_loop.run(embeddings.aembed_query("x")) == embeddings.embed_query("x")
+
+
+def test_simulated_latency_waits_as_told_without_blocking_the_loop() -> None:
+    slow = SimulatedLatency(BundledEmbeddings(), mean_ms=50)
+    started = time.perf_counter()
+    slow.embed_query("x")
+    assert time.perf_counter() - started >= 0.05
+
+    async def twenty_at_once() -> float:
+        begun = time.perf_counter()
+        await asyncio.gather(*[slow.aembed_query("x") for _ in range(20)])
+        return time.perf_counter() - begun
+
+    assert event_loop.run(twenty_at_once()) < 0.5  # one after another would take a second
+
+
+def test_a_seed_fixes_the_sequence_of_waits_and_none_is_negative() -> None:
+    def waits(seed: int) -> list[float]:
+        slow = SimulatedLatency(BundledEmbeddings(), mean_ms=10, jitter_ms=20, seed=seed)
+        return [slow._next_wait_s() for _ in range(200)]
+
+    assert waits(7) == waits(7)
+    assert waits(7) != waits(8)
+    assert min(waits(7)) == 0.0
+    with pytest.raises(InvalidInput):
+        SimulatedLatency(BundledEmbeddings(), mean_ms=-1)
+
+
+def test_a_slowed_model_says_that_its_latency_is_simulated() -> None:
+    model = open_model(Settings(milvus_uri="unused.db"))
+    slowed = model.slowed(450)
+    assert "450 ms latency simulated" in slowed.label
+    assert slowed.model == model.model
+    assert model.slowed(0) is model
+
+
+def test_each_concurrent_call_sees_its_own_embedding_time() -> None:
+    class Sleeps(SimulatedLatency):
+        """Waits as many milliseconds as the text says."""
+
+        async def aembed_query(self, text: str) -> list[float]:
+            await asyncio.sleep(int(text) / 1000)
+            return [0.0]
+
+        def embed_query(self, text: str) -> list[float]:
+            time.sleep(int(text) / 1000)
+            return [0.0]
+
+    timed = TimedEmbeddings(Sleeps(BundledEmbeddings(), 0))
+
+    async def one(ms: int) -> float:
+        with embedding_clock() as clock:
+            await timed.aembed_query(str(ms))
+            return clock.seconds
+
+    def one_sync(ms: int) -> float:
+        with embedding_clock() as clock:
+            timed.embed_query(str(ms))
+            return clock.seconds
+
+    async def all_at_once() -> list[float]:
+        return await asyncio.gather(*[one(ms) for ms in (20, 60, 120)])
+
+    with ThreadPoolExecutor(3) as pool:
+        threads = [pool.submit(copy_context().run, one_sync, ms) for ms in (20, 60, 120)]
+        from_threads = [thread.result() for thread in threads]
+    for seconds in (event_loop.run(all_at_once()), from_threads):
+        assert seconds == pytest.approx([0.02, 0.06, 0.12], abs=0.018)
+
+
+def test_openai_over_real_http_gives_vectors_and_its_dimension(openai_endpoint: Any) -> None:
+    model = open_model(openai_settings(openai_endpoint.base_url))
+    assert model.dimension == len(model.embeddings.embed_query("hello"))
+    assert event_loop.run(model.embeddings.aembed_documents(["a", "b"])) == (
+        model.embeddings.embed_documents(["a", "b"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("failing", "message"),
+    [
+        ("fail-401", "refused the key"),
+        ("fail-429", "limiting the rate"),
+        ("fail-500", "HTTP 500"),
+        ("fail-garbage", "could not be read"),
+    ],
+)
+def test_a_failing_endpoint_is_worded_for_the_reader(
+    openai_endpoint: Any, failing: str, message: str
+) -> None:
+    with pytest.raises(EmbeddingFailed, match=message):
+        open_model(openai_settings(openai_endpoint.base_url, model=failing))
+
+
+def test_a_missing_key_and_an_unreachable_endpoint_are_worded_for_the_reader() -> None:
+    with pytest.raises(EmbeddingFailed, match="No OpenAI key"):
+        open_model(openai_settings("", key=""))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(EmbeddingFailed, match="cannot be reached"):
+        open_model(openai_settings(f"http://127.0.0.1:{port}/v1"))
+
+
+def test_the_registry_names_its_providers_by_their_key() -> None:
+    assert {name: provider.name for name, provider in PROVIDERS.items()} == {
+        "bundled": "bundled",
+        "openai": "openai",
+    }

@@ -1,0 +1,155 @@
+"""What leaves the app: complete, self-contained, escaped, and labelled."""
+
+import csv
+import html
+import io
+import json
+import re
+import zipfile
+
+import pytest
+from pptx import Presentation
+
+from lib.benchmark import run_file
+from lib.benchmark.trials import Run
+from lib.charts import data as chart_data
+from lib.charts.charts import CHARTS
+from lib.runs import decks, reports
+from lib.runs.findings import ALONE, Beside
+from lib.runs.reports import EXPORTS
+from tests.run_builder import make_run, make_trial
+
+MB = 1_000_000
+SCRIPT = "</script><script>alert('x')</script>"
+
+
+def evil_run() -> Run:
+    """Return a run in whose every free text somebody hid a script."""
+    return make_run(
+        environment={"backend_label": SCRIPT, "embedding_label": SCRIPT, "extra": SCRIPT},
+        settings={"command": SCRIPT, "preset": SCRIPT},
+    )
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return reports.html_report(make_run()).decode()
+
+
+def test_the_html_report_has_every_chart_the_run_supports_and_loads_nothing(page: str) -> None:
+    expected = [chart for chart in CHARTS.values() if chart.name != "sweep"]
+    assert page.count("<figure ") == len(expected)
+    assert len(page) < 5 * MB
+    own_markup = page.replace(reports._runtime(), "")
+    assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=", own_markup)
+    assert "default-src 'none'" in page
+
+
+def test_the_html_report_says_headline_method_environment_and_command(page: str) -> None:
+    for text in (
+        "100 documents were added 50× faster",
+        "embedding latency simulated at 450 ms",
+        "Why the tutorial's figures differ",
+        "Milvus server",
+        "python -m lib.benchmark --preset tutorial",
+        "Closed-loop",
+    ):
+        assert text in page, text
+
+
+def test_nothing_a_file_says_becomes_markup_in_the_report() -> None:
+    page = reports.html_report(evil_run()).decode()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+    for spec in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL):
+        json.loads(spec)
+
+
+def test_a_file_name_is_harmless_and_says_what_is_simulated() -> None:
+    assert reports.stem(make_run()) == "milvus-async-lab-tutorial-2026-01-31-simulated"
+    assert re.fullmatch(r"[A-Za-z0-9-]+", reports.stem(evil_run()))
+    assert reports.stem(make_run(partial=True)).endswith("-partial")
+
+
+def test_the_calls_csv_has_a_line_for_every_call_as_measured() -> None:
+    run = make_run()
+    lines = list(csv.DictReader(io.StringIO(reports.calls_csv(run).decode())))
+    assert len(lines) == sum(len(trial.calls) for trial in run.trials)
+    assert float(lines[1]["start_s"]) == pytest.approx(0.1)
+    assert lines[1]["strategy"] == "sync_loop"
+
+
+def test_the_summary_csv_has_a_line_for_every_cell() -> None:
+    lines = list(csv.DictReader(io.StringIO(reports.summary_csv(make_run()).decode())))
+    assert [line["strategy"] for line in lines] == ["sync loop", "gather, no limit"]
+    assert float(lines[1]["speedup"]) == pytest.approx(50)
+    assert lines[1]["samples"] == "300"
+
+
+def test_the_json_export_is_a_run_that_can_be_read_again() -> None:
+    run = make_run()
+    assert run_file.read(EXPORTS["json"].make(run, ALONE)).trials == run.trials
+
+
+def test_every_chart_is_in_the_archive_as_png_and_svg() -> None:
+    run = make_run()
+    with zipfile.ZipFile(io.BytesIO(reports.pictures_zip(run))) as archive:
+        names = archive.namelist()
+        for figure in reports.figures(run):
+            assert archive.read(f"{figure.name}.png").startswith(b"\x89PNG")
+            assert b"<svg" in archive.read(f"{figure.name}.svg")[:200]
+    assert len(names) == 2 * len(reports.figures(run))
+
+
+def test_a_picture_says_what_was_simulated() -> None:
+    run = make_run()
+    chart = CHARTS["wall_time"]
+    svg = reports.picture(run, chart, chart_data.wall_times(run), ".svg").decode()
+    assert "simulated at 450 ms" in svg
+
+
+def test_the_deck_has_title_chart_waterfall_method_and_caveats() -> None:
+    slides = Presentation(io.BytesIO(decks.deck(make_run()))).slides
+    titles = [slide.shapes.title.text for slide in slides]
+    assert titles[0].startswith("100 documents were added 50× faster")
+    assert titles[2].startswith("When gather, no limit had finished all 100 calls")
+    assert titles[3:] == ["How it was measured", "What to keep in mind"]
+    pictures = [shape for slide in slides for shape in slide.shapes if shape.shape_type == 13]
+    assert len(pictures) == 2
+    for picture in pictures:
+        assert picture._element.nvPicPr.cNvPr.get("descr")
+    for slide in slides:
+        texts = " ".join(shape.text for shape in slide.shapes if shape.has_text_frame)
+        assert "simulated at 450 ms" in texts
+
+
+def test_what_stands_beside_a_run_on_the_page_stands_in_its_report_and_its_deck_too() -> None:
+    def deletes(call_s: float, **settings: object) -> Run:
+        trials = [
+            make_trial(strategy, operation="delete", concurrency=limit, repeat=i, call_s=call_s)
+            for i in range(3)
+            for strategy, limit in (("sync_loop", 1), ("gather", None))
+        ]
+        return make_run(*trials, settings={"delete_by": "id", **settings})
+
+    run = deletes(0.2)
+    beside = Beside(plain=make_run(), bounded=deletes(0.003, delete_consistency="Bounded"))
+    texts = [
+        html.unescape(EXPORTS["html"].make(run, beside).decode()),
+        " ".join(
+            shape.text
+            for slide in Presentation(io.BytesIO(decks.EXPORT.make(run, beside))).slides
+            for shape in slide.shapes
+            if shape.has_text_frame
+        ),
+    ]
+    for text in texts:
+        assert "Without the simulated wait the same experiments gave" in text
+        assert '0.30 s in a sync loop with consistency_level="Bounded"' in text
+
+
+def test_a_run_with_nothing_verified_still_makes_every_file() -> None:
+    run = make_run(make_trial(verified=False), partial=True)
+    for export in (*EXPORTS.values(), decks.EXPORT):
+        assert export.make(run, ALONE)
+    assert "No trial was verified" in reports.html_report(run).decode()

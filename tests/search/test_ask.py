@@ -1,0 +1,419 @@
+"""Search: what `fetch` brings, that MMR on it is the library's own, and every method by hand."""
+
+import asyncio
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lib import event_loop
+from lib.documents.corpora import CORPORA
+from lib.errors import InvalidInput, LabError
+from lib.ingestion.plan import IngestionPlan
+from lib.ingestion.writing import ingest
+from lib.jobs import Job
+from lib.milvus import collections
+from lib.milvus.connection import Connection, open_connection
+from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.search import ask as search
+from lib.search import many as search_many
+from lib.search import mmr
+from lib.search.ask import METHODS, Question, Request
+from lib.search.many import ManyRequest
+from lib.settings import load
+
+COLLECTION = "search_under_test"
+LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@pytest.fixture(scope="module")
+def model() -> EmbeddingModel:
+    return open_model(load({}))
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, model: EmbeddingModel) -> Iterator[Connection]:
+    """Milvus Lite with the whole standard library in it."""
+    path: Path = tmp_path_factory.mktemp("search") / "lab.db"
+    connection = open_connection(load({"MILVUS_URI": str(path)}))
+    documents = CORPORA["standard_library"].documents(None, 0)
+    ingest(connection, model, documents, IngestionPlan(collection=COLLECTION))
+    collections.prepare_for_search(connection, COLLECTION)
+    yield connection
+    connection.close()
+
+
+def random_queries(count: int) -> list[str]:
+    """Make queries of words drawn from the corpus."""
+    chance = random.Random(11)
+    texts = [document.page_content for document in CORPORA["standard_library"].documents(None, 0)]
+    words = sorted({word for text in texts for word in text.split() if word.isalpha()})
+    return [" ".join(chance.sample(words, chance.randrange(2, 9))) for _ in range(count)]
+
+
+def test_mmr_on_the_fetched_candidates_is_the_library_s_own_order(
+    lab: Connection, model: EmbeddingModel
+) -> None:
+    store = lab.store(COLLECTION, model.embeddings)
+    queries = random_queries(200)
+
+    async def library(query: str, lambda_mult: float) -> list[str]:
+        found = await store.amax_marginal_relevance_search(
+            query, k=5, fetch_k=20, lambda_mult=lambda_mult
+        )
+        return [document.metadata["pk"] for document in found]
+
+    async def library_at_all(query: str) -> list[list[str]]:
+        return await asyncio.gather(*(library(query, lambda_mult) for lambda_mult in LAMBDAS))
+
+    wrong = []
+    for query in queries:
+        expected = event_loop.run(library_at_all(query), timeout=60)
+        found = search.fetch(lab, model, COLLECTION, Question(query, k=5, fetch_k=20))
+        for lambda_mult, keys in zip(LAMBDAS, expected, strict=True):
+            order = mmr.order(found.space, 5, lambda_mult)
+            if [found.hits[index].key for index in order] != keys:
+                wrong.append((query, lambda_mult))
+    assert wrong == []
+
+
+def test_the_candidates_are_those_of_similarity_search_with_their_scores(
+    lab: Connection, model: EmbeddingModel
+) -> None:
+    query = "split a string at a separator"
+    found = search.fetch(lab, model, COLLECTION, Question(query, k=5, fetch_k=12))
+    store = lab.store(COLLECTION, model.embeddings)
+    expected = store.similarity_search_with_score(query, k=12)
+    assert [hit.key for hit in found.hits] == [document.metadata["pk"] for document, _ in expected]
+    assert [hit.score for hit in found.hits] == pytest.approx([score for _, score in expected])
+    assert [hit.rank for hit in found.hits] == list(range(1, 13))
+    assert found.vectors.shape == (12, model.dimension)
+    # The collection's metric is the cosine similarity, which is what relevance is.
+    assert found.space.relevance == pytest.approx([score for _, score in expected], abs=1e-4)
+    assert "vector" not in found.hits[0].metadata
+    assert found.hits[0].metadata["module"]
+
+
+def test_a_collection_opened_anew_can_be_searched_and_filtered_at_once(
+    tmp_path: Path, model: EmbeddingModel
+) -> None:
+    settings = load({"MILVUS_URI": str(tmp_path / "again.db")})
+    first = open_connection(settings)
+    ingest(first, model, CORPORA["tutorial"].documents(50, 0), IngestionPlan(collection=COLLECTION))
+    first.close()
+    again = open_connection(settings)
+    try:
+        question = Question("document", k=3, expr='category == "cat_1"')
+        found = search.fetch(again, model, COLLECTION, question)
+        assert {hit.metadata["category"] for hit in found.hits} == {"cat_1"}
+        assert found.matching_rows == 10
+    finally:
+        again.close()
+
+
+def test_a_filter_narrows_the_candidates_and_says_how_many_rows_it_leaves(
+    lab: Connection, model: EmbeddingModel
+) -> None:
+    question = Question("open a file", expr='kind == "class" and length > 100')
+    found = search.fetch(lab, model, COLLECTION, question)
+    assert found.hits
+    assert all(hit.metadata["kind"] == "class" for hit in found.hits)
+    assert all(hit.metadata["length"] > 100 for hit in found.hits)
+    assert found.matching_rows == collections.count(lab, COLLECTION, question.expr)
+
+
+def test_rows_like_a_row_are_its_neighbours_without_the_row(
+    lab: Connection, model: EmbeddingModel
+) -> None:
+    found = search.fetch(lab, model, COLLECTION, Question(like="str.split", k=3, fetch_k=10))
+    keys = [hit.key for hit in found.hits]
+    assert "str.split" not in keys
+    assert len(keys) == 10
+    assert {"str.rsplit", "bytes.split", "bytearray.split"} & set(keys)
+    filtered = Question(like="str.split", expr='kind == "class" or kind == "module"')
+    kinds = {hit.metadata["kind"] for hit in search.fetch(lab, model, COLLECTION, filtered).hits}
+    assert kinds == {"class", "module"}
+
+
+@pytest.mark.parametrize(
+    ("question", "reason"),
+    [
+        (Question("  "), "question is empty"),
+        (Question("x" * 20_001), "longer than 20,000"),
+        (Question("x", k=0), "k must be between"),
+        (Question("x", k=10, fetch_k=5), "fetch_k"),
+        (Question("x", fetch_k=501), "fetch_k"),
+        (Question("x", expr="kind ="), "cannot use this filter"),
+        (Question("x", expr="("), "cannot use this filter"),
+        (Question("x", expr="(" * 300), "levels deep"),
+        (Question(like="no such row"), "no row with the key"),
+        (Question(like='" or pk != "'), "no row with the key"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_clear_line(
+    lab: Connection, model: EmbeddingModel, question: Question, reason: str
+) -> None:
+    with pytest.raises(InvalidInput, match=reason):
+        search.fetch(lab, model, COLLECTION, question)
+
+
+def test_no_match_is_an_empty_answer_and_no_failure(lab: Connection, model: EmbeddingModel) -> None:
+    found = search.fetch(lab, model, COLLECTION, Question("x", expr='kind == "nothing"'))
+    assert (found.hits, found.matching_rows, found.space.size) == ((), 0, 0)
+    assert mmr.order(found.space, 5, 0.5) == ()
+    assert mmr.curve(found.space, 5)
+
+
+def test_the_parts_of_the_time_add_up(lab: Connection, model: EmbeddingModel) -> None:
+    slow = model.slowed(80)
+    timing = search.fetch(lab, slow, COLLECTION, Question("open a file")).timing
+    assert timing.embed_ms >= 80
+    assert timing.milvus_ms > 0
+    assert timing.embed_ms + timing.milvus_ms + timing.app_ms == pytest.approx(timing.total_ms)
+
+
+def request_for(operation: str, *, asynchronous: bool, lab: Connection) -> Request:
+    return Request(
+        operation=operation,
+        asynchronous=asynchronous,
+        query="open a file",
+        vector=search.row_vector(lab, COLLECTION, "str.split"),
+        expr='kind == "class"',
+        fields=("pk", "kind"),
+    )
+
+
+@pytest.mark.parametrize("operation", METHODS)
+def test_every_method_returns_the_same_rows_sync_and_async(
+    lab: Connection, model: EmbeddingModel, operation: str
+) -> None:
+    answers = [
+        search.call_method(
+            lab, model, COLLECTION, request_for(operation, asynchronous=way, lab=lab)
+        )
+        for way in (False, True)
+    ]
+    assert answers[0].keys
+    assert answers[0].keys == answers[1].keys
+    assert [answer.request.method for answer in answers] == [operation, f"a{operation}"]
+
+
+def test_a_lookup_by_metadata_brings_the_named_dynamic_fields_and_no_vector(
+    lab: Connection, model: EmbeddingModel
+) -> None:
+    for asynchronous in (False, True):
+        request = request_for("search_by_metadata", asynchronous=asynchronous, lab=lab)
+        hits = search.call_method(lab, model, COLLECTION, request).hits
+        assert len(hits) == 10
+        assert all(hit.metadata == {"kind": "class"} and hit.text for hit in hits)
+        assert request.fields == ("pk", "kind")
+
+
+@pytest.mark.parametrize("operation", METHODS)
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_no_method_answers_an_invalid_filter_with_an_empty_list(
+    lab: Connection, model: EmbeddingModel, operation: str, asynchronous: bool
+) -> None:
+    request = Request(
+        operation=operation,
+        asynchronous=asynchronous,
+        query="x",
+        vector=(0.5,) * model.dimension,
+        expr="kind == ",
+    )
+    with pytest.raises(InvalidInput, match="cannot use this filter"):
+        search.call_method(lab, model, COLLECTION, request)
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (Request("delete", expr="pk != ''"), "not a method of search"),
+        (Request("get_pks"), "needs a filter"),
+        (Request("search_by_metadata"), "needs a filter"),
+        (Request("similarity_search"), "question is empty"),
+        (Request("similarity_search_by_vector", vector=(1.0, 2.0)), "has 2 numbers"),
+        (Request("max_marginal_relevance_search", query="x", lambda_mult=1.5), "λ"),
+        (Request("search_by_metadata", expr="a == 1", limit=0), "limit"),
+    ],
+)
+def test_a_call_that_cannot_be_made_is_one_clear_line(
+    lab: Connection, model: EmbeddingModel, request_: Request, reason: str
+) -> None:
+    with pytest.raises(InvalidInput, match=reason):
+        search.call_method(lab, model, COLLECTION, request_)
+
+
+@pytest.mark.parametrize(
+    "text", ["[0.5, -1, 2e-3]", "0.5 -1 2e-3", "0.5,-1,\n2e-3", "0.5; -1; 2e-3"]
+)
+def test_a_pasted_vector_is_read_in_the_ways_people_write_it(text: str) -> None:
+    assert search.parse_vector(text) == (0.5, -1.0, 0.002)
+
+
+@pytest.mark.parametrize("text", ["hello", "[1, 2", "[1, [2]]", "1 2 nan", "[1, null]", "[1e999]"])
+def test_what_is_no_vector_is_refused_in_words(text: str) -> None:
+    with pytest.raises(InvalidInput, match="vector"):
+        search.parse_vector(text)
+
+
+def test_a_pasted_vector_finds_the_row_it_was_taken_from(
+    lab: Connection, model: EmbeddingModel
+) -> None:
+    pasted = json.dumps(search.row_vector(lab, COLLECTION, "shutil.rmtree"))
+    request = Request("similarity_search_by_vector", vector=search.parse_vector(pasted), k=1)
+    assert search.call_method(lab, model, COLLECTION, request).keys == ("shutil.rmtree",)
+
+
+def test_every_metric_says_which_way_is_better() -> None:
+    assert search.metric_of("COSINE").higher_is_better
+    assert search.metric_of("IP").higher_is_better
+    assert not search.metric_of("L2").higher_is_better
+    assert search.metric_of("JACCARD").label == "JACCARD"
+
+
+# Many at once
+
+
+def test_many_queries_get_the_same_rows_in_every_way(
+    lab: Connection, model: EmbeddingModel
+) -> None:
+    queries = tuple(search.sample_queries(lab, model, COLLECTION, 40))
+    answer = search_many.ask_many(lab, model, COLLECTION, ManyRequest(queries, concurrency=8))
+    assert [run.way for run in answer.runs] == ["sync_loop", "gather_limited", "one_batch"]
+    assert answer.verified
+    assert [len(run.spans) for run in answer.runs] == [40, 40, 1]
+    assert all(len(keys or ()) == 5 for run in answer.runs for keys in run.keys)
+
+
+def test_never_more_requests_are_in_flight_than_allowed(
+    lab: Connection, model: EmbeddingModel
+) -> None:
+    queries = tuple(random_queries(30))
+    request = ManyRequest(queries, concurrency=4)
+    answer = search_many.ask_many(lab, model.slowed(20), COLLECTION, request)
+    for run, limit in zip(answer.runs, (1, 4, 1), strict=True):
+        starts = [span.start_ms for span in run.spans]
+        in_flight = [
+            sum(span.start_ms <= start < span.end_ms for span in run.spans) for start in starts
+        ]
+        assert max(in_flight) == limit
+    # Waiting for the embedding overlaps: 30 waits of 20 ms, four at a time.
+    assert answer.speedup(answer.runs[1]) > 1.5
+
+
+@pytest.mark.parametrize("search_type", ["similarity", "mmr"])
+def test_a_retriever_gives_the_same_rows_in_its_four_ways(
+    lab: Connection, model: EmbeddingModel, search_type: str
+) -> None:
+    queries = tuple(random_queries(12))
+    answer = search_many.ask_retriever(
+        lab, model, COLLECTION, ManyRequest(queries, search_type=search_type)
+    )
+    assert [run.way for run in answer.runs] == ["invoke", "batch", "ainvoke", "abatch"]
+    assert answer.verified
+    assert all(len(run.spans) == 12 for run in answer.runs)
+    assert all(0 <= span.start_ms < span.end_ms for run in answer.runs for span in run.spans)
+
+
+def test_a_way_that_answers_otherwise_is_found_out() -> None:
+    same = search_many.Run("a", "a", False, 10.0, (), (("1", "2"), ("3",)))
+    other = search_many.Run("b", "b", True, 5.0, (), (("2", "1"), ("3",)))
+    failed = search_many.Run("c", "c", True, 5.0, (), (("1", "2"), None))
+    request = ManyRequest(("x", "y"))
+    assert search_many.compare((same, other)) == (0,)
+    assert not search_many.ManyAnswer(request, (same, other), differing=(0,)).verified
+    assert search_many.compare((same, failed)) == ()
+    assert not search_many.ManyAnswer(request, (same, failed)).verified
+    assert not search_many.ManyAnswer(request, (same,)).verified
+
+
+def test_stop_keeps_the_ways_that_had_finished() -> None:
+    job = Job("many", "test")
+    steps: list[Any] = []
+
+    def first() -> search_many.Run:
+        steps.append("first")
+        return search_many.Run("a", "a", False, 1.0, (), (("1",),))
+
+    def second() -> search_many.Run:
+        job.cancel()
+        return search_many.Run("b", "b", False, 1.0, (), (None,))
+
+    answer = search_many._run_all(ManyRequest(("x",)), [first, second, first], job)
+    assert (len(answer.runs), answer.partial, steps) == (1, True, ["first"])
+    assert job.result == answer
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (ManyRequest(()), "1 to 500"),
+        (ManyRequest(("x",) * 501), "1 to 500"),
+        (ManyRequest(("x",), k=0), "k must"),
+        (ManyRequest(("x",), concurrency=0), "concurrency"),
+    ],
+)
+def test_too_few_or_too_many_at_once_are_refused(request_: ManyRequest, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=reason):
+        request_.check()
+
+
+def test_queries_are_the_lines_that_are_not_empty() -> None:
+    assert search_many.read_queries(" a \n\n  \nb c\r\n") == ("a", "b c")
+
+
+def test_made_queries_are_the_same_for_the_same_seed(
+    lab: Connection, model: EmbeddingModel
+) -> None:
+    first, again, other = (
+        search.sample_queries(lab, model, COLLECTION, 20, seed) for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+    assert len(set(first)) > 15
+
+
+def test_a_row_deleted_between_search_and_vectors_is_said() -> None:
+    class Store:
+        """A store whose search brings no vectors and whose lookup misses a row."""
+
+        collection_name = "x"
+
+        class client:  # noqa: N801  # stands for the attribute
+            @staticmethod
+            def query(*_: Any, **__: Any) -> list[dict[str, Any]]:
+                return [{"pk": "a", "vector": [1.0]}]
+
+    rows = [{"pk": key, "entity": {}} for key in ("a", "b")]
+    with pytest.raises(LabError, match="deleted"):
+        search._vectors(Store(), rows)  # type: ignore[arg-type]
+    assert search._vectors(Store(), rows[:1]) == [[1.0]]  # type: ignore[arg-type]
+
+
+def test_a_vector_of_numpy_and_one_of_python_are_the_same_space() -> None:
+    query, rows = [1.0, 2.0], [[1.0, 0.0], [0.0, 1.0]]
+    from_lists = mmr.space(query, rows)
+    from_arrays = mmr.space(np.asarray(query), np.asarray(rows))
+    assert np.array_equal(from_lists.similarity, from_arrays.similarity)
+
+
+def test_a_filter_can_be_checked_right_after_a_store_was_opened_anew(
+    tmp_path: Path, model: EmbeddingModel
+) -> None:
+    settings = load({"MILVUS_URI": str(tmp_path / "again.db")})
+    first = open_connection(settings)
+    ingest(first, model, CORPORA["tutorial"].documents(20, 0), IngestionPlan(collection=COLLECTION))
+    first.close()
+    again = open_connection(settings)
+    try:
+        assert collections.describe(again, COLLECTION).rows == 20
+        collections.check_expression(again, COLLECTION, 'category == "cat_1"')
+        assert collections.count(again, COLLECTION, 'category == "cat_1"') == 4
+        assert len(search.row_vector(again, COLLECTION, "doc_3")) == model.dimension
+    finally:
+        again.close()
