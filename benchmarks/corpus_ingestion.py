@@ -17,7 +17,7 @@ from pathlib import Path
 from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import default_plan
 from lib.ingestion.writing import ingest
-from lib.milvus import collections
+from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.search import ask as search
@@ -38,14 +38,14 @@ def bare(connection: Connection, model: EmbeddingModel, name: str) -> tuple[floa
         {"pk": document.id, "text": document.page_content, "vector": vector, **document.metadata}
         for document, vector in zip(documents, vectors, strict=True)
     ]
-    collections.create(connection, name, model.dimension)
+    milvus_collections.create(connection, name, model.dimension)
     prepared = time.perf_counter()
     for start in range(0, len(rows), BATCH):
         connection.client.insert(name, rows[start : start + BATCH])
     inserted = time.perf_counter()
-    collections.prepare_for_search(connection, name)
+    milvus_collections.prepare_for_search(connection, name)
     searchable = time.perf_counter()
-    collections.drop(connection, name)
+    milvus_collections.drop(connection, name)
     return embedded - started, inserted - prepared, searchable - inserted
 
 

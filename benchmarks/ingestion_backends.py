@@ -13,7 +13,7 @@ from typing import Any
 
 from lib import settings
 from lib.ingestion.batches import Batch
-from lib.milvus import collections
+from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from scripts.milvus_server import MilvusServer
 
@@ -60,7 +60,7 @@ def scratch(connection: Connection) -> Iterator[str]:
     try:
         yield name
     finally:
-        collections.drop(connection, name)
+        milvus_collections.drop(connection, name)
 
 
 def bare_insert_rate(
@@ -73,7 +73,7 @@ def bare_insert_rate(
 ) -> float:
     """Insert batches with their vectors by bare pymilvus from some threads; return rows/s."""
     with scratch(connection) as name:
-        collections.create(connection, name, dimension)
+        milvus_collections.create(connection, name, dimension)
         waiting, lock = iter(zip(batches, vectors, strict=True)), threading.Lock()
 
         def insert() -> None:
@@ -98,7 +98,7 @@ def bare_insert_rate(
         for worker in workers:
             worker.join()
         took = time.perf_counter() - started
-        return collections.count(connection, name) / took
+        return milvus_collections.count(connection, name) / took
 
 
 def verdict(what: str, ratios: Sequence[float], least: float) -> bool:

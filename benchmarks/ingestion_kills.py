@@ -22,7 +22,8 @@ from lib import settings
 from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
-from lib.milvus import collections, rows
+from lib.milvus import collections as milvus_collections
+from lib.milvus import rows
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
 
@@ -110,12 +111,12 @@ def _state(uri: str, name: str, *, keep: bool = False) -> tuple[int, str]:
     """Return the number of rows and a checksum over keys and texts; drop the collection."""
     connection = open_connection(settings.load({"MILVUS_URI": uri}))
     try:
-        if not collections.exists(connection, name):
+        if not milvus_collections.exists(connection, name):
             return 0, ""
-        count = collections.count(connection, name)
+        count = milvus_collections.count(connection, name)
         state = count, _checksum(connection, name)
         if not keep:
-            collections.drop(connection, name)
+            milvus_collections.drop(connection, name)
         return state
     finally:
         connection.close()

@@ -33,7 +33,7 @@ from lib.documents.sources import Reading, Upload
 from lib.ingestion.batches import Batch, from_uploads
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest_batches
-from lib.milvus import collections
+from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.precomputed import precomputed
 
@@ -114,7 +114,7 @@ def _ours(connection: Connection, batches: list[Batch], concurrency: int) -> flo
     plan_of = IngestionPlan("", BATCH, concurrency, method="add_embeddings")
     with scratch(connection) as name:
         model = precomputed(DIMENSION)
-        collections.ensure(connection, name, DIMENSION, embedding=model.model)
+        milvus_collections.ensure(connection, name, DIMENSION, embedding=model.model)
         plan = IngestionPlan(name, plan_of.batch_size, concurrency, method=plan_of.method)
         report = ingest_batches(connection, model, iter(batches), plan)
         if report.rows != sum(map(len, batches)):
@@ -130,7 +130,7 @@ def _bare(connection: Connection, batches: list[Batch]) -> float:
 def _one_by_one(connection: Connection, batch: Batch, rows: int = 500) -> float:
     with scratch(connection) as name:
         model = precomputed(DIMENSION)
-        collections.create(connection, name, DIMENSION, embedding=model.model)
+        milvus_collections.create(connection, name, DIMENSION, embedding=model.model)
         store = connection.store(name, model.embeddings)
         vectors = batch.vectors.tolist()  # type: ignore[union-attr]
         started = time.perf_counter()
@@ -167,7 +167,7 @@ def _ingest_file(
     connection: Connection, path: Path, name: str, concurrency: int
 ) -> tuple[int, float]:
     model = precomputed(DIMENSION)
-    collections.ensure(connection, name, DIMENSION, embedding=model.model)
+    milvus_collections.ensure(connection, name, DIMENSION, embedding=model.model)
     reading = Reading(max_bytes=1 << 40, take_vectors=True, dimension=DIMENSION)
     plan = IngestionPlan(name, BATCH, concurrency, method="add_embeddings")
     batches = from_uploads([Upload.of_path(path)], reading, Chunking(), BATCH)

@@ -18,7 +18,7 @@ from pathlib import Path
 from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
-from lib.milvus import collections
+from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.search import ask as search
@@ -60,7 +60,7 @@ def main() -> None:
         try:
             documents = CORPORA["standard_library"].documents(None, 0)
             ingest(connection, model, documents, IngestionPlan(collection=COLLECTION))
-            collections.prepare_for_search(connection, COLLECTION)
+            milvus_collections.prepare_for_search(connection, COLLECTION)
             queries = search.sample_queries(connection, model, COLLECTION, arguments.queries)
             request = ManyRequest(tuple(queries), concurrency=arguments.concurrency)
             answers = [
@@ -68,7 +68,7 @@ def main() -> None:
                 for _ in range(arguments.repeats + 1)
             ][1:]
         finally:
-            collections.drop(connection, COLLECTION)
+            milvus_collections.drop(connection, COLLECTION)
             connection.close()
     walls = [[run.wall_ms for run in answer.runs] for answer in answers]
     print(f"{len(documents):,} rows, {arguments.queries} queries, {len(answers)} repeats")

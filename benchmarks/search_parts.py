@@ -17,7 +17,7 @@ from langchain_core.vectorstores.utils import maximal_marginal_relevance
 from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
-from lib.milvus import collections
+from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.search import ask as search
@@ -42,7 +42,7 @@ def main() -> None:
         connection, model = open_connection(settings), open_model(settings)
         documents = CORPORA["standard_library"].documents(None, 0)
         ingest(connection, model, documents, IngestionPlan(collection=COLLECTION))
-        collections.prepare_for_search(connection, COLLECTION)
+        milvus_collections.prepare_for_search(connection, COLLECTION)
         queries = search.sample_queries(connection, model, COLLECTION, REPEATS)
         store = connection.store(COLLECTION, model.embeddings)
         search.fetch(connection, model, COLLECTION, Question(queries[0]))

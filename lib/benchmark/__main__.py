@@ -19,7 +19,8 @@ from typing import Any, NoReturn
 from tqdm import tqdm
 
 from lib import settings as lab_settings
-from lib.benchmark import run_file, runner, statistics
+from lib.benchmark import run_file, runner
+from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.statistics import CellSummary
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run, Trial
@@ -204,7 +205,7 @@ def _say(error: LabError, code: int) -> int:
 
 
 def _show_trial(trial: Trial) -> None:
-    label = statistics.strategy_label(trial.strategy, trial.concurrency)
+    label = trial_statistics.strategy_label(trial.strategy, trial.concurrency)
     tqdm.write(
         f"{trial.operation} × {trial.count:,}, {label}, repeat {trial.repeat + 1}: "
         f"{trial.wall_s:.3f} s, {trial.verification}",
@@ -214,7 +215,7 @@ def _show_trial(trial: Trial) -> None:
 
 def summary_table(run: Run) -> str:
     """Return the summary as text, the speed-ups with their intervals, and the warnings below."""
-    cells = statistics.summarise(run.trials)
+    cells = trial_statistics.summarise(run.trials)
     header = ("operation", "count", "strategy", "repeats", "median", "p50", "p95", "calls/s",
               "speed-up (95 % interval)", "failed")  # fmt: skip
     rows = [header, *(_row(cell) for cell in cells)]
@@ -227,7 +228,7 @@ def summary_table(run: Run) -> str:
     level = run.settings.get("delete_consistency")
     if level:
         lines.append(f"Deletes asked for the consistency level {level}.")
-    lines.extend(f"- {warning.message}" for warning in statistics.warnings(run.trials, cells))
+    lines.extend(f"- {warning.message}" for warning in trial_statistics.warnings(run.trials, cells))
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from lib.benchmark.trials import Call
 from lib.errors import LabError
-from lib.milvus.connection import milvus_reason
 from lib.milvus.embeddings import new_embedding_clock
+from lib.milvus.failures import milvus_reason
 from lib.milvus.operations import Operation, result_keys
 
 RETURNED_FALSE = "reported failure (returned False)"

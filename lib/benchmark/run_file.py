@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lib.benchmark import statistics
+from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.trials import Call, Run, Trial
 from lib.errors import InvalidInput
 
@@ -30,7 +30,7 @@ def to_json(run: Run) -> str:
     """Return the file's text. Times are rounded to microseconds; secrets and host paths are cut."""
     summary = [
         {name: _rounded(redact(value)) for name, value in asdict(cell).items()}
-        for cell in statistics.summarise(run.trials)
+        for cell in trial_statistics.summarise(run.trials)
     ]
     document = {
         "schema": SCHEMA,

@@ -4,12 +4,12 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import CancelledError
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from lib import event_loop
-from lib.benchmark import environment, statistics
+from lib.benchmark import environment
+from lib.benchmark import statistics as trial_statistics
+from lib.benchmark.guard import Guard
 from lib.benchmark.recorder import Recorder
 from lib.benchmark.strategies import STRATEGIES, Strategy, keeper, trial_arguments
 from lib.benchmark.trials import Run, Trial
@@ -24,12 +24,8 @@ from lib.milvus.operations import OPERATIONS
 from lib.settings import Settings
 
 LANE = "benchmark"  # the lane of lib.jobs in which benchmarks wait for each other
-TICK_S = 0.1
 LAG_INTERVAL_S = 0.01
-# A stopped trial's last call may take this long before cleaning goes on without this thread.
-STOP_GRACE_S = 0.3
 
-T = TypeVar("T")
 OnTrial = Callable[[Trial], None]
 
 
@@ -78,7 +74,7 @@ def run_in(
     *,
     job: Job,
     on_trial: OnTrial | None = None,
-    guard: "Guard | None" = None,
+    guard: Guard | None = None,
     environment: dict[str, Any] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Run:
@@ -116,7 +112,7 @@ class _Session:
         plan: Plan,
         workspace: Workspace,
         job: Job,
-        guard: "Guard",
+        guard: Guard,
         on_trial: OnTrial | None,
         environment: dict[str, Any],
         clock: Callable[[], float],
@@ -214,7 +210,7 @@ class _Session:
             verified=all(call.ok for call in calls),
             verification=_in_words(recorder, wrong),
             loop_lag_ms_max=max(lags_ms) if lags_ms else None,
-            loop_lag_ms_p99=statistics.percentile(lags_ms, 99) if lags_ms else None,
+            loop_lag_ms_p99=trial_statistics.percentile(lags_ms, 99) if lags_ms else None,
             cpu_s=cpu_s,
             calls=calls,
         )
@@ -243,80 +239,6 @@ class _Session:
             "cells_total": len(self._remaining),
             "trials": len(self._trials),
         }
-
-
-class Watch(Protocol):
-    """Something that raises once going on makes no sense."""
-
-    def check(self) -> None:
-        """Raise the reason to end."""
-
-
-class Guard:
-    """Does work in another thread and looks after it: stop and a dead server end the wait at once.
-
-    The thread itself cannot be ended. It finds `recorder.stopped` before its next call, or is
-    abandoned in the one it waits for.
-    """
-
-    def __init__(self, job: Job, watch: Watch | None = None) -> None:
-        self._job = job
-        self._watch = watch
-        self._coroutine: Any = None
-        self.abandoned: threading.Thread | None = None
-
-    def supervise(
-        self,
-        work: Callable[[], T],
-        recorder: Recorder | None = None,
-        on_tick: Callable[[], None] = lambda: None,
-    ) -> T:
-        """Do the work and return its result. Raises JobCancelled or what the watch raises."""
-        outcome: list[T] = []
-        failure: list[BaseException] = []
-        ended = threading.Event()
-
-        def target() -> None:
-            try:
-                outcome.append(work())
-            except BaseException as error:  # noqa: BLE001  # handed to the thread that waits
-                failure.append(error)
-            finally:
-                ended.set()
-
-        self._check()
-        thread = threading.Thread(target=target, name="benchmark-trial", daemon=True)
-        thread.start()
-        try:
-            while not ended.wait(TICK_S):
-                on_tick()
-                self._check()
-        except BaseException:
-            if recorder is not None:
-                recorder.stopped = True
-            if self._coroutine is not None:
-                self._coroutine.cancel()
-            thread.join(STOP_GRACE_S)
-            self.abandoned = thread if thread.is_alive() else None
-            raise
-        if failure:
-            raise failure[0]
-        return outcome[0]
-
-    def run_on_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine on the background loop; a stop cancels it."""
-        self._coroutine = event_loop.submit(coroutine)
-        try:
-            self._coroutine.result()
-        except CancelledError as error:
-            raise JobCancelled("Stopped.") from error
-        finally:
-            self._coroutine = None
-
-    def _check(self) -> None:
-        self._job.check()
-        if self._watch is not None:
-            self._watch.check()
 
 
 class _LagSampler:

@@ -14,7 +14,7 @@ from typing import Any
 from langchain_milvus import Milvus
 
 from lib.benchmark.recorder import Recorder
-from lib.milvus.connection import PRIMARY_FIELD, VECTOR_FIELD
+from lib.milvus.fields import PRIMARY_FIELD, VECTOR_FIELD
 from lib.milvus.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
 
 BASELINE = "sync_loop"

@@ -8,8 +8,8 @@ from typing import Any
 
 from lib.benchmark.strategies import STRATEGIES
 from lib.errors import InvalidInput
-from lib.milvus.connection import PRIMARY_FIELD
 from lib.milvus.embeddings import PROVIDERS
+from lib.milvus.fields import PRIMARY_FIELD
 from lib.milvus.operations import OPERATIONS, Effect
 from lib.settings import Settings
 

@@ -17,16 +17,11 @@ from lib.benchmark.recorder import NO_EFFECT, OTHER_ROWS, Recorder
 from lib.benchmark.workload import DISTINCT_QUERIES, Plan
 from lib.documents.corpora import CORPORA
 from lib.errors import OperationFailed
-from lib.milvus import collections
-from lib.milvus.connection import (
-    PRIMARY_FIELD,
-    TEXT_FIELD,
-    VECTOR_FIELD,
-    Connection,
-    close_store,
-    reported,
-)
+from lib.milvus import collections as milvus_collections
+from lib.milvus.connection import Connection, close_store
 from lib.milvus.embeddings import EmbeddingModel, SimulatedLatency, TimedEmbeddings
+from lib.milvus.failures import reported
+from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
 from lib.milvus.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
 
 ROWS_AT_ONCE = 1_000
@@ -75,7 +70,7 @@ class MilvusWorkspace:
         self._connection = connection
         self._client = connection.client
         self._rows = plan.rows
-        self.name = f"{collections.SCRATCH_PREFIX}{secrets.token_hex(4)}"
+        self.name = f"{milvus_collections.SCRATCH_PREFIX}{secrets.token_hex(4)}"
         slowed = model.slowed(plan.embedding_latency_ms, plan.embedding_jitter_ms, plan.seed)
         self._embeddings = slowed.embeddings
         self._seed = plan.seed
@@ -108,19 +103,19 @@ class MilvusWorkspace:
             connection_args=connection.arguments,
             embeddings=self._embeddings,
         )
-        collections.create(connection, self.name, model.dimension, embedding=model.model)
+        milvus_collections.create(connection, self.name, model.dimension, embedding=model.model)
         try:
             self._insert(self.inputs.existing)
             self._settle()
             self.store: Milvus = connection.new_store(self.name, self._embeddings)
             event_loop.run(self._open_async(), timeout=OPEN_TIMEOUT_S)
         except BaseException:
-            collections.drop(connection, self.name)
+            milvus_collections.drop(connection, self.name)
             raise
 
     def _settle(self) -> None:
         """Flush, and wait until the index is built: it must not happen behind the first trials."""
-        collections.prepare_for_search(self._connection, self.name)
+        milvus_collections.prepare_for_search(self._connection, self.name)
         if self._connection.is_lite:
             return
         with reported("Could not flush the benchmark's collection."):
@@ -137,7 +132,7 @@ class MilvusWorkspace:
 
     def facts(self) -> dict[str, Any]:
         """Return what the environment record says about the collection."""
-        collection = collections.describe(self._connection, self.name)
+        collection = milvus_collections.describe(self._connection, self.name)
         level = self._client.describe_collection(self.name).get("consistency_level")
         return {
             "index_type": collection.index_type,
@@ -149,7 +144,7 @@ class MilvusWorkspace:
 
     def prepare(self, operation: Operation, count: int) -> None:
         """Check the starting rows; for reads, find out once what each call must return."""
-        rows = collections.count(self._connection, self.name)
+        rows = milvus_collections.count(self._connection, self.name)
         if rows != self._rows:
             raise OperationFailed(
                 f"The benchmark's collection has {rows:,} rows before a trial, not {self._rows:,}.",
@@ -157,7 +152,7 @@ class MilvusWorkspace:
                 next_step="Run it again when nothing else writes to this Milvus.",
             )
         if self._touched and not operation.writes:
-            collections.prepare_for_search(self._connection, self.name)
+            milvus_collections.prepare_for_search(self._connection, self.name)
             self._touched = False
         if operation.effect is Effect.READS and operation.name not in self._expected:
             self._expected[operation.name] = self._right_answers(operation)
@@ -197,7 +192,7 @@ class MilvusWorkspace:
         self._touched = self._touched or effect is not Effect.READS
         if self._connection.is_lite and self._touched:
             # Milvus Lite scans unflushed rows in Python: every trial starts from flushed ones.
-            collections.prepare_for_search(self._connection, self.name)
+            milvus_collections.prepare_for_search(self._connection, self.name)
             self._touched = False
 
     def release(self, recorder: Recorder) -> None:
@@ -210,7 +205,7 @@ class MilvusWorkspace:
         """Close the store and drop every collection the benchmark made."""
         close_store(self.store)
         self._drop_created()
-        collections.drop(self._connection, self.name)
+        milvus_collections.drop(self._connection, self.name)
 
     def _drop_created(self) -> None:
         with reported("Could not drop the collections that a benchmark created."):
@@ -289,7 +284,7 @@ class MilvusWorkspace:
             names = set(self._client.list_collections())
             for i in range(recorder.count):
                 name = f"{self.inputs.collection_prefix}_{i}"
-                if name not in names or collections.count(self._connection, name) != 1:
+                if name not in names or milvus_collections.count(self._connection, name) != 1:
                     wrong[i] = NO_EFFECT
         return wrong
 

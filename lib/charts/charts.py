@@ -15,7 +15,8 @@ import pandas as pd
 from lib.benchmark.statistics import STALLED_LAG_MS
 from lib.benchmark.trials import Run
 from lib.charts import data as chart_data
-from lib.charts.data import Focus, counted, duration_text, ratio_text
+from lib.charts.data import Focus
+from lib.words import counted, duration_text, ratio_text
 
 AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart
 

@@ -6,13 +6,14 @@ from functools import lru_cache
 
 import pandas as pd
 
-from lib.benchmark import statistics
+from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.statistics import CellSummary
 from lib.benchmark.strategies import BASELINE, STRATEGIES
 from lib.benchmark.trials import Call, Run, Trial
 from lib.benchmark.tutorial_figures import PUBLISHED
 from lib.benchmark.workload import Cell
 from lib.milvus.operations import OPERATIONS
+from lib.words import duration_text, ratio_text
 
 # A waterfall of more bars than pixels helps nobody; the browser gets at most this many a lane.
 MAX_LANE_CALLS = 100
@@ -53,24 +54,6 @@ def family(strategy: str) -> str:
     return "async" if "gather" in strategy else "sync"
 
 
-def duration_text(seconds: float) -> str:
-    """Return a duration with three digits: '45.2 s', '0.53 s', '0.004 s'."""
-    digits = 1 if seconds >= 10 else 2 if seconds >= 0.1 else 3
-    return f"{seconds:,.{digits}f} s"
-
-
-def ratio_text(ratio: float) -> str:
-    """Return a ratio with two to three digits: '41×', '9.3×', '0.84×'."""
-    digits = 0 if ratio >= 20 else 1 if ratio >= 2 else 2
-    return f"{ratio:,.{digits}f}×"
-
-
-def counted(number: int, noun: str, plural: str = "", *, bold: bool = False) -> str:
-    """Return a number with its noun, in the plural unless there is one of it."""
-    shown = f"**{number:,}**" if bold else f"{number:,}"
-    return f"{shown} {noun if number == 1 else plural or noun + 's'}"
-
-
 class _Same:
     """Stands for one object, not for its value: comparing 100,000 calls would cost more."""
 
@@ -86,7 +69,7 @@ class _Same:
 
 @lru_cache(maxsize=8)
 def _summaries(trials: _Same) -> tuple[CellSummary, ...]:
-    return statistics.summarise(trials.thing)
+    return trial_statistics.summarise(trials.thing)
 
 
 def summaries(run: Run) -> tuple[CellSummary, ...]:
@@ -228,7 +211,7 @@ def waterfall(run: Run, focus: Focus) -> pd.DataFrame:
             ):
                 rows.append(
                     {
-                        "lane": statistics.strategy_label(trial.strategy, trial.concurrency),
+                        "lane": trial_statistics.strategy_label(trial.strategy, trial.concurrency),
                         "family": family(trial.strategy),
                         "row": row,
                         # Calls one after another do not hide each other when drawn thick.
@@ -275,7 +258,7 @@ def race(run: Run, focus: Focus) -> pd.DataFrame:
             calls = ended[cell : cell + per_cell]
             rows.append(
                 {
-                    "lane": statistics.strategy_label(trial.strategy, trial.concurrency),
+                    "lane": trial_statistics.strategy_label(trial.strategy, trial.concurrency),
                     "family": family(trial.strategy),
                     "from_call": cell,
                     "to_call": cell + len(calls),
@@ -356,7 +339,7 @@ def latencies(run: Run, focus: Focus) -> pd.DataFrame:
         rows += [
             {
                 **base,
-                "latency_ms": statistics.percentile(ordered, q),
+                "latency_ms": trial_statistics.percentile(ordered, q),
                 "share": q / 100,
                 "mark": f"p{q}",
             }
@@ -434,7 +417,7 @@ def loop_lag(run: Run, focus: Focus) -> pd.DataFrame:
     """Return each trial's longest event-loop lag in ms, for the strategies that run on the loop."""
     rows = [
         {
-            "strategy": statistics.strategy_label(trial.strategy, trial.concurrency),
+            "strategy": trial_statistics.strategy_label(trial.strategy, trial.concurrency),
             "family": family(trial.strategy),
             "repeat": trial.repeat + 1,
             "lag_ms": trial.loop_lag_ms_max,
@@ -455,7 +438,7 @@ def finished_trials(run: Run, planned: Sequence[Cell] = ()) -> pd.DataFrame:
     rows: list[dict[str, object]] = [
         {
             "group": group_label(cell.operation, cell.count),
-            "strategy": statistics.strategy_label(cell.strategy, cell.concurrency),
+            "strategy": trial_statistics.strategy_label(cell.strategy, cell.concurrency),
             "family": family(cell.strategy),
             "wall_s": None,
             "verified": True,
@@ -465,7 +448,7 @@ def finished_trials(run: Run, planned: Sequence[Cell] = ()) -> pd.DataFrame:
     rows += [
         {
             "group": group_label(trial.operation, trial.count),
-            "strategy": statistics.strategy_label(trial.strategy, trial.concurrency),
+            "strategy": trial_statistics.strategy_label(trial.strategy, trial.concurrency),
             "family": family(trial.strategy),
             "wall_s": trial.wall_s,
             "verified": trial.verified,

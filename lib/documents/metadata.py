@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from lib.errors import InvalidInput
-from lib.milvus.connection import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
+from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
 
 # All metadata of a row is one JSON value, which a Milvus server takes up to this size.
 MAX_METADATA_BYTES = 65_536

@@ -12,7 +12,7 @@ from langchain_core.documents import Document
 
 from lib.documents.problems import Problems
 from lib.errors import InvalidInput
-from lib.milvus.connection import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
+from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
 
 MEGABYTE = 1 << 20
 DEFAULT_MAX_BYTES = 200 * MEGABYTE
@@ -22,7 +22,6 @@ TEXT_COLUMNS = (
     "description", "summary", "comment", "review", "message", "question", "answer", "title",
 )  # fmt: skip
 VECTOR_COLUMNS = (VECTOR_FIELD, "embedding", "embeddings", "emb")
-METADATA_COLUMN = "metadata"
 
 
 @dataclass(frozen=True)

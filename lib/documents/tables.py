@@ -16,8 +16,9 @@ from langchain_core.documents import Document
 from numpy.typing import NDArray
 
 from lib.documents import text_encoding
-from lib.documents.sources import METADATA_COLUMN, Columns, Reading, VectorDocument
+from lib.documents.sources import Columns, Reading, VectorDocument
 from lib.errors import InvalidInput
+from lib.milvus.fields import METADATA_COLUMN
 
 # Rows looked at before a column's values are taken for numbers.
 TYPED_BY_ROWS = 200

@@ -6,7 +6,7 @@ from typing import Any
 
 from lib.errors import InvalidInput
 from lib.ingestion.batches import Batch
-from lib.milvus import collections
+from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS
@@ -107,7 +107,7 @@ class IngestionPlan:
 
     def check(self) -> None:
         """Raise InvalidInput for a size or concurrency that cannot work."""
-        collections.check_name(self.collection)
+        milvus_collections.check_name(self.collection)
         if not 1 <= self.batch_size <= MAX_BATCH_SIZE:
             raise InvalidInput(f"The batch size must be between 1 and {MAX_BATCH_SIZE:,}.")
         if not 1 <= self.concurrency <= MAX_CONCURRENCY:

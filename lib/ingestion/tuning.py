@@ -16,10 +16,11 @@ from lib.errors import InvalidInput
 from lib.ingestion.batches import Batch, from_documents
 from lib.ingestion.plan import METHODS
 from lib.jobs import Job
-from lib.milvus import collections
+from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import SCRATCH_PREFIX
-from lib.milvus.connection import Connection, reported
+from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.failures import reported
 from lib.milvus.operations import OPERATIONS
 
 
@@ -116,12 +117,12 @@ def _measure(
     name = f"{SCRATCH_PREFIX}tuning_{secrets.token_hex(4)}"
     batches = list(from_documents(sample, batch_size, Problems()))
     try:
-        collections.create(connection, name, model.dimension, embedding=model.model)
+        milvus_collections.create(connection, name, model.dimension, embedding=model.model)
         store = connection.store(name, model.embeddings)
         with reported("A batch could not be inserted."):
             return event_loop.run(_write(store, batches, method, concurrency))
     finally:
-        collections.drop(connection, name)
+        milvus_collections.drop(connection, name)
 
 
 async def _write(store: Milvus, batches: Sequence[Batch], method: str, concurrency: int) -> float:

@@ -27,9 +27,12 @@ from lib.ingestion.batches import Batch, from_documents
 from lib.ingestion.plan import METHODS, IngestionPlan
 from lib.ingestion.read_ahead import ReadAhead
 from lib.jobs import Job
-from lib.milvus import collections, rows
-from lib.milvus.connection import PRIMARY_FIELD, TEXT_FIELD, Connection, close_store, reported
+from lib.milvus import collections as milvus_collections
+from lib.milvus import rows
+from lib.milvus.connection import Connection, close_store
 from lib.milvus.embeddings import EmbeddingModel, embedding_clock
+from lib.milvus.failures import reported
+from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD
 from lib.milvus.filters import equals_any, quote
 from lib.milvus.operations import OPERATIONS
 
@@ -138,7 +141,7 @@ def ingest_batches(
             writing.close()
         tally = writing.tally
         # Before the sweep: Milvus Lite finds rows by their source in Python until they are flushed.
-        collections.prepare_for_search(connection, plan.collection)
+        milvus_collections.prepare_for_search(connection, plan.collection)
         if writing.before and not tally.stopped:
             writing.sweep(problems)
         after = writing.count()
@@ -179,11 +182,11 @@ def ingest_both_ways(
     ends it all, with its report.
     """
     plan.check()
-    scratch = f"{collections.SCRATCH_PREFIX}sync_{secrets.token_hex(4)}"
+    scratch = f"{milvus_collections.SCRATCH_PREFIX}sync_{secrets.token_hex(4)}"
     try:
         first = ingest_with(replace(plan, mode="sync_loop", collection=scratch))
     finally:
-        collections.drop(connection, scratch)
+        milvus_collections.drop(connection, scratch)
     if first.tally.stopped:
         return first
     return Comparison(first, ingest_with(replace(plan, mode="gather")))
@@ -231,7 +234,7 @@ class _Writing:
         """Make sure that the collection fits and return its exact number of rows."""
         name = self.plan.collection
         if self.method.creates:
-            if collections.exists(self.connection, name):
+            if milvus_collections.exists(self.connection, name):
                 raise InvalidInput(
                     f"There is a collection named {name!r} already, and {self.plan.method} "
                     "creates one.",
@@ -239,7 +242,7 @@ class _Writing:
                     next_step="Choose a new name or another method.",
                 )
             return 0
-        facts = collections.ensure(
+        facts = milvus_collections.ensure(
             self.connection, name, self.model.dimension, embedding=self.model.model
         )
         self.store = self.connection.store(name, self.model.embeddings)
@@ -415,7 +418,7 @@ class _Writing:
             "connection_args": self.connection.arguments,
             "index_params": {"index_type": "AUTOINDEX", "metric_type": "COSINE", "params": {}},
             "enable_dynamic_field": True,
-            "collection_properties": {collections.EMBEDDING_PROPERTY: self.model.model},
+            "collection_properties": {milvus_collections.EMBEDDING_PROPERTY: self.model.model},
         }
         arguments.pop("batch_size")  # from_texts would hand it to the collection
         started = time.perf_counter()
@@ -480,7 +483,7 @@ class _Writing:
         """Count rows, seeing all that was there at the beginning and all that was written."""
         has_written = self.tally.added or self.tally.updated or self.tally.removed
         consistency = "Strong" if has_written else "Session"
-        return collections.count(
+        return milvus_collections.count(
             self.connection, self.plan.collection, expr, consistency=consistency
         )
 

@@ -9,14 +9,9 @@ from typing import Any
 from pymilvus import DataType
 
 from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput, LabError
-from lib.milvus.connection import (
-    PRIMARY_FIELD,
-    TEXT_FIELD,
-    VECTOR_FIELD,
-    Connection,
-    explain,
-    reported,
-)
+from lib.milvus.connection import Connection
+from lib.milvus.failures import explain, reported
+from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 MAX_VARCHAR_BYTES = 65_535

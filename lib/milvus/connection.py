@@ -12,7 +12,6 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,13 @@ from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from lib import event_loop
-from lib.errors import ConnectionFailed, InvalidInput, LabError, OperationFailed
+from lib.errors import ConnectionFailed, InvalidInput
+from lib.milvus.failures import explain, reported
+from lib.milvus.lite import LiteServer
 from lib.settings import Settings, check_uri
 
 CONNECT_TIMEOUT_S = 5.0
 PING_TIMEOUT_S = 4.0
-INDEX_TIMEOUT_S = 300.0
-PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD = "pk", "text", "vector"
 
 # On failure the libraries log the first row, text included, or a traceback per retry. Whoever
 # reads our log must not find a visitor's documents there; our errors carry what is needed.
@@ -60,7 +59,7 @@ class Connection:
     """An open Milvus. Make it with `open_connection`; safe to share between threads."""
 
     def __init__(
-        self, *, kind: str, address: str, arguments: dict[str, Any], lite: "_LiteServer | None"
+        self, *, kind: str, address: str, arguments: dict[str, Any], lite: LiteServer | None
     ) -> None:
         self.id = uuid.uuid4().hex  # what one visitor's token may see is cached for nobody else
         self.kind = kind
@@ -180,7 +179,7 @@ def open_connection(settings: Settings) -> Connection:
     """
     uri = check_uri(settings.milvus_uri)
     if settings.is_embedded:
-        lite = _LiteServer.acquire(Path(uri))
+        lite = LiteServer.acquire(Path(uri))
         try:
             return Connection(
                 kind="lite",
@@ -209,66 +208,6 @@ def close_store(store: Milvus) -> None:
         store.client.close()
     with contextlib.suppress(MilvusException, TimeoutError):
         event_loop.run(store.aclient.close(), timeout=5)
-
-
-@contextlib.contextmanager
-def reported(what: str) -> Iterator[None]:
-    """Turn whatever Milvus or gRPC raises inside the block into a LabError that begins `what`."""
-    try:
-        yield
-    except (LabError, TimeoutError):
-        raise
-    except Exception as error:
-        raise explain(error, what) from error
-
-
-UNREACHABLE = re.compile(
-    r"fail connecting|unavailable|failed to connect|connection refused|deadline exceeded"
-    r"|retry timeout|retry run out|should create connect|channel.*clos|connection.*clos",
-    re.IGNORECASE,
-)
-REFUSED = re.compile(r"unauthenticated|auth check fail|permission.?denied", re.IGNORECASE)
-
-
-def explain(error: BaseException, what: str) -> LabError:
-    """Word a library's exception for the reader; the reason stays, the noise goes."""
-    if isinstance(error, LabError):
-        return error
-    reason = milvus_reason(error)
-    # pymilvus says "server unavailable" for a refused token too; only the cause tells them apart.
-    if any(REFUSED.search(milvus_reason(cause)) for cause in _causes(error)):
-        return ConnectionFailed(
-            f"{what} It refused the credentials.",
-            kept="Nothing was changed.",
-            next_step="Check MILVUS_TOKEN (user:password, or the API key of Zilliz Cloud).",
-        )
-    if UNREACHABLE.search(reason):
-        return ConnectionFailed(
-            what,
-            kept="What was already stored is kept.",
-            next_step="Check that the server runs and that MILVUS_URI is right, then try again.",
-        )
-    return OperationFailed(f"{what} Milvus says: {reason}")
-
-
-def milvus_reason(error: BaseException) -> str:
-    """Return an exception's message as one line of at most 400 characters."""
-    message = getattr(error, "message", "") or str(error) or type(error).__name__
-    code = getattr(error, "code", None)
-    if callable(code):  # a gRPC error
-        message = f"{code()}: {error.details()}" if hasattr(error, "details") else str(code())
-    line = " ".join(str(message).split())
-    return line if len(line) <= 400 else line[:399] + "…"
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    # pymilvus writes `raise e from e`, which makes an exception its own cause.
-    seen: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in seen:
-        seen.append(cause)
-        yield cause
-        cause = cause.__cause__
 
 
 def _arguments(uri: str, settings: Settings) -> dict[str, Any]:
@@ -306,71 +245,3 @@ def _plain_version(text: str) -> str:
     """Return 2.3.5 for 'v2.3.5-lite' and 3.2.2 for 'milvus_lite-3.2.2'."""
     match = re.search(r"\d+\.\d+(\.\d+)?", text)
     return match.group() if match else text
-
-
-class _LiteServer:
-    """The in-process Milvus Lite of one path, shared by all connections to that path.
-
-    It is started here rather than through pymilvus for two reasons: one worker instead of ten
-    serialises writes, which Milvus Lite asks its callers to do, and the lock on the file can be
-    told apart from other failures and released when the last connection closes.
-    """
-
-    _running: dict[Path, "_LiteServer"] = {}  # noqa: RUF012  # one registry for the process
-    _opening = threading.Lock()
-
-    def __init__(self, path: Path) -> None:
-        from milvus_lite.adapter.grpc.server import start_server_in_thread
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self.users = 0
-        self._server, self._database, self.port = start_server_in_thread(
-            data_dir=str(path), host="127.0.0.1", port=0, max_workers=1
-        )
-
-    @classmethod
-    def acquire(cls, path: Path) -> "_LiteServer":
-        """Start or reuse the server of a path. Raises ConnectionFailed with the reason."""
-        from milvus_lite.exceptions import DataDirLockedError
-
-        path = path.expanduser().absolute()
-        with cls._opening:
-            if path not in cls._running:
-                try:
-                    cls._running[path] = cls(path)
-                except DataDirLockedError as error:
-                    raise ConnectionFailed(
-                        f"Another process has the Milvus Lite file {path.name} open.",
-                        kept="Its rows are untouched.",
-                        next_step="Close the other app or script, or set MILVUS_URI to another "
-                        "path ending in .db, or run a Milvus server that many can share.",
-                    ) from error
-                except Exception as error:
-                    raise ConnectionFailed(
-                        f"Milvus Lite could not open {path.name}: {milvus_reason(error)}",
-                        kept="The file was left as it is.",
-                        next_step="Check that the folder is writable and the disk is not full, "
-                        "or set MILVUS_URI to another path ending in .db.",
-                    ) from error
-            server = cls._running[path]
-            server.users += 1
-            return server
-
-    def wait_for_index(self, collection: str) -> None:
-        """Wait for the thread that indexes flushed rows.
-
-        No RPC tells when it is done, and loading the collection meanwhile can read half an index
-        file. The method is Milvus Lite's own drain point, though not a public one.
-        """
-        self._database.get_collection(collection)._wait_for_bg(timeout=INDEX_TIMEOUT_S)
-
-    def release(self) -> None:
-        """Give the server back; the last user stops it and frees the file."""
-        with self._opening:
-            self.users -= 1
-            if self.users > 0:
-                return
-            self._running.pop(self.path, None)
-            self._server.stop(grace=2).wait(3)
-            self._database.close()

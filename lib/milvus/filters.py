@@ -17,7 +17,8 @@ from typing import Any
 from langchain_milvus import Milvus
 
 from lib.errors import InvalidInput
-from lib.milvus.connection import PRIMARY_FIELD, TEXT_FIELD, reported
+from lib.milvus.failures import reported
+from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD
 
 SAMPLE_ROWS = 1_000
 MAX_SUGGESTIONS = 200

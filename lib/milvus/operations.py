@@ -14,7 +14,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_milvus import Milvus
 
-from lib.milvus.connection import PRIMARY_FIELD, TEXT_FIELD
+from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD
 
 Vector = Sequence[float]
 

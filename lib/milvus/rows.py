@@ -19,11 +19,12 @@ from langchain_milvus import Milvus
 from pymilvus import DataType
 
 from lib import event_loop
-from lib.documents.sources import METADATA_COLUMN
 from lib.errors import InvalidInput, OperationFailed
 from lib.jobs import Job
-from lib.milvus import collections
-from lib.milvus.connection import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, Connection, reported
+from lib.milvus import collections as milvus_collections
+from lib.milvus.connection import Connection
+from lib.milvus.failures import reported
+from lib.milvus.fields import METADATA_COLUMN, PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
 from lib.milvus.filters import combine, equals_any, quote
 from lib.milvus.operations import OPERATIONS
 
@@ -121,8 +122,8 @@ class Browser:
 
     def __post_init__(self) -> None:
         self.layout = layout(self.connection, self.name)
-        collections.check_expression(self.connection, self.name, self.expr)
-        self.total = collections.count(self.connection, self.name, self.expr)
+        milvus_collections.check_expression(self.connection, self.name, self.expr)
+        self.total = milvus_collections.count(self.connection, self.name, self.expr)
 
     @property
     def pages(self) -> int:
@@ -212,7 +213,7 @@ class Change:
 def matching(connection: Connection, name: str, *, keys: Sequence[Any] = (), expr: str = "") -> int:
     """Count the rows that a delete would take. Raises InvalidInput for an unusable expression."""
     return sum(
-        collections.count(connection, name, each)
+        milvus_collections.count(connection, name, each)
         for each in _expressions(connection, name, keys, expr)
     )
 
@@ -221,7 +222,7 @@ def _expressions(connection: Connection, name: str, keys: Sequence[Any], expr: s
     shape = layout(connection, name)
     if not keys and not expr.strip():
         raise InvalidInput("Nothing is chosen to delete.", next_step="Choose rows or a filter.")
-    collections.check_expression(connection, name, expr)
+    milvus_collections.check_expression(connection, name, expr)
     distinct = list(dict.fromkeys(keys))
     return [shape.equals_any(part) for part in _parts(distinct, KEYS_PER_CALL)] or [expr]
 
@@ -242,8 +243,8 @@ def delete(
     OperationFailed when fewer rows are gone than should be: `adelete` itself always says True.
     """
     expressions = _expressions(connection, name, keys, expr)
-    before = collections.count(connection, name)
-    found = sum(collections.count(connection, name, each) for each in expressions)
+    before = milvus_collections.count(connection, name)
+    found = sum(milvus_collections.count(connection, name, each) for each in expressions)
     if not found:
         raise InvalidInput("No row matches, so there is nothing to delete.")
     kept: list[Row] = []
@@ -254,14 +255,14 @@ def delete(
     with reported("The rows could not be deleted."):
         for each in expressions:
             event_loop.run(store.adelete(expr=each))
-    left = sum(collections.count(connection, name, each) for each in expressions)
+    left = sum(milvus_collections.count(connection, name, each) for each in expressions)
     change = Change("deleted", name, found - left, tuple(kept))
     if found > left:
         keep(change)
     if left:
         raise OperationFailed(
             f"{left:,} of {found:,} rows are still there.",
-            kept=f"{before - collections.count(connection, name):,} rows were deleted.",
+            kept=f"{before - milvus_collections.count(connection, name):,} rows were deleted.",
             next_step="Try again.",
         )
     return change
@@ -288,7 +289,7 @@ def undo(connection: Connection, change: Change) -> int:
             )
     if back != len(change.rows):
         raise OperationFailed(f"{back:,} of {len(change.rows):,} rows came back.")
-    collections.prepare_for_search(connection, name)
+    milvus_collections.prepare_for_search(connection, name)
     return back
 
 
@@ -351,7 +352,7 @@ def export(
     shape = layout(connection, name)
     writer = EXPORTS[path.suffix](path)
     written = 0
-    total = collections.count(connection, name, expr)
+    total = milvus_collections.count(connection, name, expr)
     if job:
         job.progress.total, job.progress.unit = total, "rows"
     try:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pprint import pformat
 from typing import Any
 
-from lib.milvus.connection import PRIMARY_FIELD, VECTOR_FIELD, Connection
+from lib.milvus.connection import Connection
+from lib.milvus.fields import PRIMARY_FIELD, VECTOR_FIELD
 from lib.milvus.filters import quote
 from lib.milvus.operations import OPERATIONS
 

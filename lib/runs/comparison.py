@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lib.benchmark import statistics
+from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.trials import Run, Trial
-from lib.charts.data import duration_text, family, group_label, ratio_text
+from lib.charts.data import family, group_label
+from lib.words import duration_text, ratio_text
 
 MIN_RUNS, MAX_RUNS = 2, 4
 CellKey = tuple[str, int, str, int | None]
@@ -49,7 +50,7 @@ class ComparedCell:
     @property
     def label(self) -> str:
         """The cell in words: 'Add documents × 100, gather, no limit'."""
-        how = statistics.strategy_label(self.strategy, self.concurrency)
+        how = trial_statistics.strategy_label(self.strategy, self.concurrency)
         return f"{group_label(self.operation, self.count)}, {how}"
 
 
@@ -79,10 +80,10 @@ def _level(name: str, trials: Sequence[Trial]) -> Level:
     logs = [math.log(trial.wall_s) for trial in trials]
     n = len(logs)
     mean = math.fsum(logs) / n
-    if n < statistics.MIN_REPEATS:
+    if n < trial_statistics.MIN_REPEATS:
         return Level(name, math.exp(mean), None, None, n)
     variance = math.fsum((log - mean) ** 2 for log in logs) / (n - 1)
-    margin = statistics.t_quantile_975(n - 1) * math.sqrt(variance / n)
+    margin = trial_statistics.t_quantile_975(n - 1) * math.sqrt(variance / n)
     return Level(name, math.exp(mean), math.exp(mean - margin), math.exp(mean + margin), n)
 
 

@@ -8,7 +8,8 @@ from pptx import Presentation
 from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 from pptx.util import Emu, Inches, Pt
 
-from lib.benchmark import statistics, tutorial_figures
+from lib.benchmark import statistics as trial_statistics
+from lib.benchmark import tutorial_figures
 from lib.benchmark.trials import Run
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
@@ -138,7 +139,7 @@ def _caveats(run: Run, beside: Beside) -> list[str]:
     lines = [findings.without_the_wait(beside), deleting.sentence if deleting else ""]
     lines = [line for line in lines if line]
     lines += [finding.text for finding in findings.where_async_loses(run)[:3]]
-    found = statistics.warnings(run.trials, chart_data.summaries(run))
+    found = trial_statistics.warnings(run.trials, chart_data.summaries(run))
     lines += [warning.message for warning in found[:3]]
     lines += tutorial_figures.reasons(run)[:1] if run.settings.get("preset") == "tutorial" else []
     last = "Figures hold for this machine, this Milvus and this load; measure your own."

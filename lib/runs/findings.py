@@ -4,22 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from lib.benchmark import statistics, workload
+from lib.benchmark import statistics as trial_statistics
+from lib.benchmark import workload
 from lib.benchmark.statistics import BUSY_SHARE, CellSummary
 from lib.benchmark.strategies import BASELINE, STRATEGIES
 from lib.benchmark.trials import Run
-from lib.charts.data import (
-    Focus,
-    bounds_text,
-    duration_text,
-    family,
-    group_label,
-    operation_label,
-    ratio_text,
-    summaries,
-)
-from lib.milvus.connection import PRIMARY_FIELD
+from lib.charts.data import Focus, bounds_text, family, group_label, operation_label, summaries
+from lib.milvus.fields import PRIMARY_FIELD
 from lib.milvus.operations import OPERATIONS, Effect
+from lib.words import duration_text, ratio_text
 
 # With spaces that do not break: a line must not begin with a lonely percent sign.
 CI = "95\u00a0%\u00a0CI"
@@ -376,7 +369,7 @@ def _against_others(
         yield gain.ratio, Finding(sentence, cause)
 
 
-def paired(run: Run, *, slow: CellSummary, fast: CellSummary) -> statistics.Speedup | None:
+def paired(run: Run, *, slow: CellSummary, fast: CellSummary) -> trial_statistics.Speedup | None:
     """Compare two cells of one run by the repeats in which both were verified."""
     walls = [
         {
@@ -393,7 +386,7 @@ def paired(run: Run, *, slow: CellSummary, fast: CellSummary) -> statistics.Spee
     repeats = sorted(set(walls[0]) & set(walls[1]))
     if not repeats:
         return None
-    return statistics.speedup([walls[0][r] for r in repeats], [walls[1][r] for r in repeats])
+    return trial_statistics.speedup([walls[0][r] for r in repeats], [walls[1][r] for r in repeats])
 
 
 def _cause(run: Run, cell: CellSummary) -> str:

@@ -14,7 +14,8 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
-from lib.benchmark import run_file, statistics, tutorial_figures
+from lib.benchmark import run_file, tutorial_figures
+from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.trials import Run
 from lib.charts import charts
 from lib.charts import data as chart_data
@@ -257,7 +258,7 @@ def _losses(run: Run, beside: Beside) -> str:
 
 
 def _warnings(run: Run) -> str:
-    found = statistics.warnings(run.trials, chart_data.summaries(run))
+    found = trial_statistics.warnings(run.trials, chart_data.summaries(run))
     if not found:
         return ""
     items = "".join(f"<li>{_text(warning.message)}</li>" for warning in found)

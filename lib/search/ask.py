@@ -20,9 +20,12 @@ from langchain_milvus import Milvus
 
 from lib import event_loop
 from lib.errors import InvalidInput, LabError
-from lib.milvus import collections, filters
-from lib.milvus.connection import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, Connection, reported
+from lib.milvus import collections as milvus_collections
+from lib.milvus import filters
+from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel, embedding_clock
+from lib.milvus.failures import reported
+from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
 from lib.milvus.operations import OPERATIONS, Effect, Operation, result_keys
 from lib.search import mmr
 
@@ -240,8 +243,8 @@ def fetch(
         # Opening the store also loads the collection, without which nothing can be asked.
         store = connection.store(collection, model.embeddings)
         if question.expr:
-            collections.check_expression(connection, collection, question.expr)
-            matching = collections.count(connection, collection, question.expr)
+            milvus_collections.check_expression(connection, collection, question.expr)
+            matching = milvus_collections.count(connection, collection, question.expr)
     if question.like:
         with clock.milvus():
             query_vector = row_vector(connection, collection, question.like)
@@ -288,7 +291,7 @@ def call_method(
     with clock.milvus():
         store = connection.store(collection, model.embeddings)
         if request.expr:
-            collections.check_expression(connection, collection, request.expr)
+            milvus_collections.check_expression(connection, collection, request.expr)
     called = time.perf_counter()
     with embedding_clock() as embedding, reported(f"{request.method} failed."):
         if request.asynchronous:

@@ -13,7 +13,7 @@ from lib.benchmark.runner import run
 from lib.benchmark.strategies import STRATEGIES, keeper, trial_arguments
 from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import MilvusWorkspace
-from lib.milvus import collections
+from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, TimedEmbeddings, open_model
 from lib.milvus.operations import OPERATIONS, Effect
@@ -165,4 +165,4 @@ def test_a_workspace_that_cannot_be_filled_leaves_no_collection(
     with pytest.raises(RuntimeError, match="no"):
         MilvusWorkspace(PLAN, lite, model)
     assert lite.client.list_collections() == []
-    assert not collections.exists(lite, "lab_bench")
+    assert not milvus_collections.exists(lite, "lab_bench")

@@ -13,7 +13,7 @@ from lib.ingestion import tuning
 from lib.ingestion.plan import METHODS
 from lib.ingestion.tuning import Grid, Trial, find_best
 from lib.jobs import Job, Jobs, State
-from lib.milvus import collections
+from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 
@@ -72,10 +72,10 @@ def test_the_best_comes_first_and_is_a_trial_that_was_made(
 def test_scratch_collections_are_gone_and_others_are_left_alone(
     store: Connection, model: EmbeddingModel, small: Grid
 ) -> None:
-    collections.create(store, "mine", model.dimension)
+    milvus_collections.create(store, "mine", model.dimension)
     find_best(store, model, documents(60))
     assert store.client.list_collections() == ["mine"]
-    assert collections.count(store, "mine") == 0
+    assert milvus_collections.count(store, "mine") == 0
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -27,7 +27,8 @@ from lib.ingestion.batches import Batch, from_uploads
 from lib.ingestion.plan import METHODS, MODES, IngestionPlan, defaults
 from lib.ingestion.writing import IngestionReport, ingest, ingest_batches
 from lib.jobs import Job
-from lib.milvus import collections, rows
+from lib.milvus import collections as milvus_collections
+from lib.milvus import rows
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, TimedEmbeddings
 from lib.settings import PROJECT_ROOT
@@ -59,7 +60,7 @@ def new_name(backend: Connection) -> Iterator[str]:
     """The name of a collection that does not exist."""
     name = f"ingest_{uuid.uuid4().hex[:8]}"
     yield name
-    collections.drop(backend, name)
+    milvus_collections.drop(backend, name)
 
 
 @pytest.fixture
@@ -67,9 +68,9 @@ def name(backend: Connection) -> str:
     """The name of a collection without rows. A server takes seconds to make one, so it is kept."""
     name = "ingest_shared"
     if backend.is_lite:
-        collections.drop(backend, name)
+        milvus_collections.drop(backend, name)
     else:
-        collections.ensure(backend, name, DIMENSION, embedding="test/hash")
+        milvus_collections.ensure(backend, name, DIMENSION, embedding="test/hash")
         backend.client.delete(name, filter='pk != ""')
     return name
 
@@ -88,7 +89,7 @@ def of_source(source: str, texts: list[str]) -> list[Document]:
 
 
 def texts(connection: Connection, name: str, expr: str = "") -> list[str]:
-    collections.count(connection, name)
+    milvus_collections.count(connection, name)
     return sorted(
         row["text"]
         for part in rows.walk(connection, name, expr, fields=["pk", "text"])
@@ -111,7 +112,7 @@ def test_every_method_in_every_mode_brings_every_row_in(
     report = ingest(backend, model(), numbered(50), plan)
     assert (report.rows, report.tally.added, report.written_by_others) == (50, 50, 0)
     assert texts(backend, name) == sorted(f"document {i}" for i in range(50))
-    assert collections.describe(backend, name).embedding == "test/hash"
+    assert milvus_collections.describe(backend, name).embedding == "test/hash"
     if method != "from_texts":
         again = ingest(backend, model(), numbered(50), plan)
         assert (again.rows, again.tally.added, again.tally.unchanged) == (50, 0, 50)
@@ -243,7 +244,7 @@ def test_an_error_says_how_many_rows_are_in(backend: Connection, name: str, mode
     plan = IngestionPlan(name, 10, 4, mode=mode)
     with pytest.raises(EmbeddingFailed) as caught:
         ingest(backend, model(FailingEmbeddings()), numbered(200), plan)
-    present = collections.count(backend, name)
+    present = milvus_collections.count(backend, name)
     assert 0 < present < 200
     assert caught.value.kept == f"{present} rows were written before and are kept."
     assert ingest(backend, model(), numbered(200), plan).rows == 200
@@ -258,7 +259,7 @@ def test_what_reading_raises_comes_out_and_what_was_read_before_is_kept(
 
     with pytest.raises(InvalidInput, match="on fire"):
         ingest(backend, model(), documents(), IngestionPlan(name, 10, 2))
-    assert collections.count(backend, name) == 20
+    assert milvus_collections.count(backend, name) == 20
 
 
 def test_a_long_stream_is_never_far_ahead_of_what_is_written(
@@ -313,12 +314,12 @@ def test_two_people_ingesting_at_once_add_each_row_once(backend: Connection, nam
     for person in people:
         person.join()
     assert sorted(report.tally.added for report in reports) == [0, 300]
-    assert collections.count(backend, name) == 300
+    assert milvus_collections.count(backend, name) == 300
     assert len(set(texts(backend, name))) == 300
 
 
 def test_rows_that_somebody_else_wrote_meanwhile_are_told(backend: Connection, name: str) -> None:
-    collections.ensure(backend, name, DIMENSION, embedding="test/hash")
+    milvus_collections.ensure(backend, name, DIMENSION, embedding="test/hash")
 
     def documents() -> Iterator[Document]:
         yield from numbered(5)
@@ -336,18 +337,18 @@ def test_a_collection_of_another_model_is_explained_and_not_written_to(
     backend: Connection, new_name: str, made: tuple[str, int]
 ) -> None:
     name = new_name
-    collections.create(backend, name, made[1], embedding=made[0])
+    milvus_collections.create(backend, name, made[1], embedding=made[0])
     with pytest.raises(CollectionMismatch) as caught:
         ingest(backend, model(), numbered(5), IngestionPlan(name))
     assert caught.value.kept == "Nothing was written to it."
-    assert collections.count(backend, name) == 0
+    assert milvus_collections.count(backend, name) == 0
 
 
 def test_from_texts_does_not_touch_a_collection_that_exists(backend: Connection, name: str) -> None:
     ingest(backend, model(), numbered(5), IngestionPlan(name))
     with pytest.raises(InvalidInput, match="There is a collection named"):
         ingest(backend, model(), numbered(9), IngestionPlan(name, method="from_texts"))
-    assert collections.count(backend, name) == 5
+    assert milvus_collections.count(backend, name) == 5
 
 
 def test_a_document_that_milvus_cannot_take_is_reported_and_the_rest_goes_in(
@@ -466,11 +467,11 @@ def test_a_killed_ingestion_repeated_ends_with_exactly_the_rows_of_an_undisturbe
     _, added, unchanged, total = again.stdout.splitlines()[-1].split()
     opened = open_connection(settings.load({"MILVUS_URI": uri}))
     with contextlib.closing(opened):
-        assert int(total) == collections.count(opened, name) == 3_000
+        assert int(total) == milvus_collections.count(opened, name) == 3_000
         assert int(added) + int(unchanged) == 3_000
         assert 0 < int(unchanged) < 3_000
         assert texts(opened, name) == sorted(f"document {i}" for i in range(3_000))
-        collections.drop(opened, name)
+        milvus_collections.drop(opened, name)
 
 
 def test_a_job_that_ingests_can_be_stopped_from_outside(backend: Connection, name: str) -> None:

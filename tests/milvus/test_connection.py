@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput
-from lib.milvus import collections
+from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
 from lib.settings import Settings
@@ -44,7 +44,7 @@ def open_at(uri: str, **more: Any) -> Connection:
 
 def test_milvus_lite_tells_its_kind_version_and_collections(milvus_lite_uri: str) -> None:
     opened = open_at(milvus_lite_uri)
-    collections.create(opened, "one", 4)
+    milvus_collections.create(opened, "one", 4)
     description = opened.describe()
     opened.close()
     assert (description.kind, description.collections) == ("lite", ("one",))
@@ -161,17 +161,17 @@ def test_a_missing_collection_an_invalid_filter_and_another_dimension_are_explai
     try:
         with pytest.raises(InvalidInput, match="no collection named 'nothing'"):
             opened.store("nothing", model.embeddings)
-        collections.create(opened, "small", 4, embedding="other/model")
+        milvus_collections.create(opened, "small", 4, embedding="other/model")
         with pytest.raises(CollectionMismatch, match="4 dimensions"):
-            collections.ensure(opened, "small", model.dimension, embedding=model.model)
-        collections.create(opened, "same_size", model.dimension, embedding="other/model")
+            milvus_collections.ensure(opened, "small", model.dimension, embedding=model.model)
+        milvus_collections.create(opened, "same_size", model.dimension, embedding="other/model")
         with pytest.raises(CollectionMismatch, match="other/model"):
-            collections.ensure(opened, "same_size", model.dimension, embedding=model.model)
+            milvus_collections.ensure(opened, "same_size", model.dimension, embedding=model.model)
         with pytest.raises(InvalidInput, match="Milvus cannot use this filter"):
-            collections.check_expression(opened, "small", "kind === ")
+            milvus_collections.check_expression(opened, "small", "kind === ")
         with pytest.raises(InvalidInput, match="cannot be a collection's name"):
-            collections.create(opened, "no spaces", 4)
-        assert collections.count(opened, "small") == 0
+            milvus_collections.create(opened, "no spaces", 4)
+        assert milvus_collections.count(opened, "small") == 0
     finally:
         opened.close()
 
@@ -181,9 +181,9 @@ def test_the_model_that_made_a_collection_is_remembered_on_both_backends(
 ) -> None:
     for uri in (milvus_lite_uri, milvus_server.uri):
         opened = open_at(uri)
-        collections.create(opened, "remembers", 8, embedding="maker/model")
-        assert collections.describe(opened, "remembers").embedding == "maker/model"
-        collections.drop(opened, "remembers")
-        collections.drop(opened, "remembers")
-        assert not collections.exists(opened, "remembers")
+        milvus_collections.create(opened, "remembers", 8, embedding="maker/model")
+        assert milvus_collections.describe(opened, "remembers").embedding == "maker/model"
+        milvus_collections.drop(opened, "remembers")
+        milvus_collections.drop(opened, "remembers")
+        assert not milvus_collections.exists(opened, "remembers")
         opened.close()

@@ -17,7 +17,8 @@ from milvus_lite.search.filter.tokens import TokenKind, tokenize
 from pymilvus.exceptions import MilvusException
 
 from lib.errors import InvalidInput
-from lib.milvus import collections, filters
+from lib.milvus import collections as milvus_collections
+from lib.milvus import filters
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.filters import Condition, Field, Kind, quote
 from lib.settings import load
@@ -87,12 +88,12 @@ def rows() -> list[dict[str, Any]]:
 
 def fill(connection: Connection) -> Connection:
     """Create the collection with those rows."""
-    collections.drop(connection, COLLECTION)
-    collections.create(connection, COLLECTION, 2)
+    milvus_collections.drop(connection, COLLECTION)
+    milvus_collections.create(connection, COLLECTION, 2)
     connection.client.insert(COLLECTION, rows())
-    collections.prepare_for_search(connection, COLLECTION)
+    milvus_collections.prepare_for_search(connection, COLLECTION)
     # A strong read waits for the rows; the many that follow need not wait again.
-    assert collections.count(connection, COLLECTION) == len(NASTY)
+    assert milvus_collections.count(connection, COLLECTION) == len(NASTY)
     return connection
 
 
@@ -108,7 +109,7 @@ def lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
 def server(milvus_server: "MilvusServer") -> Iterator[Connection]:
     connection = fill(open_connection(load({"MILVUS_URI": milvus_server.uri})))
     yield connection
-    collections.drop(connection, COLLECTION)
+    milvus_collections.drop(connection, COLLECTION)
     connection.close()
 
 
@@ -235,7 +236,7 @@ def test_300_generated_filters_mean_on_a_server_what_they_say(server: Connection
 def test_what_an_old_server_cannot_do_is_refused_with_its_reason(server: Connection) -> None:
     contains = Condition(Field("kind", Kind.TEXT, dynamic=True), "contains", "art").expression
     with pytest.raises(InvalidInput, match="only prefix pattern match"):
-        collections.check_expression(server, COLLECTION, contains)
+        milvus_collections.check_expression(server, COLLECTION, contains)
 
 
 @pytest.mark.parametrize("backend", ["lite", "server"])
@@ -254,7 +255,7 @@ def test_an_invalid_expression_is_refused_with_milvus_own_reason(
 ) -> None:
     connection = request.getfixturevalue(backend)
     with pytest.raises(InvalidInput, match=reason) as refused:
-        collections.check_expression(connection, COLLECTION, expression)
+        milvus_collections.check_expression(connection, COLLECTION, expression)
     assert "\n" not in str(refused.value)
     assert "x" * 100 not in str(refused.value)
     assert len(str(refused.value)) < 500

@@ -7,7 +7,8 @@ from langchain_core.documents import Document
 from langchain_milvus import Milvus
 
 from lib import event_loop
-from lib.milvus import collections, operations
+from lib.milvus import collections as milvus_collections
+from lib.milvus import operations
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.milvus.operations import OPERATIONS, Effect, Inputs, Operation
@@ -63,11 +64,11 @@ def restore(
     connection: Connection, name: str, model: EmbeddingModel, rows: list[Document]
 ) -> Milvus:
     """Make the collection anew, holding exactly these rows."""
-    collections.drop(connection, name)
-    collections.create(connection, name, model.dimension, embedding=model.model)
+    milvus_collections.drop(connection, name)
+    milvus_collections.create(connection, name, model.dimension, embedding=model.model)
     store = connection.new_store(name, model.embeddings)
     store.add_documents(rows, ids=[row.id for row in rows])
-    collections.prepare_for_search(connection, name)
+    milvus_collections.prepare_for_search(connection, name)
     return store
 
 
@@ -122,7 +123,7 @@ def test_sync_and_async_agree_for_every_operation(
                 arguments = operation.arguments(inputs, i)
                 created = arguments.get("collection_name")
                 if created:
-                    collections.drop(connection, created)
+                    milvus_collections.drop(connection, created)
                 result = (
                     operation.call(store, arguments)
                     if how == "sync"

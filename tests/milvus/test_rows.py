@@ -16,7 +16,8 @@ from lib.errors import InvalidInput, OperationFailed
 from lib.ingestion.batches import from_uploads
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest, ingest_batches
-from lib.milvus import collections, rows
+from lib.milvus import collections as milvus_collections
+from lib.milvus import rows
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import BUNDLED_MODEL_NAME, EmbeddingModel, open_model
 from lib.milvus.rows import Browser
@@ -53,20 +54,20 @@ def name(backend: Connection, model: EmbeddingModel) -> Iterator[str]:
     name = f"rows_{uuid.uuid4().hex[:8]}"
     fill(backend, model, name)
     yield name
-    collections.drop(backend, name)
+    milvus_collections.drop(backend, name)
 
 
 @pytest.fixture(scope="module")
 def changing(backend: Connection) -> Iterator[str]:
     name = f"changing_{uuid.uuid4().hex[:8]}"
     yield name
-    collections.drop(backend, name)
+    milvus_collections.drop(backend, name)
 
 
 @pytest.fixture
 def own(backend: Connection, model: EmbeddingModel, changing: str) -> str:
     """A filled collection to change. A server takes seconds to make one, so it is emptied."""
-    if collections.exists(backend, changing):
+    if milvus_collections.exists(backend, changing):
         backend.client.delete(changing, filter='pk != ""')
     ingest(backend, model, documents(COUNT), IngestionPlan(changing))
     return changing
@@ -74,7 +75,7 @@ def own(backend: Connection, model: EmbeddingModel, changing: str) -> str:
 
 def stored(backend: Connection, name: str) -> dict[str, dict[str, object]]:
     """Return all rows by their key; counting first makes earlier writes visible."""
-    collections.count(backend, name)
+    milvus_collections.count(backend, name)
     return {row["pk"]: row for part in rows.walk(backend, name, fields=["*"]) for row in part}
 
 
@@ -166,7 +167,7 @@ def test_rows_deleted_by_an_expression_come_back_as_they_were(
     assert rows.matching(backend, own, expr='kind == "even"') == 69
     deletion = rows.delete(backend, store, own, expr='kind == "even"')
     assert deletion.count == 69
-    assert collections.count(backend, own) == COUNT - 69
+    assert milvus_collections.count(backend, own) == COUNT - 69
     rows.undo(backend, deletion)
     assert stored(backend, own) == before
 
@@ -178,7 +179,7 @@ def test_rows_with_quotes_in_their_keys_are_changed_deleted_and_put_back(
     added = [Document(page_content=f"Text of {key}", metadata={"n": 1}, id=key) for key in keys]
     for _ in range(2):
         ingest(backend, model, added, IngestionPlan(own))
-    assert collections.count(backend, own) == COUNT + len(keys)
+    assert milvus_collections.count(backend, own) == COUNT + len(keys)
     before = stored(backend, own)
     store = backend.store(own, model.embeddings)
     changed = [Document(page_content="Other", metadata={}, id=key) for key in keys]
@@ -214,7 +215,7 @@ def test_an_undo_does_not_double_a_row_that_was_added_again(
     deletion = rows.delete(backend, store, own, keys=["k826"])
     ingest(backend, model, [d for d in documents(COUNT) if d.id == "k826"], IngestionPlan(own))
     rows.undo(backend, deletion)
-    assert collections.count(backend, own) == COUNT
+    assert milvus_collections.count(backend, own) == COUNT
 
 
 @pytest.mark.parametrize(
@@ -233,7 +234,7 @@ def test_a_delete_of_nothing_is_refused(
     store = backend.store(own, model.embeddings)
     with pytest.raises(InvalidInput, match=message):
         rows.delete(backend, store, own, **chosen)  # type: ignore[arg-type]
-    assert collections.count(backend, own) == COUNT
+    assert milvus_collections.count(backend, own) == COUNT
 
 
 def test_a_delete_without_effect_is_not_taken_for_one(
@@ -290,7 +291,7 @@ def test_an_export_imported_into_a_new_collection_is_the_same_rows(
                 n: v for n, v in row.items() if n != "vector"
             }
     finally:
-        collections.drop(backend, copy)
+        milvus_collections.drop(backend, copy)
 
 
 def test_an_export_imported_back_adds_nothing(
@@ -319,7 +320,7 @@ def test_a_collection_with_whole_numbers_as_keys_can_be_browsed(backend: Connect
         browser = Browser(backend, name, "n >= 5", page_rows=10)
         assert [row["id"] for row in browser.page(3)] == [25, 26, 27, 28, 29]
     finally:
-        collections.drop(backend, name)
+        milvus_collections.drop(backend, name)
 
 
 # What a collection is, as the list shows it.
@@ -328,27 +329,27 @@ def test_a_collection_with_whole_numbers_as_keys_can_be_browsed(backend: Connect
 def test_only_index_types_that_the_backend_has_are_offered_and_each_finds_its_rows(
     backend: Connection,
 ) -> None:
-    names = {index.name for index in collections.index_types(backend)}
+    names = {index.name for index in milvus_collections.index_types(backend)}
     assert ("HNSW_SQ" in names, "SCANN" in names) == (backend.is_lite, not backend.is_lite)
-    for index in collections.index_types(backend):
+    for index in milvus_collections.index_types(backend):
         name = f"index_{uuid.uuid4().hex[:8]}"
         parameters = {each.name: each.default for each in index.parameters}
         try:
-            collections.create(
+            milvus_collections.create(
                 backend, name, 4, index_type=index.name, metric_type="L2", index_params=parameters
             )
             backend.client.insert(
                 name, [{"pk": str(i), "text": "t", "vector": [float(i)] * 4} for i in range(20)]
             )
-            collections.prepare_for_search(backend, name)
+            milvus_collections.prepare_for_search(backend, name)
             [[hit]] = backend.client.search(
                 name, [[7.0] * 4], limit=1, output_fields=["pk"], consistency_level="Strong"
             )
             # A key is called "id" by one backend and by its own name by the other.
             assert "7" in (hit.get("id"), hit.get("pk"))
-            assert collections.describe(backend, name).index_type == index.name
+            assert milvus_collections.describe(backend, name).index_type == index.name
         finally:
-            collections.drop(backend, name)
+            milvus_collections.drop(backend, name)
 
 
 @pytest.mark.parametrize(
@@ -360,21 +361,23 @@ def test_an_index_that_cannot_be_built_is_refused_before_anything_is_made(
 ) -> None:
     name = f"index_{uuid.uuid4().hex[:8]}"
     with pytest.raises(InvalidInput):
-        collections.create(
+        milvus_collections.create(
             backend, name, 4, index_type=index, metric_type=metric, index_params=parameters
         )
-    assert not collections.exists(backend, name)
+    assert not milvus_collections.exists(backend, name)
 
 
 def test_the_list_explains_what_does_not_fit(
     backend: Connection, name: str, model: EmbeddingModel
 ) -> None:
     other = f"other_{uuid.uuid4().hex[:8]}"
-    collections.create(backend, other, 4, embedding="test/other")
+    milvus_collections.create(backend, other, 4, embedding="test/other")
     try:
         listed = {
             each.name: each
-            for each in collections.overview(backend, model.dimension, embedding=BUNDLED_MODEL_NAME)
+            for each in milvus_collections.overview(
+                backend, model.dimension, embedding=BUNDLED_MODEL_NAME
+            )
         }
         assert listed[name].note == ""
         facts = listed[name].facts
@@ -383,4 +386,4 @@ def test_the_list_explains_what_does_not_fit(
         assert listed[name].memory_bytes >= COUNT * model.dimension
         assert "holds vectors of 4 dimensions" in listed[other].note
     finally:
-        collections.drop(backend, other)
+        milvus_collections.drop(backend, other)

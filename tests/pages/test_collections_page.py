@@ -13,7 +13,8 @@ from streamlit.testing.v1 import AppTest
 from lib.errors import OperationFailed
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
-from lib.milvus import collections, rows
+from lib.milvus import collections as milvus_collections
+from lib.milvus import rows
 from lib.milvus.collections import SCRATCH_PREFIX
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
@@ -49,7 +50,7 @@ def page(open_app: OpenApp, store: Connection, tmp_path: Path) -> AppTest:
 
 
 def stored(store: Connection) -> dict[str, dict[str, object]]:
-    collections.count(store, COLLECTION)
+    milvus_collections.count(store, COLLECTION)
     return {row["pk"]: row for part in rows.walk(store, COLLECTION, fields=["*"]) for row in part}
 
 
@@ -67,8 +68,8 @@ def shown(app: AppTest) -> list[str]:
 def test_the_list_tells_what_each_collection_is_and_whether_it_fits(
     open_app: OpenApp, store: Connection, tmp_path: Path
 ) -> None:
-    collections.create(store, "narrow", 8, metric_type="L2")
-    collections.create(store, f"{SCRATCH_PREFIX}left_over", 8)
+    milvus_collections.create(store, "narrow", 8, metric_type="L2")
+    milvus_collections.create(store, f"{SCRATCH_PREFIX}left_over", 8)
     app = open_app("pages/collections.py", MILVUS_URI=str(tmp_path / "lab.db"))
     assert not app.exception
     found = listed(app)
@@ -205,7 +206,7 @@ def test_a_collection_is_created_with_the_chosen_index(page: AppTest, store: Con
     page.button(key="create_start").click().run()
     assert not page.exception
     assert not page.error
-    facts = collections.describe(store, "graph")
+    facts = milvus_collections.describe(store, "graph")
     assert (facts.index_type, facts.metric_type, facts.dimension) == ("HNSW", "IP", 256)
     assert listed(page)["graph"]["Rows"] == 0
     assert "Created “graph”" in said(page)
@@ -283,7 +284,7 @@ def test_an_export_of_an_unusable_filter_is_a_message(page: AppTest) -> None:
 def test_rows_of_another_model_can_be_read_and_not_changed(
     open_app: OpenApp, store: Connection, tmp_path: Path
 ) -> None:
-    collections.create(store, "theirs", 256, embedding="other/model")
+    milvus_collections.create(store, "theirs", 256, embedding="other/model")
     store.client.insert("theirs", [{"pk": "a", "text": "theirs", "vector": [0.1] * 256}])
     app = open_app(
         "pages/collections.py", MILVUS_URI=str(tmp_path / "lab.db"), MILVUS_COLLECTION="theirs"
@@ -296,7 +297,7 @@ def test_rows_of_another_model_can_be_read_and_not_changed(
 def test_a_collection_without_rows_says_so(
     open_app: OpenApp, store: Connection, tmp_path: Path
 ) -> None:
-    collections.create(store, "bare", 256)
+    milvus_collections.create(store, "bare", 256)
     app = open_app("pages/collections.py", MILVUS_URI=str(tmp_path / "lab.db"))
     assert not app.exception
     app.session_state["lab_collection"] = "bare"

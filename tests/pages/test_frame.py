@@ -13,7 +13,7 @@ from lib import jobs
 from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
-from lib.milvus import collections
+from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.settings import Settings
@@ -108,7 +108,7 @@ def test_a_collection_of_another_dimension_is_explained_and_not_touched(
 ) -> None:
     uri = str(tmp_path / "other.db")
     opened = open_connection(Settings(milvus_uri=uri))
-    collections.create(opened, "theirs", 4, embedding="other/model")
+    milvus_collections.create(opened, "theirs", 4, embedding="other/model")
     opened.client.insert("theirs", [{"pk": "a", "text": "t", "vector": [0.1, 0.2, 0.3, 0.4]}])
     opened.close()
     app = open_app("pages/search.py", MILVUS_URI=uri, MILVUS_COLLECTION="theirs")
@@ -116,7 +116,7 @@ def test_a_collection_of_another_dimension_is_explained_and_not_touched(
     assert "holds vectors of 4 dimensions" in messages(app)
     assert "Nothing was written" in messages(app)
     reopened = open_connection(Settings(milvus_uri=uri))
-    assert collections.count(reopened, "theirs") == 1
+    assert milvus_collections.count(reopened, "theirs") == 1
     reopened.close()
 
 

@@ -12,7 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
-from lib.milvus import collections, rows
+from lib.milvus import collections as milvus_collections
+from lib.milvus import rows
 from lib.milvus.collections import SCRATCH_PREFIX
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
@@ -65,7 +66,7 @@ def ingest_now(app: AppTest) -> AppTest:
 
 
 def stored(store: Connection, name: str = COLLECTION) -> list[dict[str, object]]:
-    collections.count(store, name)
+    milvus_collections.count(store, name)
     return [row for part in rows.walk(store, name, fields=["*"]) for row in part]
 
 
@@ -247,7 +248,7 @@ def test_two_files_of_one_name_are_both_kept(page: AppTest, store: Connection) -
 def test_a_collection_of_another_dimension_is_explained_and_left_alone(
     open_app: OpenApp, store: Connection, tmp_path: Path
 ) -> None:
-    collections.create(store, "narrow", 8)
+    milvus_collections.create(store, "narrow", 8)
     store.client.insert("narrow", [{"pk": "a", "text": "theirs", "vector": [0.1] * 8}])
     page = open_app(
         "pages/ingestion.py", MILVUS_URI=str(tmp_path / "lab.db"), MILVUS_COLLECTION="narrow"
@@ -270,7 +271,7 @@ def test_a_new_collection_is_made_by_from_texts_once_and_its_name_is_checked(
     assert "cannot be a collection's name" in problems(page)
     page.text_input(key="ingest_new_collection").set_value("fresh").run()
     ingest_now(page)
-    assert figures(page)["New"] == str(collections.count(store, "fresh"))
+    assert figures(page)["New"] == str(milvus_collections.count(store, "fresh"))
     ingest_now(page)
     assert "There is a collection named 'fresh' already" in problems(page)
 

@@ -16,7 +16,7 @@ from lib.errors import InvalidInput, LabError
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.jobs import Job
-from lib.milvus import collections
+from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.search import ask as search
@@ -42,7 +42,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, model: EmbeddingModel) -> Iter
     connection = open_connection(load({"MILVUS_URI": str(path)}))
     documents = CORPORA["standard_library"].documents(None, 0)
     ingest(connection, model, documents, IngestionPlan(collection=COLLECTION))
-    collections.prepare_for_search(connection, COLLECTION)
+    milvus_collections.prepare_for_search(connection, COLLECTION)
     yield connection
     connection.close()
 
@@ -123,7 +123,7 @@ def test_a_filter_narrows_the_candidates_and_says_how_many_rows_it_leaves(
     assert found.hits
     assert all(hit.metadata["kind"] == "class" for hit in found.hits)
     assert all(hit.metadata["length"] > 100 for hit in found.hits)
-    assert found.matching_rows == collections.count(lab, COLLECTION, question.expr)
+    assert found.matching_rows == milvus_collections.count(lab, COLLECTION, question.expr)
 
 
 def test_rows_like_a_row_are_its_neighbours_without_the_row(
@@ -411,9 +411,9 @@ def test_a_filter_can_be_checked_right_after_a_store_was_opened_anew(
     first.close()
     again = open_connection(settings)
     try:
-        assert collections.describe(again, COLLECTION).rows == 20
-        collections.check_expression(again, COLLECTION, 'category == "cat_1"')
-        assert collections.count(again, COLLECTION, 'category == "cat_1"') == 4
+        assert milvus_collections.describe(again, COLLECTION).rows == 20
+        milvus_collections.check_expression(again, COLLECTION, 'category == "cat_1"')
+        assert milvus_collections.count(again, COLLECTION, 'category == "cat_1"') == 4
         assert len(search.row_vector(again, COLLECTION, "doc_3")) == model.dimension
     finally:
         again.close()

@@ -10,6 +10,7 @@ from lib.jobs import FINISHED, Job, State
 from lib.runs import store as runs
 from lib.ui.common.chart import show_chart
 from lib.ui.common.progress import describe
+from lib.words import counted
 
 REFRESH_S = 0.5
 
@@ -58,10 +59,7 @@ def _chart(run: Run) -> None:
     if frame.empty:
         return
     finished = int(frame["wall_s"].notna().sum())
-    st.markdown(
-        f"**{chart_data.counted(finished, 'trial')} finished**, each a dot; "
-        "a cross failed its check."
-    )
+    st.markdown(f"**{counted(finished, 'trial')} finished**, each a dot; a cross failed its check.")
     show_chart(
         charts.live(frame),
         key="b_live_chart",

@@ -7,10 +7,10 @@ from pathlib import Path
 import streamlit as st
 
 from lib import jobs
-from lib.charts.data import counted
 from lib.errors import LabError
 from lib.jobs import Job
-from lib.milvus import collections, rows
+from lib.milvus import collections as milvus_collections
+from lib.milvus import rows
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.ui.collections import list as collection_list
@@ -18,6 +18,7 @@ from lib.ui.common import session
 from lib.ui.common.errors import error_box
 from lib.ui.common.progress import follow
 from lib.ui.common.text import literal
+from lib.words import counted
 
 EXPORT_PARAMETER = "export"
 KEPT_S = 3_600.0
@@ -66,7 +67,7 @@ def offer_export(opened: Connection, facts: Collection) -> None:
 
 def _start(opened: Connection, name: str, ending: str, expr: str) -> None:
     try:
-        collections.check_expression(opened, name, expr)
+        milvus_collections.check_expression(opened, name, expr)
     except LabError as error:
         error_box(error)
         return
@@ -104,7 +105,7 @@ def offer_drop(opened: Connection, facts: Collection) -> None:
             key="drop_start",
         ):
             try:
-                collections.drop(opened, facts.name)
+                milvus_collections.drop(opened, facts.name)
             except LabError as error:
                 error_box(error)
                 return

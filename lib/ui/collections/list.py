@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from lib.errors import LabError
-from lib.milvus import collections
+from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import SCRATCH_PREFIX, Listed
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
@@ -19,7 +19,7 @@ DONE_KEY = "collections_done"
 def _overview(
     connection_id: str, model: str, dimension: int, _connection: Connection
 ) -> list[Listed]:
-    return collections.overview(_connection, dimension, embedding=model)
+    return milvus_collections.overview(_connection, dimension, embedding=model)
 
 
 def show_list(opened: Connection, model: EmbeddingModel) -> None:
@@ -90,7 +90,7 @@ def offer_creation(opened: Connection, model: EmbeddingModel) -> None:
     with st.expander("New collection", icon=":material/add:"):
         name_slot, index_slot, metric_slot = st.columns([3, 2, 4])
         name = name_slot.text_input("Name", key="create_name", max_chars=200)
-        types = {each.name: each for each in collections.index_types(opened)}
+        types = {each.name: each for each in milvus_collections.index_types(opened)}
         chosen = types[
             index_slot.selectbox(
                 "Index",
@@ -101,8 +101,8 @@ def offer_creation(opened: Connection, model: EmbeddingModel) -> None:
         ]
         metric = metric_slot.selectbox(
             "Metric",
-            list(collections.METRIC_TYPES),
-            format_func=lambda metric: f"{metric}: {collections.METRIC_TYPES[metric]}",
+            list(milvus_collections.METRIC_TYPES),
+            format_func=lambda metric: f"{metric}: {milvus_collections.METRIC_TYPES[metric]}",
             key="create_metric",
         )
         parameters = {}
@@ -139,11 +139,11 @@ def _create(
     parameters: dict[str, int],
 ) -> None:
     try:
-        name = collections.check_name(name)
-        if collections.exists(opened, name):
+        name = milvus_collections.check_name(name)
+        if milvus_collections.exists(opened, name):
             st.warning(f"There is a collection named “{literal(name)}” already.")
             return
-        collections.create(
+        milvus_collections.create(
             opened,
             name,
             model.dimension,

@@ -8,18 +8,20 @@ import pandas as pd
 import streamlit as st
 from langchain_core.documents import Document
 
-from lib.charts.data import counted
 from lib.documents.metadata import clean
 from lib.errors import LabError
 from lib.ingestion.batches import checked_text
-from lib.milvus import collections, rows
+from lib.milvus import collections as milvus_collections
+from lib.milvus import rows
 from lib.milvus.collections import Collection
-from lib.milvus.connection import TEXT_FIELD, Connection
+from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.fields import TEXT_FIELD
 from lib.milvus.rows import UNDO_ROWS, UNDO_S, Browser, Change, Row
 from lib.ui.collections import list as collection_list
 from lib.ui.common.errors import error_box, took_too_long
 from lib.ui.common.text import literal
+from lib.words import counted
 
 PAGE_ROWS = 50
 UNDO_KEY = "rows_undo"
@@ -228,7 +230,7 @@ def _choose_page(browser: Browser) -> int:
 
 def _why_read_only(opened: Connection, model: EmbeddingModel, facts: Collection) -> str:
     try:
-        collections.check_fits(opened, facts, model.dimension, embedding=model.model)
+        milvus_collections.check_fits(opened, facts, model.dimension, embedding=model.model)
     except LabError as error:
         return error.what
     return ""

@@ -10,7 +10,7 @@ from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import default_plan
 from lib.ingestion.writing import IngestionReport, ingest
 from lib.jobs import FINISHED, Job
-from lib.milvus import collections
+from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
@@ -69,7 +69,9 @@ def first_load(opened: Connection) -> Job | None:
     started = _first_load_jobs()
     with _starting:
         if (opened.address, name) not in started:
-            has_rows = collections.exists(opened, name) and collections.count(opened, name)
+            has_rows = milvus_collections.exists(opened, name) and milvus_collections.count(
+                opened, name
+            )
             started[opened.address, name] = (
                 None if has_rows else load_corpus(opened, session.model(), name)
             )

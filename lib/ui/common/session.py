@@ -8,7 +8,7 @@ import streamlit as st
 
 from lib import event_loop, jobs, settings
 from lib.errors import LabError, SettingsError
-from lib.milvus import collections
+from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection, Description, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
@@ -154,7 +154,9 @@ def current_collection() -> str:
 @st.cache_data(ttl=15, show_spinner=False)
 def _facts(connection_id: str, name: str, _connection: Connection) -> Collection | None:
     return (
-        collections.describe(_connection, name) if collections.exists(_connection, name) else None
+        milvus_collections.describe(_connection, name)
+        if milvus_collections.exists(_connection, name)
+        else None
     )
 
 
@@ -201,5 +203,5 @@ def collection_or_stop(opened: Connection) -> Collection:
         st.stop()
     with show_error():
         chosen = model()
-        collections.check_fits(opened, facts, chosen.dimension, embedding=chosen.model)
+        milvus_collections.check_fits(opened, facts, chosen.dimension, embedding=chosen.model)
     return facts

@@ -3,7 +3,6 @@
 import streamlit as st
 from langchain_core.documents import Document
 
-from lib.charts.data import counted
 from lib.documents import chunking
 from lib.documents.chunking import SPLITTERS, Chunking, Preview
 from lib.errors import LabError
@@ -12,6 +11,7 @@ from lib.ingestion.writing import Comparison, IngestionReport
 from lib.milvus.embeddings import EmbeddingModel
 from lib.ui.common.errors import error_box
 from lib.ui.common.text import literal
+from lib.words import counted
 
 DEFAULTS = Chunking()
 SHOWN_CHUNKS = 8

@@ -3,9 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from lib.charts.data import counted
 from lib.ingestion.writing import Comparison, IngestionReport
 from lib.ui.common.text import literal
+from lib.words import counted
 
 SHOWN_PROBLEMS = 200
 

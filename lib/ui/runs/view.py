@@ -6,19 +6,21 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from lib.benchmark import statistics, tutorial_figures
+from lib.benchmark import statistics as trial_statistics
+from lib.benchmark import tutorial_figures
 from lib.benchmark.statistics import Warning_
 from lib.benchmark.trials import Run
 from lib.charts import charts
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS, Chart
-from lib.charts.data import Focus, counted
+from lib.charts.data import Focus
 from lib.runs import comparison, findings, measured_code
 from lib.runs.findings import Beside
 from lib.ui.common.chart import show_chart
 from lib.ui.common.snippet import snippet
 from lib.ui.common.text import literal
 from lib.ui.runs.downloads import chart_downloads, downloads
+from lib.words import counted
 
 MOST_LOSSES = 3
 MOST_WARNINGS = 4
@@ -107,7 +109,7 @@ def losses(run: Run) -> None:
 
 def warnings(run: Run) -> None:
     """Draw what a reader must know before believing the numbers."""
-    found = statistics.warnings(run.trials, chart_data.summaries(run))
+    found = trial_statistics.warnings(run.trials, chart_data.summaries(run))
     if not found:
         return
     text = [f"- {literal(warning.message)}" for warning in found]

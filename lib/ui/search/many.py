@@ -9,7 +9,6 @@ import streamlit as st
 
 from lib import jobs
 from lib.charts import charts
-from lib.charts.data import duration_text, ratio_text
 from lib.jobs import Job
 from lib.milvus import snippets
 from lib.milvus.collections import Collection
@@ -24,6 +23,7 @@ from lib.ui.common.errors import show_error
 from lib.ui.common.progress import follow
 from lib.ui.common.snippet import snippet
 from lib.ui.search.exports import exports
+from lib.words import duration_text, ratio_text
 
 # The benchmark's lane: two measurements at once would disturb each other.
 LANE = "benchmark"

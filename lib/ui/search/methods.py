@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from lib.charts.data import counted
 from lib.milvus import snippets
 from lib.milvus.collections import Collection
-from lib.milvus.connection import TEXT_FIELD, Connection
+from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.fields import TEXT_FIELD
 from lib.milvus.operations import Operation
 from lib.search import ask as search
 from lib.search.ask import METHODS, Hit, MethodAnswer, Request
@@ -20,6 +20,7 @@ from lib.ui.common.snippet import snippet
 from lib.ui.search.exports import exports
 from lib.ui.search.form import field_list, filter_builder
 from lib.ui.search.results import timing_line
+from lib.words import counted
 
 SHOWN_KEYS = 1_000
 

@@ -1,0 +1,91 @@
+"""Does a trial's work in another thread, so that Stop and a dead server end the wait at once."""
+
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
+from typing import Any, Protocol, TypeVar
+
+from lib import event_loop
+from lib.benchmark.recorder import Recorder
+from lib.errors import JobCancelled
+from lib.jobs import Job
+
+TICK_S = 0.1
+# A stopped trial's last call may take this long before cleaning goes on without this thread.
+STOP_GRACE_S = 0.3
+
+T = TypeVar("T")
+
+
+class Watch(Protocol):
+    """Something that raises once going on makes no sense."""
+
+    def check(self) -> None:
+        """Raise the reason to end."""
+
+
+class Guard:
+    """Does work in another thread and looks after it: stop and a dead server end the wait at once.
+
+    The thread itself cannot be ended. It finds `recorder.stopped` before its next call, or is
+    abandoned in the one it waits for.
+    """
+
+    def __init__(self, job: Job, watch: Watch | None = None) -> None:
+        self._job = job
+        self._watch = watch
+        self._coroutine: Any = None
+        self.abandoned: threading.Thread | None = None
+
+    def supervise(
+        self,
+        work: Callable[[], T],
+        recorder: Recorder | None = None,
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> T:
+        """Do the work and return its result. Raises JobCancelled or what the watch raises."""
+        outcome: list[T] = []
+        failure: list[BaseException] = []
+        ended = threading.Event()
+
+        def target() -> None:
+            try:
+                outcome.append(work())
+            except BaseException as error:  # noqa: BLE001  # handed to the thread that waits
+                failure.append(error)
+            finally:
+                ended.set()
+
+        self._check()
+        thread = threading.Thread(target=target, name="benchmark-trial", daemon=True)
+        thread.start()
+        try:
+            while not ended.wait(TICK_S):
+                on_tick()
+                self._check()
+        except BaseException:
+            if recorder is not None:
+                recorder.stopped = True
+            if self._coroutine is not None:
+                self._coroutine.cancel()
+            thread.join(STOP_GRACE_S)
+            self.abandoned = thread if thread.is_alive() else None
+            raise
+        if failure:
+            raise failure[0]
+        return outcome[0]
+
+    def run_on_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine on the background loop; a stop cancels it."""
+        self._coroutine = event_loop.submit(coroutine)
+        try:
+            self._coroutine.result()
+        except CancelledError as error:
+            raise JobCancelled("Stopped.") from error
+        finally:
+            self._coroutine = None
+
+    def _check(self) -> None:
+        self._job.check()
+        if self._watch is not None:
+            self._watch.check()

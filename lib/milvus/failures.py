@@ -1,0 +1,67 @@
+"""What Milvus and gRPC raise → a LabError for the reader: the reason stays, the noise goes."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+from lib.errors import ConnectionFailed, LabError, OperationFailed
+
+
+@contextlib.contextmanager
+def reported(what: str) -> Iterator[None]:
+    """Turn whatever Milvus or gRPC raises inside the block into a LabError that begins `what`."""
+    try:
+        yield
+    except (LabError, TimeoutError):
+        raise
+    except Exception as error:
+        raise explain(error, what) from error
+
+
+UNREACHABLE = re.compile(
+    r"fail connecting|unavailable|failed to connect|connection refused|deadline exceeded"
+    r"|retry timeout|retry run out|should create connect|channel.*clos|connection.*clos",
+    re.IGNORECASE,
+)
+REFUSED = re.compile(r"unauthenticated|auth check fail|permission.?denied", re.IGNORECASE)
+
+
+def explain(error: BaseException, what: str) -> LabError:
+    """Word a library's exception for the reader; the reason stays, the noise goes."""
+    if isinstance(error, LabError):
+        return error
+    reason = milvus_reason(error)
+    # pymilvus says "server unavailable" for a refused token too; only the cause tells them apart.
+    if any(REFUSED.search(milvus_reason(cause)) for cause in _causes(error)):
+        return ConnectionFailed(
+            f"{what} It refused the credentials.",
+            kept="Nothing was changed.",
+            next_step="Check MILVUS_TOKEN (user:password, or the API key of Zilliz Cloud).",
+        )
+    if UNREACHABLE.search(reason):
+        return ConnectionFailed(
+            what,
+            kept="What was already stored is kept.",
+            next_step="Check that the server runs and that MILVUS_URI is right, then try again.",
+        )
+    return OperationFailed(f"{what} Milvus says: {reason}")
+
+
+def milvus_reason(error: BaseException) -> str:
+    """Return an exception's message as one line of at most 400 characters."""
+    message = getattr(error, "message", "") or str(error) or type(error).__name__
+    code = getattr(error, "code", None)
+    if callable(code):  # a gRPC error
+        message = f"{code()}: {error.details()}" if hasattr(error, "details") else str(code())
+    line = " ".join(str(message).split())
+    return line if len(line) <= 400 else line[:399] + "…"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    # pymilvus writes `raise e from e`, which makes an exception its own cause.
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        yield cause
+        cause = cause.__cause__

@@ -1,0 +1,19 @@
+"""Numbers as words: counted nouns, durations and ratios, written the same way everywhere."""
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration with three digits: '45.2 s', '0.53 s', '0.004 s'."""
+    digits = 1 if seconds >= 10 else 2 if seconds >= 0.1 else 3
+    return f"{seconds:,.{digits}f} s"
+
+
+def ratio_text(ratio: float) -> str:
+    """Return a ratio with two to three digits: '41×', '9.3×', '0.84×'."""
+    digits = 0 if ratio >= 20 else 1 if ratio >= 2 else 2
+    return f"{ratio:,.{digits}f}×"
+
+
+def counted(number: int, noun: str, plural: str = "", *, bold: bool = False) -> str:
+    """Return a number with its noun, in the plural unless there is one of it."""
+    shown = f"**{number:,}**" if bold else f"{number:,}"
+    return f"{shown} {noun if number == 1 else plural or noun + 's'}"
