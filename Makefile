@@ -36,6 +36,7 @@ lint: $(VENV)/.dev ## check style, format and types, as CI does
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
 	@$(RUN) mypy
+	@$(VENV)/bin/lint-imports
 
 format: $(VENV)/.dev ## put the code into its format
 	@$(RUN) ruff check --fix

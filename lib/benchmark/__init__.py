@@ -1,1 +1,4 @@
-"""The benchmark: a plan, the strategies, a runner, statistics, a file, and a terminal command."""
+"""Plan → trials: workload, strategies, runner, statistics, run file and the terminal command.
+
+It may import `lib.documents`, `lib.milvus` and the small modules.
+"""

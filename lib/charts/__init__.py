@@ -1,1 +1,4 @@
-"""charts."""
+"""Runs and data frames → `altair.Chart`: the tables that charts draw, the charts, their colours.
+
+It may import `lib.benchmark`, `lib.milvus` and the small modules.
+"""

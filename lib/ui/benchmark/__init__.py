@@ -1,1 +1,1 @@
-"""benchmark."""
+"""The parts of the benchmark page: the form and the run in progress."""

@@ -1,1 +1,1 @@
-"""collections."""
+"""The parts of the collections page: the list, the rows, export and drop."""

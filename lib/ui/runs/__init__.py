@@ -1,1 +1,1 @@
-"""runs."""
+"""What shows runs: one run, the list of kept runs, downloads."""
