@@ -3,9 +3,8 @@
     python -m benchmarks.search_many                              # starts a server of its own
     python -m benchmarks.search_many --uri http://127.0.0.1:19530
 
-The three ways are asked in turn, `--repeats` times after one that is not kept. Prints the ratio of
-wall times within each repeat as a median with its range, so that a busy machine slows all alike,
-and whether every way returned the same rows.
+The plan of the page's "Many at once". Prints the ratio of wall times within each repeat as a median
+with its range, so that a busy machine slows all alike, and how many trials were verified.
 """
 
 import argparse
@@ -15,6 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lib.benchmark import runner
+from lib.benchmark.statistics import strategy_label
+from lib.benchmark.workload import Plan
 from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
@@ -22,11 +24,10 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.search import ask as search
-from lib.search import many as search_many
-from lib.search.many import ManyRequest
 from lib.settings import load
 
 COLLECTION = "benchmark_search_many"
+LOOP, GATHER, BATCH = STRATEGIES = ("sync_loop", "gather_limited", "one_batch")
 
 
 @contextmanager
@@ -62,23 +63,31 @@ def main() -> None:
             ingest(connection, model, documents, IngestionPlan(collection=COLLECTION))
             milvus_collections.prepare_for_search(connection, COLLECTION)
             queries = search.sample_queries(connection, model, COLLECTION, arguments.queries)
-            request = ManyRequest(tuple(queries), concurrency=arguments.concurrency)
-            answers = [
-                search_many.ask_many(connection, model, COLLECTION, request)
-                for _ in range(arguments.repeats + 1)
-            ][1:]
+            plan = Plan(
+                operations=("similarity_search_with_score",),
+                strategies=STRATEGIES,
+                counts=(len(queries),),
+                repeats=arguments.repeats,
+                concurrency=(arguments.concurrency,),
+                k=5,
+                collection=COLLECTION,
+                questions=tuple(queries),
+            )
+            trials = runner.run(plan, connection, model).trials
         finally:
             milvus_collections.drop(connection, COLLECTION)
             connection.close()
-    walls = [[run.wall_ms for run in answer.runs] for answer in answers]
-    print(f"{len(documents):,} rows, {arguments.queries} queries, {len(answers)} repeats")
-    for index, run in enumerate(answers[0].runs):
-        print(f"  {run.label:22} median {statistics.median(w[index] for w in walls):8.0f} ms")
-    print(f"limited gather against sync loop:  {spread([w[0] / w[1] for w in walls])}")
-    print(f"one batched against sync loop:     {spread([w[0] / w[2] for w in walls])}")
-    print(f"one batched against gather:        {spread([w[1] / w[2] for w in walls])}")
-    verified = sum(answer.verified for answer in answers)
-    print(f"same rows in the same order from all three: {verified} of {len(answers)} repeats")
+    print(f"{len(documents):,} rows, {arguments.queries} queries, {arguments.repeats} repeats")
+    walls: dict[str, list[float]] = {}
+    for trial in sorted(trials, key=lambda trial: trial.repeat):
+        walls.setdefault(trial.strategy, []).append(trial.wall_s)
+    for name in STRATEGIES:
+        label = strategy_label(name, arguments.concurrency)
+        print(f"  {label:22} median {1000 * statistics.median(walls[name]):8.0f} ms")
+    for fast, slow in ((GATHER, LOOP), (BATCH, LOOP), (BATCH, GATHER)):
+        ratios = [a / b for a, b in zip(walls[slow], walls[fast], strict=True)]
+        print(f"{fast} against {slow}: {spread(ratios)}")
+    print(f"verified: {sum(trial.verified for trial in trials)} of {len(trials)} trials")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from lib.ui import connection_or_stop, model_or_stop, show_error
 from lib.ui.collections.files import offer_drop, offer_export
 from lib.ui.collections.list import offer_creation, show_list
 from lib.ui.collections.rows import browse, delete_many
-from lib.ui.common.snippet import snippet
 from lib.ui.common.session import collection_facts
+from lib.ui.common.snippet import snippet
 from lib.ui.common.text import literal
 
 st.title("Collections")

@@ -272,6 +272,13 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"whole numbers with commas, not {text!r}") from None
 
 
+def _lines(path: str) -> tuple[str, ...]:
+    try:
+        return tuple(filter(str.strip, Path(path).read_text(encoding="utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"a file of text, not {path!r}: {error}") from None
+
+
 def _whole(text: str) -> int:
     try:
         return int(text)
@@ -286,7 +293,10 @@ def _plan(given: argparse.Namespace, settings: Settings) -> Plan:
     base = preset(given.preset).plan if given.preset is not None else Plan(operations=())
     named = {field.name: getattr(given, field.name, None) for field in dataclasses.fields(Plan)}
     changes = {name: value for name, value in named.items() if value is not None}
-    return dataclasses.replace(base, **{"embedding": settings.embedding_provider} | changes)
+    asked: dict[str, Any] = {"embedding": settings.embedding_provider}
+    if given.questions:
+        asked["counts"] = (len(given.questions),)
+    return dataclasses.replace(base, **asked | changes)
 
 
 def _settings(given: argparse.Namespace) -> Settings:
@@ -322,6 +332,8 @@ def _parser() -> argparse.ArgumentParser:
     option("--k", type=_whole, help="results per search")
     option("--fetch-k", type=_whole, help="candidates of an MMR search")
     option("--lambda-mult", type=float, help="MMR: 1 for relevance only, 0 for diversity only")
+    option("--collection", help="an existing collection to search; nothing is written to it")
+    option("--questions", type=_lines, help="a file of questions for it, one a line")
     option("--delete-by", help=f"field of a delete's expression: {' or '.join(DELETE_FIELDS)}")
     levels = ", ".join(DELETE_CONSISTENCIES[1:])
     option(

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from lib.benchmark.trials import Call
@@ -80,12 +80,16 @@ class Recorder:
 
     async def acall(self, i: int) -> None:
         """Make the i-th call through the async method."""
+        await self.ameasure(i, lambda: self._async_method(**self.arguments(i)))
+
+    async def ameasure(self, i: int, invoke: Callable[[], Awaitable[Any]]) -> None:
+        """Make an async call and record its times and what became of it."""
         if self.stopped:
             return
         embedding = new_embedding_clock()
         self._started[i] = self._clock()
         try:
-            result = await self._async_method(**self.arguments(i))
+            result = await invoke()
         except Exception as error:  # noqa: BLE001  # whatever fails is counted by its kind
             self._ended[i] = self._clock()
             self._errors[i] = error_kind(error)

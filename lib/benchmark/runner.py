@@ -15,7 +15,7 @@ from lib.benchmark.strategies import STRATEGIES, Strategy, keeper, trial_argumen
 from lib.benchmark.trials import Run, Trial
 from lib.benchmark.watchdog import Watchdog
 from lib.benchmark.workload import Cell, Plan
-from lib.benchmark.workspace import MilvusWorkspace, Workspace, Wrong
+from lib.benchmark.workspace import SearchWorkspace, Workspace, Wrong, open_workspace
 from lib.errors import JobCancelled, LabError
 from lib.jobs import Job
 from lib.milvus.connection import Connection
@@ -38,7 +38,7 @@ def run(
     on_trial: OnTrial | None = None,
     settings: Settings | None = None,
 ) -> Run:
-    """Run a plan in a collection of its own and return the run.
+    """Run a plan, in a collection of its own unless it names one, and return the run.
 
     Blocks; call it from a worker thread. `job.progress` counts calls, `job.result` is the run so
     far. When the job is stopped, the finished trials come back as a partial run. Raises
@@ -49,10 +49,10 @@ def run(
     job = job or Job("Benchmark", LANE)
     watchdog = Watchdog(connection)
     job.progress.detail = {"phase": "setting up"}
-    opened: list[MilvusWorkspace] = []
+    opened: list[SearchWorkspace] = []
 
-    def set_up() -> tuple[MilvusWorkspace, dict[str, Any]]:
-        workspace = MilvusWorkspace(plan, connection, model)
+    def set_up() -> tuple[SearchWorkspace, dict[str, Any]]:
+        workspace = open_workspace(plan, connection, model)
         opened.append(workspace)
         return workspace, environment.describe(plan, connection, model, workspace.facts())
 
@@ -301,7 +301,7 @@ def _partial(job: Job, plan: Plan, record: dict[str, Any], note: str) -> Run:
 _cleaning: list[threading.Thread] = []
 
 
-def _clean_up(guard: Guard, watchdog: Watchdog, opened: list[MilvusWorkspace]) -> None:
+def _clean_up(guard: Guard, watchdog: Watchdog, opened: list[SearchWorkspace]) -> None:
     """Drop what the run made; behind the scenes when a call is still on its way."""
     if watchdog.is_dead:
         return

@@ -6,13 +6,14 @@ methods are called in worker threads, coroutines run on the one background loop.
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_milvus import Milvus
 
+from lib.benchmark import retriever
 from lib.benchmark.recorder import Recorder
 from lib.milvus.fields import PRIMARY_FIELD, VECTOR_FIELD
 from lib.milvus.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
@@ -36,6 +37,7 @@ class Strategy:
     limited_label: str  # with the concurrency in it
     execute: Callable[[Recorder], None] | Callable[[Recorder], Coroutine[Any, Any, None]]
     is_batch: bool = False
+    only: Collection[str] = ()  # the operations it can issue; all of them when empty
 
     def label(self, concurrency: int | None = None) -> str:
         """Return the name with its concurrency: 'gather, at most 32'."""
@@ -48,7 +50,8 @@ class Strategy:
         """Say whether the operation can be issued this way."""
         if isinstance(operation, str):
             operation = OPERATIONS[operation]
-        return operation.batchable or not self.is_batch
+        offered = not self.only or operation.name in self.only
+        return offered and (operation.batchable or not self.is_batch)
 
     def concurrency(self, limit: int | None) -> int | None:
         """Return the most calls in flight at once; None where nothing limits it."""
@@ -84,16 +87,7 @@ async def _gather(recorder: Recorder) -> None:
 
 
 async def _gather_limited(recorder: Recorder) -> None:
-    # As many workers as may be in flight, taking from one iterator: the bound of a semaphore
-    # without a task for every call that waits.
-    pending = iter(range(recorder.calls))
-
-    async def work() -> None:
-        for i in pending:
-            await recorder.acall(i)
-
-    workers = min(recorder.concurrency or recorder.calls, recorder.calls)
-    await asyncio.gather(*(work() for _ in range(workers)))
+    await retriever.in_flight(recorder, recorder.acall)
 
 
 def _one_batch(recorder: Recorder) -> None:
@@ -153,6 +147,46 @@ STRATEGIES: dict[str, Strategy] = {
             limited_label="one batched call",
             execute=_one_batch,
             is_batch=True,
+        ),
+        Strategy(
+            name="retriever_invoke",
+            title="retriever invoke",
+            is_async=False,
+            uses_limit=False,
+            summary="`invoke` of the store as a LangChain retriever, one call after another.",
+            limited_label="retriever invoke",
+            execute=retriever.invoke,
+            only=retriever.SEARCH_TYPES,
+        ),
+        Strategy(
+            name="retriever_batch",
+            title="retriever batch",
+            is_async=False,
+            uses_limit=True,
+            summary="The retriever's `batch`: `invoke` from langchain's threads.",
+            limited_label="retriever batch, {} threads",
+            execute=retriever.batch,
+            only=retriever.SEARCH_TYPES,
+        ),
+        Strategy(
+            name="retriever_ainvoke",
+            title="retriever ainvoke",
+            is_async=True,
+            uses_limit=True,
+            summary="The retriever's `ainvoke` in a gather with a bound on the calls in flight.",
+            limited_label="retriever ainvoke, at most {}",
+            execute=retriever.ainvoke,
+            only=retriever.SEARCH_TYPES,
+        ),
+        Strategy(
+            name="retriever_abatch",
+            title="retriever abatch",
+            is_async=True,
+            uses_limit=True,
+            summary="The retriever's `abatch`: `ainvoke` in langchain's own bounded gather.",
+            limited_label="retriever abatch, at most {}",
+            execute=retriever.abatch,
+            only=retriever.SEARCH_TYPES,
         ),
     )
 }

@@ -11,13 +11,16 @@ from lib.errors import InvalidInput
 from lib.milvus.embeddings import PROVIDERS
 from lib.milvus.fields import PRIMARY_FIELD
 from lib.milvus.operations import OPERATIONS, Effect
+from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA, check_ranking
 from lib.settings import Settings
+from lib.words import counted
 
 MAX_CONCURRENCY = 1024
 MAX_REPEATS = 100
 MAX_WARMUP = 10
 MAX_LATENCY_MS = 60_000.0
-MAX_K = 1_000
+# A run's file takes no longer text.
+MAX_QUESTION_CHARS = 10_000
 # A plan multiplies: the limit on one trial's calls times this bounds all of its calls together.
 TRIALS_OF_FULL_SIZE = 20
 # A warm-up opens channels and fills caches, which takes a few calls, not all of them.
@@ -82,6 +85,9 @@ class Plan:
     expression names: the primary key `pk`, or `id`, a metadata field as in the tutorial, for
     which a server must first find the rows. `delete_consistency` is how fresh a view it takes to
     find them; empty leaves that to langchain-milvus and the server.
+
+    With a `collection` the run asks `questions` of it instead of filling one of its own, and
+    writes nothing.
     """
 
     operations: tuple[str, ...]
@@ -92,8 +98,8 @@ class Plan:
     concurrency: tuple[int, ...] = (32,)
     rows: int = 1_000
     k: int = 3
-    fetch_k: int = 20
-    lambda_mult: float = 0.5
+    fetch_k: int = DEFAULT_FETCH_K
+    lambda_mult: float = DEFAULT_LAMBDA
     seed: int = 7
     embedding_latency_ms: float = 0.0
     embedding_jitter_ms: float = 0.0
@@ -101,6 +107,8 @@ class Plan:
     delete_by: str = PRIMARY_FIELD
     delete_consistency: str = ""
     preset: str = ""
+    collection: str = ""
+    questions: tuple[str, ...] = ()
 
     def check(self, settings: Settings | None = None) -> None:
         """Raise InvalidInput, one line that names the value, unless the plan can be run."""
@@ -115,23 +123,21 @@ class Plan:
                 f"delete consistency {self.delete_consistency!r} does not exist: use "
                 f"{', '.join(DELETE_CONSISTENCIES[1:])}, or none."
             )
+        self._check_questions()
         _check_numbers("count", self.counts, 1, limits.max_calls)
         _check_numbers("concurrency", self.concurrency, 1, MAX_CONCURRENCY)
         _check_numbers("repeats", (self.repeats,), 1, MAX_REPEATS)
         _check_numbers("warmup", (self.warmup,), 0, MAX_WARMUP)
-        _check_numbers("rows", (self.rows,), 1, limits.max_rows)
-        _check_numbers("k", (self.k,), 1, MAX_K)
-        _check_numbers("fetch_k", (self.fetch_k,), self.k, MAX_K)
-        if not 0 <= self.lambda_mult <= 1:
-            raise InvalidInput(f"lambda_mult must be between 0 and 1, not {self.lambda_mult}.")
+        if not self.collection:
+            _check_numbers("rows", (self.rows,), 1, limits.max_rows)
+        check_ranking(self.k, self.fetch_k, self.lambda_mult)
         for name in ("embedding_latency_ms", "embedding_jitter_ms"):
             value = getattr(self, name)
             if not 0 <= value <= MAX_LATENCY_MS:
                 raise InvalidInput(f"{name} must be between 0 and {MAX_LATENCY_MS:,.0f} ms.")
         if not self.cells():
             raise InvalidInput(
-                f"{', '.join(self.strategies)} cannot issue {', '.join(self.operations)}: "
-                "there is no batched form.",
+                f"{', '.join(self.strategies)} cannot issue {', '.join(self.operations)}.",
                 next_step="Add another strategy, such as gather.",
             )
         self._check_rows()
@@ -152,6 +158,22 @@ class Plan:
                     f"rows is {self.rows:,}.",
                     next_step="Raise rows or lower the count.",
                 )
+
+    def _check_questions(self) -> None:
+        if bool(self.collection) != bool(self.questions):
+            raise InvalidInput("Questions and the collection that they are asked of go together.")
+        for name in self.operations if self.collection else ():
+            if not OPERATIONS[name].searches:
+                raise InvalidInput(f"Questions can only be searched for; {name} is no search.")
+        if any(not 0 < len(question.strip()) <= MAX_QUESTION_CHARS for question in self.questions):
+            raise InvalidInput(f"A question takes 1 to {MAX_QUESTION_CHARS:,} characters.")
+
+    @property
+    def label(self) -> str:
+        """What to call a run of this plan."""
+        if self.collection:
+            return f"{counted(len(self.questions), 'question')} to {self.collection}"
+        return PRESETS[self.preset].label if self.preset in PRESETS else "Custom run"
 
     def groups(self) -> tuple[tuple[Cell, ...], ...]:
         """Return the cells that are compared with each other: one operation at one count."""
@@ -222,11 +244,13 @@ class Plan:
         for field in fields(self):
             value = getattr(self, field.name)
             always = field.name in {"repeats", "warmup", "rows", "seed", "embedding"}
-            if field.name in {*_LISTS, "preset"}:
+            if field.name in {*_LISTS, "preset", "questions"}:
                 continue
             if always or value != getattr(defaults, field.name):
                 text = f"{value:g}" if isinstance(value, float) else str(value)
                 parts.append(f"--{field.name.replace('_', '-')} {text}")
+        if self.questions:
+            parts.append("--questions questions.txt")
         return " ".join([*parts, f"--output {shlex.quote(output)}"])
 
 

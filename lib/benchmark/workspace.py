@@ -1,6 +1,7 @@
 """The collection that a benchmark works in: filled, restored between trials, checked after each.
 
-Everything here happens outside the clock. Rows are restored with vectors that were made once.
+Everything here happens outside the clock. Rows are restored with vectors that were made once. A
+collection that was there before is only searched.
 """
 
 import random
@@ -63,14 +64,32 @@ class Workspace(Protocol):
         """Leave nothing behind."""
 
 
-class MilvusWorkspace:
-    """A collection of its own, with a random name, and the store that the calls go through."""
+class SearchWorkspace:
+    """A collection that was there before and is only searched, with the questions of the plan."""
+
+    inputs: Inputs
+    store: Milvus
 
     def __init__(self, plan: Plan, connection: Connection, model: EmbeddingModel) -> None:
+        self._prepare_checks(plan, connection, model)
+        self.name = plan.collection
+        self._rows = milvus_collections.count(connection, self.name)
+        vectors = model.embeddings.embed_documents(list(plan.questions))
+        self.inputs = Inputs(
+            new=(),
+            new_vectors=(),
+            existing=(),
+            queries=plan.questions,
+            query_vectors=vectors,
+            k=plan.k,
+            fetch_k=plan.fetch_k,
+            lambda_mult=plan.lambda_mult,
+        )
+        self._open_store()
+
+    def _prepare_checks(self, plan: Plan, connection: Connection, model: EmbeddingModel) -> None:
         self._connection = connection
         self._client = connection.client
-        self._rows = plan.rows
-        self.name = f"{milvus_collections.SCRATCH_PREFIX}{secrets.token_hex(4)}"
         slowed = model.slowed(plan.embedding_latency_ms, plan.embedding_jitter_ms, plan.seed)
         self._embeddings = slowed.embeddings
         self._seed = plan.seed
@@ -79,53 +98,10 @@ class MilvusWorkspace:
         self._near_ties: list[frozenset[str]] = []
         self._repeatable = plan.embedding == "bundled"
         self._touched = False
-        names = plan.operations
-        adding = {Effect.ADDS, Effect.CREATES}
-        added = max(plan.counts) if any(OPERATIONS[n].effect in adding for n in names) else 0
-        documents = CORPORA["tutorial"].documents(plan.rows + added, plan.seed)
-        queries = [f"test document {i}" for i in range(min(DISTINCT_QUERIES, max(plan.counts)))]
-        # One embedding call for everything; the simulated latency is not part of the setup.
-        texts = [document.page_content for document in documents] + queries
-        vectors = model.embeddings.embed_documents(texts)
-        self._vectors = {str(d.id): v for d, v in zip(documents, vectors, strict=False)}
-        self.inputs = Inputs(
-            new=documents[plan.rows :],
-            new_vectors=vectors[plan.rows : len(documents)],
-            existing=documents[: plan.rows],
-            queries=queries,
-            query_vectors=vectors[len(documents) :],
-            k=plan.k,
-            fetch_k=plan.fetch_k,
-            lambda_mult=plan.lambda_mult,
-            delete_field=plan.delete_by,
-            delete_consistency=plan.delete_consistency,
-            collection_prefix=f"{self.name}_new",
-            connection_args=connection.arguments,
-            embeddings=self._embeddings,
-        )
-        milvus_collections.create(connection, self.name, model.dimension, embedding=model.model)
-        try:
-            self._insert(self.inputs.existing)
-            self._settle()
-            self.store: Milvus = connection.new_store(self.name, self._embeddings)
-            event_loop.run(self._open_async(), timeout=OPEN_TIMEOUT_S)
-        except BaseException:
-            milvus_collections.drop(connection, self.name)
-            raise
 
-    def _settle(self) -> None:
-        """Flush, and wait until the index is built: it must not happen behind the first trials."""
-        milvus_collections.prepare_for_search(self._connection, self.name)
-        if self._connection.is_lite:
-            return
-        with reported("Could not flush the benchmark's collection."):
-            self._client.flush(self.name)
-            deadline = time.monotonic() + INDEX_TIMEOUT_S
-            while time.monotonic() < deadline:
-                index = self._client.describe_index(self.name, VECTOR_FIELD) or {}
-                if not index.get("pending_index_rows"):
-                    return
-                time.sleep(0.2)
+    def _open_store(self) -> None:
+        self.store = self._connection.new_store(self.name, self._embeddings)
+        event_loop.run(self._open_async(), timeout=OPEN_TIMEOUT_S)
 
     async def _open_async(self) -> None:
         await self.store.aclient.has_collection(self.name)
@@ -147,7 +123,7 @@ class MilvusWorkspace:
         rows = milvus_collections.count(self._connection, self.name)
         if rows != self._rows:
             raise OperationFailed(
-                f"The benchmark's collection has {rows:,} rows before a trial, not {self._rows:,}.",
+                f"{self.name} has {rows:,} rows before a trial, not {self._rows:,}.",
                 kept="The trials finished before are kept.",
                 next_step="Run it again when nothing else writes to this Milvus.",
             )
@@ -171,57 +147,29 @@ class MilvusWorkspace:
             inner.restart(self._seed + repeat)
 
     def check(self, recorder: Recorder) -> Wrong:
-        """Find out by effect, or by the keys returned, what became of each row or result."""
-        return _CHECKS[recorder.operation.effect](self, recorder)
+        """Find out by the keys returned which results are not the right ones."""
+        return self._check_reads(recorder)
 
     def restore(self, recorder: Recorder) -> None:
-        """Undo what a trial did to the rows, with vectors made before."""
-        effect, count = recorder.operation.effect, recorder.count
-        if effect is Effect.ADDS:
-            keys = [str(document.id) for document in self.inputs.new[:count]]
-            with reported("Could not delete the rows that a trial added."):
-                for part in _parts(keys):
-                    self._client.delete(self.name, ids=list(part))
-        elif effect is Effect.REMOVES:
-            present = self._texts_of(self.inputs.existing[:count])
-            self._insert([d for d in self.inputs.existing[:count] if str(d.id) not in present])
-        elif effect is Effect.CHANGES:
-            self._upsert(self.inputs.existing[:count])
-        elif effect is Effect.CREATES:
-            self._drop_created()
-        self._touched = self._touched or effect is not Effect.READS
-        if self._connection.is_lite and self._touched:
-            # Milvus Lite scans unflushed rows in Python: every trial starts from flushed ones.
-            milvus_collections.prepare_for_search(self._connection, self.name)
-            self._touched = False
+        """Do nothing: searching changes nothing."""
 
     def release(self, recorder: Recorder) -> None:
-        """Close the stores that the calls of a trial created, finished or not."""
-        for store in recorder.results:
-            if isinstance(store, Milvus):
-                close_store(store)
+        """Do nothing: a search returns nothing to close."""
 
     def close(self) -> None:
-        """Close the store and drop every collection the benchmark made."""
+        """Close the store."""
         close_store(self.store)
-        self._drop_created()
-        milvus_collections.drop(self._connection, self.name)
-
-    def _drop_created(self) -> None:
-        with reported("Could not drop the collections that a benchmark created."):
-            for name in self._client.list_collections():
-                if name.startswith(self.inputs.collection_prefix):
-                    self._client.drop_collection(name)
 
     def _right_answers(self, operation: Operation) -> list[tuple[str, ...]]:
         """Ask every distinct question once, by vector, so that no embedding call is involved."""
         if not operation.searches:
             return [(self.inputs.key_of(i),) for i in range(len(self.inputs.existing))]
         by_vector = OPERATIONS[f"{operation.name.removesuffix('_by_vector')}_by_vector"]
-        return [
-            result_keys(by_vector.call(self.store, by_vector.arguments(self.inputs, i)))
-            for i in range(len(self.inputs.queries))
-        ]
+        with reported(f"{self.name} could not be searched."):
+            return [
+                result_keys(by_vector.call(self.store, by_vector.arguments(self.inputs, i)))
+                for i in range(len(self.inputs.queries))
+            ]
 
     def _close_calls(self) -> list[frozenset[str]]:
         """Return, for each question, the keys that a slightly different vector may also find."""
@@ -258,6 +206,104 @@ class MilvusWorkspace:
             for i, keys in enumerate(results)
             if keys is not None and not self._is_right(recorder.operation, i, keys)
         }
+
+
+class MilvusWorkspace(SearchWorkspace):
+    """A collection of its own, with a random name, and the store that the calls go through."""
+
+    def __init__(self, plan: Plan, connection: Connection, model: EmbeddingModel) -> None:
+        self._prepare_checks(plan, connection, model)
+        self._rows = plan.rows
+        self.name = f"{milvus_collections.SCRATCH_PREFIX}{secrets.token_hex(4)}"
+        names = plan.operations
+        adding = {Effect.ADDS, Effect.CREATES}
+        added = max(plan.counts) if any(OPERATIONS[n].effect in adding for n in names) else 0
+        documents = CORPORA["tutorial"].documents(plan.rows + added, plan.seed)
+        queries = [f"test document {i}" for i in range(min(DISTINCT_QUERIES, max(plan.counts)))]
+        # One embedding call for everything; the simulated latency is not part of the setup.
+        texts = [document.page_content for document in documents] + queries
+        vectors = model.embeddings.embed_documents(texts)
+        self._vectors = {str(d.id): v for d, v in zip(documents, vectors, strict=False)}
+        self.inputs = Inputs(
+            new=documents[plan.rows :],
+            new_vectors=vectors[plan.rows : len(documents)],
+            existing=documents[: plan.rows],
+            queries=queries,
+            query_vectors=vectors[len(documents) :],
+            k=plan.k,
+            fetch_k=plan.fetch_k,
+            lambda_mult=plan.lambda_mult,
+            delete_field=plan.delete_by,
+            delete_consistency=plan.delete_consistency,
+            collection_prefix=f"{self.name}_new",
+            connection_args=connection.arguments,
+            embeddings=self._embeddings,
+        )
+        milvus_collections.create(connection, self.name, model.dimension, embedding=model.model)
+        try:
+            self._insert(self.inputs.existing)
+            self._settle()
+            self._open_store()
+        except BaseException:
+            milvus_collections.drop(connection, self.name)
+            raise
+
+    def _settle(self) -> None:
+        """Flush, and wait until the index is built: it must not happen behind the first trials."""
+        milvus_collections.prepare_for_search(self._connection, self.name)
+        if self._connection.is_lite:
+            return
+        with reported("Could not flush the benchmark's collection."):
+            self._client.flush(self.name)
+            deadline = time.monotonic() + INDEX_TIMEOUT_S
+            while time.monotonic() < deadline:
+                index = self._client.describe_index(self.name, VECTOR_FIELD) or {}
+                if not index.get("pending_index_rows"):
+                    return
+                time.sleep(0.2)
+
+    def check(self, recorder: Recorder) -> Wrong:
+        """Find out by effect, or by the keys returned, what became of each row or result."""
+        return _CHECKS[recorder.operation.effect](self, recorder)
+
+    def restore(self, recorder: Recorder) -> None:
+        """Undo what a trial did to the rows, with vectors made before."""
+        effect, count = recorder.operation.effect, recorder.count
+        if effect is Effect.ADDS:
+            keys = [str(document.id) for document in self.inputs.new[:count]]
+            with reported("Could not delete the rows that a trial added."):
+                for part in _parts(keys):
+                    self._client.delete(self.name, ids=list(part))
+        elif effect is Effect.REMOVES:
+            present = self._texts_of(self.inputs.existing[:count])
+            self._insert([d for d in self.inputs.existing[:count] if str(d.id) not in present])
+        elif effect is Effect.CHANGES:
+            self._upsert(self.inputs.existing[:count])
+        elif effect is Effect.CREATES:
+            self._drop_created()
+        self._touched = self._touched or effect is not Effect.READS
+        if self._connection.is_lite and self._touched:
+            # Milvus Lite scans unflushed rows in Python: every trial starts from flushed ones.
+            milvus_collections.prepare_for_search(self._connection, self.name)
+            self._touched = False
+
+    def release(self, recorder: Recorder) -> None:
+        """Close the stores that the calls of a trial created, finished or not."""
+        for store in recorder.results:
+            if isinstance(store, Milvus):
+                close_store(store)
+
+    def close(self) -> None:
+        """Close the store and drop every collection the benchmark made."""
+        super().close()
+        self._drop_created()
+        milvus_collections.drop(self._connection, self.name)
+
+    def _drop_created(self) -> None:
+        with reported("Could not drop the collections that a benchmark created."):
+            for name in self._client.list_collections():
+                if name.startswith(self.inputs.collection_prefix):
+                    self._client.drop_collection(name)
 
     def _check_adds(self, recorder: Recorder) -> Wrong:
         added = self.inputs.new[: recorder.count]
@@ -319,6 +365,12 @@ class MilvusWorkspace:
         with reported("Could not put the benchmark's rows back."):
             for part in _parts(documents):
                 self._client.upsert(self.name, [self._row(document) for document in part])
+
+
+def open_workspace(plan: Plan, connection: Connection, model: EmbeddingModel) -> SearchWorkspace:
+    """Return the collection that the plan names, or a new one that is dropped afterwards."""
+    kind = SearchWorkspace if plan.collection else MilvusWorkspace
+    return kind(plan, connection, model)
 
 
 _CHECKS: dict[Effect, Callable[[MilvusWorkspace, Recorder], Wrong]] = {

@@ -15,6 +15,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_milvus import Milvus
 
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD
+from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA
 
 Vector = Sequence[float]
 
@@ -43,8 +44,8 @@ class Inputs:
     queries: Sequence[str]
     query_vectors: Sequence[Vector]
     k: int = 4
-    fetch_k: int = 20
-    lambda_mult: float = 0.5
+    fetch_k: int = DEFAULT_FETCH_K
+    lambda_mult: float = DEFAULT_LAMBDA
     # Which field a delete's expression names: the primary key, or (the tutorial's way) a metadata
     # field, for which the server must first find the rows.
     delete_field: str = PRIMARY_FIELD

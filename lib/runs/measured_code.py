@@ -58,10 +58,13 @@ ARGUMENTS: dict[str, tuple[str, str]] = {
 
 
 def measured_code(run: Run, focus: Focus) -> Snippet | None:
-    """Return the loop and the gather of one group, with the run's numbers; None if unknown."""
-    if focus.operation not in ARGUMENTS:
-        return None
+    """Return the loop and the gather of one group, with the run's numbers.
+
+    None for an operation that is not known here, and for questions to a collection of the reader's.
+    """
     settings: dict[str, Any] = run.settings
+    if focus.operation not in ARGUMENTS or settings.get("collection"):
+        return None
     level = settings.get("delete_consistency")
     known = level in DELETE_CONSISTENCIES[1:]
     numbers = {

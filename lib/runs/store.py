@@ -19,7 +19,7 @@ from uuid import uuid4
 from lib import jobs
 from lib.benchmark import run_file, runner
 from lib.benchmark.trials import Run
-from lib.benchmark.workload import PRESETS, Plan
+from lib.benchmark.workload import Plan
 from lib.errors import InvalidInput, LabError
 from lib.jobs import Job
 from lib.milvus.connection import Connection
@@ -303,7 +303,7 @@ def measure(
     Raises InvalidInput for a plan that cannot be run.
     """
     plan.check(settings)
-    name = PRESETS[plan.preset].label if plan.preset in PRESETS else "Custom run"
+    name = plan.label
 
     def work(job: Job) -> Run:
         try:

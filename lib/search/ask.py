@@ -27,10 +27,14 @@ from lib.milvus.embeddings import EmbeddingModel, embedding_clock
 from lib.milvus.failures import reported
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
 from lib.milvus.operations import OPERATIONS, Effect, Operation, result_keys
+from lib.milvus.ranking import (
+    DEFAULT_FETCH_K,
+    DEFAULT_K,
+    DEFAULT_LAMBDA,
+    check_ranking,
+)
 from lib.search import mmr
 
-MAX_K = 100
-MAX_FETCH_K = 500
 MAX_LIMIT = 1_000
 SEARCH_TIMEOUT_S = 30.0
 MAX_QUERY_CHARACTERS = 20_000
@@ -83,8 +87,8 @@ class Question:
     """What to look for: a text, or the row whose key is `like`, among rows that match `expr`."""
 
     query: str = ""
-    k: int = 5
-    fetch_k: int = 20
+    k: int = DEFAULT_K
+    fetch_k: int = DEFAULT_FETCH_K
     expr: str = ""
     like: str = ""
 
@@ -93,7 +97,7 @@ class Question:
         if not self.like and not self.query.strip():
             raise InvalidInput("The question is empty.", next_step="Type one or pick an example.")
         _check_query(self.query)
-        _check_sizes(self.k, self.fetch_k)
+        check_ranking(self.k, self.fetch_k)
         filters.check_nesting(self.expr)
 
     @property
@@ -161,9 +165,9 @@ class Request:
     asynchronous: bool = True
     query: str = ""
     vector: tuple[float, ...] = ()
-    k: int = 5
-    fetch_k: int = 20
-    lambda_mult: float = 0.5
+    k: int = DEFAULT_K
+    fetch_k: int = DEFAULT_FETCH_K
+    lambda_mult: float = DEFAULT_LAMBDA
     expr: str = ""
     limit: int = 10
     fields: tuple[str, ...] = ()
@@ -211,9 +215,7 @@ class Request:
                 f"{dimension:,}.",
                 next_step="Paste as many, or take the vector of a row.",
             )
-        _check_sizes(self.k, self.fetch_k if operation.is_mmr else MAX_FETCH_K)
-        if not 0.0 <= self.lambda_mult <= 1.0:
-            raise InvalidInput(f"λ must be between 0 and 1, not {self.lambda_mult:g}.")
+        check_ranking(self.k, self.fetch_k if operation.is_mmr else None, self.lambda_mult)
         if not 1 <= self.limit <= MAX_LIMIT:
             raise InvalidInput(f"The limit must be between 1 and {MAX_LIMIT:,}, not {self.limit}.")
 
@@ -379,15 +381,6 @@ class _Stopwatch:
 def _check_query(query: str) -> None:
     if len(query) > MAX_QUERY_CHARACTERS:
         raise InvalidInput(f"The question is longer than {MAX_QUERY_CHARACTERS:,} characters.")
-
-
-def _check_sizes(k: int, fetch_k: int) -> None:
-    if not 1 <= k <= MAX_K:
-        raise InvalidInput(f"k must be between 1 and {MAX_K}, not {k}.")
-    if not k <= fetch_k <= MAX_FETCH_K:
-        raise InvalidInput(
-            f"fetch_k ({fetch_k}) must be at least k ({k}) and at most {MAX_FETCH_K}."
-        )
 
 
 def _search_params(store: Milvus) -> dict[str, Any]:

@@ -26,7 +26,7 @@ PLAN = Plan(operations=("add_texts", "delete"), strategies=("sync_loop", "gather
         ({"operations": ("delete", "delete")}, "An operation is named twice"),
         ({"strategies": ("gathr",)}, "Did you mean 'gather'?"),
         ({"strategies": ()}, "at least one strategy"),
-        ({"operations": ("get_pks",), "strategies": ("one_batch",)}, "no batched form"),
+        ({"operations": ("get_pks",), "strategies": ("one_batch",)}, "cannot issue"),
         ({"embedding": "bundeld"}, "Did you mean 'bundled'?"),
         ({"counts": (0,)}, "count must be between 1 and 10,000, not 0"),
         ({"counts": (10**9,)}, "not 1,000,000,000"),
@@ -42,9 +42,9 @@ PLAN = Plan(operations=("add_texts", "delete"), strategies=("sync_loop", "gather
         ({"rows": 10**9}, "rows must be"),
         ({"rows": 50}, "delete × 100 needs at least that many starting rows"),
         ({"k": 0}, "k must be"),
-        ({"k": 30, "fetch_k": 20}, "fetch_k must be between 30"),
-        ({"lambda_mult": 1.5}, "lambda_mult must be between 0 and 1"),
-        ({"lambda_mult": float("nan")}, "lambda_mult"),
+        ({"k": 30, "fetch_k": 20}, "not k = 30, fetch_k = 20"),
+        ({"lambda_mult": 1.5}, "λ between 0 and 1, not k = 3"),
+        ({"lambda_mult": float("nan")}, "λ = nan"),
         ({"embedding_latency_ms": -1.0}, "embedding_latency_ms must be"),
         ({"embedding_latency_ms": float("nan")}, "embedding_latency_ms must be"),
         ({"embedding_jitter_ms": 1e9}, "embedding_jitter_ms must be"),
@@ -101,7 +101,7 @@ def test_cells_are_every_operation_count_and_strategy_that_apply() -> None:
         counts=(10,),
         concurrency=(4, 8),
     )
-    assert len(plan.cells()) == 7 + 6  # a lookup by expression has no batched form
+    assert len(plan.cells()) == 7 + 6  # a lookup has no batched form, and neither a retriever
     assert Cell("add_texts", "one_batch", 10, 1) in plan.cells()
     assert Cell("get_pks", "gather", 10, None) in plan.cells()
     assert Cell("get_pks", "thread_pool", 10, 8) in plan.cells()

@@ -14,7 +14,6 @@ from lib.ingestion.writing import ingest
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.search import ask as search
-from lib.search import many as search_many
 from lib.settings import load
 from tests.milvus.test_filters import NASTY
 from tests.pages.conftest import OpenApp, wait_for_jobs
@@ -216,13 +215,9 @@ def test_every_method_can_be_called_from_the_page_both_ways(
 
 
 @pytest.mark.parametrize(
-    ("view", "key", "ways"),
-    [
-        ("Many at once", "many", len(search_many.WAYS)),
-        ("Retriever", "retriever", len(search_many.RETRIEVER_WAYS)),
-    ],
+    ("view", "key", "ways"), [("Many at once", "many", 3), ("Retriever", "retriever", 5)]
 )
-def test_many_queries_are_asked_in_every_way_and_the_check_is_shown(
+def test_many_questions_are_a_benchmark_of_the_collection_with_its_checks_and_charts(
     loaded: OpenApp, view: str, key: str, ways: int
 ) -> None:
     app = loaded("pages/overview.py")
@@ -235,9 +230,23 @@ def test_many_queries_are_asked_in_every_way_and_the_check_is_shown(
     wait_for_jobs()
     app.run()
     assert not app.exception
-    assert f"Checked: all {ways} ways returned the same rows" in said(app)
-    assert len(app.main.metric) == ways
-    assert len(app.get("vega_lite_chart")) == 1
+    assert not app.error, problems(app)
+    assert "20 searches were answered" in said(app)
+    summary = next(frame.value for frame in app.dataframe if "median_wall_s" in frame.value)
+    assert len(summary) == ways
+    assert list(summary["failed_trials"]) == [0] * ways
+    assert len(app.get("vega_lite_chart")) >= 3
+    code = " ".join(block.value for block in app.code)
+    assert ("asimilarity_search_with_score(query" if key == "many" else "abatch(") in code
+    assert "--collection" in code
+
+
+def test_nothing_to_ask_is_said_in_one_line(loaded: OpenApp) -> None:
+    app = loaded("pages/overview.py")
+    app.query_params["view"] = "Many at once"
+    app.switch_page("pages/search.py").run()
+    app.form_submit_button[0].click().run()
+    assert "Questions and the collection" in problems(app)
 
 
 def test_a_question_in_markup_is_shown_as_it_is(loaded: OpenApp) -> None:

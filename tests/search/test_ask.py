@@ -15,15 +15,12 @@ from lib.documents.corpora import CORPORA
 from lib.errors import InvalidInput, LabError
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
-from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.search import ask as search
-from lib.search import many as search_many
 from lib.search import mmr
 from lib.search.ask import METHODS, Question, Request
-from lib.search.many import ManyRequest
 from lib.settings import load
 
 COLLECTION = "search_under_test"
@@ -146,7 +143,7 @@ def test_rows_like_a_row_are_its_neighbours_without_the_row(
         (Question("x" * 20_001), "longer than 20,000"),
         (Question("x", k=0), "k must be between"),
         (Question("x", k=10, fetch_k=5), "fetch_k"),
-        (Question("x", fetch_k=501), "fetch_k"),
+        (Question("x", fetch_k=1_001), "fetch_k"),
         (Question("x", expr="kind ="), "cannot use this filter"),
         (Question("x", expr="("), "cannot use this filter"),
         (Question("x", expr="(" * 300), "levels deep"),
@@ -274,97 +271,6 @@ def test_every_metric_says_which_way_is_better() -> None:
     assert search.metric_of("IP").higher_is_better
     assert not search.metric_of("L2").higher_is_better
     assert search.metric_of("JACCARD").label == "JACCARD"
-
-
-# Many at once
-
-
-def test_many_queries_get_the_same_rows_in_every_way(
-    lab: Connection, model: EmbeddingModel
-) -> None:
-    queries = tuple(search.sample_queries(lab, model, COLLECTION, 40))
-    answer = search_many.ask_many(lab, model, COLLECTION, ManyRequest(queries, concurrency=8))
-    assert [run.way for run in answer.runs] == ["sync_loop", "gather_limited", "one_batch"]
-    assert answer.verified
-    assert [len(run.spans) for run in answer.runs] == [40, 40, 1]
-    assert all(len(keys or ()) == 5 for run in answer.runs for keys in run.keys)
-
-
-def test_never_more_requests_are_in_flight_than_allowed(
-    lab: Connection, model: EmbeddingModel
-) -> None:
-    queries = tuple(random_queries(30))
-    request = ManyRequest(queries, concurrency=4)
-    answer = search_many.ask_many(lab, model.slowed(20), COLLECTION, request)
-    for run, limit in zip(answer.runs, (1, 4, 1), strict=True):
-        starts = [span.start_ms for span in run.spans]
-        in_flight = [
-            sum(span.start_ms <= start < span.end_ms for span in run.spans) for start in starts
-        ]
-        assert max(in_flight) == limit
-    # Waiting for the embedding overlaps: 30 waits of 20 ms, four at a time.
-    assert answer.speedup(answer.runs[1]) > 1.5
-
-
-@pytest.mark.parametrize("search_type", ["similarity", "mmr"])
-def test_a_retriever_gives_the_same_rows_in_its_four_ways(
-    lab: Connection, model: EmbeddingModel, search_type: str
-) -> None:
-    queries = tuple(random_queries(12))
-    answer = search_many.ask_retriever(
-        lab, model, COLLECTION, ManyRequest(queries, search_type=search_type)
-    )
-    assert [run.way for run in answer.runs] == ["invoke", "batch", "ainvoke", "abatch"]
-    assert answer.verified
-    assert all(len(run.spans) == 12 for run in answer.runs)
-    assert all(0 <= span.start_ms < span.end_ms for run in answer.runs for span in run.spans)
-
-
-def test_a_way_that_answers_otherwise_is_found_out() -> None:
-    same = search_many.Run("a", "a", False, 10.0, (), (("1", "2"), ("3",)))
-    other = search_many.Run("b", "b", True, 5.0, (), (("2", "1"), ("3",)))
-    failed = search_many.Run("c", "c", True, 5.0, (), (("1", "2"), None))
-    request = ManyRequest(("x", "y"))
-    assert search_many.compare((same, other)) == (0,)
-    assert not search_many.ManyAnswer(request, (same, other), differing=(0,)).verified
-    assert search_many.compare((same, failed)) == ()
-    assert not search_many.ManyAnswer(request, (same, failed)).verified
-    assert not search_many.ManyAnswer(request, (same,)).verified
-
-
-def test_stop_keeps_the_ways_that_had_finished() -> None:
-    job = Job("many", "test")
-    steps: list[Any] = []
-
-    def first() -> search_many.Run:
-        steps.append("first")
-        return search_many.Run("a", "a", False, 1.0, (), (("1",),))
-
-    def second() -> search_many.Run:
-        job.cancel()
-        return search_many.Run("b", "b", False, 1.0, (), (None,))
-
-    answer = search_many._run_all(ManyRequest(("x",)), [first, second, first], job)
-    assert (len(answer.runs), answer.partial, steps) == (1, True, ["first"])
-    assert job.result == answer
-
-
-@pytest.mark.parametrize(
-    ("request_", "reason"),
-    [
-        (ManyRequest(()), "1 to 500"),
-        (ManyRequest(("x",) * 501), "1 to 500"),
-        (ManyRequest(("x",), k=0), "k must"),
-        (ManyRequest(("x",), concurrency=0), "concurrency"),
-    ],
-)
-def test_too_few_or_too_many_at_once_are_refused(request_: ManyRequest, reason: str) -> None:
-    with pytest.raises(InvalidInput, match=reason):
-        request_.check()
-
-
-def test_queries_are_the_lines_that_are_not_empty() -> None:
-    assert search_many.read_queries(" a \n\n  \nb c\r\n") == ("a", "b c")
 
 
 def test_made_queries_are_the_same_for_the_same_seed(

@@ -10,7 +10,6 @@ from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.workload import (
     DELETE_CONSISTENCIES,
     DELETE_FIELDS,
-    MAX_K,
     MAX_LATENCY_MS,
     MAX_REPEATS,
     MAX_WARMUP,
@@ -22,6 +21,7 @@ from lib.errors import InvalidInput, LabError
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS
+from lib.milvus.ranking import DEFAULT_FETCH_K, MAX_K
 from lib.runs import store as runs
 from lib.runs.store import RunStore
 from lib.settings import Settings
@@ -233,7 +233,7 @@ def _plan(preset: str, settings: Settings) -> Plan:
         concurrency=_numbers("Calls in flight", state.b_limits),
         rows=int(state.b_rows),
         k=int(state.b_k),
-        fetch_k=max(20, int(state.b_k)),
+        fetch_k=max(DEFAULT_FETCH_K, int(state.b_k)),
         warmup=int(state.b_warmup),
         seed=int(state.b_seed),
         delete_by=state.b_delete_by,

@@ -10,6 +10,7 @@ from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.filters import OPERATORS, Condition, Field, Kind
+from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_K, DEFAULT_LAMBDA, MAX_K
 from lib.search import ask as search
 from lib.search.ask import Question
 from lib.ui.common import session
@@ -48,25 +49,7 @@ def question_form() -> tuple[Question, bool]:
                 "Search", type="primary", icon=":material/search:", on_click=_prefer_new_question
             )
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            k = st.number_input(
-                "k: results",
-                1,
-                search.MAX_K,
-                5,
-                key="k",
-                bind="query-params",
-                width=130,
-            )
-            fetch_k = st.number_input(
-                "fetch_k: MMR candidates",
-                1,
-                search.MAX_FETCH_K,
-                20,
-                key="fetch_k",
-                bind="query-params",
-                width=190,
-                help="MMR chooses its k results among this many nearest rows.",
-            )
+            k, fetch_k = k_input(), fetch_k_input()
             like = st.text_input(
                 "More like this row",
                 key="like",
@@ -84,6 +67,40 @@ def question_form() -> tuple[Question, bool]:
         )
     question = Question(query=query, k=k, fetch_k=fetch_k, expr=expr.strip(), like=like.strip())
     return question, asked
+
+
+def k_input() -> int:
+    """Draw k: how many rows a search returns."""
+    return st.number_input(
+        "k: results", 1, MAX_K, DEFAULT_K, key="k", bind="query-params", width=130
+    )
+
+
+def fetch_k_input() -> int:
+    """Draw `fetch_k`: among how many nearest rows MMR chooses."""
+    return st.number_input(
+        "fetch_k: MMR candidates",
+        1,
+        MAX_K,
+        DEFAULT_FETCH_K,
+        key="fetch_k",
+        bind="query-params",
+        width=190,
+        help="MMR chooses its k results among this many nearest rows.",
+    )
+
+
+def lambda_input() -> float:
+    """Draw λ: how much MMR trades nearness for variety. It is one value on all views."""
+    return st.slider(
+        "λ (lambda_mult): 0 is variety, 1 is nearness",
+        0.0,
+        1.0,
+        DEFAULT_LAMBDA,
+        0.05,
+        key="lambda",
+        bind="query-params",
+    )
 
 
 def filter_builder(opened: Connection, model: EmbeddingModel, collection: Collection) -> None:

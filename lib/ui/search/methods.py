@@ -18,7 +18,13 @@ from lib.search.ask import METHODS, Hit, MethodAnswer, Request
 from lib.ui.common.errors import show_error
 from lib.ui.common.snippet import snippet
 from lib.ui.search.exports import exports
-from lib.ui.search.form import field_list, filter_builder
+from lib.ui.search.form import (
+    fetch_k_input,
+    field_list,
+    filter_builder,
+    k_input,
+    lambda_input,
+)
 from lib.ui.search.results import timing_line
 from lib.words import counted
 
@@ -96,22 +102,10 @@ def _inputs(
         )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if operation.searches:
-            given["k"] = st.number_input(
-                "k", 1, search.MAX_K, 5, key="k", bind="query-params", width=130
-            )
+            given["k"] = k_input()
         if operation.is_mmr:
-            given["fetch_k"] = st.number_input(
-                "fetch_k",
-                1,
-                search.MAX_FETCH_K,
-                20,
-                key="fetch_k",
-                bind="query-params",
-                width=130,
-            )
-            given["lambda_mult"] = st.number_input(
-                "λ", 0.0, 1.0, 0.5, 0.05, key="method_lambda", width=130
-            )
+            given["fetch_k"] = fetch_k_input()
+            given["lambda_mult"] = lambda_input()
         given["expr"] = st.text_input(
             "Filter",
             key="filter",

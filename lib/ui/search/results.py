@@ -22,7 +22,7 @@ from lib.ui.common.plain_text import highlighted, plain
 from lib.ui.common.snippet import snippet
 from lib.ui.common.table_chart import show_table_chart
 from lib.ui.search.exports import exports
-from lib.ui.search.form import more_like
+from lib.ui.search.form import lambda_input, more_like
 from lib.ui.search.map import show_map
 
 PREVIEW_CHARACTERS = 280
@@ -60,16 +60,7 @@ def _show_lambda(
 ) -> None:
     """Draw everything that λ changes; moving the slider runs this alone."""
     with above:
-        lambda_mult = st.slider(
-            "λ (lambda_mult): 0 is variety, 1 is nearness",
-            0.0,
-            1.0,
-            0.5,
-            0.05,
-            key="lambda",
-            bind="query-params",
-            help="Re-ranks the candidates that were already fetched: no request is made.",
-        )
+        lambda_mult = lambda_input()
         comparison = compare(found, lambda_mult)
         st.markdown(f"#### {takeaway(comparison)}")
         _metrics(comparison)
