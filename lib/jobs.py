@@ -64,8 +64,6 @@ class Job:
         self.started: float | None = None
         self.ended: float | None = None
         self._cancelled = threading.Event()
-        self._on_cancel: list[Callable[[], Any]] = []
-        self._lock = threading.Lock()
         self.finished = threading.Event()
 
     @property
@@ -93,21 +91,9 @@ class Job:
         if self.is_cancelled:
             raise JobCancelled("Stopped.", kept="What was finished is kept.")
 
-    def on_cancel(self, callback: Callable[[], Any]) -> None:
-        """Call back when the job is asked to stop (at once if it already was)."""
-        with self._lock:
-            if not self._cancelled.is_set():
-                self._on_cancel.append(callback)
-                return
-        callback()
-
     def cancel(self) -> None:
         """Ask the job to stop."""
-        with self._lock:
-            self._cancelled.set()
-            callbacks, self._on_cancel = self._on_cancel, []
-        for callback in callbacks:
-            callback()
+        self._cancelled.set()
 
 
 Work = Callable[[Job], Any]

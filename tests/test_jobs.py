@@ -97,12 +97,3 @@ def test_finished_jobs_are_dropped_after_their_time_to_live() -> None:
     assert jobs.get(job.id) is job
     time.sleep(0.1)
     assert jobs.get(job.id) is None
-
-
-def test_cancel_callbacks_run_once_even_when_added_late() -> None:
-    job, called = Job("x", "a"), []
-    job.on_cancel(lambda: called.append("early"))
-    job.cancel()
-    job.cancel()
-    job.on_cancel(lambda: called.append("late"))
-    assert called == ["early", "late"]

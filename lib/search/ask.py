@@ -41,6 +41,9 @@ MAX_QUERY_CHARACTERS = 20_000
 # Metadata that says where a text came from, the first that a row has.
 SOURCE_FIELDS = ("source", "module", "file", "url", "category")
 TITLE_FIELDS = ("name", "title", "id")
+# What becomes of a row when MMR picks among the candidates.
+BOTH, ONLY_MMR, ONLY_SIMILARITY = "in both lists", "brought in by MMR", "dropped by MMR"
+CANDIDATE = "other candidate"
 # What can be asked by hand from the search page.
 METHODS: dict[str, Operation] = {
     name: operation for name, operation in OPERATIONS.items() if operation.effect is Effect.READS
@@ -48,7 +51,7 @@ METHODS: dict[str, Operation] = {
 
 
 @dataclass(frozen=True)
-class Metric:
+class ScoreMetric:
     """How to read a score."""
 
     name: str
@@ -57,29 +60,33 @@ class Metric:
     explanation: str
 
 
-METRICS: dict[str, Metric] = {
+METRICS: dict[str, ScoreMetric] = {
     metric.name: metric
     for metric in (
-        Metric(
+        ScoreMetric(
             "COSINE",
             "cosine similarity",
             True,
             "higher is better: 1 is the same direction, 0 is unrelated, −1 is opposite",
         ),
-        Metric(
+        ScoreMetric(
             "IP",
             "inner product",
             True,
             "higher is better; for vectors of length 1 it is the cosine similarity",
         ),
-        Metric("L2", "squared Euclidean distance", False, "lower is better: 0 is the same vector"),
+        ScoreMetric(
+            "L2", "squared Euclidean distance", False, "lower is better: 0 is the same vector"
+        ),
     )
 }
 
 
-def metric_of(name: str) -> Metric:
+def metric_of(name: str) -> ScoreMetric:
     """Return how to read the scores of a collection's metric type."""
-    return METRICS.get(name, Metric(name, name, True, "see Milvus's documentation of this metric"))
+    return METRICS.get(
+        name, ScoreMetric(name, name, True, "see Milvus's documentation of this metric")
+    )
 
 
 @dataclass(frozen=True)
@@ -230,6 +237,35 @@ class MethodAnswer:
     timing: Timing
 
 
+@dataclass(frozen=True, eq=False)
+class TwoLists:
+    """Similarity's list and MMR's at one λ, as indexes into the candidates."""
+
+    found: Candidates
+    lambda_mult: float
+    similar: tuple[int, ...]
+    chosen: tuple[int, ...]
+
+    @property
+    def brought_in(self) -> int:
+        """How many rows MMR brings in that similarity does not show."""
+        return len(set(self.chosen) - set(self.similar))
+
+    def fate(self, index: int) -> str:
+        """Say what became of a candidate."""
+        if index in self.chosen:
+            return BOTH if index in self.similar else ONLY_MMR
+        return ONLY_SIMILARITY if index in self.similar else CANDIDATE
+
+    def spread(self, indexes: tuple[int, ...]) -> mmr.Spread:
+        """Return the relevance and redundancy of a list."""
+        return mmr.spread(self.found.space, indexes)
+
+    def sources(self, indexes: tuple[int, ...]) -> int:
+        """Count the distinct sources of a list."""
+        return len({self.found.hits[index].source for index in indexes})
+
+
 def fetch(
     connection: Connection, model: EmbeddingModel, collection: str, question: Question
 ) -> Candidates:
@@ -277,6 +313,13 @@ def fetch(
         timing=clock.stop(),
         matching_rows=matching,
     )
+
+
+def compare(found: Candidates, lambda_mult: float) -> TwoLists:
+    """Re-rank the candidates; nothing is asked of Milvus."""
+    k = min(found.question.k, len(found.hits))
+    check_ranking(found.question.k, found.question.fetch_k, lambda_mult)
+    return TwoLists(found, lambda_mult, tuple(range(k)), mmr.order(found.space, k, lambda_mult))
 
 
 def call_method(

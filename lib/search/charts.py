@@ -13,8 +13,9 @@ from typing import Literal
 import altair as alt
 import pandas as pd
 
-BOTH, ONLY_MMR, ONLY_SIMILARITY = "in both lists", "brought in by MMR", "dropped by MMR"
-CANDIDATE, QUERY = "other candidate", "the question"
+from lib.search.ask import BOTH, CANDIDATE, ONLY_MMR, ONLY_SIMILARITY
+
+QUERY = "the question"
 SERIES = ["sync", "async", CANDIDATE, ONLY_MMR, ONLY_SIMILARITY, "", " ", BOTH]
 SHAPES = ["circle", "circle", "circle", "square", "triangle-down", "circle", "circle", "circle"]
 CLOSE, REPEATS = "close to the question (good)", "like an earlier pick (bad)"

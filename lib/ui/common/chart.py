@@ -1,11 +1,18 @@
 """Show a chart in the page's colours."""
 
+from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
-from lib.charts.charts import readable
+from lib.charts.charts import AnyChart, readable
 from lib.charts.theme import text_colour
+
+Draw = Callable[[pd.DataFrame], AnyChart]
+
+# The same for all visitors: a function, the columns it draws and light or dark decide it.
+_specifications: dict[tuple[Draw, tuple[str, ...], str], dict[str, Any]] = {}
 
 
 def show_chart(chart: Any, *, alt: str, key: str) -> None:
@@ -13,8 +20,37 @@ def show_chart(chart: Any, *, alt: str, key: str) -> None:
 
     Streamlit's chart theme colours axes and marks, but leaves text marks and rules black.
     """
-    colour = text_colour("dark" if st.context.theme.type == "dark" else "light")
-    sized: Any = readable(chart)
-    st.altair_chart(
-        sized.configure_text(color=colour).configure_rule(color=colour), key=key, alt=alt
+    st.altair_chart(_coloured(chart, _mode()), key=key, alt=alt)
+
+
+def show_table_chart(
+    draw: Draw, table: pd.DataFrame, *, height: int, alt: str, key: str, selectable: bool = False
+) -> Any:
+    """Draw a table as a chart whose specification stays while its data change.
+
+    Making a specification takes 60 to 100 ms and sending a table a few, so it is made once from
+    the table's columns. Returns the selection.
+    """
+    known = (draw, tuple(table.columns), _mode())
+    if known not in _specifications:
+        made = _coloured(draw(table.iloc[:0]), _mode()).to_dict()
+        _specifications[known] = {
+            name: part for name, part in made.items() if name not in ("data", "datasets")
+        }
+    return st.vega_lite_chart(
+        table,
+        _specifications[known] | {"height": height},
+        key=key,
+        alt=alt,
+        on_select="rerun" if selectable else "ignore",
     )
+
+
+def _mode() -> str:
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def _coloured(chart: Any, mode: str) -> Any:
+    sized: Any = readable(chart)
+    colour = text_colour(mode)
+    return sized.configure_text(color=colour).configure_rule(color=colour)

@@ -15,7 +15,7 @@ from lib.search import ask as search
 from lib.search.ask import Question
 from lib.ui.common import session
 from lib.ui.common.errors import show_error
-from lib.ui.common.plain_text import plain
+from lib.ui.common.text import literal
 
 EXAMPLES = [
     "split a string at a separator",
@@ -146,7 +146,7 @@ def show_subject(question: Question) -> None:
     if not question.like:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"Rows like :primary-badge[{plain(question.like)}]", width="content")
+        st.markdown(f"Rows like :primary-badge[{literal(question.like)}]", width="content")
         st.button(
             "Back to the question",
             on_click=_forget_row,

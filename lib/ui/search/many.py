@@ -29,7 +29,7 @@ from lib.ui.search.form import k_input, lambda_input
 
 
 @dataclass(frozen=True)
-class Kind:
+class ManyView:
     """One set of ways to ask many questions."""
 
     key: str  # begins the names of its inputs, and names its run in the URL
@@ -38,14 +38,14 @@ class Kind:
     strategies: tuple[str, ...]
 
 
-MANY = Kind(
+MANY = ManyView(
     "many",
     "Many people ask at once: the same questions in a sync loop, in a gather with a limit, and as "
     "one request that carries all vectors.",
     100,
     ("sync_loop", "gather_limited", "one_batch"),
 )
-RETRIEVER = Kind(
+RETRIEVER = ManyView(
     "retriever",
     "A RAG service sees the store through `as_retriever`. Its four ways to ask are `invoke`, "
     "`batch`, `ainvoke` and `abatch`; the sync loop calls the store itself.",
@@ -55,7 +55,7 @@ RETRIEVER = Kind(
 
 
 def show_many(
-    kind: Kind, opened: Connection, model: EmbeddingModel, collection: Collection
+    kind: ManyView, opened: Connection, model: EmbeddingModel, collection: Collection
 ) -> None:
     """Draw the questions and settings, run them as a benchmark, and draw the run."""
     settings = current_settings()
@@ -86,7 +86,7 @@ def show_many(
 
 
 def _form(
-    kind: Kind,
+    kind: ManyView,
     settings: Settings,
     opened: Connection,
     model: EmbeddingModel,
@@ -164,7 +164,7 @@ def _form(
     return plan, submitted
 
 
-def _code(kind: Kind, plan: Plan, opened: Connection, model: EmbeddingModel) -> Snippet:
+def _code(kind: ManyView, plan: Plan, opened: Connection, model: EmbeddingModel) -> Snippet:
     place: dict[str, Any] = {
         "uri": snippets.shown_uri(opened),
         "collection": plan.collection,

@@ -5,13 +5,12 @@ import streamlit as st
 
 from lib.search import charts as search_charts
 from lib.search import mmr
-from lib.search.ask import Candidates
+from lib.search.ask import Candidates, TwoLists
 from lib.search.charts import QUERY
-from lib.search.compare import Comparison
-from lib.ui.common.table_chart import show_table_chart
+from lib.ui.common.chart import show_table_chart
 
 
-def show_map(comparison: Comparison) -> None:
+def show_map(comparison: TwoLists) -> None:
     """Draw question, candidates and picks, and the table below them."""
     found = comparison.found
     flat = _projection(found)
@@ -64,7 +63,7 @@ def show_map(comparison: Comparison) -> None:
     _candidate_table(comparison, clicked)
 
 
-def _candidate_table(comparison: Comparison, clicked: set[str | None]) -> None:
+def _candidate_table(comparison: TwoLists, clicked: set[str | None]) -> None:
     space, hits = comparison.found.space, comparison.found.hits
     picked = {index: place for place, index in enumerate(comparison.chosen, 1)}
     table = pd.DataFrame(

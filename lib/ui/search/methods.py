@@ -17,7 +17,6 @@ from lib.search import ask as search
 from lib.search.ask import METHODS, Hit, MethodAnswer, Request
 from lib.ui.common.errors import show_error
 from lib.ui.common.snippet import snippet
-from lib.ui.search.exports import exports
 from lib.ui.search.form import (
     fetch_k_input,
     field_list,
@@ -25,7 +24,7 @@ from lib.ui.search.form import (
     k_input,
     lambda_input,
 )
-from lib.ui.search.results import timing_line
+from lib.ui.search.results import exports, timing_line
 from lib.words import counted
 
 SHOWN_KEYS = 1_000

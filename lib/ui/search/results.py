@@ -1,5 +1,6 @@
 """Similarity beside MMR: the λ slider, what it changes, and why."""
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -11,17 +12,11 @@ from streamlit.delta_generator import DeltaGenerator
 from lib.milvus.snippets import Snippet
 from lib.search import charts as search_charts
 from lib.search import mmr
-from lib.search.ask import Candidates, Metric, Timing
-from lib.search.charts import (
-    CLOSE,
-    ONLY_MMR,
-    REPEATS,
-)
-from lib.search.compare import Comparison, compare
-from lib.ui.common.plain_text import highlighted, plain
+from lib.search.ask import ONLY_MMR, Candidates, ScoreMetric, Timing, TwoLists, compare
+from lib.search.charts import CLOSE, REPEATS
+from lib.ui.common.chart import show_table_chart
 from lib.ui.common.snippet import snippet
-from lib.ui.common.table_chart import show_table_chart
-from lib.ui.search.exports import exports
+from lib.ui.common.text import highlighted, literal
 from lib.ui.search.form import lambda_input, more_like
 from lib.ui.search.map import show_map
 
@@ -33,7 +28,9 @@ HOW_TO_READ = (
 AROUND_PIXELS = 110  # what axis and legend take of a chart's height
 
 
-def show_comparison(found: Candidates, metric: Metric, code: Callable[[float], Snippet]) -> None:
+def show_comparison(
+    found: Candidates, metric: ScoreMetric, code: Callable[[float], Snippet]
+) -> None:
     """Draw both lists. Similarity's stays as it is; what λ changes is drawn by a fragment."""
     above = st.container()
     similar, diverse = st.columns(2)
@@ -84,7 +81,7 @@ def _show_lambda(
                     show(comparison, code)
 
 
-def takeaway(comparison: Comparison) -> str:
+def takeaway(comparison: TwoLists) -> str:
     """Say in one sentence what MMR changes at this λ."""
     before, after = (
         comparison.spread(comparison.similar),
@@ -121,7 +118,7 @@ def _percent(before: float, after: float) -> str:
     return f"{abs(change):.0f} % {'more' if change > 0 else 'less'}"
 
 
-def _metrics(comparison: Comparison) -> None:
+def _metrics(comparison: TwoLists) -> None:
     before, after = comparison.spread(comparison.similar), comparison.spread(comparison.chosen)
     with st.grid(3):
         st.metric(
@@ -152,7 +149,7 @@ def _metrics(comparison: Comparison) -> None:
         )
 
 
-def _rank_changes(comparison: Comparison) -> None:
+def _rank_changes(comparison: TwoLists) -> None:
     shown = sorted({*comparison.similar, *comparison.chosen})
     picks = {index: place for place, index in enumerate(comparison.chosen, 1)}
     ends = []
@@ -181,7 +178,7 @@ def _rank_changes(comparison: Comparison) -> None:
     )
 
 
-def _trade_off(comparison: Comparison) -> None:
+def _trade_off(comparison: TwoLists) -> None:
     here = comparison.spread(comparison.chosen)
     points = [
         {
@@ -248,7 +245,7 @@ def _card(found: Candidates, index: int, position: int, badges: str, side: str) 
     # Few elements a card: each one is a message to the browser whenever λ moves.
     with st.container(border=True, gap="xsmall"):
         st.markdown(
-            f"**{position}. {plain(hit.title)}** {score} {badges}\n\n"
+            f"**{position}. {literal(hit.title)}** {score} {badges}\n\n"
             + highlighted(preview, "" if found.question.like else found.question.query)
             + (" …" if len(hit.text) > len(preview) else "")
         )
@@ -269,7 +266,7 @@ def _card(found: Candidates, index: int, position: int, badges: str, side: str) 
             )
 
 
-def _pick_order(comparison: Comparison, code: Callable[[float], Snippet]) -> None:
+def _pick_order(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
     picks = mmr.picks(comparison.found.space, comparison.chosen, comparison.lambda_mult)
     hits = comparison.found.hits
     rows = []
@@ -293,19 +290,19 @@ def _pick_order(comparison: Comparison, code: Callable[[float], Snippet]) -> Non
     )
 
 
-def _take_away(comparison: Comparison, code: Callable[[float], Snippet]) -> None:
+def _take_away(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
     exports(_rows(comparison), _document(comparison), key="comparison")
     snippet(code(comparison.lambda_mult), key="search_code", title="The code for both searches")
 
 
-CLOSER: dict[str, Callable[[Comparison, Callable[[float], Snippet]], None]] = {
+CLOSER: dict[str, Callable[[TwoLists, Callable[[float], Snippet]], None]] = {
     "Why each row was picked": _pick_order,
     "Map of the candidates": lambda comparison, code: show_map(comparison),
     "Code and export": _take_away,
 }
 
 
-def _rows(comparison: Comparison) -> list[dict[str, Any]]:
+def _rows(comparison: TwoLists) -> list[dict[str, Any]]:
     found = comparison.found
     lists = {"similarity": comparison.similar, "mmr": comparison.chosen}
     return [
@@ -323,9 +320,34 @@ def _rows(comparison: Comparison) -> list[dict[str, Any]]:
     ]
 
 
-def _document(comparison: Comparison) -> dict[str, Any]:
+def _document(comparison: TwoLists) -> dict[str, Any]:
     return {
         "question": asdict(comparison.found.question),
         "lambda_mult": comparison.lambda_mult,
         "timing": asdict(comparison.found.timing),
     }
+
+
+def exports(rows: list[dict[str, Any]], document: dict[str, Any], *, key: str) -> None:
+    """Draw the downloads of an answer: its rows as CSV, everything as JSON."""
+    with st.container(horizontal=True):
+        st.download_button(
+            "CSV",
+            lambda: pd.DataFrame(rows).to_csv(index=False),
+            "search.csv",
+            "text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+            key=f"{key}_csv",
+        )
+        st.download_button(
+            "JSON",
+            lambda: json.dumps(
+                document | {"results": rows}, ensure_ascii=False, indent=2, default=str
+            ),
+            "search.json",
+            "application/json",
+            icon=":material/download:",
+            on_click="ignore",
+            key=f"{key}_json",
+        )
