@@ -34,15 +34,8 @@ DELETE_FIELDS = (PRIMARY_FIELD, "id")
 DELETE_CONSISTENCIES = ("", "Strong", "Session", "Bounded", "Eventually")
 WITHOUT_WAITING = ("Bounded", "Eventually")
 
-# Typical durations of one call on a small machine, for the estimate alone: seconds in a loop, and
-# seconds each call adds when many are in flight.
+# As an operation's `typical_s`, where a delete waits for a server's clock.
 _DELETE_BY_METADATA_S = (0.2, 0.003)
-_TYPICAL_S = {
-    "from_texts": (3.2, 3.0),
-    "max_marginal_relevance_search": (0.01, 0.005),
-    "max_marginal_relevance_search_by_vector": (0.01, 0.005),
-}
-_TYPICAL_CALL_S = (0.005, 0.002)
 _SETUP_S = 5.0
 _BETWEEN_TRIALS_S = 0.5
 _EMBEDDED_SETUP_S = 1.0
@@ -220,7 +213,7 @@ class Plan:
         return total
 
     def _estimate_trial_s(self, cell: Cell, calls: int, embedded: bool) -> float:
-        alone_s, crowded_s = _TYPICAL_S.get(cell.operation, _TYPICAL_CALL_S)
+        alone_s, crowded_s = OPERATIONS[cell.operation].typical_s
         if cell.operation == "delete" and self.deletes_wait and not embedded:
             alone_s, crowded_s = _DELETE_BY_METADATA_S
         embed_s = self.embedding_latency_ms / 1000 if OPERATIONS[cell.operation].embeds else 0.0

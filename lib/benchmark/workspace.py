@@ -164,7 +164,8 @@ class SearchWorkspace:
         """Ask every distinct question once, by vector, so that no embedding call is involved."""
         if not operation.searches:
             return [(self.inputs.key_of(i),) for i in range(len(self.inputs.existing))]
-        by_vector = OPERATIONS[f"{operation.name.removesuffix('_by_vector')}_by_vector"]
+        kind = "max_marginal_relevance_search" if operation.is_mmr else "similarity_search"
+        by_vector = OPERATIONS[f"{kind}_by_vector"]
         with reported(f"{self.name} could not be searched."):
             return [
                 result_keys(by_vector.call(self.store, by_vector.arguments(self.inputs, i)))

@@ -5,8 +5,8 @@ the finding above the chart, `Chart.titled` puts it into an exported picture.
 """
 
 import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import altair as alt
@@ -622,6 +622,7 @@ class Chart:
     draw: Callable[..., Any]
     finding: Callable[[pd.DataFrame], str]
     focused: bool = True  # whether it looks at one group; otherwise at the whole run
+    switches: Mapping[str, str] = field(default_factory=dict)  # an argument of `draw` → its label
 
     def titled(self, frame: pd.DataFrame, *, note: str = "", width: int = 860) -> AnyChart:
         """Return the chart as a picture: finding as title, note below it, fixed width."""
@@ -640,6 +641,7 @@ _ALL = (
         draw=wall_time,
         finding=wall_time_finding,
         focused=False,
+        switches={"log": "Log scale"},
     ),
     Chart(
         name="speedup",
@@ -657,6 +659,7 @@ _ALL = (
         frame=chart_data.waterfall,
         draw=waterfall,
         finding=waterfall_finding,
+        switches={"zoom": "Only until the faster side is done"},
     ),
     Chart(
         name="latency",

@@ -71,10 +71,16 @@ class Operation:
     embeds: bool  # whether a call spends time in the embedding provider
     summary: str
     arguments: Callable[[Inputs, int], dict[str, Any]]  # the i-th call's keyword arguments
+    # The same arguments as Python text, for the code that a reader copies. Braces are doubled where
+    # the text has one; single ones name a run's numbers.
+    code: str
     # One call with all rows, for operations that accept many at once; searches have no such method
     # in langchain-milvus, so their batched form is a multi-vector request (see strategies).
     batch_arguments: Callable[[Inputs, int], dict[str, Any]] | None = None
     ordered: bool = True  # whether the order of the results means something
+    # For the estimate of a run: seconds of one call alone, and seconds that a call adds when many
+    # are in flight. Typical of a small machine.
+    typical_s: tuple[float, float] = (0.005, 0.002)
 
     @property
     def async_name(self) -> str:
@@ -221,6 +227,13 @@ def _delete_consistency(inputs: Inputs) -> dict[str, str]:
     return {"consistency_level": inputs.delete_consistency} if inputs.delete_consistency else {}
 
 
+_TEXTS = "[documents[i].page_content], metadatas=[documents[i].metadata], ids=[ids[i]]"
+_QUERY = 'query=f"test document {{i % 50}}", k={k}'
+_VECTOR = "embedding=vectors[i % 50], k={k}"
+_MMR = ", fetch_k={fetch_k}, lambda_mult={lambda_mult:g}"
+_KEY = "expr=f\"pk == '{{ids[i]}}'\""
+
+
 _ALL = (
     Operation(
         name="add_texts",
@@ -228,6 +241,7 @@ _ALL = (
         effect=Effect.ADDS,
         embeds=True,
         summary="Embeds texts and inserts them with metadata and keys.",
+        code=_TEXTS,
         arguments=lambda inputs, i: _add_texts([_new(inputs, i)]),
         batch_arguments=lambda inputs, n: _add_texts(inputs.new[:n]),
     ),
@@ -237,6 +251,7 @@ _ALL = (
         effect=Effect.ADDS,
         embeds=True,
         summary="The same for LangChain documents.",
+        code="[documents[i]], ids=[ids[i]]",
         arguments=lambda inputs, i: _add_documents([_new(inputs, i)]),
         batch_arguments=lambda inputs, n: _add_documents(inputs.new[:n]),
     ),
@@ -246,6 +261,10 @@ _ALL = (
         effect=Effect.ADDS,
         embeds=False,
         summary="Inserts texts whose vectors are already computed.",
+        code=(
+            "[documents[i].page_content], [vectors[i % 50]], "
+            "metadatas=[documents[i].metadata], ids=[ids[i]]"
+        ),
         arguments=lambda inputs, i: _add_embeddings(
             [_new(inputs, i)], [inputs.new_vectors[i % len(inputs.new_vectors)]]
         ),
@@ -257,6 +276,7 @@ _ALL = (
         effect=Effect.READS,
         embeds=True,
         summary="Embeds a question and returns the k nearest documents.",
+        code=_QUERY,
         arguments=_by_query,
     ),
     Operation(
@@ -265,6 +285,7 @@ _ALL = (
         effect=Effect.READS,
         embeds=False,
         summary="Returns the k nearest documents of a vector.",
+        code=_VECTOR,
         arguments=_by_vector,
     ),
     Operation(
@@ -273,6 +294,7 @@ _ALL = (
         effect=Effect.READS,
         embeds=True,
         summary="The k nearest documents of a question, each with its score.",
+        code=_QUERY,
         arguments=_by_query,
     ),
     Operation(
@@ -281,22 +303,27 @@ _ALL = (
         effect=Effect.READS,
         embeds=False,
         summary="The k nearest documents of a vector, each with its score.",
+        code=_VECTOR,
         arguments=_by_vector,
     ),
     Operation(
         name="max_marginal_relevance_search",
+        typical_s=(0.01, 0.005),
         label="MMR search",
         effect=Effect.READS,
         embeds=True,
         summary="Fetches fetch_k candidates and picks k that are relevant and unlike each other.",
+        code=_QUERY + _MMR,
         arguments=lambda inputs, i: _by_query(inputs, i) | _mmr(inputs),
     ),
     Operation(
         name="max_marginal_relevance_search_by_vector",
+        typical_s=(0.01, 0.005),
         label="MMR search by vector",
         effect=Effect.READS,
         embeds=False,
         summary="The same for a vector.",
+        code=_VECTOR + _MMR,
         arguments=lambda inputs, i: _by_vector(inputs, i) | _mmr(inputs),
     ),
     Operation(
@@ -305,6 +332,7 @@ _ALL = (
         effect=Effect.REMOVES,
         embeds=False,
         summary="Deletes rows by key or expression.",
+        code="expr=f\"{delete_by} == '{{ids[i]}}'\"{delete_consistency}",
         arguments=lambda inputs, i: (
             {"expr": _delete_expression(inputs, i)} | _delete_consistency(inputs)
         ),
@@ -318,6 +346,7 @@ _ALL = (
         effect=Effect.CHANGES,
         embeds=True,
         summary="Embeds documents and replaces the rows that have their keys.",
+        code="ids=[ids[i]], documents=[documents[i]]",
         arguments=lambda inputs, i: _upsert([_existing(inputs, i)]),
         batch_arguments=lambda inputs, n: _upsert([_existing(inputs, i) for i in range(n)]),
     ),
@@ -327,6 +356,7 @@ _ALL = (
         effect=Effect.READS,
         embeds=False,
         summary="Returns documents that match an expression; no vectors involved.",
+        code=_KEY + ', fields=["pk", "text"], limit={k}',
         # A fresh list each time: the method appends to the list it is given.
         arguments=lambda inputs, i: {
             "expr": _key_equals(inputs, i),
@@ -341,6 +371,7 @@ _ALL = (
         effect=Effect.READS,
         embeds=False,
         summary="Returns the keys of the rows that match an expression.",
+        code=_KEY,
         arguments=lambda inputs, i: {"expr": _key_equals(inputs, i)},
         ordered=False,
     ),
@@ -350,6 +381,9 @@ _ALL = (
         effect=Effect.CREATES,
         embeds=True,
         summary="Creates a collection, indexes it and adds texts.",
+        code=_TEXTS + ", embedding=store.embedding_func, "
+        'collection_name=f"{collection}_{{i}}", connection_args=connection_args',
+        typical_s=(3.2, 3.0),
         arguments=lambda inputs, i: _from_texts(inputs, [_new(inputs, i)], str(i)),
         # No batched form: one call makes one collection, which is another effect than n of them.
     ),

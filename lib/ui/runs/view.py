@@ -187,7 +187,11 @@ def look_inside(run: Run, *, key: str) -> None:
         if frame.empty:
             st.info(f"{chart.title} needs {chart.needs}.", icon=":material/info:")
             return
-        _draw(chart, frame, key=f"{key}_{name}", **_options(name, key))
+        switches = {
+            option: st.toggle(label, key=f"{key}_{option}", bind="query-params")
+            for option, label in chart.switches.items()
+        }
+        _draw(chart, frame, key=f"{key}_{name}", **switches)
         chart_downloads(run, chart, frame, key=f"{key}_{name}")
         _code(run, focus, key=key)
 
@@ -198,19 +202,6 @@ def _code(run: Run, focus: Focus, *, key: str) -> None:
     code = measured_code.measured_code(run, focus)
     if code is not None:
         snippet(code, key=f"{key}_code", title=f"The code that was measured: {focus.label}")
-
-
-def _options(name: str, key: str) -> dict[str, bool]:
-    """Draw the switches that a chart has and return their values."""
-    if name == "wall_time":
-        return {"log": st.toggle("Log scale", key=f"{key}_log", bind="query-params")}
-    if name == "waterfall":
-        return {
-            "zoom": st.toggle(
-                "Only until the faster side is done", key=f"{key}_zoom", bind="query-params"
-            )
-        }
-    return {}
 
 
 def _draw(chart: Chart, frame: pd.DataFrame, *, key: str, **options: bool) -> None:
