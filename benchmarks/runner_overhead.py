@@ -75,7 +75,10 @@ BARE = {"sync_loop": _bare_loop, "gather": _bare_gather}
 
 def _ratio(plan: Plan, workspace: MilvusWorkspace, strategy: str, repeats: int) -> float:
     only = replace(plan, strategies=(strategy,))
-    bare, ours, bare_cpu, our_cpu = [], [], [], []
+    bare: list[float] = []
+    ours: list[float] = []
+    bare_cpu: list[float] = []
+    our_cpu: list[float] = []
     for repeat in range(repeats + 1):  # the first is the warm-up
         for side in ("bare", "ours") if repeat % 2 else ("ours", "bare"):
             if side == "bare":
@@ -88,7 +91,7 @@ def _ratio(plan: Plan, workspace: MilvusWorkspace, strategy: str, repeats: int) 
             if repeat:
                 (bare if side == "bare" else ours).append(wall_s)
                 (bare_cpu if side == "bare" else our_cpu).append(cpu_s)
-    ratio = statistics.median(o / b for o, b in zip(ours, bare, strict=True))
+    ratio: float = statistics.median(o / b for o, b in zip(ours, bare, strict=True))
     print(
         f"{strategy}: runner {statistics.median(ours):.3f} s, bare {statistics.median(bare):.3f} s,"
         f" ratio {ratio:.3f} (median of {repeats} pairs; allowed {ALLOWED})"

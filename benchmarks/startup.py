@@ -68,7 +68,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     repeats = parser.parse_args().repeats
-    app, empty = [], []
+    app: list[float] = []
+    empty: list[float] = []
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         blank = Path(folder) / "blank.py"
         blank.write_text("import streamlit as st\n\nst.title('Empty')\n")

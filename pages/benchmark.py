@@ -33,7 +33,7 @@ else:
 run_id = st.query_params.get(RUN_PARAMETER) or st.session_state.get(SESSION_KEY)
 job = jobs.shared().get(run_id)
 kept = None if job else store.get(run_id)
-if job or kept:
+if run_id and (job or kept):
     st.session_state[SESSION_KEY] = run_id
     st.query_params[RUN_PARAMETER] = run_id
 
