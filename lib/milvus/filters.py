@@ -46,7 +46,7 @@ ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t
 STRING_LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
 
 
-class Kind(Enum):
+class FieldKind(Enum):
     """What a field's values are."""
 
     TEXT = "text"
@@ -61,7 +61,7 @@ class Field:
     """A field that a filter can name, as seen in a sample of the collection."""
 
     name: str
-    kind: Kind
+    kind: FieldKind
     dynamic: bool
     values: tuple[Any, ...] = ()  # distinct ones, the most frequent first; () when all differ
 
@@ -78,7 +78,7 @@ class Operator:
 
     name: str
     label: str
-    kinds: frozenset[Kind]
+    kinds: frozenset[FieldKind]
     values: str  # "one", "many" or "none"
     write: Callable[[str, Any], str]
     dynamic_only: bool = False
@@ -166,7 +166,9 @@ def fields(store: Milvus) -> tuple[Field, ...]:
         for name, value in row.items():
             seen.setdefault(name, []).append(value)
     found = [_field(name, values, dynamic=name not in schema) for name, values in seen.items()]
-    usable = [field for field in found if field.kind is not Kind.OTHER and field.name != "$meta"]
+    usable = [
+        field for field in found if field.kind is not FieldKind.OTHER and field.name != "$meta"
+    ]
     # What a person filters by comes first, the key and the text last.
     return tuple(sorted(usable, key=lambda field: (not field.dynamic, field.name)))
 
@@ -181,8 +183,8 @@ def operators_for(field: Field) -> tuple[Operator, ...]:
 
 
 def _field(name: str, values: Sequence[Any], *, dynamic: bool) -> Field:
-    kind = Kind.TEXT if name in (PRIMARY_FIELD, TEXT_FIELD) and not values else _kind(values)
-    if kind is Kind.LIST:
+    kind = FieldKind.TEXT if name in (PRIMARY_FIELD, TEXT_FIELD) and not values else _kind(values)
+    if kind is FieldKind.LIST:
         values = [item for value in values for item in value]
     scalars = [value for value in values if isinstance(value, str | int | float | bool)]
     counted = Counter(scalars)
@@ -195,22 +197,22 @@ def _field(name: str, values: Sequence[Any], *, dynamic: bool) -> Field:
     return Field(name, kind, dynamic, () if all_differ else tuple(common))
 
 
-def _kind(values: Sequence[Any]) -> Kind:
+def _kind(values: Sequence[Any]) -> FieldKind:
     kinds = {_kind_of(value) for value in values if value is not None}
-    return kinds.pop() if len(kinds) == 1 else Kind.OTHER
+    return kinds.pop() if len(kinds) == 1 else FieldKind.OTHER
 
 
-def _kind_of(value: Any) -> Kind:
+def _kind_of(value: Any) -> FieldKind:
     # A bool is an int to Python, so it is asked for first.
     for types, kind in (
-        (bool, Kind.FLAG),
-        (int | float, Kind.NUMBER),
-        (str, Kind.TEXT),
-        (list, Kind.LIST),
+        (bool, FieldKind.FLAG),
+        (int | float, FieldKind.NUMBER),
+        (str, FieldKind.TEXT),
+        (list, FieldKind.LIST),
     ):
         if isinstance(value, types):
             return kind
-    return Kind.OTHER
+    return FieldKind.OTHER
 
 
 def _check_unicode(text: str) -> None:
@@ -300,7 +302,7 @@ def _has_item(field: str, value: Any) -> str:
     return f"json_contains({field}, {quote(value)})"
 
 
-TEXT, NUMBER, FLAG, LIST = Kind.TEXT, Kind.NUMBER, Kind.FLAG, Kind.LIST
+TEXT, NUMBER, FLAG, LIST = FieldKind.TEXT, FieldKind.NUMBER, FieldKind.FLAG, FieldKind.LIST
 OPERATORS: dict[str, Operator] = {
     operator.name: operator
     for operator in (

@@ -20,7 +20,7 @@ from lib.errors import InvalidInput
 from lib.milvus import collections as milvus_collections
 from lib.milvus import filters
 from lib.milvus.connection import Connection, open_connection
-from lib.milvus.filters import Condition, Field, Kind, quote
+from lib.milvus.filters import Condition, Field, FieldKind, quote
 from lib.settings import load
 
 if TYPE_CHECKING:
@@ -136,12 +136,12 @@ MEANING: dict[str, Callable[[Any, Any], bool]] = {
     "exists": lambda held, value: True,
 }
 FIELDS = (
-    Field("text", Kind.TEXT, dynamic=False),
-    *(Field(label, Kind.TEXT, dynamic=True) for label in LABELS),
-    Field("number", Kind.NUMBER, dynamic=True),
-    Field("share", Kind.NUMBER, dynamic=True),
-    Field("flag", Kind.FLAG, dynamic=True),
-    Field("tags", Kind.LIST, dynamic=True),
+    Field("text", FieldKind.TEXT, dynamic=False),
+    *(Field(label, FieldKind.TEXT, dynamic=True) for label in LABELS),
+    Field("number", FieldKind.NUMBER, dynamic=True),
+    Field("share", FieldKind.NUMBER, dynamic=True),
+    Field("flag", FieldKind.FLAG, dynamic=True),
+    Field("tags", FieldKind.LIST, dynamic=True),
 )
 
 
@@ -164,20 +164,22 @@ def some_condition(chance: random.Random) -> Condition:
     """Draw a condition that a person could build."""
     field = chance.choice(FIELDS)
     operator = chance.choice(filters.operators_for(field))
-    draw: dict[Kind, Callable[[], Any]] = {
-        Kind.TEXT: lambda: some_text(chance),
-        Kind.LIST: lambda: some_text(chance),
-        Kind.NUMBER: lambda: chance.choice([chance.randrange(-9, 40), chance.randrange(-9, 9) / 4]),
-        Kind.FLAG: lambda: chance.random() < 0.5,
+    draw: dict[FieldKind, Callable[[], Any]] = {
+        FieldKind.TEXT: lambda: some_text(chance),
+        FieldKind.LIST: lambda: some_text(chance),
+        FieldKind.NUMBER: lambda: chance.choice(
+            [chance.randrange(-9, 40), chance.randrange(-9, 9) / 4]
+        ),
+        FieldKind.FLAG: lambda: chance.random() < 0.5,
     }
     value: Any = draw[field.kind]()
     if operator.values == "many":
         whole = chance.random() < 0.5
         value = [
             chance.randrange(-9, 40)
-            if field.kind is Kind.NUMBER and whole
+            if field.kind is FieldKind.NUMBER and whole
             else chance.randrange(-9, 9) / 4
-            if field.kind is Kind.NUMBER
+            if field.kind is FieldKind.NUMBER
             else some_text(chance)
             for _ in range(chance.randrange(1, 5))
         ]
@@ -234,7 +236,7 @@ def test_300_generated_filters_mean_on_a_server_what_they_say(server: Connection
 
 
 def test_what_an_old_server_cannot_do_is_refused_with_its_reason(server: Connection) -> None:
-    contains = Condition(Field("kind", Kind.TEXT, dynamic=True), "contains", "art").expression
+    contains = Condition(Field("kind", FieldKind.TEXT, dynamic=True), "contains", "art").expression
     with pytest.raises(InvalidInput, match="only prefix pattern match"):
         milvus_collections.check_expression(server, COLLECTION, contains)
 
@@ -269,9 +271,9 @@ def test_the_builder_offers_the_fields_that_are_there(
     store = connection.store(COLLECTION, FakeEmbeddings(size=2))
     found = {field.name: field for field in filters.fields(store)}
     assert set(found) == {"pk", "text", "number", "share", "flag", "tags", *LABELS}
-    assert found["number"].kind is Kind.NUMBER
-    assert found["flag"].kind is Kind.FLAG
-    assert found["tags"].kind is Kind.LIST
+    assert found["number"].kind is FieldKind.NUMBER
+    assert found["flag"].kind is FieldKind.FLAG
+    assert found["tags"].kind is FieldKind.LIST
     assert "all" in found["tags"].values
     assert not found["text"].dynamic
     assert found["kind"].expression == "kind"
@@ -342,9 +344,9 @@ def test_brackets_inside_a_text_do_not_count_as_nesting() -> None:
 )
 def test_a_condition_that_could_mean_two_things_is_refused(operator: str, value: Any) -> None:
     with pytest.raises(InvalidInput):
-        _ = Condition(Field("kind", Kind.TEXT, dynamic=True), operator, value).expression
+        _ = Condition(Field("kind", FieldKind.TEXT, dynamic=True), operator, value).expression
 
 
 def test_an_operator_of_another_kind_is_refused() -> None:
     with pytest.raises(InvalidInput):
-        _ = Condition(Field("flag", Kind.FLAG, dynamic=True), "contains", "x").expression
+        _ = Condition(Field("flag", FieldKind.FLAG, dynamic=True), "contains", "x").expression

@@ -9,7 +9,7 @@ from lib.milvus import filters
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.milvus.filters import OPERATORS, Condition, Field, Kind
+from lib.milvus.filters import OPERATORS, Condition, Field, FieldKind
 from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_K, DEFAULT_LAMBDA, MAX_K
 from lib.search import ask as search
 from lib.search.ask import Question
@@ -186,9 +186,9 @@ def _value(field: Field, operator: str) -> Any:
         return st.multiselect(
             "Values", sorted(field.values, key=str), key=key, accept_new_options=_is_text(field)
         )
-    if field.kind is Kind.FLAG:
+    if field.kind is FieldKind.FLAG:
         return st.segmented_control("Value", [True, False], default=True, required=True, key=key)
-    if field.kind is Kind.NUMBER:
+    if field.kind is FieldKind.NUMBER:
         whole = all(isinstance(value, int) for value in field.values)
         start = sorted(field.values)[len(field.values) // 2] if field.values else 0
         return st.number_input("Value", value=start if whole else float(start), key=key)
