@@ -16,10 +16,11 @@ from benchmarks.ingestion_backends import arguments, opened, scratch, verdict
 from lib import settings
 from lib.documents.chunking import Chunking
 from lib.documents.corpora import CORPORA
+from lib.documents.files import parsed
 from lib.documents.sources import Reading, Upload
-from lib.ingestion.batches import from_uploads
+from lib.ingestion.chosen import ingest_chosen, of_files
 from lib.ingestion.plan import default_plan
-from lib.ingestion.writing import IngestionReport, ingest_batches
+from lib.ingestion.report import IngestionReport
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 
@@ -74,10 +75,8 @@ def _ingest(
 ) -> tuple[float, IngestionReport]:
     started = time.perf_counter()
     plan = default_plan(connection, model, name)
-    reading = Reading(max_bytes=1 << 30)
-    uploads = [Upload.of_path(path) for path in files]
-    batches = from_uploads(uploads, reading, Chunking(), plan.batch_size)
-    report = ingest_batches(connection, model, batches, plan, problems=reading.problems)
+    uploads = parsed([Upload.of_path(path) for path in files], 1 << 30)
+    report = ingest_chosen(connection, model, of_files(uploads, Reading(), Chunking()), plan)
     return time.perf_counter() - started, report
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+from langchain_core.embeddings import Embeddings
 
 from benchmarks.ingestion_backends import (
     address,
@@ -29,17 +30,36 @@ from benchmarks.ingestion_backends import (
     verdict,
 )
 from lib.documents.chunking import Chunking
+from lib.documents.files import parsed
 from lib.documents.sources import Reading, Upload
-from lib.ingestion.batches import Batch, from_uploads
+from lib.ingestion.batches import Batch
+from lib.ingestion.chosen import ingest_chosen, of_files
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest_batches
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
-from lib.milvus.precomputed import precomputed
+from lib.milvus.embeddings import EmbeddingModel
 
 DIMENSION = 384
 BATCH = 1_000
 LEAST_OF_BARE, LEAST_OF_ONE_BY_ONE, MOST_MEGABYTES = 0.9, 40.0, 150.0
+
+
+class GivenVectors(Embeddings):
+    """Embeds nothing: the vectors came with the texts."""
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Refuse."""
+        raise NotImplementedError("These rows came with their vectors.")
+
+    def embed_query(self, text: str) -> list[float]:
+        """Refuse."""
+        raise NotImplementedError("These rows came with their vectors.")
+
+
+def precomputed(dimension: int) -> EmbeddingModel:
+    """Return a model that stands for vectors of this dimension."""
+    return EmbeddingModel(GivenVectors(), f"precomputed/{dimension}", "From a file", dimension)
 
 
 def main() -> int:
@@ -168,10 +188,10 @@ def _ingest_file(
 ) -> tuple[int, float]:
     model = precomputed(DIMENSION)
     milvus_collections.ensure(connection, name, DIMENSION, embedding=model.model)
-    reading = Reading(max_bytes=1 << 40, take_vectors=True, dimension=DIMENSION)
+    reading = Reading(take_vectors=True, dimension=DIMENSION)
     plan = IngestionPlan(name, BATCH, concurrency, method="add_embeddings")
-    batches = from_uploads([Upload.of_path(path)], reading, Chunking(), BATCH)
-    report = ingest_batches(connection, model, batches, plan, problems=reading.problems)
+    files = parsed([Upload.of_path(path)], 1 << 40)
+    report = ingest_chosen(connection, model, of_files(files, reading, Chunking()), plan)
     return report.rows, report.rows_per_s
 
 

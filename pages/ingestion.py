@@ -3,8 +3,8 @@
 import streamlit as st
 
 from lib import jobs
-from lib.ingestion.inputs import ingest_input
-from lib.ingestion.writing import Comparison, IngestionReport
+from lib.ingestion.chosen import ingest_chosen
+from lib.ingestion.report import IngestionReport
 from lib.jobs import Job
 from lib.milvus import snippets
 from lib.ui import (
@@ -19,7 +19,7 @@ from lib.ui import (
 )
 from lib.ui.ingestion.chunks import DEFAULTS, choose_chunking, remember_rate, show_preview
 from lib.ui.ingestion.plan import choose_plan, offer_tuning
-from lib.ui.ingestion.report import show_result
+from lib.ui.ingestion.report import show_report
 from lib.ui.ingestion.source import choose_input, choose_source, needs_chunking
 
 st.title("Ingestion")
@@ -36,18 +36,23 @@ if needs_chunking(source):
     cut = choose_chunking()
 with source_slot, show_error():
     chosen = choose_input(source, limits, model, cut)
-if chosen is not None and chosen.is_chunked:
-    show_preview(chosen, cut, model)
+forecast = None
+if chosen is not None:
+    with show_error():
+        cut.check()
+        forecast = chosen.forecast()
+    if chosen.is_chunked:
+        show_preview(forecast, cut, model)
 
 st.subheader("How to write")
-plan, both_ways = choose_plan(opened, model, current_collection(), chosen)
+plan = choose_plan(opened, model, current_collection(), chosen)
 
 
-def work(job: Job) -> IngestionReport | Comparison | None:
+def work(job: Job) -> IngestionReport | None:
     """Read, cut, embed and insert what was chosen."""
-    if chosen is None:
+    if chosen is None or forecast is None:
         return None
-    return ingest_input(opened, model, chosen, plan, both_ways=both_ways, job=job)
+    return ingest_chosen(opened, model, chosen, plan, total=forecast.rows, job=job)
 
 
 with st.container(horizontal=True, vertical_alignment="center"):
@@ -61,12 +66,11 @@ with st.container(horizontal=True, vertical_alignment="center"):
     tuning_slot = st.container()
 if chosen is not None:
     with tuning_slot:
-        offer_tuning(opened, model, chosen, cut, plan)
+        offer_tuning(opened, model, chosen, plan)
 
 if submitted and chosen is not None:
     with show_error():
         plan.check()
-        cut.check()
     job = jobs.shared().submit(f"Ingesting {chosen.label}", work, lane=f"ingest:{plan.collection}")
     st.query_params["ingestion"] = job.id
 
@@ -84,7 +88,7 @@ elif follow(job_now, key="ingestion"):
         st.rerun()
     if job_now.result is not None:
         remember_rate(model, job_now.result)
-        show_result(job_now.result)
+        show_report(job_now.result)
 
 snippet(
     snippets.ingestion(

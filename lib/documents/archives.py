@@ -23,12 +23,17 @@ CLUTTER = {"__MACOSX", ".DS_Store", "Thumbs.db"}
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One file of an archive, unpacked; `file` can be read and sought until the next entry."""
+class ArchivedFile:
+    """One file of an archive, unpacked; `file` can be read and sought until the next one.
+
+    `before` and `share` say how much of the archive's bytes stand before it and are its own.
+    """
 
     name: str
     size: int
     file: IO[bytes]
+    before: float
+    share: float
 
 
 def check_archive(file: BinaryIO) -> None:
@@ -59,12 +64,15 @@ def check_archive(file: BinaryIO) -> None:
             )
 
 
-def entries(file: BinaryIO, source: str, problems: Problems) -> Iterator[Entry]:
+def entries(file: BinaryIO, source: str, problems: Problems) -> Iterator[ArchivedFile]:
     """Yield the files of a checked ZIP; one that is unsafe or unreadable is reported instead."""
     check_archive(file)
-    unpacked = 0
+    unpacked = packed = 0
     with zipfile.ZipFile(file) as archive:
+        total = sum(info.compress_size for info in archive.infolist()) or 1
         for info in archive.infolist():
+            before, share = packed / total, info.compress_size / total
+            packed += info.compress_size
             if info.is_dir() or CLUTTER & set(PurePosixPath(info.filename).parts):
                 continue
             if not is_inside(info.filename):
@@ -84,7 +92,8 @@ def entries(file: BinaryIO, source: str, problems: Problems) -> Iterator[Entry]:
                     continue
                 unpacked += size
                 unpacking.seek(0)
-                yield Entry(str(PurePosixPath(info.filename)), size, unpacking)
+                name = str(PurePosixPath(info.filename))
+                yield ArchivedFile(name, size, unpacking, before, share)
 
 
 def is_inside(name: str) -> bool:

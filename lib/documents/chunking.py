@@ -1,11 +1,9 @@
 """Chunking: long documents → chunks that one vector can stand for, each with its place."""
 
 import re
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from langchain_core.documents import Document
 from langchain_text_splitters import (
@@ -23,8 +21,6 @@ HEADINGS = [("#" * level, f"h{level}") for level in range(1, 5)]
 SENTENCE_ENDS = [r"\n\s*\n", r"""(?<=[.!?…])["'”’)\]]*\s+""", r"(?<=[。！？])", r"\s+", ""]
 # A run without a space is cut by length when it is this many chunks long.
 LONG_RUN = 2
-# How much of the input a preview looks at.
-PREVIEW_DOCUMENTS = 20
 
 
 @dataclass(frozen=True)
@@ -180,41 +176,6 @@ def _split_runs(document: Document, split: Split, chunking: Chunking) -> Iterato
         done = run.end()
     if text[done:].strip():
         yield from split(Document(page_content=text[done:], metadata=document.metadata))
-
-
-@dataclass(frozen=True)
-class Preview:
-    """The first chunks of the input and what they say about the rest."""
-
-    chunks: tuple[Document, ...]
-    documents: int
-    characters: int
-    chunk_characters: int
-    is_all: bool
-    seconds: float
-
-    @property
-    def mean_characters(self) -> float:
-        """The mean length of a chunk."""
-        return self.chunk_characters / len(self.chunks) if self.chunks else 0.0
-
-
-def preview(
-    documents: Iterable[Document], chunking: Chunking, *, most: int = PREVIEW_DOCUMENTS
-) -> Preview:
-    """Cut the first documents only."""
-    iterator = iter(documents)
-    started = time.perf_counter()
-    first = list(islice(iterator, most))
-    found = tuple(chunks(first, chunking))
-    return Preview(
-        chunks=found,
-        documents=len(first),
-        characters=sum(len(document.page_content) for document in first),
-        chunk_characters=sum(len(chunk.page_content) for chunk in found),
-        is_all=next(iterator, None) is None,
-        seconds=time.perf_counter() - started,
-    )
 
 
 def overlap_of(before: str, after: str, most: int) -> int:

@@ -24,7 +24,7 @@ from langchain_core.documents import Document
 OPENING_CHARACTERS = 200
 TUTORIAL_SIZE = 1_000
 
-Kind = Literal["module", "class", "function", "method"]
+ObjectKind = Literal["module", "class", "function", "method"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class _Entry:
 
     name: str
     module: str
-    kind: Kind
+    kind: ObjectKind
     docstring: str
 
 
@@ -160,7 +160,7 @@ def _first_line(docstring: str, name: str) -> str:
     return re.sub(rf"^{re.escape(name)}\s*(-|:|--)\s*", "", line)
 
 
-# One name a line would be two pages.
+# The formatter would put each name on a line of its own.
 # fmt: off
 # Importing these has an effect that a web app must not have (a browser window, text on standard
 # output, a hook into the terminal), or they are not meant to be read (test suites, examples).

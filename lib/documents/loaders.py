@@ -1,31 +1,30 @@
-"""Loaders: files of many kinds → a stream of documents, with what could not be read.
+"""Loaders: files of many kinds → their parts: pages, slides, sections or rows.
 
-A loader yields documents as it reads, so that a file of any length goes through in little memory;
-formats whose libraries need the whole file at once have a bound of their own.
+`LOADERS` is the registry: a new kind of file is one function and one entry in it. A loader yields
+parts as it reads, so that a file of any length goes through in little memory. Formats whose
+libraries need the whole file at once have a bound of their own.
 """
 
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import IO, BinaryIO, cast
 
-from langchain_core.documents import Document
-
 from lib.documents import archives, tables, text_encoding
 from lib.documents.problems import Problems
-from lib.documents.sources import MEGABYTE, Reading, Upload
+from lib.documents.sources import DEFAULT_MAX_BYTES, MEGABYTE, Part, Upload
 from lib.errors import InvalidInput
 
-# A document of a long text file: short enough for a splitter to be quick about it.
+# A part of a long text: short enough for a splitter to be quick about it.
 SECTION_CHARACTERS = 50_000
-# It tells standard error of every oddity in a file; what matters is among the problems.
+BLOCK_CHARACTERS = 1 << 16
+# pypdf writes every oddity of a file to standard error. What matters is among the problems.
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)
 
-Load = Callable[[BinaryIO, str, Reading], Iterator[Document]]
-Records = Callable[[BinaryIO, str, Reading], Iterator[tuple[str, tables.Record]]]
+Load = Callable[[BinaryIO, str, Problems], Iterator[Part]]
 
 
 @dataclass(frozen=True)
@@ -34,65 +33,49 @@ class Loader:
 
     label: str
     load: Load
-    # For tables: how to look at the rows before a text column is chosen.
-    records: Records | None = None
+    # Whether its parts are rows, of which a person chooses the columns.
+    is_table: bool = False
     # Bytes; 0 when it is read piece by piece and only the upload's own bound counts.
     max_bytes: int = 0
 
 
-def read(upload: Upload, reading: Reading) -> Iterator[Document]:
-    """Yield a file's documents. What cannot be read is reported and ends that file only."""
+def read(upload: Upload, problems: Problems, max_bytes: int) -> Iterator[Part]:
+    """Yield a file's parts. What cannot be read is reported and ends that file only."""
+    try:
+        loader = _loader_for(upload, max_bytes)
+        empty, problems_before = True, problems.total
+        with upload.open() as file:
+            for part in loader.load(file, upload.name, problems):
+                empty = False
+                if not part.share:
+                    # A file that was read to its end as text is closed by then.
+                    share = 1.0 if file.closed else file.tell() / upload.size
+                    part = part._replace(share=share)
+                yield part
+        if empty and problems.total == problems_before:
+            raise InvalidInput("it holds no rows" if loader.is_table else "it holds no text")
+    except InvalidInput as problem:
+        problems.add(upload.name, "", problem.what)
+    except UnicodeDecodeError as error:
+        problems.add(upload.name, "", f"it cannot be read as {error.encoding}")
+
+
+def _loader_for(upload: Upload, max_bytes: int) -> Loader:
     loader = LOADERS.get(upload.ending)
     if loader is None:
-        reading.problems.add(
-            upload.name, "", f"files ending in {upload.ending or 'nothing'} cannot be read"
-        )
-        return
-    limit = min(loader.max_bytes or reading.max_bytes, reading.max_bytes)
+        raise InvalidInput(f"files ending in {upload.ending or 'nothing'} cannot be read")
+    limit = min(loader.max_bytes or max_bytes, max_bytes)
     if upload.size > limit:
-        reading.problems.add(
-            upload.name,
-            "",
+        raise InvalidInput(
             f"it has {upload.size / MEGABYTE:,.0f} MB, at most {limit / MEGABYTE:,.0f} MB of "
-            f"{loader.label} are taken",
+            f"{loader.label} are taken"
         )
-        return
     if upload.size == 0:
-        reading.problems.add(upload.name, "", "it is empty")
-        return
-    with upload.open() as file:
-        is_outermost = reading.current is None
-        if is_outermost:
-            reading.current = file
-        try:
-            yield from loader.load(file, upload.name, reading)
-        except InvalidInput as problem:
-            reading.problems.add(upload.name, "", problem.what)
-        finally:
-            if is_outermost:
-                reading.current = None
+        raise InvalidInput("it is empty")
+    return loader
 
 
-def read_all(uploads: Sequence[Upload], reading: Reading) -> Iterator[Document]:
-    """Yield the documents of files, one file after another."""
-    for upload in uploads:
-        yield from read(upload, reading)
-        reading.bytes_done += upload.size
-
-
-def sample(upload: Upload) -> tables.Sample | None:
-    """Look at a table's columns and first rows; None for what is no table or cannot be read."""
-    loader = LOADERS.get(upload.ending)
-    if loader is None or loader.records is None or not upload.size:
-        return None
-    with upload.open() as file:
-        try:
-            return tables.sample_of(loader.records(file, upload.name, Reading(Problems())))
-        except InvalidInput:
-            return None
-
-
-def sections(blocks: Iterator[str]) -> Iterator[str]:
+def _sections(blocks: Iterator[str]) -> Iterator[str]:
     """Cut a stream of text at paragraphs, lines, or spaces into sections of bounded length."""
     rest = ""
     for block in blocks:
@@ -101,8 +84,7 @@ def sections(blocks: Iterator[str]) -> Iterator[str]:
             cut = _cut(rest)
             yield rest[:cut]
             rest = rest[cut:]
-    if rest:
-        yield rest
+    yield rest
 
 
 def _cut(text: str) -> int:
@@ -114,23 +96,23 @@ def _cut(text: str) -> int:
     return SECTION_CHARACTERS
 
 
-def _load_text(file: BinaryIO, source: str, reading: Reading) -> Iterator[Document]:
-    encoding = text_encoding.detect(file)
-    empty = True
-    for text in sections(text_encoding.blocks(file, encoding)):
+def _text_parts(blocks: Iterator[str], source: str, **metadata: str) -> Iterator[Part]:
+    for text in _sections(blocks):
         if text.strip():
-            empty = False
-            yield Document(page_content=text, metadata={"source": source})
-    if empty:
-        raise InvalidInput("it holds no text")
+            yield Part(source, "", {"text": text, **metadata})
+
+
+def _load_text(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:
+    with text_encoding.opened(file) as text:
+        yield from _text_parts(iter(partial(text.read, BLOCK_CHARACTERS), ""), source)
 
 
 @contextlib.contextmanager
 def _opened_as(label: str) -> Iterator[None]:
     """Report whatever a library raises in the block as a damaged file.
 
-    Given bytes that are not what the file's name says, these libraries raise whatever the bytes
-    lead them to: there is no list of exceptions to catch.
+    Bytes that are not what the file's name says make these libraries raise anything: there is no
+    list of exceptions to catch.
     """
     try:
         yield
@@ -140,12 +122,12 @@ def _opened_as(label: str) -> Iterator[None]:
         raise InvalidInput(f"it is damaged or no {label} ({type(error).__name__})") from error
 
 
-def _load_html(file: BinaryIO, source: str, reading: Reading) -> Iterator[Document]:
+def _load_html(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:
     import bs4
 
     content = file.read()
     with _opened_as("HTML"), warnings.catch_warnings():
-        # A page without markup is a text; one with XML's is read well enough as HTML.
+        # A page without markup is a text. One of XML is read well enough as HTML.
         warnings.simplefilter("ignore", bs4.MarkupResemblesLocatorWarning)
         warnings.simplefilter("ignore", bs4.XMLParsedAsHTMLWarning)
         soup = bs4.BeautifulSoup(content, "html.parser")
@@ -153,14 +135,10 @@ def _load_html(file: BinaryIO, source: str, reading: Reading) -> Iterator[Docume
         unseen.decompose()
     title = soup.title.get_text(strip=True) if soup.title else ""
     text = (soup.body or soup).get_text("\n", strip=True)
-    if not text:
-        raise InvalidInput("it holds no text")
-    metadata = {"source": source} | ({"title": title} if title else {})
-    for section in sections(iter([text])):
-        yield Document(page_content=section, metadata=dict(metadata))
+    return _text_parts(iter([text]), source, **({"title": title} if title else {}))
 
 
-def _load_pdf(file: BinaryIO, source: str, reading: Reading) -> Iterator[Document]:
+def _load_pdf(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:
     import pypdf
 
     with _opened_as("PDF"):
@@ -174,39 +152,33 @@ def _load_pdf(file: BinaryIO, source: str, reading: Reading) -> Iterator[Documen
             with _opened_as("page"):
                 text = document.pages[number - 1].extract_text()
         except InvalidInput as problem:
-            reading.problems.add(source, f"page {number}", problem.what)
+            problems.add(source, f"page {number}", problem.what)
             continue
-        if not text.strip():
+        if text.strip():
+            yield Part(source, f"page {number}", {"text": text, "page": number}, number / pages)
+        else:
             empty.append(number)
-            continue
-        yield Document(page_content=text, metadata={"source": source, "page": number})
     if empty:
         first = ", ".join(map(str, empty[:10])) + (" …" if len(empty) > 10 else "")
-        reading.problems.note_once(
-            source, f"{len(empty):,} of {pages:,} pages hold no text, as scans do: {first}"
-        )
+        note = f"{len(empty):,} of {pages:,} pages hold no text, as scans do: {first}"
+        problems.note_once(source, note)
 
 
-def _load_docx(file: BinaryIO, source: str, reading: Reading) -> Iterator[Document]:
+def _load_docx(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:
     import docx
 
     archives.check_archive(file)
     with _opened_as("DOCX"):
-        document = docx.Document(file)
         blocks = [
             block.text
             if hasattr(block, "text")
             else "\n".join(" | ".join(cell.text for cell in row.cells) for row in block.rows)
-            for block in document.iter_inner_content()
+            for block in docx.Document(file).iter_inner_content()
         ]
-    text = "\n\n".join(block for block in blocks if block.strip())
-    if not text:
-        raise InvalidInput("it holds no text")
-    for section in sections(iter([text])):
-        yield Document(page_content=section, metadata={"source": source})
+    return _text_parts(iter(["\n\n".join(block for block in blocks if block.strip())]), source)
 
 
-def _load_pptx(file: BinaryIO, source: str, reading: Reading) -> Iterator[Document]:
+def _load_pptx(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:
     import pptx
 
     archives.check_archive(file)
@@ -217,27 +189,29 @@ def _load_pptx(file: BinaryIO, source: str, reading: Reading) -> Iterator[Docume
         ]
     for number, text in enumerate(slides, 1):
         if text.strip():
-            yield Document(page_content=text, metadata={"source": source, "slide": number})
+            values = {"text": text, "slide": number}
+            yield Part(source, f"slide {number}", values, number / len(slides))
 
 
 def _same(file: IO[bytes]) -> BinaryIO:
     return cast(BinaryIO, file)
 
 
-def _load_zip(file: BinaryIO, source: str, reading: Reading) -> Iterator[Document]:
-    for entry in archives.entries(file, source, reading.problems):
+def _load_zip(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:
+    for entry in archives.entries(file, source, problems):
         name = f"{source}/{entry.name}"
         upload = Upload(name, entry.size, partial(_same, entry.file))
         if upload.ending == ".zip":
-            reading.problems.add(name, "", "an archive in an archive is not opened")
+            problems.add(name, "", "an archive in an archive is not opened")
             continue
-        yield from read(upload, reading)
+        for part in read(upload, problems, DEFAULT_MAX_BYTES):
+            yield part._replace(share=entry.before + entry.share * part.share)
 
 
 _TEXT = Loader("text", _load_text)
 _MARKDOWN = Loader("Markdown", _load_text)
 _HTML = Loader("HTML", _load_html, max_bytes=20 * MEGABYTE)
-_JSON_LINES = Loader("JSON lines", tables.load_json_lines, tables.json_line_records)
+_JSON_LINES = Loader("JSON lines", tables.json_line_rows, is_table=True)
 
 LOADERS: dict[str, Loader] = {
     ".txt": _TEXT,
@@ -251,11 +225,11 @@ LOADERS: dict[str, Loader] = {
     ".pdf": Loader("PDF", _load_pdf, max_bytes=100 * MEGABYTE),
     ".docx": Loader("DOCX", _load_docx, max_bytes=50 * MEGABYTE),
     ".pptx": Loader("PPTX", _load_pptx, max_bytes=50 * MEGABYTE),
-    ".csv": Loader("CSV", tables.load_csv, tables.csv_records),
-    ".tsv": Loader("TSV", tables.load_csv, tables.csv_records),
+    ".csv": Loader("CSV", tables.csv_rows, is_table=True),
+    ".tsv": Loader("TSV", partial(tables.csv_rows, delimiter="\t"), is_table=True),
     ".jsonl": _JSON_LINES,
     ".ndjson": _JSON_LINES,
-    ".json": Loader("JSON", tables.load_json, tables.json_records, max_bytes=50 * MEGABYTE),
-    ".parquet": Loader("Parquet", tables.load_parquet, tables.parquet_records),
+    ".json": Loader("JSON", tables.json_rows, is_table=True, max_bytes=50 * MEGABYTE),
+    ".parquet": Loader("Parquet", tables.parquet_rows, is_table=True),
     ".zip": Loader("ZIP", _load_zip),
 }

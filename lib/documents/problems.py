@@ -14,6 +14,7 @@ class Problem:
     source: str
     place: str
     what: str
+    is_loss: bool = True  # whether something did not go in
 
     def __str__(self) -> str:
         where = ", ".join(part for part in (self.source, self.place) if part)
@@ -24,24 +25,33 @@ class Problems:
     """Collects problems from any thread. The first 500 are kept, all are counted."""
 
     def __init__(self) -> None:
-        self._kept: list[Problem] = []
-        self._seen: set[tuple[str, str]] = set()
+        self._kept: dict[Problem, None] = {}
         self._by_source: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def add(self, source: str, place: str, what: str) -> None:
         """Note that a part of a source did not go in."""
+        self._keep(Problem(source, place, what))
         with self._lock:
             self._by_source[source] += 1
-            if len(self._kept) < MAX_KEPT:
-                self._kept.append(Problem(source, place, what))
 
     def note_once(self, source: str, what: str) -> None:
         """Note something about a whole source, once, that keeps nothing of it out."""
+        self._keep(Problem(source, "", what, is_loss=False))
+
+    def include(self, others: "Problems") -> None:
+        """Add the problems that somebody else collected."""
+        for problem in others.kept:
+            self._keep(problem)
+        with others._lock:
+            counts = Counter(others._by_source)
         with self._lock:
-            if (source, what) not in self._seen and len(self._kept) < MAX_KEPT:
-                self._seen.add((source, what))
-                self._kept.append(Problem(source, "", what))
+            self._by_source.update(counts)
+
+    def _keep(self, problem: Problem) -> None:
+        with self._lock:
+            if len(self._kept) < MAX_KEPT:
+                self._kept[problem] = None
 
     def spoiled(self, source: str) -> bool:
         """Say whether a part of this source is missing."""

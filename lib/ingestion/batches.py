@@ -1,6 +1,6 @@
-"""Batches: documents or precomputed vectors, keyed, checked and cut into what one call takes."""
+"""Batches: documents, keyed, checked and cut into what one call takes."""
 
-import itertools
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,19 +9,17 @@ import numpy as np
 from langchain_core.documents import Document
 from numpy.typing import NDArray
 
-from lib.documents.chunking import Chunking, chunks
-from lib.documents.content_keys import content_key
-from lib.documents.loaders import read_all
 from lib.documents.metadata import clean, kind_of, readable
 from lib.documents.problems import Problems
-from lib.documents.sources import Reading, Upload, VectorDocument, with_distinct_names
-from lib.documents.tables import vector_rows
+from lib.documents.sources import VectorDocument
 from lib.errors import InvalidInput
 from lib.milvus.collections import MAX_VARCHAR_BYTES
 
 # A gRPC message of a Milvus server ends at 64 MB, and memory is batches times what one holds.
 MAX_BATCH_CHARACTERS = 4_000_000
-MAX_KEY_BYTES = 512
+MAX_KEY_CHARACTERS = 512
+# 128 bits: among a billion rows the chance that any two differ in text and share a key is 1e-21.
+CONTENT_KEY_BYTES = 16
 
 
 @dataclass
@@ -64,7 +62,7 @@ class Batch:
 
 
 @dataclass
-class Kinds:
+class ValueKinds:
     """Which kinds of value each metadata key has held, to warn when a filter would miss some."""
 
     _first: dict[str, str] = field(default_factory=dict)
@@ -87,89 +85,12 @@ class Kinds:
                 )
 
 
-def from_uploads(
-    uploads: Sequence[Upload], reading: Reading, chunking: Chunking, size: int
-) -> Iterator[Batch]:
-    """Read, cut and batch files, up to the number of rows that `reading` allows.
-
-    Vectors that came in a Parquet file stay one array throughout.
-    """
-    room = reading.max_rows
-    for batch in _from_uploads(uploads, reading, chunking, size):
-        if reading.max_rows and len(batch) > room:
-            for source in dict.fromkeys(str(each.get("source", "")) for each in batch.metadatas):
-                reading.problems.add(
-                    source,
-                    "",
-                    f"more than {reading.max_rows:,} rows are not taken here at once; "
-                    "the rest was left out",
-                )
-            if room:
-                yield batch.only(range(room))
-            return
-        room -= len(batch)
-        yield batch
-
-
-def _from_uploads(
-    uploads: Sequence[Upload], reading: Reading, chunking: Chunking, size: int
-) -> Iterator[Batch]:
-    uploads = with_distinct_names(uploads)
-    reading.bytes_total = sum(upload.size for upload in uploads)
-    for has_vectors, group in itertools.groupby(
-        uploads, lambda upload: reading.take_vectors and upload.ending == ".parquet"
-    ):
-        if has_vectors:
-            for upload in group:
-                yield from _from_vectors(upload, reading, size)
-                reading.bytes_done += upload.size
-        else:
-            documents = chunks(read_all(list(group), reading), chunking)
-            yield from from_documents(documents, size, reading.problems)
-
-
-def _from_vectors(upload: Upload, reading: Reading, size: int) -> Iterator[Batch]:
-    position = 0
-    try:
-        with upload.open() as file:
-            for part in vector_rows(file, upload.name, reading, size):
-                batch = Batch([], [], [], content_keyed=part.keys is None)
-                good = []
-                for i, (text, metadata) in enumerate(zip(part.texts, part.metadatas, strict=True)):
-                    try:
-                        text = checked_text(text or "")
-                        metadata, notes = clean(metadata)
-                    except InvalidInput as problem:
-                        reading.problems.add(
-                            upload.name, f"row {part.first_row + i:,}", problem.what
-                        )
-                        batch.refused += 1
-                        position += 1
-                        continue
-                    for note in notes:
-                        reading.problems.note_once(upload.name, note)
-                    if part.keys is None:
-                        metadata["source"], metadata["position"] = upload.name, position
-                        key = content_key(text, upload.name, position)
-                    else:
-                        key = checked_key(part.keys[i])
-                    position += 1
-                    good.append(i)
-                    batch.keys.append(key)
-                    batch.texts.append(text)
-                    batch.metadatas.append(metadata)
-                batch.vectors = part.vectors if not batch.refused else part.vectors[good]
-                yield batch
-    except InvalidInput as problem:
-        reading.problems.add(upload.name, "", problem.what)
-
-
 def from_documents(documents: Iterable[Document], size: int, problems: Problems) -> Iterator[Batch]:
     """Cut a stream of documents into batches, giving a content key to those without an id.
 
     A document that Milvus cannot take is reported and left out; the rest goes in.
     """
-    kinds = Kinds()
+    kinds = ValueKinds()
     position = 0
     refused = 0
     for part in _parts(documents, size):
@@ -205,11 +126,20 @@ def from_documents(documents: Iterable[Document], size: int, problems: Problems)
             yield batch
 
 
-def checked_text(text: str) -> str:
-    """Return a text that Milvus can store. Raises InvalidInput for one that is empty or too long.
+def content_key(text: str, source: str, position: int) -> str:
+    """Return 32 hex digits made of a text, its source and its place in that source.
 
-    Nothing is ever cut: what is too long is for a splitter to split.
+    So ingesting twice adds nothing. The source's length stands in front, so that no two different
+    triples read alike.
     """
+    head = f"{position}:{len(source)}:{source}"
+    return hashlib.blake2b(
+        (head + text).encode("utf-8", "replace"), digest_size=CONTENT_KEY_BYTES
+    ).hexdigest()
+
+
+def checked_text(text: str) -> str:
+    """Return a text that Milvus can store. Raises InvalidInput for an empty or too long one."""
     text = readable(text)
     if not text.strip():
         raise InvalidInput("it has no text")
@@ -226,8 +156,8 @@ def checked_text(text: str) -> str:
 def checked_key(key: object) -> str:
     """Return a primary key that Milvus can store. Raises InvalidInput."""
     text = readable(str(key))
-    if len(text) > MAX_KEY_BYTES:
-        raise InvalidInput(f"its key is longer than {MAX_KEY_BYTES} characters")
+    if len(text) > MAX_KEY_CHARACTERS:
+        raise InvalidInput(f"its key is longer than {MAX_KEY_CHARACTERS} characters")
     return text
 
 

@@ -1,65 +1,72 @@
-"""Tuning: which batch size and concurrency write fastest here, measured on a scratch collection."""
+"""Tuning: which way, batch size and concurrency write fastest here, measured as the benchmark does.
 
-import asyncio
+Each setting is tried in every repeat, in an order shuffled by a seed, in a scratch collection of
+its own. What is compared are the wall times of one repeat, with the benchmark's statistics.
+"""
+
+import random
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
 from langchain_core.documents import Document
-from langchain_milvus import Milvus
 
-from lib import event_loop
-from lib.documents.problems import Problems
+from lib.benchmark.statistics import Speedup, median, speedup
 from lib.errors import InvalidInput
-from lib.ingestion.batches import Batch, from_documents
-from lib.ingestion.plan import METHODS
+from lib.ingestion.plan import METHODS, IngestionPlan
+from lib.ingestion.writing import ingest
 from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import SCRATCH_PREFIX
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.milvus.failures import reported
-from lib.milvus.operations import OPERATIONS
+
+REPEATS = 3
+SEED = 0
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What to try: rows a trial, batch sizes, concurrencies."""
+    """What to try: rows a trial, batch sizes, concurrencies. A concurrency of 0 is the loop."""
 
     rows: int
     batch_sizes: tuple[int, ...]
     concurrencies: tuple[int, ...]
 
     @property
-    def trials(self) -> int:
-        """How many combinations there are."""
-        return len(self.batch_sizes) * len(self.concurrencies)
+    def settings(self) -> list[tuple[int, int]]:
+        """The pairs of batch size and concurrency."""
+        # More batches at once than there are batches measures nothing new.
+        return [
+            (size, concurrency)
+            for size, concurrency in product(self.batch_sizes, self.concurrencies)
+            if size * concurrency <= max(self.rows, 2 * self.batch_sizes[0])
+        ]
 
 
 # A remote service may charge for what is embedded: few rows, small batches, more calls at once.
-REMOTE = Grid(rows=512, batch_sizes=(32, 128), concurrencies=(2, 8, 16))
-LOCAL = Grid(rows=4_000, batch_sizes=(256, 1_000, 2_000), concurrencies=(1, 2, 4))
+REMOTE = Grid(rows=512, batch_sizes=(32, 128), concurrencies=(0, 2, 8, 16))
+LOCAL = Grid(rows=2_000, batch_sizes=(256, 1_000), concurrencies=(0, 2, 4))
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One combination and what it reached."""
+class Setting:
+    """One way to write and the rows per second that it reached.
 
+    `gain` says how many times faster than one batch after another, in batches of the same size. It
+    is None for that loop itself.
+    """
+
+    mode: str
     batch_size: int
     concurrency: int
-    rows: int
-    wall_s: float
-
-    @property
-    def rows_per_s(self) -> float:
-        """Rows written per second."""
-        return self.rows / self.wall_s
+    rows_per_s: float
+    gain: Speedup | None
 
 
 def grid_for(model: EmbeddingModel) -> Grid:
-    """Return the combinations worth trying with an embedding."""
+    """Return the settings worth trying with an embedding."""
     is_remote = model.simulated_latency_ms or not model.model.startswith("bundled/")
     return REMOTE if is_remote else LOCAL
 
@@ -71,11 +78,10 @@ def find_best(
     *,
     method: str = "add_documents",
     job: Job | None = None,
-) -> list[Trial]:
-    """Write a sample once with each combination and return the trials, the fastest first.
+) -> list[Setting]:
+    """Write a sample with each setting, several times, and return the settings, fastest first.
 
-    Every trial writes into its own scratch collection, which is dropped. Raises InvalidInput when
-    the sample is too small to tell combinations apart.
+    Raises InvalidInput when the sample is too small to tell settings apart.
     """
     grid = grid_for(model)
     sample = list(documents[: grid.rows])
@@ -84,29 +90,41 @@ def find_best(
             f"{len(sample):,} rows are too few to measure on.",
             next_step=f"Choose at least {2 * grid.batch_sizes[0]:,}.",
         )
-    name = METHODS[method].operation if method in ("add_texts", "upsert") else "add_documents"
-    combinations = [
-        (size, concurrency)
-        for size, concurrency in product(grid.batch_sizes, grid.concurrencies)
-        # More batches at once than there are batches measures nothing new.
-        if size * concurrency <= max(len(sample), 2 * grid.batch_sizes[0])
-    ]
+    settings = Grid(len(sample), grid.batch_sizes, grid.concurrencies).settings
     if job:
-        job.progress.unit, job.progress.total = "combinations", len(combinations)
-    trials = []
+        job.progress.unit, job.progress.total = "trials", REPEATS * len(settings)
+    method = "add_texts" if METHODS[method].creates else method
+    walls_s: dict[tuple[int, int], list[float]] = {setting: [] for setting in settings}
     # The first writes anywhere are slow, so one batch goes ahead uncounted.
-    _measure(connection, model, sample[: grid.batch_sizes[0]], name, grid.batch_sizes[0], 1)
-    for done, (size, concurrency) in enumerate(combinations):
-        if job:
-            job.check()
-            job.progress.done = done
-            job.progress.message = f"batches of {size:,}, {concurrency} at once"
-        wall_s = _measure(connection, model, sample, name, size, concurrency)
-        trials.append(Trial(size, concurrency, len(sample), wall_s))
-    return sorted(trials, key=lambda trial: trial.wall_s)
+    _wall_s(connection, model, sample[: grid.batch_sizes[0]], method, grid.batch_sizes[0], 0)
+    dice = random.Random(SEED)
+    for _ in range(REPEATS):
+        for size, concurrency in dice.sample(settings, len(settings)):
+            if job:
+                job.check()
+                job.progress.message = f"batches of {size:,}, {_in_words(concurrency)}"
+            wall_s = _wall_s(connection, model, sample, method, size, concurrency)
+            walls_s[size, concurrency].append(wall_s)
+            if job:
+                job.progress.done += 1
+    found = [
+        Setting(
+            "gather" if concurrency else "sync_loop",
+            size,
+            concurrency or 1,
+            len(sample) / median(own),
+            speedup(walls_s[size, 0], own) if concurrency else None,
+        )
+        for (size, concurrency), own in walls_s.items()
+    ]
+    return sorted(found, key=lambda setting: setting.rows_per_s, reverse=True)
 
 
-def _measure(
+def _in_words(concurrency: int) -> str:
+    return f"{concurrency} at once" if concurrency else "one after another"
+
+
+def _wall_s(
     connection: Connection,
     model: EmbeddingModel,
     sample: Sequence[Document],
@@ -115,23 +133,9 @@ def _measure(
     concurrency: int,
 ) -> float:
     name = f"{SCRATCH_PREFIX}tuning_{secrets.token_hex(4)}"
-    batches = list(from_documents(sample, batch_size, Problems()))
+    mode = "gather" if concurrency else "sync_loop"
+    plan = IngestionPlan(name, batch_size, concurrency or 1, method, mode)
     try:
-        milvus_collections.create(connection, name, model.dimension, embedding=model.model)
-        store = connection.store(name, model.embeddings)
-        with reported("A batch could not be inserted."):
-            return event_loop.run(_write(store, batches, method, concurrency))
+        return ingest(connection, model, sample, plan).tally.wall_s
     finally:
         milvus_collections.drop(connection, name)
-
-
-async def _write(store: Milvus, batches: Sequence[Batch], method: str, concurrency: int) -> float:
-    limit = asyncio.Semaphore(concurrency)
-
-    async def write(batch: Batch) -> None:
-        async with limit:
-            await OPERATIONS[method].acall(store, METHODS[method].arguments(batch))
-
-    started = time.perf_counter()
-    await asyncio.gather(*[write(batch) for batch in batches])
-    return time.perf_counter() - started

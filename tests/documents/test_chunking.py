@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
-from lib.documents.chunking import SPLITTERS, Chunking, chunks, overlap_of, preview
+from lib.documents.chunking import SPLITTERS, Chunking, chunks, overlap_of
+from lib.documents.files import parsed
 from lib.documents.problems import Problems
+from lib.documents.sources import DEFAULT_MAX_BYTES, Reading, Upload
 from lib.errors import InvalidInput
 from lib.ingestion.batches import from_documents
 from lib.milvus.collections import MAX_VARCHAR_BYTES
@@ -83,12 +85,10 @@ def test_positions_count_through_a_source_and_not_across_sources() -> None:
 
 @pytest.mark.parametrize("splitter", SPLITTERS)
 def test_ten_million_characters_without_a_space_are_cut_in_seconds(splitter: str) -> None:
-    from lib.documents.loaders import read
-    from lib.documents.sources import Reading, Upload
-
     started = time.perf_counter()
-    upload = Upload.of_bytes("line.txt", b"x" * 10_000_000)
-    found = list(chunks(read(upload, Reading()), Chunking(splitter, 800, 0)))
+    [file] = parsed([Upload.of_bytes("line.txt", b"x" * 10_000_000)], DEFAULT_MAX_BYTES)
+    documents = file.documents(file.parts(), Reading(), Problems())
+    found = list(chunks(documents, Chunking(splitter, 800, 0)))
     assert sum(len(chunk.page_content) for chunk in found) == 10_000_000
     assert max(len(chunk.page_content) for chunk in found) <= 800
     # Left to the splitter it takes twenty to forty seconds on two cores.
@@ -104,21 +104,6 @@ def test_the_largest_chunk_of_the_longest_characters_fits_milvus() -> None:
     texts = [text for batch in batches for text in batch.texts]
     assert "".join(texts) == "𝄞" * 40_000
     assert max(len(text.encode()) for text in texts) <= MAX_VARCHAR_BYTES
-
-
-def test_a_preview_looks_at_the_first_documents_only() -> None:
-    seen = []
-
-    def documents() -> object:
-        for i in range(100):
-            seen.append(i)
-            yield Document(page_content=f"text {i}", metadata={"source": "a"})
-
-    shown = preview(documents(), Chunking(), most=5)  # type: ignore[arg-type]
-    assert shown.documents == 5
-    assert len(shown.chunks) == 5
-    assert not shown.is_all
-    assert len(seen) <= 6
 
 
 @pytest.mark.parametrize(

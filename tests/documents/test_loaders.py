@@ -12,17 +12,43 @@ import pyarrow.parquet as pq
 import pytest
 from langchain_core.documents import Document
 
-from lib.documents import archives, loaders, tables, text_encoding
+from lib.documents import archives, loaders, text_encoding
 from lib.documents.chunking import Chunking
-from lib.documents.loaders import LOADERS, read_all
-from lib.documents.sources import MEGABYTE, Columns, Reading, Upload, VectorDocument, guess_columns
-from lib.ingestion.batches import from_uploads
+from lib.documents.columns import guess_columns
+from lib.documents.files import SAMPLE_ROWS, ParsedFile, parsed
+from lib.documents.loaders import LOADERS
+from lib.documents.problems import Problems
+from lib.documents.sources import (
+    DEFAULT_MAX_BYTES,
+    MEGABYTE,
+    Columns,
+    Reading,
+    Upload,
+    VectorDocument,
+)
+from lib.ingestion.batches import Batch
+from lib.ingestion.chosen import of_files
 
 
 def read(*files: tuple[str, bytes], **reading: Any) -> tuple[list[Document], list[str]]:
-    shared = Reading(**reading)
-    documents = list(read_all([Upload.of_bytes(*file) for file in files], shared))
-    return documents, [str(problem) for problem in shared.problems.kept]
+    return read_uploads([Upload.of_bytes(*file) for file in files], **reading)
+
+
+def read_uploads(uploads: list[Upload], **reading: Any) -> tuple[list[Document], list[str]]:
+    problems = Problems()
+    documents = [
+        document
+        for file in parsed(uploads, DEFAULT_MAX_BYTES)
+        for document in file.documents(file.parts(), Reading(**reading), problems)
+    ]
+    return documents, [str(problem) for problem in problems.kept]
+
+
+def batches_of(uploads: list[Upload], **reading: Any) -> tuple[list[Batch], list[str]]:
+    problems = Problems()
+    files = parsed(uploads, DEFAULT_MAX_BYTES)
+    batches = list(of_files(files, Reading(**reading), Chunking()).batches(10, problems))
+    return batches, [str(problem) for problem in problems.kept]
 
 
 def read_one(name: str, content: bytes, **reading: Any) -> tuple[list[Document], list[str]]:
@@ -283,11 +309,9 @@ def test_a_file_over_the_bound_is_refused_unread_and_the_message_names_the_bound
     def explode() -> io.BytesIO:
         raise AssertionError("a file that is too large was opened")
 
-    reading = Reading()
-    assert list(read_all([Upload("a.csv", 500 * MEGABYTE, explode)], reading)) == []
-    assert [str(problem) for problem in reading.problems.kept] == [
-        "a.csv: it has 500 MB, at most 200 MB of CSV are taken"
-    ]
+    documents, problems = read_uploads([Upload("a.csv", 500 * MEGABYTE, explode)])
+    assert documents == []
+    assert problems == ["a.csv: it has 500 MB, at most 200 MB of CSV are taken"]
 
 
 def test_a_format_that_needs_the_whole_file_has_a_bound_of_its_own() -> None:
@@ -415,13 +439,14 @@ def test_columns_of_one_name_and_of_none_are_told_apart() -> None:
     assert document.metadata == {"column_2": 1, "x": 2, "x_2": 3, "source": "a.csv"}
 
 
-def test_a_sample_shows_a_tables_columns_and_first_rows() -> None:
-    sample = loaders.sample(Upload.of_bytes("a.csv", b"text,year\n" + b"row,1\n" * 50))
-    assert sample is not None
-    assert sample.columns == ("text", "year")
-    assert len(sample.rows) == tables.SAMPLE_ROWS
-    assert loaders.sample(Upload.of_bytes("a.txt", b"text")) is None
-    assert loaders.sample(Upload.of_bytes("a.parquet", b"damaged")) is None
+def test_a_sample_shows_a_tables_first_rows() -> None:
+    def sample(name: str, content: bytes) -> list[dict[str, Any]]:
+        return ParsedFile(Upload.of_bytes(name, content), DEFAULT_MAX_BYTES).sample()
+
+    rows = sample("a.csv", b"text,year\n" + b"row,1\n" * 50)
+    assert rows == [{"text": "row", "year": 1}] * SAMPLE_ROWS
+    assert sample("a.txt", b"text") == []
+    assert sample("a.parquet", b"damaged") == []
 
 
 def test_the_labs_own_export_is_recognised() -> None:
@@ -446,41 +471,32 @@ def test_vectors_of_parquet_stay_one_array_a_batch() -> None:
     content = parquet(
         text=["a", "b", ""], vector=[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], year=[1, 2, 3]
     )
-    reading = Reading(take_vectors=True, dimension=2)
-    [batch] = from_uploads([Upload.of_bytes("a.parquet", content)], reading, Chunking(), 10)
+    [batch], problems = batches_of(
+        [Upload.of_bytes("a.parquet", content)], take_vectors=True, dimension=2
+    )
     assert batch.texts == ["a", "b"]
     assert batch.vectors is not None
     assert batch.vectors.tolist() == [[1, 2], [3, 4]]
     assert batch.metadatas[1] == {"year": 2, "source": "a.parquet", "position": 1}
-    assert batch.refused == 1
-    assert [str(p) for p in reading.problems.kept] == ["a.parquet, row 3: it has no text"]
+    assert problems == ["a.parquet, row 3: it has no text in 'text'"]
 
 
 def test_vectors_of_another_length_are_refused() -> None:
     content = parquet(text=["a"], vector=[[1.0, 2.0]])
-    reading = Reading(take_vectors=True, dimension=3)
     upload = Upload.of_bytes("a.parquet", content)
-    assert list(from_uploads([upload], reading, Chunking(), 10)) == []
-    assert "do not all have 3 numbers" in str(reading.problems.kept[0])
-    assert tables.vector_dimension(io.BytesIO(content), "vector") == 2
+    batches, problems = batches_of([upload], take_vectors=True, dimension=3)
+    assert batches == []
+    assert problems == ["a.parquet, row 1: it has a vector of 2 numbers where one of 3 belongs"]
 
 
 def test_files_of_one_name_become_two_sources() -> None:
     uploads = [Upload.of_bytes("a.txt", b"one"), Upload.of_bytes("a.txt", b"two")]
-    [batch] = from_uploads(uploads, Reading(), Chunking(), 10)
+    [batch], _ = batches_of(uploads)
     assert [m["source"] for m in batch.metadatas] == ["a.txt", "a (2).txt"]
-
-
-def test_the_number_of_rows_is_estimated_from_the_bytes_read() -> None:
-    reading = Reading()
-    uploads = [Upload.of_bytes(f"{i}.txt", b"some text") for i in range(10)]
-    batches = from_uploads(uploads, reading, Chunking(), 2)
-    next(batches)
-    assert 10 <= reading.estimate(2) <= 20
 
 
 def test_a_file_on_disk_is_read_like_an_upload(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("from disk")
-    [document] = read_all([Upload.of_path(path)], Reading())
+    [document], _ = read_uploads([Upload.of_path(path)])
     assert document.page_content == "from disk"

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.documents.content_keys import content_key
 from lib.documents.metadata import MAX_METADATA_BYTES, NAME, RESERVED, clean, stored_name
 from lib.errors import InvalidInput
 
@@ -85,18 +84,3 @@ def test_metadata_longer_than_milvus_takes_is_refused_with_the_bound() -> None:
         clean({"key": "é" * (MAX_METADATA_BYTES // 2)})
     with pytest.raises(InvalidInput, match="Milvus takes 65,536"):
         clean({f"key_{i}": {"a": "b" * 1_000} for i in range(70)})
-
-
-@given(
-    st.tuples(st.text(), st.text(), st.integers(0, 10**6)),
-    st.tuples(st.text(), st.text(), st.integers(0, 10**6)),
-)
-def test_content_keys_differ_exactly_when_text_source_or_position_do(
-    first: tuple[str, str, int], second: tuple[str, str, int]
-) -> None:
-    assert (content_key(*first) == content_key(*second)) == (first == second)
-
-
-def test_a_digit_moved_from_the_source_to_the_text_makes_another_key() -> None:
-    assert content_key("1 text", "file", 3) != content_key(" text", "file1", 3)
-    assert content_key("text", "file", 12) != content_key("2text", "file", 1)

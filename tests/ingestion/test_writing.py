@@ -20,12 +20,15 @@ from langchain_core.embeddings import Embeddings
 
 from lib import jobs, settings
 from lib.documents.chunking import Chunking
+from lib.documents.files import parsed
 from lib.documents.problems import Problems
-from lib.documents.sources import Reading, Upload
+from lib.documents.sources import DEFAULT_MAX_BYTES, Reading, Upload
 from lib.errors import CollectionMismatch, EmbeddingFailed, InvalidInput, LabError
-from lib.ingestion.batches import Batch, from_uploads
+from lib.ingestion.batches import Batch
+from lib.ingestion.chosen import ingest_chosen, of_files
 from lib.ingestion.plan import METHODS, MODES, IngestionPlan, defaults
-from lib.ingestion.writing import IngestionReport, ingest, ingest_batches
+from lib.ingestion.report import IngestionReport
+from lib.ingestion.writing import ingest, ingest_batches
 from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus import rows
@@ -184,9 +187,8 @@ def test_a_source_that_could_not_be_read_whole_loses_nothing(
     upload = Upload.of_bytes("a.csv", b"text,n\none,1\ntwo,2\nthree,3\n")
     damaged = Upload.of_bytes("a.csv", b"text,n\none,1\nbroken\n")
     for file in (upload, damaged):
-        reading = Reading()
-        batches = from_uploads([file], reading, Chunking(), plan.batch_size)
-        report = ingest_batches(backend, model(), batches, plan, problems=reading.problems)
+        chosen = of_files(parsed([file], DEFAULT_MAX_BYTES), Reading(), Chunking())
+        report = ingest_chosen(backend, model(), chosen, plan)
     assert texts(backend, name) == ["one", "three", "two"]
     assert report.problems_total == 1
 
@@ -194,15 +196,8 @@ def test_a_source_that_could_not_be_read_whole_loses_nothing(
 def test_the_same_files_twice_add_no_row(backend: Connection, name: str) -> None:
     files = [Upload.of_bytes(f"{i}.txt", f"File {i}. ".encode() * 200) for i in range(10)]
     plan = IngestionPlan(name, 16, 2)
-    reports = [
-        ingest_batches(
-            backend,
-            model(),
-            from_uploads(files, Reading(), Chunking(), plan.batch_size),
-            plan,
-        )
-        for _ in range(2)
-    ]
+    chosen = of_files(parsed(files, DEFAULT_MAX_BYTES), Reading(), Chunking())
+    reports = [ingest_chosen(backend, model(), chosen, plan) for _ in range(2)]
     assert reports[0].tally.added == reports[0].rows > 20
     assert reports[1].tally.added == 0
     assert reports[1].tally.unchanged == reports[1].rows == reports[0].rows

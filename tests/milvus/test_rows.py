@@ -11,11 +11,12 @@ from pymilvus import DataType
 
 from lib import settings
 from lib.documents.chunking import Chunking
-from lib.documents.sources import Reading, Upload
+from lib.documents.files import parsed
+from lib.documents.sources import DEFAULT_MAX_BYTES, Reading, Upload
 from lib.errors import InvalidInput, OperationFailed
-from lib.ingestion.batches import from_uploads
+from lib.ingestion.chosen import ingest_chosen, of_files
 from lib.ingestion.plan import IngestionPlan
-from lib.ingestion.writing import ingest, ingest_batches
+from lib.ingestion.writing import ingest
 from lib.milvus import collections as milvus_collections
 from lib.milvus import rows
 from lib.milvus.connection import Connection
@@ -279,8 +280,8 @@ def test_an_export_imported_into_a_new_collection_is_the_same_rows(
     copy = f"{name}_copy"
     try:
         plan = IngestionPlan(copy, 50, 2, method="add_embeddings")
-        batches = from_uploads([Upload.of_path(path)], reading, Chunking(), plan.batch_size)
-        report = ingest_batches(backend, model, batches, plan, problems=reading.problems)
+        files = parsed([Upload.of_path(path)], DEFAULT_MAX_BYTES)
+        report = ingest_chosen(backend, model, of_files(files, reading, Chunking()), plan)
         assert report.problems == ()
         assert (report.rows, report.tally.added, report.tally.embed_s) == (COUNT, COUNT, 0)
         expected, got = stored(backend, name), stored(backend, copy)
@@ -301,8 +302,8 @@ def test_an_export_imported_back_adds_nothing(
     rows.export(backend, own, path, expr='kind == "odd"')
     reading = Reading(take_vectors=True, dimension=model.dimension)
     plan = IngestionPlan(own, 50, 2, method="add_embeddings")
-    batches = from_uploads([Upload.of_path(path)], reading, Chunking(), plan.batch_size)
-    report = ingest_batches(backend, model, batches, plan)
+    files = parsed([Upload.of_path(path)], DEFAULT_MAX_BYTES)
+    report = ingest_chosen(backend, model, of_files(files, reading, Chunking()), plan)
     assert (report.rows, report.tally.unchanged, report.tally.added) == (COUNT, 68, 0)
 
 

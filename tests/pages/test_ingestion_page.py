@@ -5,16 +5,18 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_core.documents import Document
 from streamlit.testing.v1 import AppTest
 
+from lib.documents import files, loaders
+from lib.documents.sources import Part, Upload
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.milvus import collections as milvus_collections
 from lib.milvus import rows
-from lib.milvus.collections import SCRATCH_PREFIX
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
 from lib.settings import load
@@ -139,21 +141,6 @@ def test_the_chunk_size_changes_how_many_chunks_there_are(page: AppTest) -> None
     assert all(len(element.value) <= 200 for element in page.text)
 
 
-def test_both_ways_are_compared_and_only_one_of_them_is_kept(
-    page: AppTest, store: Connection
-) -> None:
-    paste(page, TEXT)
-    page.segmented_control(key="ingest_way").set_value("both").run()
-    ingest_now(page)
-    [outcome] = page.success
-    assert "Side by side was" in outcome.title
-    assert "rows/s. One after another:" in outcome.value
-    assert figures(page)["New"] == str(len(stored(store)) - 1)
-    assert not [name for name in store.client.list_collections() if name.startswith(SCRATCH_PREFIX)]
-    ingest_now(page)
-    assert "there is nothing to compare" in said(page)
-
-
 def test_a_table_shows_its_columns_and_goes_in_with_the_chosen_ones(
     page: AppTest, store: Connection
 ) -> None:
@@ -276,7 +263,7 @@ def test_a_new_collection_is_made_by_from_texts_once_and_its_name_is_checked(
     assert "There is a collection named 'fresh' already" in problems(page)
 
 
-def test_find_the_best_offers_a_combination_and_puts_it_into_the_form(
+def test_find_the_best_offers_settings_with_their_intervals_and_puts_one_into_the_form(
     page: AppTest, store: Connection
 ) -> None:
     page.number_input(key="ingest_size_standard_library").set_value(600).run()
@@ -284,13 +271,34 @@ def test_find_the_best_offers_a_combination_and_puts_it_into_the_form(
     wait_for_jobs()
     page.run()
     assert not page.exception
-    [outcome] = page.success
-    assert outcome.title == "The best of these"
-    best = next(frame.value for frame in page.main.dataframe if "Rows/s" in frame.value).iloc[0]
+    found = next(frame.value for frame in page.main.dataframe if "Rows/s" in frame.value)
+    best = found.iloc[0]
+    for _, row in found.iterrows():
+        is_loop = row["Batches"] == "One after another"
+        assert ("–" in row["Times one after another"]) != is_loop
     page.button(key="ingest_use_best").click().run()
     assert page.number_input(key="ingest_batch").value == best["Batch size"]
     assert page.number_input(key="ingest_concurrency").value == best["Concurrency"]
     assert store.client.list_collections() == [COLLECTION]
+
+
+def test_a_file_is_parsed_once_for_preview_settings_and_ingestion(
+    page: AppTest, store: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    read = loaders.read
+
+    def counted(upload: Upload, *given: Any) -> Iterator[Part]:
+        opened.append(upload.name)
+        return read(upload, *given)
+
+    monkeypatch.setattr(files, "read", counted)
+    upload(page, ("table.csv", b"text,n\none,1\ntwo,2\n"), ("notes.md", TEXT.encode()))
+    page.number_input(key="ingest_chunk").set_value(300).run()
+    page.run()
+    ingest_now(page)
+    assert sorted(opened) == ["notes.md", "table.csv"]
+    assert len(stored(store)) > 3
 
 
 def test_too_little_to_find_the_best_with_is_said(page: AppTest) -> None:

@@ -8,7 +8,8 @@ import streamlit as st
 from lib import jobs
 from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import default_plan
-from lib.ingestion.writing import IngestionReport, ingest
+from lib.ingestion.report import IngestionReport
+from lib.ingestion.writing import ingest
 from lib.jobs import FINISHED, Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Collection

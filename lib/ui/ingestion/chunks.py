@@ -4,17 +4,15 @@ import streamlit as st
 from langchain_core.documents import Document
 
 from lib.documents import chunking
-from lib.documents.chunking import SPLITTERS, Chunking, Preview
-from lib.errors import LabError
-from lib.ingestion.inputs import Input
-from lib.ingestion.writing import Comparison, IngestionReport
+from lib.documents.chunking import SPLITTERS, Chunking
+from lib.ingestion.chosen import Forecast
+from lib.ingestion.report import IngestionReport
 from lib.milvus.embeddings import EmbeddingModel
-from lib.ui.common.errors import error_box
 from lib.ui.common.text import literal
 from lib.words import counted
 
 DEFAULTS = Chunking()
-SHOWN_CHUNKS = 8
+SHOWN_PROBLEMS = 8
 PREVIEW_HEIGHT = 380
 RATE_KEY = "ingest_rate"
 
@@ -54,30 +52,23 @@ def choose_chunking() -> Chunking:
     return Chunking(splitter, int(size), int(overlap))
 
 
-def show_preview(chosen: Input, cut: Chunking, model: EmbeddingModel) -> None:
+def show_preview(seen: Forecast, cut: Chunking, model: EmbeddingModel) -> None:
     """Draw the first chunks with their borders, their number and how long it may take."""
-    reading = chosen.reading()
-    try:
-        cut.check()
-        seen = chunking.preview(chosen.documents(reading), cut)
-    except LabError as error:
-        error_box(error)
-        return
-    for problem in reading.problems.kept[:SHOWN_CHUNKS]:
+    for problem in seen.problems[:SHOWN_PROBLEMS]:
         st.warning(str(problem), icon=":material/warning:")
-    if not seen.chunks:
+    if not seen.first:
         st.info("There is no text to show yet.", icon=":material/info:")
         return
-    rows = _estimated_rows(chosen, seen, reading.estimate(len(seen.chunks)))
-    longest = max(len(chunk.page_content) for chunk in seen.chunks)
     with st.grid(3):
-        st.metric("Chunks" if seen.is_all else "Chunks, about", f"{rows:,}", border=True)
+        st.metric("Chunks" if seen.is_exact else "Chunks, about", f"{seen.rows:,}", border=True)
         st.metric("Characters in a chunk, mean", f"{seen.mean_characters:,.0f}", border=True)
-        st.metric("Time, about", _duration(rows, model), border=True)
-    st.markdown(f"**The first chunks** (the longest seen has {longest:,} characters)")
+        st.metric("Time, about", _duration(seen.rows, model), border=True)
+    st.markdown(
+        f"**The first chunks** (the longest seen has {seen.longest_characters:,} characters)"
+    )
     with st.container(height=PREVIEW_HEIGHT, key="chunk_preview"):
         before = None
-        for number, chunk in enumerate(seen.chunks[:SHOWN_CHUNKS], 1):
+        for number, chunk in enumerate(seen.first, 1):
             shared = 0
             # What has an id of its own passes whole, and files do not overlap.
             if before and not chunk.id and _source(before) == _source(chunk):
@@ -86,24 +77,12 @@ def show_preview(chosen: Input, cut: Chunking, model: EmbeddingModel) -> None:
                 st.caption(_title(number, chunk, shared))
                 st.text(chunk.page_content)
             before = chunk
-        if len(seen.chunks) > SHOWN_CHUNKS:
-            st.caption(f"The first {SHOWN_CHUNKS} are shown.")
 
 
-def remember_rate(model: EmbeddingModel, result: IngestionReport | Comparison) -> None:
+def remember_rate(model: EmbeddingModel, report: IngestionReport) -> None:
     """Keep how fast the last ingestion was, for the next estimate of time."""
-    report = result.gather if isinstance(result, Comparison) else result
     if report.rows_per_s:
         st.session_state[RATE_KEY] = (model.label, report.rows_per_s)
-
-
-def _estimated_rows(chosen: Input, seen: Preview, by_bytes: int) -> int:
-    if seen.is_all:
-        return len(seen.chunks)
-    if by_bytes:
-        return max(by_bytes, len(seen.chunks))
-    # A UTF-8 text has about a byte a character.
-    return max(round(chosen.size_bytes / max(seen.characters, 1) * len(seen.chunks)), 1)
 
 
 def _duration(rows: int, model: EmbeddingModel) -> str:

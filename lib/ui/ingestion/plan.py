@@ -4,9 +4,8 @@ import pandas as pd
 import streamlit as st
 
 from lib import jobs
-from lib.documents.chunking import Chunking
-from lib.ingestion import inputs, tuning
-from lib.ingestion.inputs import Input
+from lib.ingestion import tuning
+from lib.ingestion.chosen import Chosen, sample_rows
 from lib.ingestion.plan import (
     MAX_BATCH_SIZE,
     MAX_CONCURRENCY,
@@ -15,26 +14,22 @@ from lib.ingestion.plan import (
     IngestionPlan,
     defaults,
 )
-from lib.ingestion.tuning import Trial
+from lib.ingestion.tuning import REPEATS, Setting
 from lib.jobs import Job
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.ui.common.progress import follow
+from lib.words import ratio_text
 
-BOTH = "both"
-WAYS = {
-    "gather": "Side by side",
-    "sync_loop": "One after another",
-    BOTH: "Both in turn",
-}
-BATCH_KEY, CONCURRENCY_KEY = "ingest_batch", "ingest_concurrency"
+WAYS = {"gather": "Side by side", "sync_loop": "One after another"}
+WAY_KEY, BATCH_KEY, CONCURRENCY_KEY = "ingest_way", "ingest_batch", "ingest_concurrency"
 TUNING_PARAMETER = "tuning"
 
 
 def choose_plan(
-    opened: Connection, model: EmbeddingModel, collection: str, chosen: Input | None
-) -> tuple[IngestionPlan, bool]:
-    """Draw the controls and return the plan, and whether both ways are asked for."""
+    opened: Connection, model: EmbeddingModel, collection: str, chosen: Chosen | None
+) -> IngestionPlan:
+    """Draw the controls and return the plan."""
     start = defaults(opened, model)
     st.session_state.setdefault(BATCH_KEY, start.batch_size)
     st.session_state.setdefault(CONCURRENCY_KEY, start.concurrency)
@@ -52,8 +47,8 @@ def choose_plan(
         format_func=WAYS.__getitem__,
         default="gather",
         required=True,
-        help="  \n".join([*MODES.values(), "Both in turn: the same rows twice, to compare."]),
-        key="ingest_way",
+        help="  \n".join(MODES.values()),
+        key=WAY_KEY,
         bind="query-params",
     )
     batch_slot, concurrency_slot = st.columns(2)
@@ -86,29 +81,24 @@ def choose_plan(
         "replaced in any case.",
         key="ingest_remove_gone",
     )
-    plan = IngestionPlan(
+    return IngestionPlan(
         collection=collection,
         batch_size=int(batch_size),
         concurrency=int(concurrency),
         method=method,
-        mode="sync_loop" if way == "sync_loop" else "gather",
+        mode=way,
         remove_gone=remove_gone,
     )
-    return plan, way == BOTH
 
 
 def offer_tuning(
-    opened: Connection,
-    model: EmbeddingModel,
-    chosen: Input,
-    cut: Chunking,
-    plan: IngestionPlan,
+    opened: Connection, model: EmbeddingModel, chosen: Chosen, plan: IngestionPlan
 ) -> None:
-    """Measure a few combinations on a scratch collection and offer the fastest."""
+    """Measure some settings on scratch collections and offer the fastest."""
     grid = tuning.grid_for(model)
 
-    def work(job: Job) -> list[Trial]:
-        sample = inputs.sample_chunks(chosen, cut, grid.rows)
+    def work(job: Job) -> list[Setting]:
+        sample = sample_rows(chosen, grid.rows)
         return tuning.find_best(opened, model, sample, method=plan.method, job=job)
 
     def start() -> None:
@@ -118,34 +108,27 @@ def offer_tuning(
     st.button(
         "Find the best",
         icon=":material/tune:",
-        help=f"Writes up to {grid.rows:,} of these rows {grid.trials} times into a scratch "
-        "collection, with different batch sizes and concurrencies, and drops it.",
+        help=f"Writes up to {grid.rows:,} of these rows into scratch collections: one batch after "
+        f"another and side by side, in several batch sizes, {REPEATS} times each.",
         on_click=start,
         key="ingest_tune",
     )
     job = jobs.shared().get(st.query_params.get(TUNING_PARAMETER))
-    if job is None or not follow(job, key="tuning"):
-        return
-    if job.result:
-        _show_trials(job.result)
+    if job is not None and follow(job, key="tuning") and job.result:
+        _show_settings(job.result)
 
 
-def _show_trials(trials: list[Trial]) -> None:
-    best = trials[0]
-    slowest = trials[-1]
-    st.success(
-        f"Batches of {best.batch_size:,}, {best.concurrency} at once: "
-        f"{best.rows_per_s:,.0f} rows/s, {best.rows_per_s / slowest.rows_per_s:.1f} times the "
-        "slowest. Measured once each, so close ones may change places.",
-        title="The best of these",
-        icon=":material/trophy:",
-    )
+def _show_settings(settings: list[Setting]) -> None:
+    best = settings[0]
+    st.markdown(f"**{_verdict(best)}**")
     st.dataframe(
         pd.DataFrame(
             {
-                "Batch size": [trial.batch_size for trial in trials],
-                "Concurrency": [trial.concurrency for trial in trials],
-                "Rows/s": [trial.rows_per_s for trial in trials],
+                "Batches": [WAYS[each.mode] for each in settings],
+                "Batch size": [each.batch_size for each in settings],
+                "Concurrency": [each.concurrency for each in settings],
+                "Rows/s": [each.rows_per_s for each in settings],
+                "Times one after another": [_gain(each) for each in settings],
             }
         ),
         column_config={
@@ -155,11 +138,33 @@ def _show_trials(trials: list[Trial]) -> None:
         },
         hide_index=True,
         height="content",
-        alt="Rows per second of each batch size and concurrency",
+        alt="Rows per second of each way, batch size and concurrency",
+    )
+    st.caption(
+        f"Medians of {REPEATS} repeats. In brackets: the 95 % interval from paired repeats. "
+        "Settings whose rows per second are close may change places."
     )
 
     def use() -> None:
+        st.session_state[WAY_KEY] = best.mode
         st.session_state[BATCH_KEY] = best.batch_size
         st.session_state[CONCURRENCY_KEY] = best.concurrency
 
-    st.button("Use these", on_click=use, icon=":material/check:", key="ingest_use_best")
+    st.button("Use the fastest", on_click=use, icon=":material/check:", key="ingest_use_best")
+
+
+def _gain(setting: Setting) -> str:
+    gain = setting.gain
+    if gain is None or gain.low is None or gain.high is None:
+        return ""
+    return f"{ratio_text(gain.ratio)} ({ratio_text(gain.low)}–{ratio_text(gain.high)})"
+
+
+def _verdict(best: Setting) -> str:
+    rows = f"batches of {best.batch_size:,}, {best.rows_per_s:,.0f} rows/s"
+    if best.gain is None:
+        return f"Fastest here: one after another, {rows}."
+    side_by_side = f"side by side, {best.concurrency} at once, {rows}"
+    if not best.gain.is_difference:
+        return f"Side by side made no difference that could be measured. Fastest: {side_by_side}."
+    return f"Fastest: {side_by_side}, {_gain(best)} times one after another."

@@ -3,19 +3,11 @@
 import pandas as pd
 import streamlit as st
 
-from lib.ingestion.writing import Comparison, IngestionReport
+from lib.ingestion.report import IngestionReport
 from lib.ui.common.text import literal
 from lib.words import counted
 
 SHOWN_PROBLEMS = 200
-
-
-def show_result(result: IngestionReport | Comparison) -> None:
-    """Draw a report, or two side by side."""
-    if isinstance(result, Comparison):
-        _show_comparison(result)
-        result = result.gather
-    show_report(result)
 
 
 def show_report(report: IngestionReport) -> None:
@@ -24,12 +16,12 @@ def show_report(report: IngestionReport) -> None:
     st.subheader("What went in")
     if tally.stopped:
         st.warning(
-            f"{counted(tally.added + tally.updated, 'row')} went in and stay there; ingest again "
+            f"{counted(tally.written, 'row')} went in and stay there; ingest again "
             "to add the rest.",
             title="Stopped",
             icon=":material/stop_circle:",
         )
-    elif tally.unchanged and not (tally.added or tally.updated or report.problems_total):
+    elif tally.unchanged and not (tally.written or report.problems_total):
         st.info(
             f"There already, with the same text: {counted(tally.unchanged, 'row')}.",
             title="Nothing was new",
@@ -39,7 +31,7 @@ def show_report(report: IngestionReport) -> None:
         st.metric("New", f"{tally.added:,}", border=True)
         st.metric("Updated", f"{tally.updated:,}", border=True)
         st.metric("Unchanged", f"{tally.unchanged:,}", border=True)
-        wrote = tally.added + tally.updated > 0
+        wrote = tally.written > 0
         st.metric("Rows/s", f"{report.rows_per_s:,.0f}" if wrote else "–", border=True)
         st.metric("Time", f"{tally.wall_s:.2f} s", border=True)
         st.metric("Of it embedding", f"{report.embedding_share:.0%}" if wrote else "–", border=True)
@@ -81,32 +73,6 @@ def show_problems(report: IngestionReport) -> None:
         )
         if left_out > SHOWN_PROBLEMS:
             st.caption(f"The first {SHOWN_PROBLEMS} are shown.")
-
-
-def _show_comparison(result: Comparison) -> None:
-    first, second = result.sync_loop, result.gather
-    if not second.tally.added + second.tally.updated:
-        st.info(
-            "All rows were in the collection already, so there is nothing to compare. Choose a "
-            "new collection for a comparison.",
-            icon=":material/compare_arrows:",
-        )
-        return
-    plan = second.plan
-    limit = f"at most {plan.concurrency} at once" if plan else "side by side"
-    faster = result.speedup >= 1
-    factor = result.speedup if faster else 1 / result.speedup
-    st.success(
-        f"Batches gathered, {limit}: {second.rows_per_s:,.0f} rows/s. One after another: "
-        f"{first.rows_per_s:,.0f} rows/s. One run each; the Benchmark page repeats runs and "
-        "gives the interval.",
-        title=f"Side by side was {factor:.1f} times {'faster' if faster else 'slower'}",
-        icon=":material/compare_arrows:",
-    )
-    if second.tally.unchanged:
-        st.caption(
-            f"There already, and not written again: {counted(second.tally.unchanged, 'row')}."
-        )
 
 
 def _sentence(report: IngestionReport) -> str:

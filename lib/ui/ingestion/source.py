@@ -1,17 +1,17 @@
 """Choose what to ingest: files with their columns, pasted text, or a bundled corpus."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import streamlit as st
 from streamlit.typing import UploadedFile
 
 from lib.documents.chunking import Chunking
 from lib.documents.corpora import CORPORA
+from lib.documents.files import ParsedFile, parsed
 from lib.documents.loaders import LOADERS
 from lib.documents.sources import MEGABYTE, Columns, Reading, Upload
-from lib.ingestion import inputs
-from lib.ingestion.inputs import Input, TableFile
+from lib.ingestion.chosen import Chosen, TableFile, of_corpus, of_files, tables_of
 from lib.milvus.embeddings import EmbeddingModel
 from lib.settings import Settings
 from lib.ui.common.text import literal
@@ -24,6 +24,7 @@ SOURCES = {
 DEFAULT_SIZE = 5_000
 SHOWN_TABLES = 5
 PASTED_NAME = "pasted text.txt"
+PARSED_KEY = "ingest_parsed"
 
 
 def choose_source() -> str:
@@ -47,7 +48,7 @@ def needs_chunking(source: str) -> bool:
 
 def choose_input(
     source: str, limits: Settings, model: EmbeddingModel, chunking: Chunking
-) -> Input | None:
+) -> Chosen | None:
     """Draw a source's own controls and return what to ingest, or None while there is nothing."""
     if source == FILES:
         return _files(limits, model, chunking)
@@ -64,34 +65,33 @@ def choose_input(
         value=min(DEFAULT_SIZE, most),
         key=f"ingest_size_{source}",
     )
-    return inputs.of_corpus(corpus, min(max(int(size), 1), most))
+    return of_corpus(corpus, min(max(int(size), 1), most))
 
 
-def _files(limits: Settings, model: EmbeddingModel, chunking: Chunking) -> Input | None:
+def _files(limits: Settings, model: EmbeddingModel, chunking: Chunking) -> Chosen | None:
     uploaded = st.file_uploader(
         "Files",
         type=[ending.removeprefix(".") for ending in LOADERS],
         accept_multiple_files=True,
         max_upload_size=limits.max_upload_mb,
-        help="TXT, Markdown, HTML, PDF, DOCX, PPTX, CSV, TSV, JSON, JSON lines, Parquet, and ZIP "
-        f"of these; up to {limits.max_upload_mb:,} MB each.",
+        help=f"{', '.join(dict.fromkeys(each.label for each in LOADERS.values()))}; "
+        f"up to {limits.max_upload_mb:,} MB each.",
         key="ingest_files",
     )
     if not uploaded:
         return None
-    uploads = [_upload(file) for file in uploaded]
-    reading = _bounds(limits)
-    tables = _tables([file.file_id for file in uploaded], uploads)
-    for table in tables[:SHOWN_TABLES]:
-        reading.columns[table.upload.name] = _columns(table)
+    files = _parsed(
+        tuple(file.file_id for file in uploaded),
+        lambda: [_upload(file) for file in uploaded],
+        limits.max_upload_mb * MEGABYTE,
+    )
+    tables = tables_of(files)
+    columns = {table.name: _columns(table) for table in tables[:SHOWN_TABLES]}
     if len(tables) > SHOWN_TABLES:
         st.caption(f"Of {len(tables) - SHOWN_TABLES:,} more tables the columns are guessed.")
-    _choose_vectors(tables, model, reading)
-    return inputs.of_uploads(uploads, reading, chunking)
-
-
-def _bounds(limits: Settings) -> Reading:
-    return Reading(max_bytes=limits.max_upload_mb * MEGABYTE, max_rows=limits.max_rows)
+    takes_vectors = _choose_vectors(tables, model)
+    reading = Reading(limits.max_rows, columns, takes_vectors, model.dimension)
+    return of_files(files, reading, chunking)
 
 
 def _upload(file: UploadedFile) -> Upload:
@@ -99,41 +99,42 @@ def _upload(file: UploadedFile) -> Upload:
     return Upload(file.name, len(content), lambda: io.BytesIO(content))
 
 
-def _tables(ids: Sequence[str], uploads: list[Upload]) -> list[TableFile]:
-    """Look into tables once per upload, not at every rerun."""
-    seen = st.session_state.get("ingest_tables")
-    if seen is None or seen[0] != ids:
-        seen = st.session_state["ingest_tables"] = (ids, inputs.tables_of(uploads))
-    tables: list[TableFile] = seen[1]
-    return tables
+def _parsed(
+    choice: Hashable, uploads: Callable[[], Sequence[Upload]], max_bytes: int
+) -> tuple[ParsedFile, ...]:
+    """Parse each choice of files once, and keep it until there is another choice."""
+    kept: tuple[Hashable, tuple[ParsedFile, ...]] | None = st.session_state.get(PARSED_KEY)
+    if kept is None or kept[0] != choice:
+        kept = st.session_state[PARSED_KEY] = (choice, parsed(uploads(), max_bytes))
+    return kept[1]
 
 
 def _columns(table: TableFile) -> Columns:
-    guess, names = table.guess, list(table.sample.columns)
+    guess, names = table.guess, list(table.columns)
     with st.container(border=True):
-        st.markdown(f":material/table: **{literal(table.upload.name)}**")
+        st.markdown(f":material/table: **{literal(table.name)}**")
         text_slot, metadata_slot = st.columns([1, 2])
         text = text_slot.selectbox(
-            "Text", names, index=names.index(guess.text), key=f"ingest_text_{table.upload.name}"
+            "Text", names, index=names.index(guess.text), key=f"ingest_text_{table.name}"
         )
         others = [name for name in names if name not in {text, guess.vector, guess.key}]
         metadata = metadata_slot.multiselect(
-            "Metadata", others, default=others, key=f"ingest_metadata_{table.upload.name}_{text}"
+            "Metadata", others, default=others, key=f"ingest_metadata_{table.name}_{text}"
         )
         st.dataframe(
-            [{name: _short(row.get(name)) for name in names} for row in table.sample.rows],
+            [{name: _short(row.get(name)) for name in names} for row in table.rows],
             hide_index=True,
             height="content",
-            alt=f"The first rows of {table.upload.name}",
+            alt=f"The first rows of {table.name}",
         )
     return Columns(text, tuple(metadata), guess.vector, guess.key)
 
 
-def _choose_vectors(tables: list[TableFile], model: EmbeddingModel, reading: Reading) -> None:
+def _choose_vectors(tables: list[TableFile], model: EmbeddingModel) -> bool:
     """Offer to take the vectors that came in a table, when they are as long as the model's."""
     dimensions = {table.dimension for table in tables if table.dimension}
     if not dimensions:
-        return
+        return False
     if dimensions != {model.dimension}:
         found = " and ".join(f"{dimension:,}" for dimension in sorted(dimensions))
         st.info(
@@ -141,18 +142,17 @@ def _choose_vectors(tables: list[TableFile], model: EmbeddingModel, reading: Rea
             f"{model.dimension:,}. The texts will be embedded anew.",
             icon=":material/info:",
         )
-        return
-    reading.take_vectors = st.toggle(
+        return False
+    return st.toggle(
         "Use the vectors in the file",
         value=True,
         help=f"Only right when they were made with {model.model}, as the lab's own exports were. "
         "Otherwise the texts are embedded anew.",
         key="ingest_vectors",
     )
-    reading.dimension = model.dimension
 
 
-def _pasted(limits: Settings, chunking: Chunking) -> Input | None:
+def _pasted(limits: Settings, chunking: Chunking) -> Chosen | None:
     text = st.text_area(
         "Text",
         height=200,
@@ -170,8 +170,12 @@ def _pasted(limits: Settings, chunking: Chunking) -> Input | None:
     if not text.strip():
         return None
     name = name.strip().removesuffix(".txt") or PASTED_NAME.removesuffix(".txt")
-    upload = Upload.of_bytes(f"{name}.txt", text.encode(errors="replace"))
-    return inputs.of_uploads([upload], _bounds(limits), chunking)
+    files = _parsed(
+        (name, text),
+        lambda: [Upload.of_bytes(f"{name}.txt", text.encode(errors="replace"))],
+        limits.max_upload_mb * MEGABYTE,
+    )
+    return of_files(files, Reading(limits.max_rows), chunking)
 
 
 def _short(value: object) -> str:

@@ -1,0 +1,184 @@
+"""What a person chose to ingest: its documents, its rows, and a forecast of how many they are."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from langchain_core.documents import Document
+
+from lib.documents.chunking import Chunking, chunks
+from lib.documents.columns import as_vector, guess_columns
+from lib.documents.corpora import Corpus
+from lib.documents.files import ParsedFile
+from lib.documents.problems import Problem, Problems
+from lib.documents.sources import Columns, Part, Reading
+from lib.ingestion.batches import Batch, from_documents
+from lib.ingestion.plan import IngestionPlan
+from lib.ingestion.report import IngestionReport
+from lib.ingestion.writing import ingest_batches
+from lib.jobs import Job
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel
+
+# How long a forecast may read and cut. What it has not seen by then it estimates.
+FORECAST_S = 2.0
+SHOWN_CHUNKS = 8
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Something to ingest. `rows` gives it cut, keyed or not, and can be called again and again."""
+
+    label: str
+    rows: Callable[[Problems], Iterator[Document]]
+    forecast: Callable[[], "Forecast"]
+    is_chunked: bool = False
+    has_vectors: bool = False
+
+    def batches(self, size: int, problems: Problems) -> Iterator[Batch]:
+        """Yield the rows in batches of at most this many."""
+        return from_documents(self.rows(problems), size, problems)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What an ingestion will do. `rows` is exact, or an estimate from what was read so far."""
+
+    rows: int
+    is_exact: bool = True
+    first: tuple[Document, ...] = ()
+    mean_characters: float = 0.0
+    longest_characters: int = 0
+    problems: tuple[Problem, ...] = ()
+
+
+def of_corpus(corpus: Corpus, size: int) -> Chosen:
+    """Ingest a bundled corpus; its documents are short and keep their own keys."""
+    known = corpus.max_size
+    return Chosen(
+        label=corpus.label,
+        rows=lambda problems: iter(corpus.documents(size, 0)),
+        forecast=lambda: Forecast(size if known is None else min(size, known)),
+    )
+
+
+def of_files(files: Sequence[ParsedFile], reading: Reading, chunking: Chunking) -> Chosen:
+    """Ingest uploaded files, cut, with the columns and bounds of the `reading`."""
+
+    def rows(problems: Problems) -> Iterator[Document]:
+        for file in files:
+            documents = file.documents(file.parts(), reading, problems)
+            yield from chunks(documents, chunking)
+
+    def at_most(problems: Problems) -> Iterator[Document]:
+        for number, row in enumerate(rows(problems)):
+            if reading.max_rows and number == reading.max_rows:
+                source = str(row.metadata.get("source", ""))
+                what = f"more than {number:,} rows are not taken at once; the rest was left out"
+                problems.add(source, "", what)
+                return
+            yield row
+
+    names = [file.upload.name for file in files]
+    return Chosen(
+        label=names[0] if len(names) == 1 else f"{len(names):,} files",
+        rows=at_most,
+        forecast=lambda: _forecast(files, reading, chunking),
+        is_chunked=True,
+        has_vectors=reading.take_vectors,
+    )
+
+
+def _forecast(files: Sequence[ParsedFile], reading: Reading, chunking: Chunking) -> Forecast:
+    """Cut what can be read of each file in its share of the time."""
+    problems = Problems()
+    first: list[Document] = []
+    lengths: list[int] = []
+    rows, is_exact = 0.0, True
+    for file in files:
+        head = _Head(file, FORECAST_S / len(files))
+        before = len(lengths)
+        for chunk in chunks(file.documents(head.parts(), reading, problems), chunking):
+            lengths.append(len(chunk.page_content))
+            if len(first) < SHOWN_CHUNKS:
+                first.append(chunk)
+        rows += (len(lengths) - before) / head.share
+        is_exact &= head.is_whole
+    return Forecast(
+        rows=min(round(rows), reading.max_rows or round(rows)),
+        is_exact=is_exact,
+        first=tuple(first),
+        mean_characters=sum(lengths) / len(lengths) if lengths else 0.0,
+        longest_characters=max(lengths, default=0),
+        problems=problems.kept,
+    )
+
+
+class _Head:
+    """What can be read of a file in some seconds, and how much of the file that is."""
+
+    def __init__(self, file: ParsedFile, seconds: float) -> None:
+        self.is_whole = True
+        self.share = 1.0
+        self._file = file
+        self._seconds = seconds
+
+    def parts(self) -> Iterator[Part]:
+        """Yield at least one part, if there is any."""
+        deadline = time.perf_counter() + self._seconds
+        for part in self._file.head():
+            if time.perf_counter() > deadline and not self.is_whole:
+                return
+            self.is_whole, self.share = False, part.share
+            yield part
+        self.is_whole = self._file.is_whole
+        if self.is_whole:
+            self.share = 1.0
+
+
+def ingest_chosen(
+    connection: Connection,
+    model: EmbeddingModel,
+    chosen: Chosen,
+    plan: IngestionPlan,
+    *,
+    total: int = 0,
+    job: Job | None = None,
+) -> IngestionReport:
+    """Ingest what was chosen; `total` is how many rows are expected. Raises LabError."""
+    problems = Problems()
+    batches = chosen.batches(plan.batch_size, problems)
+    return ingest_batches(connection, model, batches, plan, total=total, job=job, problems=problems)
+
+
+def sample_rows(chosen: Chosen, count: int) -> list[Document]:
+    """Return the first rows, for measuring on."""
+    return list(islice(chosen.rows(Problems()), count))
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """An uploaded table: its columns, first rows, and what the columns are taken for."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[dict[str, object], ...]
+    guess: Columns
+    dimension: int = 0  # of its vectors, 0 when it has none
+
+
+def tables_of(files: Sequence[ParsedFile]) -> list[TableFile]:
+    """Look into the uploaded tables. One that cannot be read is for the forecast to report."""
+    return [_table(file.upload.name, rows) for file in files if (rows := file.sample())]
+
+
+def _table(name: str, rows: list[dict[str, object]]) -> TableFile:
+    columns = tuple(dict.fromkeys(column for row in rows for column in row))
+    guess = guess_columns(columns)
+    vector = as_vector(rows[0].get(guess.vector)) if guess.vector else None
+    if vector is None:
+        # A column that is called like a vector and holds none is ordinary metadata.
+        others = tuple(column for column in columns if column != guess.text)
+        guess = Columns(text=guess.text, metadata=others)
+    return TableFile(name, columns, tuple(rows), guess, 0 if vector is None else len(vector))

@@ -1,0 +1,83 @@
+"""What an ingestion did: a tally while it runs, a report at its end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lib.documents.problems import Problem
+from lib.ingestion.batches import Batch
+from lib.ingestion.plan import IngestionPlan
+from lib.jobs import Job
+
+
+@dataclass
+class Tally:
+    """What an ingestion has done so far; `embed_s` and `insert_s` are sums over all batches.
+
+    Of the rows given each is added, updated (its key or its place in a source was there with
+    another text), unchanged, given twice, or refused. `removed` are rows of before.
+    """
+
+    given: int = 0
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    refused: int = 0
+    removed: int = 0
+    gone: int = 0  # rows whose text is gone from their source, kept because nobody asked
+    batches: int = 0
+    embed_s: float = 0.0
+    insert_s: float = 0.0
+    lookup_s: float = 0.0
+    wall_s: float = 0.0  # of reading and writing
+    sweep_s: float = 0.0  # of looking for rows that are no longer in their source
+    stopped: bool = False
+
+    @property
+    def written(self) -> int:
+        """Rows that went in: new ones and changed ones."""
+        return self.added + self.updated
+
+    def count(self, batch: Batch, fresh: Sequence[int], changed: Sequence[int]) -> None:
+        """Count a batch of which these rows were new and these changed."""
+        self.batches += 1
+        self.given += len(batch) + batch.refused
+        self.refused += batch.refused
+        self.added += len(fresh)
+        self.updated += len(changed)
+        self.unchanged += len(batch) - len(fresh) - len(changed)
+
+    def show(self, job: Job | None, total: int) -> None:
+        """Write what was counted into a job's progress; `total` is how many rows are expected."""
+        if job is None:
+            return
+        job.progress.done = self.given
+        job.progress.total = max(total, self.given) if total else 0
+        job.progress.detail = {"added": self.added, "unchanged": self.unchanged}
+        if self.embed_s:
+            share = self.embed_s / (self.embed_s + self.insert_s)
+            job.progress.message = f"{share:.0%} embedding, {1 - share:.0%} Milvus"
+
+
+@dataclass(frozen=True)
+class IngestionReport:
+    """The outcome: `rows` is the collection's exact count afterwards."""
+
+    tally: Tally
+    rows: int
+    collection: str
+    plan: IngestionPlan | None = None
+    problems: tuple[Problem, ...] = ()
+    problems_total: int = 0
+    # Rows that the count shows and this ingestion did not write: somebody else did.
+    written_by_others: int = 0
+
+    @property
+    def rows_per_s(self) -> float:
+        """Rows written per second of wall time."""
+        return self.tally.written / self.tally.wall_s if self.tally.wall_s else 0.0
+
+    @property
+    def embedding_share(self) -> float:
+        """The part of the time of all batches that went into embedding, between 0 and 1."""
+        both = self.tally.embed_s + self.tally.insert_s
+        return self.tally.embed_s / both if both else 0.0

@@ -1,0 +1,82 @@
+"""The sweep: take away the rows of the given sources that are no longer theirs.
+
+A row whose place in a source has another text now was updated: the new row is in, the old one goes.
+Rows beyond a source's end are gone from it, and go when the plan says so. It runs after everything
+was inserted and needs no memory of an earlier run, so a killed ingestion that is repeated ends the
+same. Sources with unread parts are left alone.
+"""
+
+import time
+from array import array
+from collections.abc import Sequence
+
+import numpy as np
+
+from lib.documents.problems import Problems
+from lib.ingestion.known_rows import KnownRows, mark
+from lib.ingestion.plan import IngestionPlan
+from lib.ingestion.report import Tally
+from lib.milvus import collections as milvus_collections
+from lib.milvus import rows
+from lib.milvus.connection import Connection
+from lib.milvus.failures import reported
+from lib.milvus.fields import PRIMARY_FIELD
+from lib.milvus.filters import equals_any, quote
+
+# Sources whose rows are counted in one query.
+SOURCES_PER_QUERY = 500
+
+
+def sweep(
+    connection: Connection, plan: IngestionPlan, known: KnownRows, problems: Problems, tally: Tally
+) -> None:
+    """Sweep the sources that were given whole, and count in the tally what went."""
+    started = time.perf_counter()
+    sources = {name: marks for name, marks in known.sources.items() if not problems.spoiled(name)}
+    if sources and sum(map(len, sources.values())) != count(connection, plan, tally):
+        names = list(sources)
+        for start in range(0, len(names), SOURCES_PER_QUERY):
+            part = names[start : start + SOURCES_PER_QUERY]
+            given = sum(len(sources[name]) for name in part)
+            if count(connection, plan, tally, equals_any("source", part)) > given:
+                for name in part:
+                    _sweep_source(connection, plan, name, sources[name], tally)
+    tally.sweep_s = time.perf_counter() - started
+
+
+def count(connection: Connection, plan: IngestionPlan, tally: Tally, expr: str = "") -> int:
+    """Count rows, seeing all that was there at the beginning and all that was written."""
+    consistency = "Strong" if tally.written or tally.removed else "Session"
+    return milvus_collections.count(connection, plan.collection, expr, consistency=consistency)
+
+
+def _sweep_source(
+    connection: Connection, plan: IngestionPlan, source: str, marks: "array[int]", tally: Tally
+) -> None:
+    own = np.sort(np.frombuffer(marks, dtype=np.uint64))
+    stale: list[str] = []
+    gone: list[str] = []
+    expr, fields = f"source == {quote(source)}", [PRIMARY_FIELD, "position"]
+    for part in rows.walk(connection, plan.collection, expr, fields=fields):
+        found = np.array([mark(row[PRIMARY_FIELD]) for row in part], dtype=np.uint64)
+        for row, is_own in zip(part, np.isin(found, own), strict=True):
+            position = row.get("position")
+            if is_own or not isinstance(position, int):
+                continue
+            (stale if position < len(own) else gone).append(row[PRIMARY_FIELD])
+    if not plan.remove_gone:
+        tally.gone += len(gone)
+        gone = []
+    _remove(connection, plan.collection, [*stale, *gone])
+    # Each replaced row was counted as an added one when its successor came in.
+    replaced = min(len(stale), tally.added)
+    tally.updated += replaced
+    tally.added -= replaced
+    tally.removed += len(gone) + len(stale) - replaced
+
+
+def _remove(connection: Connection, collection: str, keys: Sequence[str]) -> None:
+    with reported("Rows that are no longer in their source could not be removed."):
+        for start in range(0, len(keys), rows.KEYS_PER_CALL):
+            part = list(keys[start : start + rows.KEYS_PER_CALL])
+            connection.client.delete(collection, ids=part)
