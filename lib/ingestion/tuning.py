@@ -22,7 +22,7 @@ from lib.milvus.collections import SCRATCH_PREFIX
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 
-REPEATS = 3
+REPEATS = 5
 SEED = 0
 
 
