@@ -49,6 +49,8 @@ def make_trial(
             start_s=round(i * call_s, 6) if one_by_one else 0.0,
             end_s=round((i + 1) * call_s if one_by_one else call_s, 6),
             embed_s=embed_s,
+            ok=True,
+            error=None,
         )
         for i in range(1 if strategy == "one_batch" else count)
     )

@@ -3,21 +3,24 @@
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired
+
+from annotated_types import Ge
+from pydantic import JsonValue, Strict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from lib.benchmark import statistics as trial_statistics
-from lib.benchmark.trials import Call, Run, Trial
+from lib.benchmark.trials import Run, Text, Trial
 from lib.errors import InvalidInput
-
-__all__ = ["KIND", "MAX_BYTES", "SCHEMA", "Call", "Run", "Trial", "read", "to_json", "write"]
 
 SCHEMA = 1
 KIND = "milvus-async-lab/run"
 MAX_BYTES = 50 * 1024 * 1024
 MICROSECONDS = 6
+MAX_TEXT = 10_000
 
 SECRET_NAMES = re.compile(r"token|password|passwd|secret|api_?key|authorization", re.IGNORECASE)
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
@@ -125,170 +128,90 @@ def read(source: bytes | str | Path, name: str = "") -> Run:
     if len(data) > MAX_BYTES:
         raise InvalidInput(f"{name} is larger than 50 MB.")
     try:
-        document = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        head = _HEAD.validate_json(data)
+    except ValidationError as error:
+        reason = _said(error).removeprefix("Invalid JSON: ")
+        if error.errors()[0]["type"] == "json_invalid":
+            reason = f"not a complete JSON file: {reason}"
+        raise InvalidInput(f"{name} is not a run of Milvus Async Lab: {reason}.") from error
+    if head["schema"] > SCHEMA:
         raise InvalidInput(
-            f"{name} is not a complete JSON file: {_reason(error)}.",
-            next_step="Export the run again.",
-        ) from error
-    return _run(document, name)
-
-
-def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is not a number")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} in line {error.lineno}"
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
-
-
-def _run(document: Any, name: str) -> Run:
-    if not isinstance(document, dict) or document.get("kind") != KIND:
-        raise InvalidInput(f"{name} is not a run of Milvus Async Lab: kind is not {KIND!r}.")
-    schema = _field(document, "schema", _integer, "")
-    if schema > SCHEMA:
-        raise InvalidInput(
-            f"{name} has schema {schema}; this version reads up to {SCHEMA}.",
+            f"{name} has schema {head['schema']}; this version reads up to {SCHEMA}.",
             next_step="Update the app.",
         )
-    if schema < 1:
-        raise InvalidInput(f"schema must be at least 1, not {schema}.")
-    trials = _field(document, "trials", _list, "")
+    try:
+        document = _DOCUMENT.validate_json(data, strict=True)
+    except ValidationError as error:
+        raise InvalidInput(f"{_said(error)}.") from error
+    _check_trials(document["trials"])
     return Run(
-        environment=redact(_plain(_field(document, "environment", _object, ""), "environment")),
-        settings=redact(_plain(_field(document, "settings", _object, ""), "settings")),
-        trials=tuple(_trial(record, f"trials[{i}]") for i, record in enumerate(trials)),
-        partial=_field(document, "partial", _boolean, ""),
-        note=_field(document, "note", _text, "", default=""),
+        environment=redact(_plain(document["environment"], "environment")),
+        settings=redact(_plain(document["settings"], "settings")),
+        trials=document["trials"],
+        partial=document["partial"],
+        note=document.get("note", ""),
         source=name,
     )
 
 
-def _trial(record: Any, at: str) -> Trial:
-    _object(record, at)
-    count = _field(record, "count", _positive, at)
-    calls = _field(record, "calls", _list, at)
-    if len(calls) > count:
-        raise InvalidInput(f"{at}.calls has {len(calls):,} entries, more than count ({count:,}).")
-    concurrency = record.get("concurrency")
-    return Trial(
-        operation=_field(record, "operation", _name, at),
-        strategy=_field(record, "strategy", _name, at),
-        count=count,
-        concurrency=None if concurrency is None else _positive(concurrency, f"{at}.concurrency"),
-        repeat=_field(record, "repeat", _integer, at),
-        order=_field(record, "order", _integer, at),
-        warmup=_field(record, "warmup", _boolean, at),
-        wall_s=_field(record, "wall_s", _seconds, at),
-        verified=_field(record, "verified", _boolean, at),
-        verification=_field(record, "verification", _text, at),
-        loop_lag_ms_max=_maybe_seconds(record, "loop_lag_ms_max", at),
-        loop_lag_ms_p99=_maybe_seconds(record, "loop_lag_ms_p99", at),
-        cpu_s=_field(record, "cpu_s", _seconds, at),
-        calls=tuple(_call(call, f"{at}.calls[{i}]") for i, call in enumerate(calls)),
-    )
+class _Head(TypedDict):
+    kind: Literal["milvus-async-lab/run"]
+    schema: Annotated[int, Ge(1), Strict()]
 
 
-def _call(record: Any, at: str) -> Call:
-    _object(record, at)
-    error = record.get("error")
-    call = Call(
-        start_s=_field(record, "start_s", _seconds, at),
-        end_s=_field(record, "end_s", _seconds, at),
-        embed_s=_field(record, "embed_s", _seconds, at),
-        ok=_field(record, "ok", _boolean, at),
-        error=None if error is None else _text(error, f"{at}.error"),
-    )
-    if call.end_s < call.start_s:
-        raise InvalidInput(f"{at}.end_s lies before start_s.")
-    return call
+class _Document(TypedDict):
+    environment: dict[str, JsonValue]
+    settings: dict[str, JsonValue]
+    partial: bool
+    note: NotRequired[Text]
+    trials: tuple[Trial, ...]
 
 
-_MISSING = object()
-NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-MAX_TEXT = 10_000
+_HEAD, _DOCUMENT = TypeAdapter(_Head), TypeAdapter(_Document)
 
 
-def _field(
-    record: Mapping[str, Any],
-    name: str,
-    check: Callable[[Any, str], Any],
-    at: str,
-    default: Any = _MISSING,
-) -> Any:
-    where = f"{at}.{name}" if at else name
-    if name not in record:
-        if default is not _MISSING:
-            return default
-        raise InvalidInput(f"{where} is missing.")
-    return check(record[name], where)
+def _said(error: ValidationError) -> str:
+    """Say in one line which field is wrong, how, and what stands there."""
+    first = error.errors(include_url=False)[0]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+    if first["type"] == "missing":
+        return f"{path[1:]} is missing"
+    if not path:
+        return first["msg"]
+    shown = " ".join(str(first["input"]).split())
+    shown = shown if len(shown) <= 40 else f"{shown[:39]}…"
+    expected = _EXPECTED.get(first["type"], "another value").format(**first.get("ctx", {}))
+    return f"{path[1:]} must be {expected}, not {shown}"
 
 
-def _wrong(where: str, expected: str, value: Any) -> InvalidInput:
-    return InvalidInput(f"{where} must be {expected}, not {_shown(value)}.")
+# What pydantic finds wrong → what stands in the file where it is right.
+_EXPECTED = {
+    "literal_error": "{expected}",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "too_long": "a text of at most {max_length} characters",
+    "string_too_long": "a text of at most {max_length} characters",
+    "predicate_failed": "a name of letters, digits and underscores",
+    "tuple_type": "a list",
+    "dict_type": "an object",
+    "dataclass_type": "an object",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than_equal": "at most {le:,.0f}",
+}
 
 
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False) if not isinstance(value, float) else f"{value:g}"
-    return text if len(text) <= 40 else f"{text[:39]}…"
-
-
-def _object(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _wrong(where, "an object", value)
-    return value
-
-
-def _list(value: Any, where: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise _wrong(where, "a list", value)
-    return value
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str) or len(value) > MAX_TEXT:
-        raise _wrong(where, "a text of at most 10,000 characters", value)
-    return value
-
-
-def _name(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not NAME.fullmatch(value):
-        raise _wrong(where, "a name of lower-case letters, digits and underscores", value)
-    return value
-
-
-def _boolean(value: Any, where: str) -> bool:
-    if not isinstance(value, bool):
-        raise _wrong(where, "true or false", value)
-    return value
-
-
-def _integer(value: Any, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > 1e9:
-        raise _wrong(where, "a whole number", value)
-    return value
-
-
-def _positive(value: Any, where: str) -> int:
-    if _integer(value, where) < 1:
-        raise _wrong(where, "at least 1", value)
-    return int(value)
-
-
-def _seconds(value: Any, where: str) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not 0 <= value <= 1e9:
-        raise _wrong(where, "a number of at least 0", value)
-    return float(value)
-
-
-def _maybe_seconds(record: Mapping[str, Any], name: str, at: str) -> float | None:
-    value = record.get(name)
-    return None if value is None else _seconds(value, f"{at}.{name}")
+def _check_trials(trials: tuple[Trial, ...]) -> None:
+    for i, trial in enumerate(trials):
+        if len(trial.calls) > trial.count:
+            raise InvalidInput(
+                f"trials[{i}].calls has {len(trial.calls):,} entries, more than count "
+                f"({trial.count:,})."
+            )
+        for j, call in enumerate(trial.calls):
+            if call.end_s < call.start_s:
+                raise InvalidInput(f"trials[{i}].calls[{j}].end_s lies before start_s.")
 
 
 def _plain(value: Any, where: str, depth: int = 0) -> Any:
@@ -296,14 +219,11 @@ def _plain(value: Any, where: str, depth: int = 0) -> Any:
     if depth > 4:
         raise InvalidInput(f"{where} is nested too deeply.")
     if isinstance(value, dict):
-        return {
-            _text(key, where): _plain(item, f"{where}.{key}", depth + 1)
-            for key, item in value.items()
-        }
+        return {key: _plain(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
-    if isinstance(value, str):
-        return _text(value, where)
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        raise InvalidInput(f"{where} must be a text of at most {MAX_TEXT:,} characters.")
     if isinstance(value, float) and not math.isfinite(value):
-        raise _wrong(where, "a finite number", value)
+        raise InvalidInput(f"{where} must be a finite number, not {value}.")
     return value

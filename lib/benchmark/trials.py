@@ -1,7 +1,18 @@
-"""What a benchmark measures: calls, trials, runs. Plain data; everything else is derived."""
+"""What a benchmark measures: calls, trials, runs. Plain data; everything else is derived.
+
+The bounds in the types are checked where a file is read, never while a benchmark runs.
+"""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le, MaxLen, Predicate
+
+Name = Annotated[str, MaxLen(64), Predicate(str.isidentifier)]
+Text = Annotated[str, MaxLen(10_000)]
+Number = Annotated[float, Ge(0), Le(1e9)]
+Size = Annotated[int, Ge(1), Le(10**9)]
+Index = Annotated[int, Ge(-1), Le(10**9)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,11 +23,11 @@ class Call:
     kind of failure; a call that failed is never part of a latency.
     """
 
-    start_s: float
-    end_s: float
-    embed_s: float = 0.0
-    ok: bool = True
-    error: str | None = None
+    start_s: Number
+    end_s: Number
+    embed_s: Number
+    ok: bool
+    error: Text | None
 
     @property
     def duration_s(self) -> float:
@@ -38,19 +49,19 @@ class Trial:
     One batched call stands for `count` of the others and is a single entry in `calls`.
     """
 
-    operation: str
-    strategy: str
-    count: int
-    concurrency: int | None
-    repeat: int
-    order: int
+    operation: Name
+    strategy: Name
+    count: Size
+    concurrency: Size | None
+    repeat: Index
+    order: Index
     warmup: bool
-    wall_s: float
+    wall_s: Number
     verified: bool
-    verification: str
-    loop_lag_ms_max: float | None
-    loop_lag_ms_p99: float | None
-    cpu_s: float
+    verification: Text
+    loop_lag_ms_max: Number | None
+    loop_lag_ms_p99: Number | None
+    cpu_s: Number
     calls: tuple[Call, ...]
 
     @property

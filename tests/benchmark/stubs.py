@@ -176,8 +176,8 @@ def trial(
 ) -> Trial:
     """Build a trial from numbers."""
     failed = list(errors)
-    calls = [Call(0.0, duration, duration / 4) for duration in durations or [wall_s]]
-    calls += [Call(0.0, 9.0, ok=False, error=error) for error in failed]
+    calls = [Call(0.0, duration, duration / 4, True, None) for duration in durations or [wall_s]]
+    calls += [Call(0.0, 9.0, 0.0, False, error) for error in failed]
     return Trial(
         operation=operation,
         strategy=strategy,

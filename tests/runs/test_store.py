@@ -53,8 +53,11 @@ BROKEN = {
         lambda: GOOD.replace(b'"add_documents"', b'"<script>alert(1)</script>"'),
         "operation must be a name",
     ),
-    "NaN": (lambda: GOOD.replace(b'"wall_s":', b'"wall_s":NaN,"x":', 1), "NaN is not a number"),
-    "a negative time": (lambda: with_call(start_s=-1.0), "start_s must be a number of at least 0"),
+    "NaN": (
+        lambda: GOOD.replace(b'"wall_s":', b'"wall_s":NaN,"x":', 1),
+        "at most 1,000,000,000, not nan",
+    ),
+    "a negative time": (lambda: with_call(start_s=-1.0), "start_s must be at least 0, not -1.0"),
     "a newer version": (lambda: file_of(schema=99), "schema 99"),
     "a ZIP": (zipped, "not a complete JSON file"),
     "an empty file": (lambda: b"", "not a complete JSON file"),
