@@ -9,7 +9,6 @@ from lib.ingestion.batches import Batch
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.milvus.operations import OPERATIONS
 
 DEFAULT_BATCH_SIZE = 256
 DEFAULT_CONCURRENCY = 4
@@ -48,11 +47,6 @@ class Method:
     embeds_first: bool = False
     # Whether the first batch creates the collection.
     creates: bool = False
-
-    @property
-    def async_name(self) -> str:
-        """The async twin's name, as code shows it."""
-        return OPERATIONS[self.operation].async_name
 
 
 def _texts(batch: Batch) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,6 @@ from lib.errors import InvalidInput, JobCancelled, LabError
 from lib.ingestion.batches import Batch, from_documents
 from lib.ingestion.known_rows import KnownRows
 from lib.ingestion.plan import METHODS, IngestionPlan
-from lib.ingestion.read_ahead import ReadAhead
 from lib.ingestion.report import IngestionReport, Tally
 from lib.ingestion.sweep import count, sweep
 from lib.jobs import Job
@@ -152,7 +152,7 @@ def _write_all(
             writer.write(batch.only(changed), replaces=True)
             done(batch, fresh, changed)
 
-    async def work(feed: ReadAhead[Batch]) -> None:
+    async def work(feed: "_Feed") -> None:
         while (batch := await feed.get()) is not None:
             check()
             fresh, changed = known.sort_out(batch, await writer.alook_up(known.question(batch)))
@@ -161,7 +161,7 @@ def _write_all(
             done(batch, fresh, changed)
 
     async def gather() -> None:
-        feed = ReadAhead(batches, ahead=max(writer.plan.concurrency // 2, 1))
+        feed = _Feed(batches)
         workers = [asyncio.create_task(work(feed)) for _ in range(writer.plan.concurrency)]
         try:
             await asyncio.gather(*workers)
@@ -183,8 +183,37 @@ def _write_all(
             loop()
     finally:
         if isinstance(batches, Generator):
-            with contextlib.suppress(ValueError):  # its thread is still in it
-                batches.close()
+            batches.close()
+
+
+class _Feed:
+    """Hands batches to coroutines; the next one is made in a thread meanwhile."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._batches = batches
+        self._reader = ThreadPoolExecutor(1, "reader")
+        self._turn = asyncio.Lock()
+        self._next = self._read()
+        self._closed = False
+
+    def _read(self) -> "asyncio.Future[Batch | None]":
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._reader, next, self._batches, None)
+
+    async def get(self) -> Batch | None:
+        """Return the next batch, None at the end. Raises what making it raised."""
+        async with self._turn:
+            if self._closed:
+                return None
+            batch = await self._next
+            self._next = self._read()
+            return batch
+
+    async def close(self) -> None:
+        """Make no more batches, and wait for the one that is being made."""
+        self._closed = True
+        await asyncio.gather(self._next, return_exceptions=True)
+        self._reader.shutdown(wait=False)
 
 
 def _first_with_rows(batches: Iterator[Batch], tally: Tally) -> Batch:

@@ -1,8 +1,8 @@
-"""Rows of a collection: browse, edit, delete with undo, export. Any number, a page at a time.
+"""Rows of a collection: browse, edit, delete with undo, export. They are read a page at a time.
 
-Milvus answers a query of offset plus limit up to 16,384, so pages go from key to key instead. Only
-an iterator's query gives rows in key order on Milvus Lite; and a page that is shorter than asked
-for does not mean the end on a server, whose segments each stop when one of them is drained.
+Milvus takes a query's offset only up to 16,384, so each page begins after the last key of the page
+before. On Milvus Lite only an iterator's query gives rows in the order of their keys. On a server a
+page may be shorter than asked for although more rows follow.
 """
 
 import json
@@ -29,7 +29,7 @@ from lib.milvus.filters import combine, equals_any, quote
 from lib.milvus.operations import OPERATIONS
 
 WALK_ROWS = 5_000
-# With vectors a row is some 10 kB in Python, and every page of an export is held once.
+# With its vector a row takes some 10 kB in Python. One page of an export is held at a time.
 EXPORT_ROWS = 500
 KEYS_PER_CALL = 1_000
 UNDO_ROWS = 20_000

@@ -24,7 +24,7 @@ def _overview(
 
 def show_list(opened: Connection, model: EmbeddingModel) -> None:
     """Draw a row for each collection, and what was done to them just now."""
-    # An empty one too: what follows keeps its place, and with it whether it is open.
+    # Drawn even when it is empty: else what follows would move, and what is open would close.
     slot = st.container()
     done = st.session_state.pop(DONE_KEY, None)
     if done:

@@ -162,7 +162,7 @@ def _write(
 
 def _offer_undo(opened: Connection, here: str) -> None:
     """Say what was done and offer its undo, in the part of the page where it was done."""
-    # An empty one too: what follows keeps its place, and with it whether it is open.
+    # Drawn even when it is empty: else what follows would move, and what is open would close.
     slot = st.container()
     place, done = st.session_state.get(DONE_KEY, ("", ""))
     if place == here:
