@@ -75,7 +75,7 @@ def _compare(plan: Plan, workspace: MilvusWorkspace, repeats: int) -> int:
             else:
                 trials += run_in(plan, workspace, job=Job("searches", LANE)).trials
             most_mb = max(most_mb, _memory_mb())
-    failed = sum(trial.failed_calls for trial in trials)
+    failed = sum(not call.ok for trial in trials for call in trial.calls)
     lag_p99 = max(trial.loop_lag_ms_p99 or 0.0 for trial in trials)
     lag_max = max(trial.loop_lag_ms_max or 0.0 for trial in trials)
     ratio = statistics.median(b / t.wall_s for t, b in zip(trials, bare, strict=True))

@@ -13,6 +13,12 @@ def ratio_text(ratio: float) -> str:
     return f"{ratio:,.{digits}f}×"
 
 
+def bounds_text(low: float, high: float) -> str:
+    """Return an interval with as many digits as its width deserves: '38–44', '0.93–1.10'."""
+    digits = 0 if low >= 10 and high - low >= 2 else 2 if low < 2 else 1
+    return f"{low:,.{digits}f}–{high:,.{digits}f}"
+
+
 def counted(number: int, noun: str, plural: str = "", *, bold: bool = False) -> str:
     """Return a number with its noun, in the plural unless there is one of it."""
     shown = f"**{number:,}**" if bold else f"{number:,}"

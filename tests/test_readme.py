@@ -8,9 +8,8 @@ import pytest
 
 from lib.benchmark import run_file
 from lib.benchmark.statistics import CellSummary, summarise
-from lib.charts.data import bounds_text
 from lib.runs.store import RECORDED_DIR
-from lib.words import duration_text, ratio_text
+from lib.words import bounds_text, duration_text, ratio_text
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -243,18 +243,9 @@ def _row(cell: CellSummary) -> tuple[str, ...]:
         _number(cell.p50_ms, "{:.1f} ms"),
         _number(cell.p95_ms, "{:.1f} ms"),
         _number(cell.throughput_per_s, "{:,.1f}"),
-        speedup_text(cell),
+        cell.interval_text or cell.speedup_note,
         f"{failed:,}" if failed else "",
     )
-
-
-def speedup_text(cell: CellSummary) -> str:
-    """Return '14.6× (13.9–15.4)', or why there is no such number."""
-    if cell.speedup is None:
-        return cell.speedup_note
-    if cell.speedup_low is None or cell.speedup_high is None:
-        return f"{cell.speedup:.3g}× (no interval)"
-    return f"{cell.speedup:.3g}× ({cell.speedup_low:.3g}–{cell.speedup_high:.3g})"
 
 
 def _number(value: float | None, form: str) -> str:

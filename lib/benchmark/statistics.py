@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lib.benchmark.strategies import BASELINE, STRATEGIES
-from lib.benchmark.trials import Trial
+from lib.benchmark.trials import CellKey, Trial
+from lib.words import bounds_text, ratio_text
 
 MIN_REPEATS = 3
 # Below this many repeats an interval exists but is wide; the warning asks for more.
@@ -73,9 +74,18 @@ class CellSummary:
         return strategy_label(self.strategy, self.concurrency)
 
     @property
-    def percentile_note(self) -> str:
-        """Say what the highest percentile rests on."""
-        return percentile_note(self.samples, 99)
+    def cell(self) -> CellKey:
+        """The cell that it sums up."""
+        return CellKey(self.operation, self.strategy, self.count, self.concurrency)
+
+    @property
+    def interval_text(self) -> str:
+        """Return '41× (38–44)', '41× (no interval)', or an empty text without a speed-up."""
+        if self.speedup is None:
+            return ""
+        if self.speedup_low is None or self.speedup_high is None:
+            return f"{ratio_text(self.speedup)} (no interval)"
+        return f"{ratio_text(self.speedup)} ({bounds_text(self.speedup_low, self.speedup_high)})"
 
 
 @dataclass(frozen=True)
@@ -111,13 +121,6 @@ def percentile(values: Iterable[float], q: float) -> float:
     return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
 
 
-def percentile_note(samples: int, q: float) -> str:
-    """Say how many samples lie above a percentile: 'p99 of 100 calls: 1 slower call'."""
-    above = math.floor(samples * (100 - q) / 100)
-    calls = "call" if samples == 1 else "calls"
-    return f"p{q:g} of {samples:,} {calls}: {above:,} of them beyond it"
-
-
 def speedup(baseline: Sequence[float], other: Sequence[float]) -> Speedup:
     """Compare paired wall times of two strategies: the i-th of each was measured in repeat i.
 
@@ -131,14 +134,35 @@ def speedup(baseline: Sequence[float], other: Sequence[float]) -> Speedup:
         raise ValueError("A speed-up needs as many times of one side as of the other.")
     if min(*baseline, *other) <= 0:
         raise ValueError("Wall times must be above zero.")
-    logs = [math.log(b / o) for b, o in zip(baseline, other, strict=True)]
-    pairs = len(logs)
-    mean = math.fsum(logs) / pairs
-    if pairs < MIN_REPEATS:
-        return Speedup(math.exp(mean), None, None, pairs)
-    variance = math.fsum((log - mean) ** 2 for log in logs) / (pairs - 1)
-    margin = t_quantile_975(pairs - 1) * math.sqrt(variance / pairs)
-    return Speedup(math.exp(mean), math.exp(mean - margin), math.exp(mean + margin), pairs)
+    ratios = [b / o for b, o in zip(baseline, other, strict=True)]
+    return Speedup(*geometric_mean(ratios), len(ratios))
+
+
+def geometric_mean(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """Return the geometric mean of positive values and its 95 % interval.
+
+    The interval is Student's on the logarithms, taken back by exp; None below three values.
+    """
+    logs = [math.log(value) for value in values]
+    n = len(logs)
+    mean = math.fsum(logs) / n
+    if n < MIN_REPEATS:
+        return math.exp(mean), None, None
+    variance = math.fsum((log - mean) ** 2 for log in logs) / (n - 1)
+    margin = t_quantile_975(n - 1) * math.sqrt(variance / n)
+    return math.exp(mean), math.exp(mean - margin), math.exp(mean + margin)
+
+
+def paired(baseline: Iterable[Trial], other: Iterable[Trial]) -> Speedup | None:
+    """Compare two cells by the repeats in which both were verified; None where there is none."""
+    walls = [
+        {trial.repeat: trial.wall_s for trial in trials if trial.counts and trial.wall_s > 0}
+        for trials in (baseline, other)
+    ]
+    repeats = sorted(walls[0].keys() & walls[1].keys())
+    if not repeats:
+        return None
+    return speedup([walls[0][r] for r in repeats], [walls[1][r] for r in repeats])
 
 
 # Student's t, 97.5 %, for 1 to 10 degrees of freedom, where the series below is too coarse
@@ -167,24 +191,23 @@ def t_quantile_975(degrees: int) -> float:
     return z + sum(term / float(degrees) ** (power + 1) for power, term in enumerate(terms))
 
 
-Key = tuple[str, str, int, int | None]
-
-
 def summarise(trials: Iterable[Trial]) -> tuple[CellSummary, ...]:
     """Return one summary per cell, in the order in which the cells first appear."""
-    cells: dict[Key, list[Trial]] = {}
-    for trial in trials:
-        if not trial.warmup:
-            cells.setdefault(_key(trial), []).append(trial)
+    cells = by_cell(trials)
     ordered = sorted(cells.items(), key=lambda item: _rank(item[0], list(cells)))
     return tuple(_summary(key, mine, cells) for key, mine in ordered)
 
 
-def _key(trial: Trial) -> Key:
-    return trial.operation, trial.strategy, trial.count, trial.concurrency
+def by_cell(trials: Iterable[Trial]) -> dict[CellKey, list[Trial]]:
+    """Return the trials of each cell without the warm-up."""
+    cells: dict[CellKey, list[Trial]] = {}
+    for trial in trials:
+        if not trial.warmup:
+            cells.setdefault(trial.cell, []).append(trial)
+    return cells
 
 
-def _rank(key: Key, keys: list[Key]) -> tuple[int, int, int, int]:
+def _rank(key: CellKey, keys: list[CellKey]) -> tuple[int, int, int, int]:
     # Operations as they were run. The order of strategies was shuffled: theirs is the registry's.
     operations = list(dict.fromkeys(operation for operation, *_ in keys))
     names = list(STRATEGIES)
@@ -192,8 +215,7 @@ def _rank(key: Key, keys: list[Key]) -> tuple[int, int, int, int]:
     return operations.index(key[0]), key[2], strategy, key[3] or 0
 
 
-def _summary(key: Key, trials: list[Trial], cells: dict[Key, list[Trial]]) -> CellSummary:
-    operation, strategy, count, concurrency = key
+def _summary(key: CellKey, trials: list[Trial], cells: dict[CellKey, list[Trial]]) -> CellSummary:
     good = [trial for trial in trials if trial.verified]
     calls = [call for trial in good for call in trial.calls if call.ok]
     durations = [1000 * call.duration_s for call in calls]
@@ -203,10 +225,7 @@ def _summary(key: Key, trials: list[Trial], cells: dict[Key, list[Trial]]) -> Ce
     gain, note = _against_baseline(key, cells)
     errors = Counter(call.error or "failed" for t in trials for call in t.calls if not call.ok)
     return CellSummary(
-        operation=operation,
-        strategy=strategy,
-        count=count,
-        concurrency=concurrency,
+        **key._asdict(),
         repeats=len(good),
         failed_trials=len(trials) - len(good),
         samples=len(calls),
@@ -216,7 +235,7 @@ def _summary(key: Key, trials: list[Trial], cells: dict[Key, list[Trial]]) -> Ce
         p99_ms=percentile(durations, 99) if durations else None,
         embed_p50_ms=median([1000 * call.embed_s for call in calls]) if calls else None,
         milvus_p50_ms=median([1000 * call.milvus_s for call in calls]) if calls else None,
-        throughput_per_s=count / middle if middle else None,
+        throughput_per_s=key.count / middle if middle else None,
         cpu_share=median([t.cpu_s / t.wall_s for t in good if t.wall_s > 0]) if middle else None,
         loop_lag_ms_max=max(lags) if lags else None,
         errors=dict(errors),
@@ -227,22 +246,20 @@ def _summary(key: Key, trials: list[Trial], cells: dict[Key, list[Trial]]) -> Ce
     )
 
 
-def _against_baseline(key: Key, cells: dict[Key, list[Trial]]) -> tuple[Speedup | None, str]:
-    operation, strategy, count, _ = key
-    if strategy == BASELINE:
+def _against_baseline(
+    key: CellKey, cells: dict[CellKey, list[Trial]]
+) -> tuple[Speedup | None, str]:
+    if key.strategy == BASELINE:
         return None, "the baseline"
-    baseline = {
-        trial.repeat: trial.wall_s
+    baseline = (
+        trial
         for other, trials in cells.items()
-        if other[:3] == (operation, BASELINE, count)
+        if (other.operation, other.strategy, other.count) == (key.operation, BASELINE, key.count)
         for trial in trials
-        if trial.verified and trial.wall_s > 0
-    }
-    mine = {t.repeat: t.wall_s for t in cells[key] if t.verified and t.wall_s > 0}
-    repeats = sorted(set(baseline) & set(mine))
-    if not repeats:
+    )
+    gain = paired(baseline, cells[key])
+    if gain is None:
         return None, "no repeat in which this and the sync loop were both verified"
-    gain = speedup([baseline[r] for r in repeats], [mine[r] for r in repeats])
     if gain.low is None:
         return gain, f"{gain.pairs} paired repeats: too few for an interval, which takes three"
     return gain, f"95 % interval from {gain.pairs} paired repeats"
@@ -250,17 +267,16 @@ def _against_baseline(key: Key, cells: dict[Key, list[Trial]]) -> tuple[Speedup 
 
 def warnings(trials: Iterable[Trial], summaries: Iterable[CellSummary]) -> tuple[Warning_, ...]:
     """Return what a reader must know before believing the numbers, the gravest first."""
-    measured = [trial for trial in trials if not trial.warmup]
+    measured = by_cell(trials)
     cells = list(summaries)
     found: list[Warning_] = []
     for cell in cells:
-        key = (cell.operation, cell.strategy, cell.count, cell.concurrency)
-        mine = sorted((t for t in measured if _key(t) == key), key=lambda trial: trial.repeat)
+        mine = sorted(measured[cell.cell], key=lambda trial: trial.repeat)
         for kind, check in _CHECKS.items():
             message = check(cell, mine)
             if message:
                 where = f"{cell.operation} × {cell.count:,}, {cell.label}"
-                found.append(Warning_(kind, f"{where}: {message}", *key))
+                found.append(Warning_(kind, f"{where}: {message}", *cell.cell))
     kinds = list(_CHECKS)
     found.sort(key=lambda warning: kinds.index(warning.kind))
     return (*found, *_few_repeats(cells))

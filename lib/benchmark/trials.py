@@ -4,7 +4,7 @@ The bounds in the types are checked where a file is read, never while a benchmar
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from annotated_types import Ge, Le, MaxLen, Predicate
 
@@ -40,6 +40,15 @@ class Call:
         return self.duration_s - self.embed_s
 
 
+class CellKey(NamedTuple):
+    """What the repeated trials of one cell have in common."""
+
+    operation: str
+    strategy: str
+    count: int  # type: ignore[assignment]  # nobody asks how often a value is in the tuple
+    concurrency: int | None
+
+
 @dataclass(frozen=True)
 class Trial:
     """One strategy issuing `count` calls of one operation.
@@ -65,9 +74,14 @@ class Trial:
     calls: tuple[Call, ...]
 
     @property
-    def failed_calls(self) -> int:
-        """How many calls failed or had no effect."""
-        return sum(not call.ok for call in self.calls)
+    def cell(self) -> CellKey:
+        """The cell that it repeats."""
+        return CellKey(self.operation, self.strategy, self.count, self.concurrency)
+
+    @property
+    def counts(self) -> bool:
+        """Say whether figures may rest on it: it was verified and is no warm-up."""
+        return self.verified and not self.warmup
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def speedups(run: Run) -> pd.DataFrame:
             "low": cell.speedup_low,
             "high": cell.speedup_high,
             "source": "measured",
-            "text": interval_text(cell),
+            "text": cell.interval_text,
         }
         for cell in compared
     ]
@@ -152,25 +152,10 @@ def speedups(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype({"low": float, "high": float})
 
 
-def interval_text(cell: CellSummary) -> str:
-    """Return '41× (38–44)', or '41× (no interval)' below three repeats."""
-    if cell.speedup is None:
-        return ""
-    if cell.speedup_low is None or cell.speedup_high is None:
-        return f"{ratio_text(cell.speedup)} (no interval)"
-    return f"{ratio_text(cell.speedup)} ({bounds_text(cell.speedup_low, cell.speedup_high)})"
-
-
-def bounds_text(low: float, high: float) -> str:
-    """Return an interval with as many digits as its width deserves: '38–44', '0.93–1.10'."""
-    digits = 0 if low >= 10 and high - low >= 2 else 2 if low < 2 else 1
-    return f"{low:,.{digits}f}–{high:,.{digits}f}"
-
-
 def typical_trial(trials: Sequence[Trial]) -> Trial | None:
     """Return the verified trial whose wall time is the median: the one a chart shows."""
     good = sorted(
-        (trial for trial in trials if trial.verified and not trial.warmup),
+        (trial for trial in trials if trial.counts),
         key=lambda trial: trial.wall_s,
     )
     return good[(len(good) - 1) // 2] if good else None
@@ -178,11 +163,12 @@ def typical_trial(trials: Sequence[Trial]) -> Trial | None:
 
 def lanes(run: Run, focus: Focus) -> tuple[Trial, ...]:
     """Return two typical trials of a group: the sync loop, and gather or what stands for it."""
-    by_cell: dict[tuple[str, int | None], list[Trial]] = {}
-    for trial in run.trials:
-        if (trial.operation, trial.count) == (focus.operation, focus.count):
-            by_cell.setdefault((trial.strategy, trial.concurrency), []).append(trial)
-    typical = [found for mine in by_cell.values() if (found := typical_trial(mine)) is not None]
+    mine = trial_statistics.by_cell(
+        trial
+        for trial in run.trials
+        if (trial.operation, trial.count) == (focus.operation, focus.count)
+    )
+    typical = [found for trials in mine.values() if (found := typical_trial(trials)) is not None]
     sync = [trial for trial in typical if trial.strategy == BASELINE]
     unlimited = [trial for trial in typical if trial.strategy == "gather"]
     others = [trial for trial in typical if family(trial.strategy) == "async"]
@@ -288,19 +274,11 @@ def race_at(cells: pd.DataFrame, clock_s: float) -> pd.DataFrame:
 
 def _cells_of(run: Run, focus: Focus) -> list[tuple[CellSummary, list[Call]]]:
     """Return a group's cells with the calls that count: successful ones of verified trials."""
+    trials = trial_statistics.by_cell(run.trials)
     return [
         (
             cell,
-            [
-                call
-                for trial in run.trials
-                if (trial.operation, trial.strategy, trial.count, trial.concurrency)
-                == (cell.operation, cell.strategy, cell.count, cell.concurrency)
-                and trial.verified
-                and not trial.warmup
-                for call in trial.calls
-                if call.ok
-            ],
+            [call for t in trials[cell.cell] if t.verified for call in t.calls if call.ok],
         )
         for cell in summaries(run)
         if (cell.operation, cell.count) == (focus.operation, focus.count)

@@ -1,6 +1,5 @@
 """Two to four runs, cell by cell: a verdict only where the intervals do not overlap."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,6 @@ from lib.charts.data import family, group_label
 from lib.words import duration_text, ratio_text
 
 MIN_RUNS, MAX_RUNS = 2, 4
-CellKey = tuple[str, int, str, int | None]
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,8 @@ class ComparedCell:
     """One cell in several runs, and what may be said about it."""
 
     operation: str
-    count: int
     strategy: str
+    count: int
     concurrency: int | None
     levels: tuple[Level, ...]
     verdict: str
@@ -56,7 +54,10 @@ class ComparedCell:
 
 def compare(runs: Sequence[tuple[str, Run]]) -> tuple[ComparedCell, ...]:
     """Compare the cells that all runs have, in the order of the first run."""
-    by_run = [(name, _cells(run)) for name, run in runs]
+    by_run = [
+        (name, trial_statistics.by_cell(t for t in run.trials if t.counts and t.wall_s > 0))
+        for name, run in runs
+    ]
     shared = [key for key in by_run[0][1] if all(key in cells for _, cells in by_run)]
     return tuple(
         ComparedCell(*key, levels, _verdict(levels))
@@ -65,26 +66,10 @@ def compare(runs: Sequence[tuple[str, Run]]) -> tuple[ComparedCell, ...]:
     )
 
 
-def _cells(run: Run) -> dict[CellKey, list[Trial]]:
-    cells: dict[CellKey, list[Trial]] = {}
-    for trial in run.trials:
-        if trial.verified and not trial.warmup and trial.wall_s > 0:
-            key = (trial.operation, trial.count, trial.strategy, trial.concurrency)
-            cells.setdefault(key, []).append(trial)
-    return cells
-
-
 def _level(name: str, trials: Sequence[Trial]) -> Level:
-    """Return a cell's level. The runs are independent, so nothing is paired; the interval is
-    Student's on the logarithms of the wall times, taken back by exp."""
-    logs = [math.log(trial.wall_s) for trial in trials]
-    n = len(logs)
-    mean = math.fsum(logs) / n
-    if n < trial_statistics.MIN_REPEATS:
-        return Level(name, math.exp(mean), None, None, n)
-    variance = math.fsum((log - mean) ** 2 for log in logs) / (n - 1)
-    margin = trial_statistics.t_quantile_975(n - 1) * math.sqrt(variance / n)
-    return Level(name, math.exp(mean), math.exp(mean - margin), math.exp(mean + margin), n)
+    """Return a cell's level. The runs are independent, so nothing is paired."""
+    walls = [trial.wall_s for trial in trials]
+    return Level(name, *trial_statistics.geometric_mean(walls), len(walls))
 
 
 def _verdict(levels: Sequence[Level]) -> str:

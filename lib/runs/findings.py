@@ -9,10 +9,10 @@ from lib.benchmark import workload
 from lib.benchmark.statistics import BUSY_SHARE, CellSummary
 from lib.benchmark.strategies import BASELINE, STRATEGIES
 from lib.benchmark.trials import Run
-from lib.charts.data import Focus, bounds_text, family, group_label, operation_label, summaries
+from lib.charts.data import Focus, family, group_label, operation_label, summaries
 from lib.milvus.fields import PRIMARY_FIELD
 from lib.milvus.operations import OPERATIONS, Effect
-from lib.words import duration_text, ratio_text
+from lib.words import bounds_text, duration_text, ratio_text
 
 # With spaces that do not break: a line must not begin with a lonely percent sign.
 CI = "95\u00a0%\u00a0CI"
@@ -148,8 +148,7 @@ def _chosen_from(run: Run, cell: CellSummary) -> str:
     tried = {
         (trial.strategy, trial.concurrency)
         for trial in run.trials
-        if (trial.operation, trial.strategy, trial.count)
-        == (cell.operation, cell.strategy, cell.count)
+        if trial.cell[:3] == cell.cell[:3]
     }
     return f"the fastest of {len(tried)} limits tried" if len(tried) > 1 else ""
 
@@ -287,10 +286,7 @@ def _baseline_throughput(run: Run, cell: CellSummary) -> str:
 
 def _baseline(run: Run, cell: CellSummary) -> CellSummary | None:
     key = (cell.operation, BASELINE, cell.count)
-    for other in summaries(run):
-        if (other.operation, other.strategy, other.count) == key:
-            return other
-    return None
+    return next((other for other in summaries(run) if other.cell[:3] == key), None)
 
 
 def _compared(run: Run) -> list[CellSummary]:
@@ -347,13 +343,14 @@ def _against_loop(run: Run, focus: Focus, best: CellSummary) -> Iterable[tuple[f
 def _against_others(
     run: Run, focus: Focus, best: CellSummary, cells: list[CellSummary]
 ) -> Iterable[tuple[float, Finding]]:
+    trials = trial_statistics.by_cell(run.trials)
     fastest: dict[str, CellSummary] = {}
     for cell in cells:
         if family(cell.strategy) == "sync" and cell.strategy != BASELINE:
             kept = fastest.get(cell.strategy, cell)
             fastest[cell.strategy] = min(kept, cell, key=lambda c: c.median_wall_s or 0.0)
     for other in fastest.values():
-        gain = paired(run, slow=best, fast=other)
+        gain = trial_statistics.paired(trials[best.cell], trials[other.cell])
         if gain is None or gain.low is None or gain.high is None or gain.low <= 1:
             continue
         cause = (
@@ -367,26 +364,6 @@ def _against_others(
             f"({CI} {bounds_text(gain.low, gain.high)})."
         )
         yield gain.ratio, Finding(sentence, cause)
-
-
-def paired(run: Run, *, slow: CellSummary, fast: CellSummary) -> trial_statistics.Speedup | None:
-    """Compare two cells of one run by the repeats in which both were verified."""
-    walls = [
-        {
-            trial.repeat: trial.wall_s
-            for trial in run.trials
-            if (trial.operation, trial.strategy, trial.count, trial.concurrency)
-            == (cell.operation, cell.strategy, cell.count, cell.concurrency)
-            and trial.verified
-            and not trial.warmup
-            and trial.wall_s > 0
-        }
-        for cell in (slow, fast)
-    ]
-    repeats = sorted(set(walls[0]) & set(walls[1]))
-    if not repeats:
-        return None
-    return trial_statistics.speedup([walls[0][r] for r in repeats], [walls[1][r] for r in repeats])
 
 
 def _cause(run: Run, cell: CellSummary) -> str:

@@ -10,7 +10,6 @@ from lib.benchmark.statistics import (
     median,
     outliers,
     percentile,
-    percentile_note,
     speedup,
     summarise,
     t_quantile_975,
@@ -38,12 +37,6 @@ def test_percentiles_interpolate_between_the_nearest_samples() -> None:
 def test_no_values_have_no_percentile() -> None:
     with pytest.raises(ValueError, match="No values"):
         percentile([], 50)
-
-
-def test_a_percentile_says_how_many_samples_lie_beyond_it() -> None:
-    assert percentile_note(100, 99) == "p99 of 100 calls: 1 of them beyond it"
-    assert percentile_note(30, 99) == "p99 of 30 calls: 0 of them beyond it"
-    assert percentile_note(1, 99) == "p99 of 1 call: 0 of them beyond it"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from lib.charts.theme import VEGA_LITE_VERSION, vega_config
 from lib.milvus.operations import OPERATIONS
 from lib.runs import comparison, findings, measured_code
 from lib.settings import PROJECT_ROOT
+from lib.words import bounds_text
 from tests.run_builder import make_run, make_trial
 
 ADD = Focus("add_documents", 100)
@@ -74,7 +75,7 @@ def test_the_headline_gives_ratio_interval_concurrency_and_the_simulated_latency
     assert text == (
         "100 documents were added 50× faster with asyncio.gather (no limit) than one by one "
         "(95 % CI 50.00–50.00; embedding latency simulated at 450 ms)."
-    ).replace("50.00–50.00", chart_data.bounds_text(50, 50))
+    ).replace("50.00–50.00", bounds_text(50, 50))
 
 
 def test_fewer_than_three_repeats_give_no_interval_and_say_why() -> None:

@@ -13,7 +13,6 @@ from lib.ui.common.errors import error_box
 from lib.ui.common.text import literal
 
 DELETED_KEY = "runs_deleted"
-IMPORTED_KEY = "runs_imported"
 
 
 def import_form(store: RunStore) -> None:
