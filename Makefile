@@ -10,13 +10,15 @@ ARGS ?=
 # Watching the files of every imported package makes the first page half a second later.
 # While editing pages: make demo WATCH=auto
 WATCH ?= none
+# Most tests wait more than they compute; the tests of one file share what they start.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test server lint format bench setup
+.PHONY: help demo check test server lint format bench setup
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
@@ -29,8 +31,11 @@ demo: $(VENV)/.app ## run the app on an embedded Milvus Lite, http://127.0.0.1:8
 server: $(VENV)/.server ## run a real Milvus server on port 19530, data in data/server
 	@$(RUN) scripts.milvus_server --data data/server --port $(SERVER_PORT)
 
+check: lint ## lint, types and every test without a server or a browser: for daily work
+	@$(RUN) pytest $(SIDE_BY_SIDE) -m "not server and not browser" $(ARGS)
+
 test: $(VENV)/.dev $(VENV)/.server ## install what the tests need and run them all
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) pytest $(SIDE_BY_SIDE) $(ARGS)
 
 lint: $(VENV)/.dev ## check style, format and types, as CI does
 	@$(RUN) ruff check

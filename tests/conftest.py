@@ -7,9 +7,13 @@
     run_app           run_app({"LAB_PUBLIC": "1"}) starts the app and returns its address
     chromium_page     a fresh page in Chromium
 
+`pytest -n 2` shares the tests out to two processes, each with a server and apps of its own. A test
+marked `alone` measures time or processor: no other test runs meanwhile.
+
 With MILVUS_LAB_NO_SKIP=1 a test that skips fails: that is how CI proves that nothing was left out.
 """
 
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
     from scripts.openai_endpoint import OpenAIEndpoint
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+# Any two files that are always there will do: only their locks are used.
+GATE, LOCK = PROJECT_ROOT / "pyproject.toml", Path(__file__).resolve()
 SKIPS_FAIL = os.environ.get("MILVUS_LAB_NO_SKIP") == "1"
 MARKER_OF_FIXTURE = {
     "milvus_server": "server",
@@ -75,11 +81,32 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the fixtures they use: `-m "not server and not browser"` is the quick run."""
+    """Mark tests by what they use: `-m "not server and not browser"` is what `make check` runs.
+
+    A test that is repeated for each kind of Milvus uses the server where a parameter says so.
+    """
     for item in items:
         for fixture, marker in MARKER_OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
+        call = getattr(item, "callspec", None)
+        if call is not None and "server" in call.params.values():
+            item.add_marker("server")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run a test marked `alone` while no other test of this checkout runs.
+
+    Tests share one lock, a test that is alone takes it for itself. The gate in front of the lock
+    lets no test begin while one waits to be alone.
+    """
+    kind = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
+    with GATE.open() as gate, LOCK.open() as lock:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(lock, kind)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
