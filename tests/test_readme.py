@@ -10,6 +10,7 @@ from lib.benchmark import run_file
 from lib.benchmark.statistics import CellSummary, summarise
 from lib.runs.store import RECORDED_DIR
 from lib.words import bounds_text, duration_text, ratio_text
+from scripts import rooms
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -57,3 +58,25 @@ def test_every_target_that_the_readme_names_is_in_the_makefile() -> None:
     targets = set(re.findall(r"\bmake ([a-z]+)\b", README))
     assert {"demo", "test", "server", "lint"} <= targets
     assert [name for name in sorted(targets) if f"\n{name}:" not in f"\n{MAKEFILE}"] == []
+
+
+def test_the_picture_of_the_rooms_is_the_contract_s() -> None:
+    (drawn,) = re.findall(r"```mermaid\n(.*?)```", README, re.DOTALL)
+    assert drawn.strip() == rooms.picture()
+
+
+def test_every_room_of_the_contract_exists_and_no_import_points_upwards() -> None:
+    layers = rooms.layers()
+    depth = {room: i for i, layer in enumerate(layers) for room in layer}
+    on_disk = {path.stem for path in (ROOT / "lib").iterdir() if path.stem.isidentifier()}
+    assert set(depth) == on_disk - {"__init__", "__pycache__"}
+    found = rooms.arrows()
+    assert [(one, other) for one, other in found if depth[one] >= depth[other]] == []
+    folders = {pair for pair in found if all((ROOT / "lib" / room).is_dir() for room in pair)}
+    assert len(folders) <= 40
+
+
+def test_every_file_that_the_readme_tells_to_change_exists() -> None:
+    named = set(re.findall(r"`((?:lib|pages|scripts|docs)/[\w/]+\.\w+)`", README))
+    assert len(named) >= 4
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

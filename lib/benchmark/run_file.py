@@ -154,7 +154,7 @@ def read(source: bytes | str | Path, name: str = "") -> Run:
     )
 
 
-class _Head(TypedDict):
+class _FileHead(TypedDict):
     kind: Literal["milvus-async-lab/run"]
     schema: Annotated[int, Ge(1), Strict()]
 
@@ -167,7 +167,7 @@ class _Document(TypedDict):
     trials: tuple[Trial, ...]
 
 
-_HEAD, _DOCUMENT = TypeAdapter(_Head), TypeAdapter(_Document)
+_HEAD, _DOCUMENT = TypeAdapter(_FileHead), TypeAdapter(_Document)
 
 
 def _said(error: ValidationError) -> str:

@@ -254,7 +254,7 @@ def _numbers(label: str, text: str) -> tuple[int, ...]:
 def _expectation(plan: Plan, *, embedded: bool) -> str:
     seconds = plan.estimate_s(embedded=embedded)
     about = f"{seconds:,.0f} s" if seconds < 90 else f"{seconds / 60:,.0f} min"
-    # A preset's own summary may have said it with another number.
+    # This plan may wait longer or shorter than the preset, whose summary does not say.
     latency = f", embedding latency simulated at {plan.embedding_latency_ms:g} ms"
     latency = latency if plan.embedding_latency_ms else ""
     return (
