@@ -5,7 +5,7 @@ import streamlit as st
 from lib import jobs
 from lib.ingestion.chosen import ingest_chosen
 from lib.ingestion.report import IngestionReport
-from lib.jobs import Job
+from lib.jobs import FINISHED, Job
 from lib.milvus import snippets
 from lib.ui import (
     connection_or_stop,
@@ -17,10 +17,16 @@ from lib.ui import (
     show_error,
     snippet,
 )
-from lib.ui.ingestion.chunks import DEFAULTS, choose_chunking, remember_rate, show_preview
+from lib.ui.ingestion.action import offer_ingestion, remember_rate
+from lib.ui.ingestion.chunks import DEFAULTS, choose_chunking, show_preview, show_problems
 from lib.ui.ingestion.plan import choose_plan, offer_tuning
 from lib.ui.ingestion.report import show_report
-from lib.ui.ingestion.source import choose_input, choose_source, needs_chunking
+from lib.ui.ingestion.source import (
+    choose_input,
+    choose_source,
+    forecast_of,
+    needs_chunking,
+)
 
 st.title("Ingestion")
 st.caption("Texts are cut, embedded and inserted in batches, several batches at a time.")
@@ -30,22 +36,28 @@ model = model_or_stop()
 limits = current_settings()
 
 source = choose_source()
+source_slot, problems_slot, tables_slot = st.container(), st.container(), st.container()
+options = st.expander("Options", icon=":material/tune:")
+report_slot = st.container()
 cut = DEFAULTS
-source_slot = st.container()
 if needs_chunking(source):
-    cut = choose_chunking()
+    with options:
+        cut = choose_chunking()
 with source_slot, show_error():
-    chosen = choose_input(source, limits, model, cut)
+    cut.check()
+    chosen = choose_input(source, limits, model, cut, tables_slot)
+with options:
+    plan = choose_plan(opened, model, current_collection(), chosen)
+
 forecast = None
 if chosen is not None:
     with show_error():
-        cut.check()
-        forecast = chosen.forecast()
-    if chosen.is_chunked:
-        show_preview(forecast, cut, model)
-
-st.subheader("How to write")
-plan = choose_plan(opened, model, current_collection(), chosen)
+        forecast = forecast_of(chosen)
+    with problems_slot:
+        show_problems(forecast)
+    show_preview(forecast, cut)
+with show_error():
+    submitted = offer_ingestion(opened, model, chosen, forecast, plan)
 
 
 def work(job: Job) -> IngestionReport | None:
@@ -55,19 +67,6 @@ def work(job: Job) -> IngestionReport | None:
     return ingest_chosen(opened, model, chosen, plan, total=forecast.rows, job=job)
 
 
-with st.container(horizontal=True, vertical_alignment="center"):
-    submitted = st.button(
-        "Ingest",
-        type="primary",
-        icon=":material/upload:",
-        disabled=chosen is None,
-        key="ingest_start",
-    )
-    tuning_slot = st.container()
-if chosen is not None:
-    with tuning_slot:
-        offer_tuning(opened, model, chosen, plan)
-
 if submitted and chosen is not None:
     with show_error():
         plan.check()
@@ -75,21 +74,20 @@ if submitted and chosen is not None:
     st.query_params["ingestion"] = job.id
 
 job_now = jobs.shared().get(st.query_params.get("ingestion"))
-if job_now is None:
-    st.info(
-        f"Rows will go into the collection “{plan.collection}”. Rows that are already there are "
-        "not added twice.",
-        icon=":material/info:",
-    )
-elif follow(job_now, key="ingestion"):
-    if st.session_state.get("ingestion_seen") != job_now.id:
+if job_now is not None:
+    with report_slot if job_now.state in FINISHED else st.bottom:
+        is_over = follow(job_now, key="ingestion")
+    if is_over and st.session_state.get("ingestion_seen") != job_now.id:
         st.session_state["ingestion_seen"] = job_now.id
         rows_changed()
         st.rerun()
-    if job_now.result is not None:
+    if is_over and job_now.result is not None:
         remember_rate(model, job_now.result)
-        show_report(job_now.result)
+        with report_slot:
+            show_report(job_now.result)
 
+if chosen is not None:
+    offer_tuning(opened, model, chosen, plan)
 snippet(
     snippets.ingestion(
         uri=snippets.shown_uri(opened),

@@ -43,8 +43,7 @@ class Problems:
         """Add the problems that somebody else collected."""
         for problem in others.kept:
             self._keep(problem)
-        with others._lock:
-            counts = Counter(others._by_source)
+        counts = others.counts()
         with self._lock:
             self._by_source.update(counts)
 
@@ -57,6 +56,11 @@ class Problems:
         """Say whether a part of this source is missing."""
         with self._lock:
             return self._by_source[source] > 0
+
+    def counts(self) -> dict[str, int]:
+        """Return how many parts of each source did not go in."""
+        with self._lock:
+            return dict(self._by_source)
 
     @property
     def total(self) -> int:

@@ -1,7 +1,7 @@
 """What a person chose to ingest: its documents, its rows, and a forecast of how many they are."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -14,16 +14,24 @@ from lib.documents.files import ParsedFile
 from lib.documents.problems import Problem, Problems
 from lib.documents.sources import Columns, Part, Reading
 from lib.ingestion.batches import Batch, from_documents
+from lib.ingestion.known_rows import KnownRows
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.report import IngestionReport
-from lib.ingestion.writing import ingest_batches
+from lib.ingestion.sweep import SOURCES_PER_QUERY
+from lib.ingestion.writing import LOOK_UP_FAILED, ingest_batches
 from lib.jobs import Job
+from lib.milvus import collections as milvus_collections
+from lib.milvus import rows
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.failures import reported
+from lib.milvus.filters import equals_any
 
 # How long a forecast may read and cut. What it has not seen by then it estimates.
 FORECAST_S = 2.0
-SHOWN_CHUNKS = 8
+SHOWN_CHUNKS = 2
+# Up to this many rows are looked up before they are ingested.
+LOOKED_UP_ROWS = 5_000
 
 
 @dataclass(frozen=True)
@@ -33,12 +41,28 @@ class Chosen:
     label: str
     rows: Callable[[Problems], Iterator[Document]]
     forecast: Callable[[], "Forecast"]
-    is_chunked: bool = False
+    identity: Hashable = None  # equal where the same was chosen
+    files: tuple[str, ...] = ()
     has_vectors: bool = False
 
-    def batches(self, size: int, problems: Problems) -> Iterator[Batch]:
-        """Yield the rows in batches of at most this many."""
-        return from_documents(self.rows(problems), size, problems)
+    @property
+    def is_chunked(self) -> bool:
+        """Say whether its texts are cut."""
+        return bool(self.files)
+
+    def batches(self, size: int, problems: Problems, job: Job | None = None) -> Iterator[Batch]:
+        """Yield the rows in batches of at most this many; the job is told which file is read."""
+        return from_documents(self._watched(problems, job), size, problems)
+
+    def _watched(self, problems: Problems, job: Job | None) -> Iterator[Document]:
+        places = {name: place for place, name in enumerate(self.files, 1)}
+        for row in self.rows(problems):
+            # The rows of an archive carry its name and a path.
+            source = str(row.metadata.get("source", ""))
+            place = places.get(source) or places.get(source.partition("/")[0])
+            if job and place:
+                job.progress.detail["files"] = f"file {place:,} of {len(places):,}"
+            yield row
 
 
 @dataclass(frozen=True)
@@ -60,19 +84,20 @@ def of_corpus(corpus: Corpus, size: int) -> Chosen:
         label=corpus.label,
         rows=lambda problems: iter(corpus.documents(size, 0)),
         forecast=lambda: Forecast(size if known is None else min(size, known)),
+        identity=(corpus.name, size),
     )
 
 
 def of_files(files: Sequence[ParsedFile], reading: Reading, chunking: Chunking) -> Chosen:
     """Ingest uploaded files, cut, with the columns and bounds of the `reading`."""
 
-    def rows(problems: Problems) -> Iterator[Document]:
+    def whole(problems: Problems) -> Iterator[Document]:
         for file in files:
             documents = file.documents(file.parts(), reading, problems)
             yield from chunks(documents, chunking)
 
     def at_most(problems: Problems) -> Iterator[Document]:
-        for number, row in enumerate(rows(problems)):
+        for number, row in enumerate(whole(problems)):
             if reading.max_rows and number == reading.max_rows:
                 source = str(row.metadata.get("source", ""))
                 what = f"more than {number:,} rows are not taken at once; the rest was left out"
@@ -85,7 +110,8 @@ def of_files(files: Sequence[ParsedFile], reading: Reading, chunking: Chunking) 
         label=names[0] if len(names) == 1 else f"{len(names):,} files",
         rows=at_most,
         forecast=lambda: _forecast(files, reading, chunking),
-        is_chunked=True,
+        identity=(tuple(map(id, files)), repr(reading), chunking),
+        files=tuple(names),
         has_vectors=reading.take_vectors,
     )
 
@@ -148,8 +174,45 @@ def ingest_chosen(
 ) -> IngestionReport:
     """Ingest what was chosen; `total` is how many rows are expected. Raises LabError."""
     problems = Problems()
-    batches = chosen.batches(plan.batch_size, problems)
+    batches = chosen.batches(plan.batch_size, problems, job)
     return ingest_batches(connection, model, batches, plan, total=total, job=job, problems=problems)
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """What an ingestion would change in a collection."""
+
+    new: int = 0
+    changed: int = 0
+    # Rows of the same sources that are not among those given: replaced or gone.
+    others: int = 0
+
+    @property
+    def is_nothing(self) -> bool:
+        """Say whether everything is there already."""
+        return not (self.new or self.changed or self.others)
+
+
+def remaining(
+    connection: Connection, model: EmbeddingModel, chosen: Chosen, collection: str
+) -> Remaining:
+    """Look up in an existing collection which rows are new or changed. Raises LabError."""
+    facts = milvus_collections.describe(connection, collection)
+    milvus_collections.check_fits(connection, facts, model.dimension, embedding=model.model)
+    known = KnownRows(collection, facts.rows)
+    new = changed = 0
+    for batch in chosen.batches(rows.KEYS_PER_CALL, Problems()):
+        question = known.question(batch)
+        with reported(LOOK_UP_FAILED):
+            found = connection.client.query(**question) if question else []
+        fresh, other = known.sort_out(batch, found)
+        new, changed = new + len(fresh), changed + len(other)
+    present = given = 0
+    if 0 < len(known.sources) <= SOURCES_PER_QUERY:
+        given = sum(map(len, known.sources.values())) - new
+        expr = equals_any("source", known.sources)
+        present = milvus_collections.count(connection, collection, expr, consistency="Session")
+    return Remaining(new, changed, present - given)
 
 
 def sample_rows(chosen: Chosen, count: int) -> list[Document]:

@@ -1,12 +1,28 @@
 """What an ingestion did: a tally while it runs, a report at its end."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lib.documents.problems import Problem
 from lib.ingestion.batches import Batch
 from lib.ingestion.plan import IngestionPlan
 from lib.jobs import Job
+
+
+@dataclass
+class SourceTally:
+    """What became of the rows of one source; `skipped` are parts that did not become rows."""
+
+    read: int = 0
+    added: int = 0
+    updated: int = 0
+    removed: int = 0
+    skipped: int = 0
+
+    @property
+    def unchanged(self) -> int:
+        """Rows that were there with the same text, or were given before."""
+        return self.read - self.added - self.updated
 
 
 @dataclass
@@ -31,6 +47,7 @@ class Tally:
     wall_s: float = 0.0  # of reading and writing
     sweep_s: float = 0.0  # of looking for rows that are no longer in their source
     stopped: bool = False
+    sources: dict[str, SourceTally] = field(default_factory=dict)
 
     @property
     def written(self) -> int:
@@ -45,6 +62,17 @@ class Tally:
         self.added += len(fresh)
         self.updated += len(changed)
         self.unchanged += len(batch) - len(fresh) - len(changed)
+        own = [self.source(str(metadata.get("source", ""))) for metadata in batch.metadatas]
+        for source in own:
+            source.read += 1
+        for i in fresh:
+            own[i].added += 1
+        for i in changed:
+            own[i].updated += 1
+
+    def source(self, name: str) -> SourceTally:
+        """Return the tally of one source."""
+        return self.sources.setdefault(name, SourceTally())
 
     def show(self, job: Job | None, total: int) -> None:
         """Write what was counted into a job's progress; `total` is how many rows are expected."""
@@ -52,7 +80,7 @@ class Tally:
             return
         job.progress.done = self.given
         job.progress.total = max(total, self.given) if total else 0
-        job.progress.detail = {"added": self.added, "unchanged": self.unchanged}
+        job.progress.detail |= {"added": self.added, "unchanged": self.unchanged}
         if self.embed_s:
             share = self.embed_s / (self.embed_s + self.insert_s)
             job.progress.message = f"{share:.0%} embedding, {1 - share:.0%} Milvus"

@@ -69,10 +69,11 @@ def _sweep_source(
         gone = []
     _remove(connection, plan.collection, [*stale, *gone])
     # Each replaced row was counted as an added one when its successor came in.
-    replaced = min(len(stale), tally.added)
-    tally.updated += replaced
-    tally.added -= replaced
-    tally.removed += len(gone) + len(stale) - replaced
+    replaced = min(len(stale), tally.source(source).added)
+    for each in (tally, tally.source(source)):
+        each.updated += replaced
+        each.added -= replaced
+        each.removed += len(gone) + len(stale) - replaced
 
 
 def _remove(connection: Connection, collection: str, keys: Sequence[str]) -> None:

@@ -96,6 +96,8 @@ def ingest_batches(
                 job.progress.message = "looking for rows that are no longer in their source"
             sweep(connection, plan, known, problems, tally)
         after = count(connection, plan, tally)
+    for source, skipped in problems.counts().items():
+        tally.source(source).skipped = skipped
     return IngestionReport(
         tally=tally,
         rows=after,

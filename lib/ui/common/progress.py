@@ -44,6 +44,8 @@ def describe(job: Job) -> str:
         parts.append(f"{progress.done:,} of {progress.total:,} {progress.unit}")
     elif progress.done:
         parts.append(f"{progress.done:,} {progress.unit}")
+    if files := progress.detail.get("files"):
+        parts.append(str(files))
     if progress.message:
         parts.append(progress.message)
     if job.elapsed_s > 0.5 and progress.done:

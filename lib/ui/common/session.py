@@ -1,6 +1,7 @@
 """What a page works with: settings, connection, embedding model, the chosen collection."""
 
 import dataclasses
+import itertools
 import time
 from typing import Any
 
@@ -160,9 +161,12 @@ def _facts(connection_id: str, name: str, _connection: Connection) -> Collection
     )
 
 
-def collection_facts(opened: Connection) -> Collection | None:
-    """Return the chosen collection's facts, at most 15 s old, or None when it does not exist."""
-    return _facts(opened.id, current_collection(), opened)
+def collection_facts(opened: Connection, name: str = "") -> Collection | None:
+    """Return a collection's facts, at most 15 s old, or None when it does not exist.
+
+    Without a name it is the chosen one.
+    """
+    return _facts(opened.id, name or current_collection(), opened)
 
 
 @st.cache_data(ttl=5, show_spinner=False)
@@ -175,8 +179,19 @@ def description(opened: Connection) -> Description:
     return _description(opened.id, opened)
 
 
+_versions = itertools.count(1)
+_version = 0
+
+
+def rows_version() -> int:
+    """Return a number that changes whenever rows were changed."""
+    return _version
+
+
 def rows_changed() -> None:
     """Forget remembered row counts and collections after something was written."""
+    global _version  # noqa: PLW0603 - one number for the process
+    _version = next(_versions)
     _facts.clear()
     _description.clear()
 

@@ -1,4 +1,4 @@
-"""Choose how texts are cut, and see the borders before anything is written."""
+"""Choose how texts are cut, and see the first chunks before anything is written."""
 
 import streamlit as st
 from langchain_core.documents import Document
@@ -6,15 +6,11 @@ from langchain_core.documents import Document
 from lib.documents import chunking
 from lib.documents.chunking import SPLITTERS, Chunking
 from lib.ingestion.chosen import Forecast
-from lib.ingestion.report import IngestionReport
-from lib.milvus.embeddings import EmbeddingModel
 from lib.ui.common.text import literal
 from lib.words import counted
 
 DEFAULTS = Chunking()
 SHOWN_PROBLEMS = 8
-PREVIEW_HEIGHT = 380
-RATE_KEY = "ingest_rate"
 
 
 def choose_chunking() -> Chunking:
@@ -52,22 +48,32 @@ def choose_chunking() -> Chunking:
     return Chunking(splitter, int(size), int(overlap))
 
 
-def show_preview(seen: Forecast, cut: Chunking, model: EmbeddingModel) -> None:
-    """Draw the first chunks with their borders, their number and how long it may take."""
-    for problem in seen.problems[:SHOWN_PROBLEMS]:
-        st.warning(str(problem), icon=":material/warning:")
-    if not seen.first:
-        st.info("There is no text to show yet.", icon=":material/info:")
+def show_problems(seen: Forecast) -> None:
+    """Draw what cannot be read."""
+    if not seen.problems:
         return
-    with st.grid(3):
-        st.metric("Chunks" if seen.is_exact else "Chunks, about", f"{seen.rows:,}", border=True)
-        st.metric("Characters in a chunk, mean", f"{seen.mean_characters:,.0f}", border=True)
-        st.metric("Time, about", _duration(seen.rows, model), border=True)
-    st.markdown(
-        f"**The first chunks** (the longest seen has {seen.longest_characters:,} characters)"
+    lines = [f"- {literal(problem)}" for problem in seen.problems[:SHOWN_PROBLEMS]]
+    if len(seen.problems) > SHOWN_PROBLEMS:
+        lines.append(f"- … and {len(seen.problems) - SHOWN_PROBLEMS:,} more")
+    losses = any(problem.is_loss for problem in seen.problems)
+    st.warning(
+        "\n".join(lines),
+        title="This will be left out" if losses else "Notes on these files",
+        icon=":material/warning:",
     )
-    with st.container(height=PREVIEW_HEIGHT, key="chunk_preview"):
-        before = None
+
+
+def show_preview(seen: Forecast, cut: Chunking) -> None:
+    """Draw the first two chunks with their borders."""
+    if not seen.first:
+        return
+    longest = counted(seen.longest_characters, "character")
+    st.caption(
+        f"The first chunks, as they will be stored. Mean length {seen.mean_characters:,.0f}, the "
+        f"longest {longest}."
+    )
+    before = None
+    with st.grid(2, min_column_width=280):
         for number, chunk in enumerate(seen.first, 1):
             shared = 0
             # What has an id of its own passes whole, and files do not overlap.
@@ -79,26 +85,6 @@ def show_preview(seen: Forecast, cut: Chunking, model: EmbeddingModel) -> None:
             before = chunk
 
 
-def remember_rate(model: EmbeddingModel, report: IngestionReport) -> None:
-    """Keep how fast the last ingestion was, for the next estimate of time."""
-    if report.rows_per_s:
-        st.session_state[RATE_KEY] = (model.label, report.rows_per_s)
-
-
-def _duration(rows: int, model: EmbeddingModel) -> str:
-    label, rate = st.session_state.get(RATE_KEY, ("", 0.0))
-    if label != model.label or not rate:
-        if not model.model.startswith("bundled/") or model.simulated_latency_ms:
-            return "unknown yet"
-        rate = CAUTIOUS_ROWS_PER_S
-    seconds = rows / rate
-    return f"{seconds:,.0f} s" if seconds >= 1 else "under 1 s"
-
-
-# What the bundled model reaches on two slow cores; the first ingestion replaces it.
-CAUTIOUS_ROWS_PER_S = 2_000.0
-
-
 def _source(chunk: Document) -> str:
     return str(chunk.metadata.get("source", ""))
 
@@ -108,5 +94,5 @@ def _title(number: int, chunk: Document, shared: int) -> str:
     if shared:
         parts.append(f"the first {shared} repeat the one before")
     places = [name for name in ("source", "page", "heading", "slide") if name in chunk.metadata]
-    parts += [f"{name} {literal(str(chunk.metadata[name]))}" for name in places]
+    parts += [f"{name} {literal(chunk.metadata[name])}" for name in places]
     return " · ".join(parts)

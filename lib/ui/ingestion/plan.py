@@ -24,6 +24,10 @@ from lib.words import ratio_text
 WAYS = {"gather": "Side by side", "sync_loop": "One after another"}
 WAY_KEY, BATCH_KEY, CONCURRENCY_KEY = "ingest_way", "ingest_batch", "ingest_concurrency"
 TUNING_PARAMETER = "tuning"
+WHY_LITE = (
+    "Milvus Lite runs inside this app and writes one batch at a time, so side by side gains little "
+    "unless embedding waits for a remote service."
+)
 
 
 def choose_plan(
@@ -31,6 +35,8 @@ def choose_plan(
 ) -> IngestionPlan:
     """Draw the controls and return the plan."""
     start = defaults(opened, model)
+    if opened.is_lite:
+        st.caption(WHY_LITE)
     st.session_state.setdefault(BATCH_KEY, start.batch_size)
     st.session_state.setdefault(CONCURRENCY_KEY, start.concurrency)
     method_slot, way_slot = st.columns([1, 2])
@@ -96,6 +102,7 @@ def offer_tuning(
 ) -> None:
     """Measure some settings on scratch collections and offer the fastest."""
     grid = tuning.grid_for(model)
+    job = jobs.shared().get(st.query_params.get(TUNING_PARAMETER))
 
     def work(job: Job) -> list[Setting]:
         sample = sample_rows(chosen, grid.rows)
@@ -105,22 +112,22 @@ def offer_tuning(
         job = jobs.shared().submit("Finding the best", work, lane="benchmark")
         st.query_params[TUNING_PARAMETER] = job.id
 
-    st.button(
-        "Find the best",
-        icon=":material/tune:",
-        help=f"Writes up to {grid.rows:,} of these rows into scratch collections: one batch after "
-        f"another and side by side, in several batch sizes, {REPEATS} times each.",
-        on_click=start,
-        key="ingest_tune",
-    )
-    job = jobs.shared().get(st.query_params.get(TUNING_PARAMETER))
-    if job is not None and follow(job, key="tuning") and job.result:
-        _show_settings(job.result)
+    with st.expander("Find the best settings", icon=":material/speed:", expanded=job is not None):
+        st.caption(
+            f"Writes up to {grid.rows:,} of these rows into scratch collections: one batch after "
+            f"another and side by side, in several batch sizes, {REPEATS} times each."
+        )
+        st.button("Find the best", on_click=start, icon=":material/speed:", key="ingest_tune")
+        job = jobs.shared().get(st.query_params.get(TUNING_PARAMETER))
+        if job is not None and follow(job, key="tuning") and job.result:
+            _show_settings(job.result, is_lite=opened.is_lite)
 
 
-def _show_settings(settings: list[Setting]) -> None:
+def _show_settings(settings: list[Setting], *, is_lite: bool) -> None:
     best = settings[0]
     st.markdown(f"**{_verdict(best)}**")
+    if is_lite and (best.gain is None or not best.gain.is_difference):
+        st.caption(WHY_LITE)
     st.dataframe(
         pd.DataFrame(
             {

@@ -1,13 +1,15 @@
-"""Show what an ingestion did: rows by their fate, the speed, the split, and every problem."""
+"""Show what an ingestion did: rows by their fate, each source's, the speed, and a download."""
 
 import pandas as pd
 import streamlit as st
 
-from lib.ingestion.report import IngestionReport
+from lib.ingestion.report import IngestionReport, SourceTally
 from lib.ui.common.text import literal
 from lib.words import counted
 
-SHOWN_PROBLEMS = 200
+SHOWN_SOURCES = 200
+# A spreadsheet takes a cell that begins so for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def show_report(report: IngestionReport) -> None:
@@ -16,30 +18,28 @@ def show_report(report: IngestionReport) -> None:
     st.subheader("What went in")
     if tally.stopped:
         st.warning(
-            f"{counted(tally.written, 'row')} went in and stay there; ingest again "
-            "to add the rest.",
+            f"{counted(tally.written, 'row')} went in and stay there; ingest again to add the "
+            "rest.",
             title="Stopped",
             icon=":material/stop_circle:",
         )
-    elif tally.unchanged and not (tally.written or report.problems_total):
-        st.info(
-            f"There already, with the same text: {counted(tally.unchanged, 'row')}.",
-            title="Nothing was new",
-            icon=":material/check:",
-        )
-    with st.grid(3, min_column_width=140):
-        st.metric("New", f"{tally.added:,}", border=True)
-        st.metric("Updated", f"{tally.updated:,}", border=True)
-        st.metric("Unchanged", f"{tally.unchanged:,}", border=True)
-        wrote = tally.written > 0
-        st.metric("Rows/s", f"{report.rows_per_s:,.0f}" if wrote else "–", border=True)
-        st.metric("Time", f"{tally.wall_s:.2f} s", border=True)
-        st.metric("Of it embedding", f"{report.embedding_share:.0%}" if wrote else "–", border=True)
+    wrote = tally.written > 0
+    figures = {
+        "Added": f"{tally.added:,}",
+        "Replaced": f"{tally.updated:,}",
+        "Unchanged": f"{tally.unchanged:,}",
+        "Removed": f"{tally.removed:,}",
+        "Skipped": f"{report.problems_total:,}",
+        "Rows/s": f"{report.rows_per_s:,.0f}" if wrote else "–",
+    }
+    with st.grid(3, min_column_width=110):
+        for label, value in figures.items():
+            st.metric(label, value, border=True)
     st.caption(_sentence(report))
     if tally.gone:
         st.info(
             f"No longer in their files, and kept: {counted(tally.gone, 'row')}. Tick “Remove rows "
-            "whose text is gone” and ingest again to remove them.",
+            "whose text is gone” under Options and ingest again to remove them.",
             icon=":material/info:",
         )
     if report.written_by_others:
@@ -49,35 +49,80 @@ def show_report(report: IngestionReport) -> None:
             "for: somebody else wrote to it meanwhile.",
             icon=":material/group:",
         )
-    show_problems(report)
+    _show_sources(report)
 
 
-def show_problems(report: IngestionReport) -> None:
-    """List what did not go in, and what was changed on the way."""
-    if not report.problems:
+def _show_sources(report: IngestionReport) -> None:
+    """Draw what was skipped and why, each source's rows, and the download of both."""
+    table = _by_source(report)
+    if table.empty:
         return
-    left_out = report.problems_total
-    title = f"Left out: {counted(left_out, 'part')}" if left_out else "Notes on what was stored"
-    with st.expander(
-        title, icon=":material/warning:" if left_out else ":material/info:", expanded=left_out > 0
-    ):
-        st.dataframe(
-            pd.DataFrame(
-                [(each.source, each.place, each.what) for each in report.problems[:SHOWN_PROBLEMS]],
-                columns=["Source", "Place", "What"],
-            ),
-            column_config={"What": st.column_config.TextColumn(width="large")},
-            hide_index=True,
-            height="auto",
-            alt="What was left out or changed, by source and place",
+    skipped = table[table["Why"] != ""]
+    title = f"Skipped: {counted(report.problems_total, 'part')}" if report.problems_total else ""
+    if not skipped.empty:
+        st.markdown(f"**{title or 'Notes on what was stored'}**")
+        _show_table(skipped[["Source", "Why"]], "What was skipped or changed, and why")
+    with st.expander("Each source", icon=":material/list:"):
+        _show_table(table.drop(columns="Why"), "What became of the rows of each source")
+        st.download_button(
+            "Download the report",
+            data=lambda: _csv(table),
+            file_name=f"ingestion_{report.collection}.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+            key="ingest_report_download",
         )
-        if left_out > SHOWN_PROBLEMS:
-            st.caption(f"The first {SHOWN_PROBLEMS} are shown.")
+
+
+def _show_table(table: pd.DataFrame, alt: str) -> None:
+    st.dataframe(
+        table.head(SHOWN_SOURCES),
+        column_config={"Source": st.column_config.TextColumn(width=200)},
+        hide_index=True,
+        height="auto",
+        alt=alt,
+    )
+    if len(table) > SHOWN_SOURCES:
+        st.caption(f"The first {SHOWN_SOURCES} of {len(table):,} are shown.")
+
+
+def _by_source(report: IngestionReport) -> pd.DataFrame:
+    why: dict[str, list[str]] = {}
+    for problem in report.problems:
+        place = f"{problem.place}: " if problem.place else ""
+        why.setdefault(problem.source, []).append(f"{place}{problem.what}")
+    sources = report.tally.sources
+    names = sorted({*sources, *why} - {""}) + [""] * ("" in why or list(sources) == [""])
+    rows = []
+    for name in names:
+        own = sources.get(name, SourceTally())
+        rows.append(
+            {
+                "Source": name or "(no source)",
+                "Read": own.read + own.skipped,
+                "Skipped": own.skipped,
+                "Added": own.added,
+                "Unchanged": own.unchanged,
+                "Replaced": own.updated,
+                "Removed": own.removed,
+                "Why": "; ".join(why.get(name, [])),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _csv(table: pd.DataFrame) -> str:
+    def plain(value: object) -> object:
+        is_formula = isinstance(value, str) and value.startswith(FORMULA)
+        return f"'{value}" if is_formula else value
+
+    return str(table.map(plain).to_csv(index=False))
 
 
 def _sentence(report: IngestionReport) -> str:
     tally = report.tally
-    parts = []
+    parts = [f"{tally.wall_s:.2f} s."]
     if tally.embed_s or tally.insert_s:
         parts.append(
             f"Summed over {counted(tally.batches, 'batch', 'batches')}: {tally.embed_s:.2f} s "
@@ -85,9 +130,5 @@ def _sentence(report: IngestionReport) -> str:
             + (f", {tally.lookup_s:.2f} s looking up what is there" if tally.lookup_s else "")
             + "."
         )
-    if tally.removed:
-        parts.append(f"Removed: {counted(tally.removed, 'row')}.")
-    if tally.refused:
-        parts.append(f"Could not go in: {counted(tally.refused, 'row')}.")
     parts.append(f"“{literal(report.collection)}” now holds {counted(report.rows, 'row')}.")
     return " ".join(parts)

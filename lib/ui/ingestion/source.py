@@ -1,17 +1,19 @@
 """Choose what to ingest: files with their columns, pasted text, or a bundled corpus."""
 
 import io
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
+from typing import TypeVar
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.typing import UploadedFile
 
 from lib.documents.chunking import Chunking
 from lib.documents.corpora import CORPORA
-from lib.documents.files import ParsedFile, parsed
+from lib.documents.files import parsed
 from lib.documents.loaders import LOADERS
 from lib.documents.sources import MEGABYTE, Columns, Reading, Upload
-from lib.ingestion.chosen import Chosen, TableFile, of_corpus, of_files, tables_of
+from lib.ingestion.chosen import Chosen, Forecast, TableFile, of_corpus, of_files, tables_of
 from lib.milvus.embeddings import EmbeddingModel
 from lib.settings import Settings
 from lib.ui.common.text import literal
@@ -24,7 +26,8 @@ SOURCES = {
 DEFAULT_SIZE = 5_000
 SHOWN_TABLES = 5
 PASTED_NAME = "pasted text.txt"
-PARSED_KEY = "ingest_parsed"
+PARSED_KEY, FORECAST_KEY = "ingest_parsed", "ingest_forecast"
+T = TypeVar("T")
 
 
 def choose_source() -> str:
@@ -47,11 +50,15 @@ def needs_chunking(source: str) -> bool:
 
 
 def choose_input(
-    source: str, limits: Settings, model: EmbeddingModel, chunking: Chunking
+    source: str,
+    limits: Settings,
+    model: EmbeddingModel,
+    chunking: Chunking,
+    tables_slot: DeltaGenerator,
 ) -> Chosen | None:
     """Draw a source's own controls and return what to ingest, or None while there is nothing."""
     if source == FILES:
-        return _files(limits, model, chunking)
+        return _files(limits, model, chunking, tables_slot)
     if source == PASTED:
         return _pasted(limits, chunking)
     corpus = CORPORA[source]
@@ -68,7 +75,9 @@ def choose_input(
     return of_corpus(corpus, min(max(int(size), 1), most))
 
 
-def _files(limits: Settings, model: EmbeddingModel, chunking: Chunking) -> Chosen | None:
+def _files(
+    limits: Settings, model: EmbeddingModel, chunking: Chunking, tables_slot: DeltaGenerator
+) -> Chosen | None:
     uploaded = st.file_uploader(
         "Files",
         type=[ending.removeprefix(".") for ending in LOADERS],
@@ -80,16 +89,18 @@ def _files(limits: Settings, model: EmbeddingModel, chunking: Chunking) -> Chose
     )
     if not uploaded:
         return None
-    files = _parsed(
+    max_bytes = limits.max_upload_mb * MEGABYTE
+    files = kept(
+        PARSED_KEY,
         tuple(file.file_id for file in uploaded),
-        lambda: [_upload(file) for file in uploaded],
-        limits.max_upload_mb * MEGABYTE,
+        lambda: parsed([_upload(file) for file in uploaded], max_bytes),
     )
     tables = tables_of(files)
-    columns = {table.name: _columns(table) for table in tables[:SHOWN_TABLES]}
-    if len(tables) > SHOWN_TABLES:
-        st.caption(f"Of {len(tables) - SHOWN_TABLES:,} more tables the columns are guessed.")
-    takes_vectors = _choose_vectors(tables, model)
+    with tables_slot:
+        columns = {table.name: _columns(table) for table in tables[:SHOWN_TABLES]}
+        if len(tables) > SHOWN_TABLES:
+            st.caption(f"Of {len(tables) - SHOWN_TABLES:,} more tables the columns are guessed.")
+        takes_vectors = _choose_vectors(tables, model)
     reading = Reading(limits.max_rows, columns, takes_vectors, model.dimension)
     return of_files(files, reading, chunking)
 
@@ -99,14 +110,22 @@ def _upload(file: UploadedFile) -> Upload:
     return Upload(file.name, len(content), lambda: io.BytesIO(content))
 
 
-def _parsed(
-    choice: Hashable, uploads: Callable[[], Sequence[Upload]], max_bytes: int
-) -> tuple[ParsedFile, ...]:
-    """Parse each choice of files once, and keep it until there is another choice."""
-    kept: tuple[Hashable, tuple[ParsedFile, ...]] | None = st.session_state.get(PARSED_KEY)
-    if kept is None or kept[0] != choice:
-        kept = st.session_state[PARSED_KEY] = (choice, parsed(uploads(), max_bytes))
-    return kept[1]
+def kept(key: str, asked: Hashable, make: Callable[[], T]) -> T:
+    """Make something once and keep it in the session until something else is asked for."""
+    before: tuple[Hashable, T] | None = st.session_state.get(key)
+    if before is None or before[0] != asked:
+        before = st.session_state[key] = (asked, make())
+    return before[1]
+
+
+def forecast_of(chosen: Chosen) -> Forecast:
+    """Return what an ingestion will do, read once per choice."""
+
+    def read() -> Forecast:
+        with st.spinner("Reading …"):
+            return chosen.forecast()
+
+    return kept(FORECAST_KEY, chosen.identity, read)
 
 
 def _columns(table: TableFile) -> Columns:
@@ -170,11 +189,9 @@ def _pasted(limits: Settings, chunking: Chunking) -> Chosen | None:
     if not text.strip():
         return None
     name = name.strip().removesuffix(".txt") or PASTED_NAME.removesuffix(".txt")
-    files = _parsed(
-        (name, text),
-        lambda: [Upload.of_bytes(f"{name}.txt", text.encode(errors="replace"))],
-        limits.max_upload_mb * MEGABYTE,
-    )
+    content = text.encode(errors="replace")
+    upload = Upload.of_bytes(f"{name}.txt", content)
+    files = kept(PARSED_KEY, (name, text), lambda: parsed([upload], len(content)))
     return of_files(files, Reading(limits.max_rows), chunking)
 
 

@@ -1,0 +1,110 @@
+"""The bar at the bottom of the ingestion page: the button, and what it will do."""
+
+import streamlit as st
+
+from lib import jobs
+from lib.errors import LabError
+from lib.ingestion.chosen import LOOKED_UP_ROWS, Chosen, Forecast, Remaining, remaining
+from lib.ingestion.plan import METHODS, IngestionPlan
+from lib.ingestion.report import IngestionReport
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel
+from lib.ui.common import session
+from lib.ui.common.text import literal
+from lib.ui.ingestion.source import kept
+from lib.words import counted
+
+RATE_KEY = "ingest_rate"
+REMAINING_KEY = "ingest_remaining"
+# What the bundled model reaches on two slow cores; the first ingestion replaces it.
+CAUTIOUS_ROWS_PER_S = 2_000.0
+
+
+def offer_ingestion(
+    opened: Connection,
+    model: EmbeddingModel,
+    chosen: Chosen | None,
+    forecast: Forecast | None,
+    plan: IngestionPlan,
+) -> bool:
+    """Draw the button and what it will do, and return whether it was pressed."""
+    label, sentence, can_start = "Ingest", "Choose something to ingest.", False
+    into = f"“{literal(plan.collection)}”"
+    if chosen is not None and forecast is not None and not forecast.rows:
+        label, sentence = "Nothing to ingest", "No text could be read."
+    elif chosen is not None and forecast is not None:
+        left = _remaining(opened, model, chosen, forecast, plan)
+        rows = counted(forecast.rows, "row")
+        if left is not None and left.is_nothing and not plan.remove_gone:
+            label, sentence = "Nothing new to ingest", f"All {rows} are in {into} already."
+        else:
+            about = "" if forecast.is_exact else "about "
+            label, can_start = f"Ingest {about}{rows}", True
+            sentence = f"Into {into}{_parts(forecast, left)}. {_duration(forecast, left, model)}"
+        losses = sum(problem.is_loss for problem in forecast.problems)
+        sentence += f" {counted(losses, 'part')} will be left out." if losses else ""
+    with st.bottom, st.container(horizontal=True, vertical_alignment="center", key="ingest_bar"):
+        pressed = st.button(
+            label,
+            type="primary",
+            icon=":material/upload:",
+            disabled=not can_start,
+            key="ingest_start",
+        )
+        st.markdown(sentence, width="stretch")
+    return pressed
+
+
+def _parts(forecast: Forecast, left: Remaining | None) -> str:
+    if left is None:
+        return "; rows that are there already are not added again"
+    same = forecast.rows - left.new - left.changed
+    numbers = {
+        "new": left.new,
+        "changed": left.changed,
+        "already there": same,
+        "there and not in these files": left.others,
+    }
+    return ": " + ", ".join(f"{number:,} {what}" for what, number in numbers.items() if number)
+
+
+def _remaining(
+    opened: Connection,
+    model: EmbeddingModel,
+    chosen: Chosen,
+    forecast: Forecast,
+    plan: IngestionPlan,
+) -> Remaining | None:
+    """Look up once per choice what is left to do; None where that would take too long."""
+    facts = session.collection_facts(opened, plan.collection)
+    is_looked_up = forecast.is_exact and forecast.rows <= LOOKED_UP_ROWS
+    if facts is None or not facts.rows or METHODS[plan.method].creates or not is_looked_up:
+        return None
+    if jobs.shared().running(f"ingest:{plan.collection}"):
+        return None
+
+    def look_up() -> Remaining | None:
+        try:
+            return remaining(opened, model, chosen, plan.collection)
+        except LabError:
+            return None  # the ingestion says why
+
+    asked = (opened.id, plan.collection, facts, session.rows_version(), chosen.identity)
+    return kept(REMAINING_KEY, asked, look_up)
+
+
+def remember_rate(model: EmbeddingModel, report: IngestionReport) -> None:
+    """Keep how fast the last ingestion was, for the next estimate of time."""
+    if report.rows_per_s:
+        st.session_state[RATE_KEY] = (model.label, report.rows_per_s)
+
+
+def _duration(forecast: Forecast, left: Remaining | None, model: EmbeddingModel) -> str:
+    rows = forecast.rows if left is None else left.new + left.changed
+    label, rate = st.session_state.get(RATE_KEY, ("", 0.0))
+    if label != model.label or not rate:
+        if not model.model.startswith("bundled/") or model.simulated_latency_ms:
+            return ""
+        rate = CAUTIOUS_ROWS_PER_S
+    seconds = rows / rate
+    return f"About {seconds:,.0f} s." if seconds >= 1 else "Under a second."
