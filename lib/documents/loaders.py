@@ -96,15 +96,20 @@ def _cut(text: str) -> int:
     return SECTION_CHARACTERS
 
 
-def _text_parts(blocks: Iterator[str], source: str, **metadata: str) -> Iterator[Part]:
-    for text in _sections(blocks):
-        if text.strip():
-            yield Part(source, "", {"text": text, **metadata})
+def _whole_text(text: str, source: str, **metadata: str) -> Iterator[Part]:
+    """Cut a text into parts that know how much of it they end."""
+    done = 0
+    for section in _sections(iter([text])):
+        done += len(section)
+        if section.strip():
+            yield Part(source, "", {"text": section, **metadata}, done / len(text))
 
 
 def _load_text(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:
     with text_encoding.opened(file) as text:
-        yield from _text_parts(iter(partial(text.read, BLOCK_CHARACTERS), ""), source)
+        for section in _sections(iter(partial(text.read, BLOCK_CHARACTERS), "")):
+            if section.strip():
+                yield Part(source, "", {"text": section})
 
 
 @contextlib.contextmanager
@@ -135,7 +140,7 @@ def _load_html(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part
         unseen.decompose()
     title = soup.title.get_text(strip=True) if soup.title else ""
     text = (soup.body or soup).get_text("\n", strip=True)
-    return _text_parts(iter([text]), source, **({"title": title} if title else {}))
+    return _whole_text(text, source, **({"title": title} if title else {}))
 
 
 def _load_pdf(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:
@@ -175,7 +180,7 @@ def _load_docx(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part
             else "\n".join(" | ".join(cell.text for cell in row.cells) for row in block.rows)
             for block in docx.Document(file).iter_inner_content()
         ]
-    return _text_parts(iter(["\n\n".join(block for block in blocks if block.strip())]), source)
+    return _whole_text("\n\n".join(block for block in blocks if block.strip()), source)
 
 
 def _load_pptx(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:

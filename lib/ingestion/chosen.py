@@ -29,6 +29,8 @@ from lib.milvus.filters import equals_any
 
 # How long a forecast may read and cut. What it has not seen by then it estimates.
 FORECAST_S = 2.0
+# A table's reader is some rows ahead of the row that it gives.
+LEAST_ROWS = 1_000
 SHOWN_CHUNKS = 2
 # Up to this many rows are looked up before they are ingested.
 LOOKED_UP_ROWS = 5_000
@@ -153,8 +155,9 @@ class _Head:
     def parts(self) -> Iterator[Part]:
         """Yield at least one part, if there is any."""
         deadline = time.perf_counter() + self._seconds
-        for part in self._file.head():
-            if time.perf_counter() > deadline and not self.is_whole:
+        least = LEAST_ROWS if self._file.is_table else 1
+        for count, part in enumerate(self._file.head()):
+            if count >= least and time.perf_counter() > deadline:
                 return
             self.is_whole, self.share = False, part.share
             yield part
