@@ -6,10 +6,15 @@ from lib.milvus import snippets
 from lib.milvus.snippets import Snippet
 from lib.search import ask as search
 from lib.ui import collection_or_stop, connection_or_stop, model_or_stop, show_error
-from lib.ui.search.form import filter_builder, question_form, show_subject
+from lib.ui.search.form import (
+    chance_if_known,
+    learn_chance,
+    question_form,
+    show_subject,
+)
 from lib.ui.search.many import MANY, RETRIEVER, show_many
 from lib.ui.search.methods import show_methods
-from lib.ui.search.results import show_comparison, timing_line
+from lib.ui.search.results import show_comparison
 
 COMPARE, METHODS, AT_ONCE, AS_RETRIEVER = (
     "Similarity and MMR",
@@ -18,21 +23,22 @@ COMPARE, METHODS, AT_ONCE, AS_RETRIEVER = (
     "Retriever",
 )
 
-st.title("Search and MMR")
+with st.container(horizontal=True, horizontal_alignment="distribute"):
+    st.header("Search and MMR", width="content", anchor=False)
+    view = st.segmented_control(
+        "View",
+        [COMPARE, METHODS, AT_ONCE, AS_RETRIEVER],
+        default=COMPARE,
+        required=True,
+        key="view",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
 
 opened = connection_or_stop()
 model = model_or_stop()
 collection = collection_or_stop(opened)
 
-view = st.segmented_control(
-    "View",
-    [COMPARE, METHODS, AT_ONCE, AS_RETRIEVER],
-    default=COMPARE,
-    required=True,
-    key="view",
-    bind="query-params",
-    label_visibility="collapsed",
-)
 if view == METHODS:
     show_methods(opened, model, collection)
     st.stop()
@@ -40,12 +46,7 @@ if view in (AT_ONCE, AS_RETRIEVER):
     show_many(MANY if view == AT_ONCE else RETRIEVER, opened, model, collection)
     st.stop()
 
-st.caption(
-    "Similarity search returns the nearest rows, often near-duplicates of each other. Maximal "
-    "marginal relevance (MMR) trades some nearness for variety; λ says how much."
-)
-question, asked = question_form()
-filter_builder(opened, model, collection)
+question, asked = question_form(opened, model, collection)
 if not (question.query.strip() or question.like):
     st.info("Ask something, or pick an example above.", icon=":material/lightbulb:")
     st.stop()
@@ -61,7 +62,6 @@ found = st.session_state.search_found
 show_subject(question)
 if found.matching_rows is not None:
     st.caption(f"The filter leaves {found.matching_rows:,} of {collection.rows:,} rows.")
-st.caption(timing_line(found.timing))
 if not found.hits:
     st.warning("No row matches. Loosen the filter or ask something else.")
     st.stop()
@@ -85,4 +85,10 @@ def code(lambda_mult: float) -> Snippet:
     )
 
 
-show_comparison(found, search.metric_of(collection.metric_type), code)
+chance, known = chance_if_known(opened, model, collection)
+weak = chance.weak(found) if chance and not question.like else ()
+show_comparison(found, search.metric_of(collection.metric_type), code, weak)
+if not known:
+    # Measured once the answer is on the screen; then the page is drawn again with its marks.
+    learn_chance(opened, model, collection)
+    st.rerun()

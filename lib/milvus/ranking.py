@@ -5,7 +5,7 @@ from lib.errors import InvalidInput
 MAX_K = 1_000
 DEFAULT_K = 5
 DEFAULT_FETCH_K = 20
-DEFAULT_LAMBDA = 0.5
+DEFAULT_LAMBDA = 0.7
 
 
 def check_ranking(k: int, fetch_k: int | None = None, lambda_mult: float = DEFAULT_LAMBDA) -> None:

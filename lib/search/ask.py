@@ -131,10 +131,12 @@ class Hit:
         return next(names, self.key)
 
     @property
-    def source(self) -> str:
-        """Where the row's text came from, its key if nothing says so."""
-        names = (str(self.metadata[name]) for name in SOURCE_FIELDS if self.metadata.get(name))
-        return next(names, self.key)
+    def source(self) -> tuple[str, str]:
+        """The field that says where the text came from, and what it says; the key if none does."""
+        named = (
+            (name, str(self.metadata[name])) for name in SOURCE_FIELDS if self.metadata.get(name)
+        )
+        return next(named, ("row", self.key))
 
 
 @dataclass(frozen=True)
@@ -291,17 +293,10 @@ def fetch(
             query_vector = tuple(model.embeddings.embed_query(question.query))
         clock.embed_s += embedding.seconds
     with clock.milvus(), reported("The search failed."):
-        rows = store.client.search(
-            collection,
-            data=[list(query_vector)],
-            anns_field=VECTOR_FIELD,
-            search_params=_search_params(store),
-            limit=question.fetch_k,
-            filter=question.whole_expr,
-            output_fields=["*", VECTOR_FIELD],
-            timeout=SEARCH_TIMEOUT_S,
+        rows = search_rows(
+            store, [list(query_vector)], question.fetch_k, question.whole_expr, ["*"]
         )[0]
-        vectors = _vectors(store, rows)
+        vectors = vectors_of(store, rows)
     target = np.asarray(query_vector, dtype=np.float64)
     matrix = np.asarray(vectors, dtype=np.float64).reshape(len(vectors), len(target))
     return Candidates(
@@ -315,7 +310,7 @@ def fetch(
     )
 
 
-def compare(found: Candidates, lambda_mult: float) -> TwoLists:
+def compare(found: Candidates, lambda_mult: float = DEFAULT_LAMBDA) -> TwoLists:
     """Re-rank the candidates; nothing is asked of Milvus."""
     k = min(found.question.k, len(found.hits))
     check_ranking(found.question.k, found.question.fetch_k, lambda_mult)
@@ -384,8 +379,21 @@ def parse_vector(text: str) -> tuple[float, ...]:
     return numbers
 
 
+def has_rows(connection: Connection, collection: str, keys: Sequence[str]) -> bool:
+    """Say whether a collection holds rows of all these keys."""
+    expr = filters.equals_any(PRIMARY_FIELD, keys)
+    return milvus_collections.count(connection, collection, expr, consistency="Session") == len(
+        keys
+    )
+
+
 def sample_queries(
-    connection: Connection, model: EmbeddingModel, collection: str, count: int, seed: int = 0
+    connection: Connection,
+    model: EmbeddingModel,
+    collection: str,
+    count: int,
+    seed: int = 0,
+    words: int = 12,
 ) -> list[str]:
     """Make queries from the collection's own texts: the first words of rows drawn with `seed`."""
     store = connection.store(collection, model.embeddings)
@@ -395,7 +403,7 @@ def sample_queries(
         )
     rows.sort(key=lambda row: str(row[PRIMARY_FIELD]))
     drawn = random.Random(seed).sample(rows, min(count, len(rows)))
-    return [" ".join(str(row[TEXT_FIELD]).split()[:12]) for row in drawn]
+    return [" ".join(str(row[TEXT_FIELD]).split()[:words]) for row in drawn]
 
 
 class _Stopwatch:
@@ -432,7 +440,28 @@ def _search_params(store: Milvus) -> dict[str, Any]:
     return (params[0] if isinstance(params, list) else params) or {}
 
 
-def _vectors(store: Milvus, rows: Sequence[dict[str, Any]]) -> list[Any]:
+def search_rows(
+    store: Milvus,
+    vectors: list[list[float]],
+    limit: int,
+    expr: str = "",
+    fields: Sequence[str] = (),
+) -> list[list[dict[str, Any]]]:
+    """Return, for each vector, its nearest rows with these fields and the rows' own vectors."""
+    found: list[list[dict[str, Any]]] = store.client.search(
+        store.collection_name,
+        data=vectors,
+        anns_field=VECTOR_FIELD,
+        search_params=_search_params(store),
+        limit=limit,
+        filter=expr,
+        output_fields=[*fields, VECTOR_FIELD],
+        timeout=SEARCH_TIMEOUT_S,
+    )
+    return found
+
+
+def vectors_of(store: Milvus, rows: Sequence[dict[str, Any]]) -> list[Any]:
     """Return the rows' vectors; some indexes of older servers return none with a search."""
     vectors = [row["entity"].get(VECTOR_FIELD) for row in rows]
     if all(vector is not None for vector in vectors):

@@ -17,8 +17,9 @@ from lib.search.ask import BOTH, CANDIDATE, ONLY_MMR, ONLY_SIMILARITY
 
 QUERY = "the question"
 SERIES = ["sync", "async", CANDIDATE, ONLY_MMR, ONLY_SIMILARITY, "", " ", BOTH]
-SHAPES = ["circle", "circle", "circle", "square", "triangle-down", "circle", "circle", "circle"]
+SHAPES = ["circle", "circle", "cross", "square", "triangle-down", "circle", "circle", "circle"]
 CLOSE, REPEATS = "close to the question (good)", "like an earlier pick (bad)"
+UNLIKE = "unlike each other (variety)"
 LABEL_PIXELS = 150
 NAME_PIXELS = 130
 
@@ -38,9 +39,9 @@ def rank_changes(ends: pd.DataFrame) -> alt.LayerChart:
             alt.Tooltip("pick:Q", title="MMR pick"),
         ],
     )
-    color = _color([BOTH, ONLY_MMR, ONLY_SIMILARITY])
-    lines = base.mark_line(strokeWidth=2.5).encode(detail="key:N", color=color)
-    dots = base.mark_point(filled=True, size=110, opacity=1).encode(color=color, shape=_shape())
+    fate = _fate([BOTH, ONLY_MMR, ONLY_SIMILARITY])
+    lines = base.mark_line(strokeWidth=2.5).encode(detail="key:N", color=fate["color"])
+    dots = base.mark_point(filled=True, size=110, opacity=1).encode(**fate)
     left = _end(base.transform_filter("datum.side == 'similarity'"), "rank", "right", -1)
     right = _end(base.transform_filter("datum.side == 'mmr'"), "pick", "left", 1)
     chart: alt.LayerChart = lines + dots + left + right
@@ -57,42 +58,30 @@ def _end(
     return chart
 
 
-def relevance_diversity(curve: pd.DataFrame) -> alt.LayerChart:
-    """Draw what every λ gives, with the chosen one as the large point.
+def over_lambda(curve: pd.DataFrame) -> alt.LayerChart:
+    """Draw how close to the question and how unlike each other the results are for every λ.
 
-    Columns: lambda_mult, relevance, diversity, current (true for the chosen λ).
+    Columns: lambda_mult, measure (CLOSE or UNLIKE), value, current (true for the chosen λ).
     """
-    axes = alt.Chart(curve).encode(
-        x=alt.X(
-            "relevance:Q",
-            title="Relevance",
-            scale=alt.Scale(zero=False, padding=20),
-        ),
-        y=alt.Y(
-            "diversity:Q",
-            title="Diversity",
-            scale=alt.Scale(zero=False, padding=20),
-        ),
-        order="lambda_mult:Q",
+    base = alt.Chart(curve).encode(
+        x=alt.X("lambda_mult:Q", title="λ", scale=alt.Scale(domain=[0, 1])),
+        y=alt.Y("value:Q", title="Mean, by cosine", scale=alt.Scale(zero=False, padding=16)),
+        opacity=_measures([CLOSE, UNLIKE]),
         tooltip=[
             alt.Tooltip("lambda_mult:Q", title="λ", format=".2f"),
-            alt.Tooltip("relevance:Q", title="Relevance", format=".3f"),
-            alt.Tooltip("diversity:Q", title="Diversity", format=".3f"),
+            alt.Tooltip("measure:N", title="Measure"),
+            alt.Tooltip("value:Q", title="Mean", format=".3f"),
         ],
     )
-    line = axes.mark_line(color="gray", strokeWidth=1.5, opacity=0.6)
-    steps = axes.mark_point(filled=True, size=45, color="gray", opacity=0.7)
-    ends = (
-        axes.mark_text(dy=18, fontSize=13)
-        .encode(text=alt.Text("lambda_mult:Q", format=".2~f"))
-        .transform_filter("datum.label && !datum.current")
+    lines = base.transform_filter("!datum.current").mark_line(
+        color="gray", strokeWidth=3, point=alt.OverlayMarkDef(color="gray", size=45)
     )
-    current = axes.transform_filter("datum.current")
-    here = current.mark_point(filled=True, size=260, opacity=1).encode(
-        color=alt.Color("series:N", scale=alt.Scale(domain=SERIES), legend=None)
+    here = base.transform_filter("datum.current")
+    dots = here.mark_point(filled=True, size=220, color="gray")
+    values = here.mark_text(dy=-18, fontSize=14, fontWeight="bold").encode(
+        text=alt.Text("value:Q", format=".2f"), opacity=alt.value(1)
     )
-    label = current.mark_text(dy=-17, fontSize=14, fontWeight="bold").encode(text="name:N")
-    chart: alt.LayerChart = line + steps + ends + here + label
+    chart: alt.LayerChart = lines + dots + values
     return chart
 
 
@@ -118,13 +107,8 @@ def pick_order(table: pd.DataFrame) -> alt.LayerChart:
             alt.Tooltip("other:N", title="Most like"),
         ],
     )
-    # Two shades of one neutral colour: the hues of this page say what became of a row.
     bars = base.mark_bar(cornerRadiusEnd=2, color="gray").encode(
-        opacity=alt.Opacity(
-            "measure:N",
-            scale=alt.Scale(domain=[CLOSE, REPEATS], range=[1.0, 0.4]),
-            legend=alt.Legend(title=None, orient="top", labelLimit=320, columns=1),
-        )
+        opacity=_measures([CLOSE, REPEATS])
     )
     numbers = base.mark_text(align="left", dx=4, fontSize=13).encode(
         text=alt.Text("value:Q", format=".2f")
@@ -136,7 +120,8 @@ def pick_order(table: pd.DataFrame) -> alt.LayerChart:
 def plane(table: pd.DataFrame) -> alt.LayerChart:
     """Draw the question, the candidates and the picks in two dimensions.
 
-    Columns: x, y, key, name, fate, caption (pick number and name, or ""), rank, relevance, chosen.
+    Columns: x, y, key, name, fate, caption (the numbers of the picks there), rank, relevance,
+    chosen.
     Points can be clicked: the selection is called "rows" and carries `key`.
     """
     rows = alt.selection_point(name="rows", fields=["key"], toggle=True, empty=False)
@@ -155,8 +140,7 @@ def plane(table: pd.DataFrame) -> alt.LayerChart:
     dots = (
         base.mark_point(filled=True)
         .encode(
-            color=_color([BOTH, ONLY_MMR, ONLY_SIMILARITY, CANDIDATE]),
-            shape=_shape(),
+            **_fate([BOTH, ONLY_MMR, ONLY_SIMILARITY, CANDIDATE]),
             size=alt.condition(f"datum.fate == '{CANDIDATE}'", alt.value(70), alt.value(240)),
             opacity=alt.condition(f"datum.fate == '{CANDIDATE}'", alt.value(0.45), alt.value(1)),
             stroke=alt.condition("datum.chosen", alt.value("gray"), alt.value(None)),
@@ -172,16 +156,22 @@ def plane(table: pd.DataFrame) -> alt.LayerChart:
     return chart
 
 
-def _color(shown: list[str]) -> alt.Color:
-    return alt.Color(
-        "fate:N",
-        scale=alt.Scale(domain=SERIES),
-        legend=alt.Legend(title=None, orient="bottom", values=shown, columns=2),
+def _fate(shown: list[str]) -> dict[str, alt.Color | alt.Shape]:
+    """Return colour and shape of what became of a row, with one legend for both."""
+    legend = alt.Legend(title=None, orient="bottom", values=shown, columns=2)
+    return {
+        "color": alt.Color("fate:N", scale=alt.Scale(domain=SERIES), legend=legend),
+        "shape": alt.Shape("fate:N", scale=alt.Scale(domain=SERIES, range=SHAPES), legend=legend),
+    }
+
+
+def _measures(measures: list[str]) -> alt.Opacity:
+    # Two shades of one neutral colour: the hues of this page say what became of a row.
+    return alt.Opacity(
+        "measure:N",
+        scale=alt.Scale(domain=measures, range=[1.0, 0.4]),
+        legend=alt.Legend(title=None, orient="top", labelLimit=320, columns=1),
     )
-
-
-def _shape() -> alt.Shape:
-    return alt.Shape("fate:N", scale=alt.Scale(domain=SERIES, range=SHAPES), legend=None)
 
 
 def _names() -> alt.Axis:

@@ -79,8 +79,8 @@ def space(query: Sequence[float] | Floats, candidates: Sequence[Any] | Floats) -
 
     A vector of zeros is similar to nothing, as in langchain.
     """
-    rows = _unit(np.asarray(candidates, dtype=np.float64))
-    target = _unit(np.asarray(query, dtype=np.float64)[None, :])[0]
+    rows = unit(np.asarray(candidates, dtype=np.float64))
+    target = unit(np.asarray(query, dtype=np.float64)[None, :])[0]
     if rows.size == 0:
         return Space(np.zeros(0), np.zeros((0, 0)))
     return Space(relevance=rows @ target, similarity=rows @ rows.T)
@@ -175,7 +175,7 @@ def project(query: Sequence[float] | Floats, candidates: Sequence[Any] | Floats)
     The sign of each axis is fixed (the query lies at its positive side), so that the same data
     always give the same map.
     """
-    points = _unit(np.vstack([np.asarray(candidates, dtype=np.float64), query]))
+    points = unit(np.vstack([np.asarray(candidates, dtype=np.float64), query]))
     centred = points - points.mean(axis=0)
     _, singular, axes = np.linalg.svd(centred, full_matrices=False)
     flat = np.zeros((len(points), 2))
@@ -187,7 +187,8 @@ def project(query: Sequence[float] | Floats, candidates: Sequence[Any] | Floats)
     return Projection(flat[:-1], flat[-1], (shares[0], shares[1]))
 
 
-def _unit(rows: Floats) -> Floats:
+def unit(rows: Floats) -> Floats:
+    """Return the rows with length 1; a row of zeros stays."""
     lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
     unit: Floats = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
     return unit

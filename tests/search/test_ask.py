@@ -297,8 +297,8 @@ def test_a_row_deleted_between_search_and_vectors_is_said() -> None:
 
     rows = [{"pk": key, "entity": {}} for key in ("a", "b")]
     with pytest.raises(LabError, match="deleted"):
-        search._vectors(Store(), rows)  # type: ignore[arg-type]
-    assert search._vectors(Store(), rows[:1]) == [[1.0]]  # type: ignore[arg-type]
+        search.vectors_of(Store(), rows)  # type: ignore[arg-type]
+    assert search.vectors_of(Store(), rows[:1]) == [[1.0]]  # type: ignore[arg-type]
 
 
 def test_a_vector_of_numpy_and_one_of_python_are_the_same_space() -> None:

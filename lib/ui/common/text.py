@@ -7,6 +7,14 @@ MARKUP = re.compile(r"([\\`*_{}\[\]<>#|$~:&@!])")
 LIST_MARK = re.compile(r"^(\d*)([-+.)])")  # makes a list only at the start of a line
 SPACE = re.compile(r"[ \t\r\n\f\v]+")  # all but the space that must not break
 WORD = re.compile(r"\w{3,}")
+# Words that say nothing about a subject.
+COMMON = re.compile(
+    "about|after|all|also|and|any|are|because|been|before|both|but|can|does|each|every|everything|"
+    "for|from|had|has|have|how|inside|into|its|many|more|most|much|not|off|one|only|other|our|out|"
+    "over|same|several|should|some|something|such|than|that|the|their|them|then|there|these|they|"
+    "thing|this|those|through|too|under|use|used|using|very|was|were|what|when|where|which|while|"
+    "who|whose|why|will|with|without|would|you|your"
+)
 
 
 def literal(value: Any) -> str:
@@ -15,8 +23,10 @@ def literal(value: Any) -> str:
 
 
 def highlighted(text: str, query: str) -> str:
-    """Return a text like `literal`, with the words of the query marked."""
-    words = {_singular(word) for word in WORD.findall(query)}
+    """Return a text like `literal`, with the query's words that mean something marked."""
+    words = {
+        word for found in WORD.findall(query) if not COMMON.fullmatch(word := _singular(found))
+    }
     parts = [
         f":orange-background[{_escaped(piece)}]" if _singular(piece) in words else _escaped(piece)
         for piece in re.split(r"(\w+)", _line(text))

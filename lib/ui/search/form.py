@@ -1,10 +1,11 @@
 """The question's form, and the builder that writes its filter."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
-from lib.errors import InvalidInput
+from lib.errors import InvalidInput, LabError
 from lib.milvus import filters
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
@@ -13,41 +14,53 @@ from lib.milvus.filters import OPERATORS, Condition, Field, FieldKind
 from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_K, DEFAULT_LAMBDA, MAX_K
 from lib.search import ask as search
 from lib.search.ask import Question
-from lib.ui.common import session
+from lib.search.chance import Chance, measure_chance
 from lib.ui.common.errors import show_error
 from lib.ui.common.text import literal
 
-EXAMPLES = [
-    "split a string at a separator",
-    "remove a directory and everything inside it",
-    "wait for several things at the same time",
-    "read numbers from a text",
-    "pick random elements",
-]
+# Asked of the standard library's docstrings; any other collection gets questions of its own texts.
+EXAMPLES = (
+    "make a temporary folder that cleans itself up",
+    "is this a leap year",
+    "pick one element by chance",
+    "run tasks in a pool of threads",
+    "break a long paragraph into lines of limited width",
+)
+ROWS_ASKED_FOR = ("tempfile.TemporaryDirectory", "calendar.isleap", "random.choice")
 
 
-def question_form() -> tuple[Question, bool]:
-    """Draw the form and return the question with whether it was just asked."""
-    if session.current_collection() == session.current_settings().collection:
-        st.pills(
-            "Examples",
-            EXAMPLES,
-            key="example",
-            on_change=_ask_example,
+def question_form(
+    opened: Connection, model: EmbeddingModel, collection: Collection
+) -> tuple[Question, bool]:
+    """Draw the question with examples and options; return what to ask, and whether it was pressed.
+
+    Who opens the page without a question gets the first example's answer.
+    """
+    examples = examples_of(opened, model, collection)
+    ask_first_example(examples)
+    with st.form("query", border=False), st.container(horizontal=True, gap="xsmall", wrap=False):
+        st.text_input(
+            "Question",
+            key="q",
+            bind="query-params",
+            placeholder="Ask in your own words",
+            max_chars=search.MAX_QUERY_CHARACTERS,
             label_visibility="collapsed",
         )
-    with st.form("query"):
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            query = st.text_input(
-                "Question",
-                key="q",
-                bind="query-params",
-                placeholder="Ask in your own words",
-                max_chars=search.MAX_QUERY_CHARACTERS,
-            )
-            asked = st.form_submit_button(
-                "Search", type="primary", icon=":material/search:", on_click=_prefer_new_question
-            )
+        asked = st.form_submit_button(
+            "Search", type="primary", icon=":material/search:", on_click=_prefer_new_question
+        )
+    line = st.container(horizontal=True, gap="xsmall", wrap=False)
+    line.pills(
+        "Examples",
+        examples,
+        key="example",
+        on_change=_ask_example,
+        label_visibility="collapsed",
+        width="stretch",
+        wrap=False,
+    )
+    with line.popover("Options", icon=":material/tune:", key="options"):
         with st.container(horizontal=True, vertical_alignment="bottom"):
             k, fetch_k = k_input(), fetch_k_input()
             like = st.text_input(
@@ -58,15 +71,46 @@ def question_form() -> tuple[Question, bool]:
                 help="Searches by the vector of this row instead of by the question.",
                 width=200,
             )
-        expr = st.text_input(
-            "Filter",
-            key="filter",
-            bind="query-params",
-            placeholder='kind == "function" and length > 200',
-            help="A Milvus expression over the rows' metadata. Build one below, or type it.",
-        )
-    question = Question(query=query, k=k, fetch_k=fetch_k, expr=expr.strip(), like=like.strip())
-    return question, asked
+        expr = filter_input()
+        filter_builder(opened, model, collection)
+    return Question(st.session_state["q"], k, fetch_k, expr, like.strip()), asked
+
+
+def examples_of(
+    opened: Connection, model: EmbeddingModel, collection: Collection
+) -> tuple[str, ...]:
+    """Return questions that the collection can answer."""
+    with show_error():
+        return _examples(opened.id, collection.name, collection.rows, opened, model)
+
+
+def ask_first_example(examples: Sequence[str]) -> None:
+    """Put the first example where the question goes when the page is opened without one."""
+    if "q" not in st.session_state and not {"q", "like"} & set(st.query_params):
+        st.session_state["q"] = examples[0] if examples else ""
+
+
+def filter_input() -> str:
+    """Draw the filter and return its expression."""
+    expr = st.text_input(
+        "Filter",
+        key="filter",
+        bind="query-params",
+        placeholder='kind == "function" and length > 200',
+        help="A Milvus expression over the rows' metadata. Build one below, or type it.",
+        width="stretch",
+    )
+    return expr.strip()
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _examples(
+    connection_id: str, name: str, rows: int, _opened: Connection, _model: EmbeddingModel
+) -> tuple[str, ...]:
+    if search.has_rows(_opened, name, ROWS_ASKED_FOR):
+        return EXAMPLES
+    drawn = search.sample_queries(_opened, _model, name, len(EXAMPLES), words=6)
+    return tuple(filter(None, dict.fromkeys(query.rstrip(".,;:") for query in drawn)))
 
 
 def k_input() -> int:
@@ -93,24 +137,22 @@ def fetch_k_input() -> int:
 def lambda_input() -> float:
     """Draw λ: how much MMR trades nearness for variety. It is one value on all views."""
     return st.slider(
-        "λ (lambda_mult): 0 is variety, 1 is nearness",
+        "λ: 0 is variety, 1 is nearness",
         0.0,
         1.0,
         DEFAULT_LAMBDA,
         0.05,
         key="lambda",
         bind="query-params",
+        help="`lambda_mult` of MMR. Moving it asks nothing of Milvus.",
     )
 
 
 def filter_builder(opened: Connection, model: EmbeddingModel, collection: Collection) -> None:
     """Draw the builder: each condition it makes is added to the filter of the form above."""
-    builder = st.expander(
-        "Build a filter", icon=":material/filter_alt:", on_change="rerun", key="builder"
-    )
-    if not builder.open:
+    if not st.toggle("Build the filter", key="builder"):
         return
-    with builder:
+    with st.container():
         with show_error():
             fields = field_list(opened, model, collection)
         with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -139,6 +181,36 @@ def filter_builder(opened: Connection, model: EmbeddingModel, collection: Collec
             f"Fields and values come from a sample of at most {filters.SAMPLE_ROWS:,} rows. "
             "Conditions are joined with “and”; edit the filter above for anything else."
         )
+
+
+def chance_if_known(
+    opened: Connection, model: EmbeddingModel, collection: Collection
+) -> tuple[Chance | None, bool]:
+    """Return what chance finds in the collection, and whether this session knows it yet."""
+    key, chance = st.session_state.get("search_chance", (None, None))
+    return chance, key == (opened.id, collection.name, collection.rows, model.model)
+
+
+def learn_chance(opened: Connection, model: EmbeddingModel, collection: Collection) -> None:
+    """Measure what chance finds, once for all visitors, and keep it for this session."""
+    key = (opened.id, collection.name, collection.rows, model.model)
+    try:
+        chance = _chance(*key, opened, model)
+    except LabError:
+        chance = None  # the answer stands without marks
+    st.session_state["search_chance"] = key, chance
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _chance(
+    connection_id: str,
+    name: str,
+    rows: int,
+    model_name: str,
+    _opened: Connection,
+    _model: EmbeddingModel,
+) -> Chance | None:
+    return measure_chance(_opened, _model, name)
 
 
 def show_subject(question: Question) -> None:

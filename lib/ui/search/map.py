@@ -1,5 +1,8 @@
 """The candidates of a search in two dimensions, linked with a table by selection."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -9,13 +12,16 @@ from lib.search.ask import Candidates, TwoLists
 from lib.search.charts import QUERY
 from lib.ui.common.chart import show_table_chart
 
+# The room that a label takes, as a share of the map's width and height.
+LABEL_SIZE = (0.12, 0.06)
+
 
 def show_map(comparison: TwoLists) -> None:
     """Draw question, candidates and picks, and the table below them."""
     found = comparison.found
     flat = _projection(found)
     selected = st.session_state.get("map_rows", set())
-    places = {index: place for place, index in enumerate(comparison.chosen, 1)}
+    captions = captions_of(flat, comparison.chosen)
     rows = [
         {
             "x": float(flat.candidates[index, 0]),
@@ -23,7 +29,7 @@ def show_map(comparison: TwoLists) -> None:
             "key": hit.key,
             "name": hit.title,
             "fate": comparison.fate(index),
-            "caption": f"{places[index]}. {hit.title}" if index in places else "",
+            "caption": captions.get(index, ""),
             "rank": hit.rank,
             "relevance": float(found.space.relevance[index]),
             "chosen": hit.key in selected,
@@ -35,9 +41,9 @@ def show_map(comparison: TwoLists) -> None:
             "x": float(flat.query[0]),
             "y": float(flat.query[1]),
             "key": "",
-            "name": found.question.query or found.question.like,
+            "name": found.question.like or found.question.query,
             "fate": QUERY,
-            "caption": QUERY,
+            "caption": captions[len(found.hits)],
             "rank": None,
             "relevance": 1.0,
             "chosen": False,
@@ -61,6 +67,25 @@ def show_map(comparison: TwoLists) -> None:
     clicked = {point.get("key") for point in event.selection.get("rows", [])}
     st.caption(f"{len(clicked) or len(found.hits)} of {len(found.hits)} candidates")
     _candidate_table(comparison, clicked)
+
+
+def captions_of(flat: mmr.Projection, chosen: Sequence[int]) -> dict[int, str]:
+    """Return the labels of picks and question by index; the question's is after the last candidate.
+
+    Picks too near to each other for two labels share one: "2, 4".
+    """
+    points = np.vstack([flat.candidates, flat.query])
+    places = (points - points.min(axis=0)) / np.maximum(np.ptp(points, axis=0), 1e-9)
+    captions = {len(flat.candidates): QUERY}
+    for number, index in enumerate(chosen, 1):
+        near = (
+            other
+            for other in captions
+            if (np.abs(places[other] - places[index]) < LABEL_SIZE).all()
+        )
+        holder = next(near, index)
+        captions[holder] = ", ".join(filter(None, (captions.get(holder), str(number))))
+    return captions
 
 
 def _candidate_table(comparison: TwoLists, clicked: set[str | None]) -> None:

@@ -18,9 +18,12 @@ from lib.search.ask import METHODS, Hit, MethodAnswer, Request
 from lib.ui.common.errors import show_error
 from lib.ui.common.snippet import snippet
 from lib.ui.search.form import (
+    ask_first_example,
+    examples_of,
     fetch_k_input,
     field_list,
     filter_builder,
+    filter_input,
     k_input,
     lambda_input,
 )
@@ -51,6 +54,7 @@ def show_methods(opened: Connection, model: EmbeddingModel, collection: Collecti
     operation = METHODS[name]
     method = operation.async_name if way == "async" else operation.name
     st.caption(f"{operation.label}: {operation.summary[0].lower()}{operation.summary[1:]}")
+    ask_first_example(examples_of(opened, model, collection))
     with st.form("method_form"):
         given = _inputs(operation, opened, model, collection)
         called = st.form_submit_button(
@@ -59,7 +63,7 @@ def show_methods(opened: Connection, model: EmbeddingModel, collection: Collecti
     filter_builder(opened, model, collection)
     if called:
         with show_error():
-            vector = _vector(operation, given, opened, collection)
+            vector = _vector(operation, given, opened, model, collection)
             request = Request(
                 operation=name,
                 asynchronous=way == "async",
@@ -84,11 +88,11 @@ def _inputs(
 ) -> dict[str, Any]:
     """Draw the inputs that a method takes and return them by name."""
     given: dict[str, Any] = {}
-    if operation.searches and operation.embeds:
+    if operation.searches:
         given["query"] = st.text_input("Question", key="q", bind="query-params")
-    elif operation.searches:
+    if operation.searches and not operation.embeds:
         given["like"] = st.text_input(
-            "The vector of this row",
+            "Or the vector of this row",
             key="like",
             bind="query-params",
             placeholder="a primary key, for more like this row",
@@ -105,13 +109,7 @@ def _inputs(
         if operation.is_mmr:
             given["fetch_k"] = fetch_k_input()
             given["lambda_mult"] = lambda_input()
-        given["expr"] = st.text_input(
-            "Filter",
-            key="filter",
-            bind="query-params",
-            placeholder='kind == "function" and length > 200',
-            width="stretch",
-        ).strip()
+        given["expr"] = filter_input()
         if operation.name == "search_by_metadata":
             given["limit"] = st.number_input(
                 "limit", 1, search.MAX_LIMIT, 10, key="limit", width=130
@@ -132,13 +130,20 @@ def _inputs(
 
 
 def _vector(
-    operation: Operation, given: dict[str, Any], opened: Connection, collection: Collection
+    operation: Operation,
+    given: dict[str, Any],
+    opened: Connection,
+    model: EmbeddingModel,
+    collection: Collection,
 ) -> tuple[float, ...]:
+    """Return the pasted vector, the row's or the question's, for a method that takes one."""
     if not operation.searches or operation.embeds:
         return ()
     if given["pasted"].strip():
         return search.parse_vector(given["pasted"])
-    return search.row_vector(opened, collection.name, given["like"].strip())
+    if given["like"].strip():
+        return search.row_vector(opened, collection.name, given["like"].strip())
+    return tuple(model.embeddings.embed_query(given["query"]))
 
 
 def _show_answer(answer: MethodAnswer, collection: Collection) -> None:

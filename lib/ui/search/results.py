@@ -9,69 +9,85 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from lib.charts.theme import colours
+from lib.milvus.ranking import DEFAULT_K
 from lib.milvus.snippets import Snippet
 from lib.search import charts as search_charts
 from lib.search import mmr
-from lib.search.ask import ONLY_MMR, Candidates, ScoreMetric, Timing, TwoLists, compare
-from lib.search.charts import CLOSE, REPEATS
+from lib.search.ask import Candidates, ScoreMetric, Timing, TwoLists, compare
+from lib.search.charts import CLOSE, REPEATS, UNLIKE
 from lib.ui.common.chart import show_table_chart
 from lib.ui.common.snippet import snippet
 from lib.ui.common.text import highlighted, literal
 from lib.ui.search.form import lambda_input, more_like
 from lib.ui.search.map import show_map
+from lib.words import counted
 
-PREVIEW_CHARACTERS = 280
-HOW_TO_READ = (
-    "Move λ: at 1, MMR shows the nearest rows, like similarity search; towards 0 its results "
-    "become as different from each other as the candidates allow."
-)
+PREVIEW_CHARACTERS = 48
+SHOWN_ROWS = 50
+LIST_PIXELS = 460  # a longer list scrolls inside, so that λ stays beside it
 AROUND_PIXELS = 110  # what axis and legend take of a chart's height
+# λ stays in view while the lists and charts below it scroll. The class is the container's key.
+STICKY = (
+    "<style>:has(> .st-key-lambda_bar) {{position: sticky; top: 3.5rem; z-index: 9; "
+    "background: {background};}}</style>"
+)
+NOTHING_ANSWERS = "Nothing here answers this well"
 
 
 def show_comparison(
-    found: Candidates, metric: ScoreMetric, code: Callable[[float], Snippet]
+    found: Candidates,
+    metric: ScoreMetric,
+    code: Callable[[float], Snippet],
+    weak: tuple[bool, ...] = (),
 ) -> None:
-    """Draw both lists. Similarity's stays as it is; what λ changes is drawn by a fragment."""
-    above = st.container()
+    """Draw both lists. Similarity's stays as it is; what λ changes is drawn by a fragment.
+
+    `weak` says of each candidate whether it is no better than chance; empty where nobody knows.
+    """
+    mode = "dark" if st.context.theme.type == "dark" else "light"
+    st.html(STICKY.format(background=colours(mode)["backgroundColor"]))
+    bar = st.container(key="lambda_bar")
+    if weak and all(weak):
+        st.warning(
+            "Texts that mean nothing find rows as near as these.",
+            title=NOTHING_ANSWERS,
+            icon=":material/search_off:",
+        )
     similar, diverse = st.columns(2)
-    below = st.container()
-    # A fragment can redraw a container of the page's that the page has written to.
-    above.caption(HOW_TO_READ)
-    diverse.subheader("MMR")
-    below.subheader("Look closer")
-    indexes = compare(found, 1.0).similar
     with similar:
-        st.subheader("Similarity search")
-        st.caption(f"The {len(indexes)} nearest rows. Score: {metric.label}; {metric.explanation}.")
-        _cards(found, indexes, "similar")
-    _show_lambda(found, code, above, diverse, below)
+        st.markdown("**Nearest** :gray[similarity search]")
+        indexes = compare(found, 1.0).similar
+        with _list(indexes, "similar"):
+            for position, index in enumerate(indexes[:SHOWN_ROWS], 1):
+                _row(found, index, position, _badges(found, indexes, position, weak), "similar")
+    # A fragment can redraw a container of the page's that the page has written to.
+    diverse.markdown("**With variety** :gray[MMR]")
+    st.caption(f"{timing_line(found.timing)} Score: {metric.label}; {metric.explanation}.")
+    below = st.container()
+    bar.empty()
+    _show_lambda(found, code, weak, bar, diverse, below)
 
 
 @st.fragment(key="comparison")
 def _show_lambda(
     found: Candidates,
     code: Callable[[float], Snippet],
-    above: DeltaGenerator,
+    weak: tuple[bool, ...],
+    bar: DeltaGenerator,
     diverse: DeltaGenerator,
     below: DeltaGenerator,
 ) -> None:
     """Draw everything that λ changes; moving the slider runs this alone."""
-    with above:
-        lambda_mult = lambda_input()
-        comparison = compare(found, lambda_mult)
-        st.markdown(f"#### {takeaway(comparison)}")
-        _metrics(comparison)
-        changes, trade_off = st.columns([3, 2])
-        with changes:
-            _rank_changes(comparison)
-        with trade_off:
-            _trade_off(comparison)
-    with diverse:
-        st.caption(
-            f"λ = {lambda_mult:g}. Picked one by one: each time the highest λ × relevance − "
-            "(1 − λ) × similarity to what is already picked."
-        )
-        _cards(found, comparison.chosen, "diverse")
+    with bar:
+        slider, sentence = st.columns([2, 3], vertical_alignment="center", gap="medium")
+        with slider:
+            comparison = compare(found, lambda_input())
+        sentence.markdown(f"#### {takeaway(comparison)}")
+    chosen = comparison.chosen
+    with diverse, _list(chosen, "diverse"):
+        for position, index in enumerate(chosen[:SHOWN_ROWS], 1):
+            _row(found, index, position, _badges(found, chosen, position, weak), "diverse")
     with below:
         # Only the open tab is drawn: every element costs time whenever λ moves.
         tabs = st.tabs(list(CLOSER), on_change="rerun", key="closer")
@@ -81,23 +97,15 @@ def _show_lambda(
                     show(comparison, code)
 
 
-def takeaway(comparison: TwoLists) -> str:
+def takeaway(lists: TwoLists) -> str:
     """Say in one sentence what MMR changes at this λ."""
-    before, after = (
-        comparison.spread(comparison.similar),
-        comparison.spread(comparison.chosen),
-    )
-    brought_in, k = comparison.brought_in, len(comparison.similar)
-    if not brought_in:
-        moved = comparison.chosen != comparison.similar
-        return f"λ = {comparison.lambda_mult:g}: MMR shows the same {k} rows" + (
-            " in another order." if moved else " in the same order."
-        )
-    return (
-        f"λ = {comparison.lambda_mult:g}: MMR swaps {brought_in} of {k} results. They repeat each "
-        f"other {_percent(before.mean_similarity, after.mean_similarity)} and are "
-        f"{_percent(before.mean_relevance, after.mean_relevance)} close to the question."
-    )
+    k = len(lists.similar)
+    if not lists.brought_in:
+        order = "another" if lists.chosen != lists.similar else "the same"
+        return f"MMR shows the same {counted(k, 'row')} in {order} order"
+    sources = lists.sources(lists.similar), lists.sources(lists.chosen)
+    noun = f"{lists.found.hits[0].source[0]}s"
+    return f"MMR swaps {lists.brought_in} of {k}: {sources[0]} → {sources[1]} {noun}"
 
 
 def timing_line(timing: Timing) -> str:
@@ -108,48 +116,64 @@ def timing_line(timing: Timing) -> str:
     )
 
 
-def _percent(before: float, after: float) -> str:
-    """Word a change: '31 % less', 'as much', '4 % more'."""
-    if not before:
-        return "as much"
-    change = (after - before) / abs(before) * 100
-    if abs(change) < 0.5:
-        return "as much"
-    return f"{abs(change):.0f} % {'more' if change > 0 else 'less'}"
+def _list(indexes: tuple[int, ...], side: str) -> DeltaGenerator:
+    height: Any = "content" if len(indexes) <= DEFAULT_K else LIST_PIXELS
+    return st.container(key=f"list_{side}", height=height, border=False, gap="xsmall")
 
 
-def _metrics(comparison: TwoLists) -> None:
-    before, after = comparison.spread(comparison.similar), comparison.spread(comparison.chosen)
-    with st.grid(3):
-        st.metric(
-            "Relevance",
-            f"{after.mean_relevance:.3f}",
-            f"{after.mean_relevance - before.mean_relevance:+.3f}",
-            border=True,
-            delta_description="against similarity",
-            help="Mean cosine similarity of the results to the question: higher is closer.",
+def _badges(
+    found: Candidates, indexes: tuple[int, ...], position: int, weak: tuple[bool, ...]
+) -> str:
+    """Return a row's marks: where it stood by similarity, which row it repeats, a weak match."""
+    index = indexes[position - 1]
+    badges = []
+    if index + 1 != position:
+        arrow = "arrow_upward" if index + 1 > position else "arrow_downward"
+        badges.append(f":violet-badge[:material/{arrow}: from {index + 1}]")
+    repeats = mmr.near_duplicates(found.space, indexes[:position])
+    if index in repeats:
+        badges.append(f":orange-badge[like {indexes.index(repeats[index][0]) + 1}]")
+    if weak and weak[index]:
+        badges.append(":gray-badge[weak]")
+    return " ".join(badges)
+
+
+def _row(found: Candidates, index: int, position: int, badges: str, side: str) -> None:
+    """Draw one row of a list: few elements, as each is a message to the browser when λ moves."""
+    hit = found.hits[index]
+    score = f":gray[{hit.score:.3f}]" if hit.score is not None else ""
+    preview = " ".join(hit.text.removeprefix(f"{hit.title}:").split())
+    if len(preview) > PREVIEW_CHARACTERS:
+        preview = preview[:PREVIEW_CHARACTERS].rsplit(" ", 1)[0] + " …"
+    asked = "" if found.question.like else found.question.query
+    with st.container(horizontal=True, gap="xxsmall", wrap=False):
+        st.markdown(
+            f"**{position}. {literal(hit.title)}** {score} {badges}  \n"
+            f":small[{highlighted(preview, asked)}]",
+            width="stretch",
         )
-        st.metric(
-            "Repetition",
-            f"{after.mean_similarity:.3f}",
-            f"{after.mean_similarity - before.mean_similarity:+.3f}",
-            delta_color="inverse",
-            border=True,
-            delta_description="against similarity",
-            help="Mean cosine similarity over all pairs of results: lower is more diverse.",
-        )
-        sources = comparison.sources(comparison.chosen)
-        st.metric(
-            "Distinct sources",
-            f"{sources} of {len(comparison.chosen)}",
-            f"{sources - comparison.sources(comparison.similar):+d}",
-            border=True,
-            delta_description="against similarity",
-            help="How many modules, files or other sources the results come from.",
-        )
+        # With a key of its own the popover of a row that went away closes with it.
+        with st.popover(
+            "",
+            type="tertiary",
+            icon=":material/more_horiz:",
+            key=f"more_{side}_{hit.key}",
+            help="The whole row",
+        ):
+            st.button(
+                "More like this",
+                key=f"like_{side}_{hit.key}",
+                icon=":material/join:",
+                on_click=more_like,
+                args=(hit.key,),
+            )
+            facts = {"key": hit.key} | hit.metadata
+            st.text(
+                "\n".join(f"{name}: {value}" for name, value in facts.items()) + f"\n\n{hit.text}"
+            )
 
 
-def _rank_changes(comparison: TwoLists) -> None:
+def _rank_changes(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
     shown = sorted({*comparison.similar, *comparison.chosen})
     picks = {index: place for place, index in enumerate(comparison.chosen, 1)}
     ends = []
@@ -178,36 +202,28 @@ def _rank_changes(comparison: TwoLists) -> None:
     )
 
 
-def _trade_off(comparison: TwoLists) -> None:
+def _trade_off(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
     here = comparison.spread(comparison.chosen)
-    points = [
-        {
-            "lambda_mult": point.lambda_mult,
-            "relevance": point.spread.mean_relevance,
-            "diversity": 1 - point.spread.mean_similarity,
-            "current": False,
-            "label": point.lambda_mult in (0.0, 1.0),
-        }
-        for point in _curve(comparison.found)
+    points = [(point.lambda_mult, point.spread, False) for point in _curve(comparison.found)] + [
+        (comparison.lambda_mult, here, True)
     ]
-    points.append(
-        {
-            "lambda_mult": comparison.lambda_mult,
-            "relevance": here.mean_relevance,
-            "diversity": 1 - here.mean_similarity,
-            "current": True,
-            "label": False,
-        }
+    table = pd.DataFrame(
+        {"lambda_mult": lambda_mult, "measure": measure, "value": value, "current": current}
+        for lambda_mult, spread, current in points
+        for measure, value in (
+            (CLOSE, spread.mean_relevance),
+            (UNLIKE, 1 - spread.mean_similarity),
+        )
     )
-    table = pd.DataFrame(points).assign(series=ONLY_MMR, name=f"λ = {comparison.lambda_mult:g}")
-    st.markdown("**Diversity costs relevance**")
-    st.caption("Every λ from 0 to 1: similarity to the question, 1 − similarity of the results.")
+    st.caption(
+        "Towards λ = 0 the results differ more from each other, and are less close to the question."
+    )
     show_table_chart(
-        search_charts.relevance_diversity,
+        search_charts.over_lambda,
         table,
         height=320,
-        alt="Relevance falls as diversity rises, from λ = 1 to λ = 0",
-        key="relevance_diversity",
+        alt="Closeness to the question and variety of the results for every λ",
+        key="over_lambda",
     )
 
 
@@ -218,52 +234,6 @@ def _curve(found: Candidates) -> tuple[mmr.CurvePoint, ...]:
         kept = (found, mmr.curve(found.space, found.question.k))
         st.session_state["search_curve"] = kept
     return kept[1]
-
-
-def _cards(found: Candidates, indexes: tuple[int, ...], side: str) -> None:
-    repeats = mmr.near_duplicates(found.space, indexes)
-    place = {index: position for position, index in enumerate(indexes, 1)}
-    for position, index in enumerate(indexes, 1):
-        badges = [_rank_badge(index, position)]
-        if index in repeats:
-            earlier, likeness = repeats[index]
-            badges.append(f":orange-badge[near-duplicate of {place[earlier]}: {likeness:.2f}]")
-        _card(found, index, position, " ".join(filter(None, badges)), side)
-
-
-def _rank_badge(index: int, position: int) -> str:
-    if index + 1 == position:
-        return ""
-    arrow = "arrow_upward" if index + 1 > position else "arrow_downward"
-    return f":violet-badge[:material/{arrow}: from rank {index + 1}]"
-
-
-def _card(found: Candidates, index: int, position: int, badges: str, side: str) -> None:
-    hit = found.hits[index]
-    score = f":gray[{hit.score:.3f}]" if hit.score is not None else ""
-    preview = hit.text[:PREVIEW_CHARACTERS].strip()
-    # Few elements a card: each one is a message to the browser whenever λ moves.
-    with st.container(border=True, gap="xsmall"):
-        st.markdown(
-            f"**{position}. {literal(hit.title)}** {score} {badges}\n\n"
-            + highlighted(preview, "" if found.question.like else found.question.query)
-            + (" …" if len(hit.text) > len(preview) else "")
-        )
-        # With a key of its own the popover of a row that went away closes with it.
-        with st.popover(
-            "More", type="tertiary", icon=":material/info:", key=f"more_{side}_{hit.key}"
-        ):
-            st.button(
-                "More like this",
-                key=f"like_{side}_{hit.key}",
-                icon=":material/join:",
-                on_click=more_like,
-                args=(hit.key,),
-            )
-            facts = {"key": hit.key} | hit.metadata
-            st.text(
-                "\n".join(f"{name}: {value}" for name, value in facts.items()) + f"\n\n{hit.text}"
-            )
 
 
 def _pick_order(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
@@ -296,6 +266,8 @@ def _take_away(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
 
 
 CLOSER: dict[str, Callable[[TwoLists, Callable[[float], Snippet]], None]] = {
+    "What λ does": _trade_off,
+    "Rank changes": _rank_changes,
     "Why each row was picked": _pick_order,
     "Map of the candidates": lambda comparison, code: show_map(comparison),
     "Code and export": _take_away,

@@ -1,0 +1,92 @@
+"""What chance finds in a collection: an answer must do better than texts that mean nothing do.
+
+A static model gives any text a nearest row, and some rows are near to everything. So a row's
+similarity to a question counts only as far as it exceeds the row's mean similarity to texts that
+mean nothing: words drawn from the collection, half of them with their letters shuffled.
+"""
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.failures import reported
+from lib.milvus.fields import TEXT_FIELD
+from lib.search import mmr
+from lib.search.ask import MAX_QUERY_CHARACTERS, Candidates, search_rows, vectors_of
+
+SAMPLE_ROWS = 1_000
+TEXTS = 200
+NEAREST = 5
+LEAST_WORDS = 50
+# An answer is weak when one in five texts that mean nothing finds a row as good as its best; in any
+# other answer a row is weak when every other such text finds one as good as it.
+ANSWER_QUANTILE, ROW_QUANTILE = 80, 50
+WORD = re.compile(r"[^\W\d_]{3,}")
+
+
+@dataclass(frozen=True, eq=False)
+class Chance:
+    """The vectors (n, d) of texts that mean nothing, and what answers and rows must exceed."""
+
+    vectors: mmr.Floats
+    answer_excess: float
+    row_excess: float
+
+    def weak(self, found: Candidates) -> tuple[bool, ...]:
+        """Say of each candidate whether it is no better than chance; all are in a weak answer."""
+        excess = found.space.relevance - _mean_similarity(self.vectors, found.vectors)
+        least = self.row_excess if excess.max(initial=-1) > self.answer_excess else np.inf
+        return tuple(bool(over <= least) for over in excess)
+
+
+def measure_chance(connection: Connection, model: EmbeddingModel, collection: str) -> Chance | None:
+    """Ask a collection texts that mean nothing; None where it has too few words to make them of.
+
+    Raises EmbeddingFailed, and ConnectionFailed when Milvus does not answer.
+    """
+    store = connection.store(collection, model.embeddings)
+    with reported("Could not read rows to tell answers from chance."):
+        rows = store.client.query(
+            collection, filter="", limit=SAMPLE_ROWS, output_fields=[TEXT_FIELD]
+        )
+    texts = meaningless([str(row[TEXT_FIELD])[:MAX_QUERY_CHARACTERS] for row in rows])
+    if not texts:
+        return None
+    asked = np.asarray(model.embeddings.embed_documents(texts), dtype=np.float64)
+    with reported("Could not search for texts that mean nothing."):
+        answers = [vectors_of(store, rows) for rows in search_rows(store, asked.tolist(), NEAREST)]
+    best = []
+    for vector, vectors in zip(asked, answers, strict=True):
+        nearest = np.asarray(vectors, dtype=np.float64).reshape(len(vectors), asked.shape[1])
+        similarity = mmr.space(vector, nearest).relevance
+        best.append(float((similarity - _mean_similarity(asked, nearest)).max()))
+    return Chance(asked, *np.percentile(best, [ANSWER_QUANTILE, ROW_QUANTILE]))
+
+
+def meaningless(texts: Sequence[str], count: int = TEXTS) -> list[str]:
+    """Make texts of words drawn from these, every other one with the letters of its words shuffled.
+
+    Returns none when there are fewer than `LEAST_WORDS` different words.
+    """
+    words = sorted({word.lower() for text in texts for word in WORD.findall(text)})
+    if len(words) < LEAST_WORDS:
+        return []
+    dice = random.Random(0)
+    made = []
+    for number in range(count):
+        drawn = dice.sample(words, dice.randrange(2, 8))
+        if number % 2:
+            drawn = ["".join(dice.sample(word, len(word))) for word in drawn]
+        made.append(" ".join(drawn))
+    return made
+
+
+def _mean_similarity(asked: mmr.Floats, rows: mmr.Floats) -> mmr.Floats:
+    """Return the mean cosine similarity of each row to the texts."""
+    mean: mmr.Floats = mmr.unit(rows) @ mmr.unit(asked).mean(axis=0)
+    return mean

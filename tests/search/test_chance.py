@@ -1,0 +1,83 @@
+"""Answers and chance: what a text that means nothing finds is no answer."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks.weak_matches import NONSENSE, SENSIBLE, judged_answered
+from lib.documents.corpora import CORPORA
+from lib.ingestion.plan import IngestionPlan
+from lib.ingestion.writing import ingest
+from lib.milvus import collections as milvus_collections
+from lib.milvus.connection import Connection, open_connection
+from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.search import ask as search
+from lib.search import mmr
+from lib.search.ask import Question, compare
+from lib.search.chance import meaningless, measure_chance
+from lib.settings import load
+from lib.ui.search.form import EXAMPLES
+
+COLLECTION = "chance_under_test"
+RIGHT_ANSWERS = (
+    "tempfile.TemporaryDirectory",
+    "calendar.isleap",
+    "random.choice",
+    "concurrent.futures.ThreadPoolExecutor",
+    "textwrap.wrap",
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> EmbeddingModel:
+    return open_model(load({}))
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, model: EmbeddingModel) -> Iterator[Connection]:
+    """Milvus Lite with the whole standard library in it."""
+    path = tmp_path_factory.mktemp("chance") / "lab.db"
+    connection = open_connection(load({"MILVUS_URI": str(path)}))
+    documents = CORPORA["standard_library"].documents(None, 0)
+    ingest(connection, model, documents, IngestionPlan(collection=COLLECTION))
+    milvus_collections.prepare_for_search(connection, COLLECTION)
+    yield connection
+    connection.close()
+
+
+def test_questions_are_told_from_nonsense(lab: Connection, model: EmbeddingModel) -> None:
+    chance = measure_chance(lab, model, COLLECTION)
+    assert chance is not None
+    sensible = judged_answered(lab, model, COLLECTION, chance, SENSIBLE)
+    nonsense = judged_answered(lab, model, COLLECTION, chance, NONSENSE)
+    assert (len(sensible), len(nonsense)) == (30, 30)
+    assert sum(sensible.values()) >= 27, sensible
+    assert sum(nonsense.values()) <= 3, nonsense
+
+
+def test_texts_that_mean_nothing_are_made_of_the_collection_s_own_words() -> None:
+    texts = [f"{first}{second}ing word" for first in "bcdfghjk" for second in "aeioulmn"]
+    made = meaningless(texts, 40)
+    assert made == meaningless(texts[::-1], 40)
+    words = {word for text in texts for word in text.split()}
+    assert all(set(text.split()) <= words for text in made[::2])
+    assert not all(set(text.split()) <= words for text in made[1::2])
+
+
+def test_a_collection_of_few_words_gives_no_verdict() -> None:
+    assert meaningless(["a few words", "a few more words"]) == []
+
+
+@pytest.mark.parametrize(("question", "right"), zip(EXAMPLES, RIGHT_ANSWERS, strict=True))
+def test_mmr_helps_on_every_example_at_the_default_lambda(
+    lab: Connection, model: EmbeddingModel, question: str, right: str
+) -> None:
+    lists = compare(search.fetch(lab, model, COLLECTION, Question(question)))
+    keys = [lists.found.hits[index].key for index in lists.chosen]
+    before, after = (
+        len(mmr.near_duplicates(lists.found.space, indexes))
+        for indexes in (lists.similar, lists.chosen)
+    )
+    assert right in keys
+    assert after == 0 < before
+    assert lists.sources(lists.chosen) > lists.sources(lists.similar)
