@@ -8,12 +8,11 @@ import json
 import re
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from lib import jobs
@@ -276,18 +275,7 @@ class RunStore:
 
 def plan_of(run: Run) -> Plan | None:
     """Return the plan that a run followed, or None when its settings do not tell."""
-    known = {field.name for field in fields(Plan)}
-    given: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in run.settings.items()
-        if name in known
-    }
-    try:
-        plan = Plan(**given)
-        plan.check()
-    except (TypeError, ValueError, LabError):
-        return None
-    return plan
+    return Plan.from_settings(run.settings)
 
 
 def measure(
