@@ -20,7 +20,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator, Iterator
@@ -34,6 +33,7 @@ from lib import settings
 from lib.milvus.connection import Connection, open_connection
 from lib.settings import VARIABLES
 from scripts.processes import die_with_parent, free_port
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -67,7 +67,6 @@ RUN_APP = [
     "--server.address=127.0.0.1",
     "--server.fileWatcherType=none",
 ]
-APP_START_TIMEOUT_S = 60
 
 # A slow machine is no failure, and the same inputs come on every machine of CI.
 hypothesis.settings.register_profile("lab", deadline=None, derandomize="CI" in os.environ)
@@ -250,15 +249,17 @@ class AppRunner:
 
     def _wait_until_it_serves(self, url: str) -> None:
         process = self._apps[url][0]
-        deadline = time.monotonic() + APP_START_TIMEOUT_S
-        while process.poll() is None and time.monotonic() < deadline:
+
+        def serves() -> bool:
+            if process.poll() is not None:
+                raise RuntimeError(f"The app did not start:\n{self.log(url)}")
             try:
                 with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):
-                    return
+                    return True
             except (OSError, urllib.error.URLError):
-                time.sleep(0.05)
-        self.kill(url)
-        raise RuntimeError(f"The app did not start:\n{self.log(url)}")
+                return False
+
+        wait_until(serves)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -43,7 +42,7 @@ def test_a_timeout_cancels_the_coroutine(loop: EventLoop) -> None:
 
     async def slow() -> None:
         try:
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             cancelled.set()
             raise
@@ -60,7 +59,7 @@ def test_a_submitted_coroutine_can_be_cancelled(loop: EventLoop) -> None:
     async def slow() -> None:
         started.set()
         try:
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         finally:
             ended.set()
 
@@ -80,19 +79,25 @@ def test_an_error_reaches_the_caller(loop: EventLoop) -> None:
 
 def test_closing_cancels_what_runs_and_joins_the_thread() -> None:
     made = EventLoop()
-    future = made.submit(asyncio.sleep(30))
-    time.sleep(0.05)
+    started = threading.Event()
+
+    async def endless() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    future = made.submit(endless())
+    assert started.wait(5)
     made.close()
     made.close()
     assert future.cancelled()
     assert made.is_closed
     with pytest.raises(LabError):
-        made.submit(asyncio.sleep(0))
+        made.submit(current_thread_name())
 
 
 def test_running_on_the_loop_itself_is_refused_instead_of_hanging(loop: EventLoop) -> None:
     async def nested() -> None:
-        loop.run(asyncio.sleep(0))
+        loop.run(current_thread_name())
 
     with pytest.raises(LabError, match="await"):
         loop.run(nested(), timeout=5)
@@ -103,7 +108,9 @@ import asyncio
 from lib import event_loop
 {forbid}
 async def answer():
-    await asyncio.sleep(0.01)
+    asked = asyncio.Event()
+    asyncio.get_running_loop().call_soon(asked.set)
+    await asked.wait()
     return 42
 
 async def cell():

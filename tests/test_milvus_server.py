@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -92,13 +91,12 @@ def test_the_command_stops_by_itself_and_its_server_dies_with_it(
     assert running.stdout is not None
     assert "Milvus answers" in running.stdout.readline()
     server = milvus_server_class(tmp_path / "killed")
-    assert len(processes_of(server)) == 1
+    left = processes_of(server)
+    assert len(left) == 1
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
     running.stdout.close()
-    deadline = time.monotonic() + 10
-    while processes_of(server) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    psutil.wait_procs(left, timeout=10)
     assert processes_of(server) == []
 
 

@@ -58,6 +58,7 @@ def test_the_sync_loop_against_itself_shows_no_difference_in_95_of_100_runs(
     assert 0.93 <= coverage <= 0.98
 
 
+@pytest.mark.alone
 def test_the_speed_up_of_a_server_of_known_capacity_is_found_within_3_percent() -> None:
     # Long calls: on a busy machine each wakes up some milliseconds late.
     seconds, calls, capacity = 0.4, 8, 4
@@ -101,6 +102,7 @@ def test_exactly_the_calls_that_fail_are_counted_each_under_its_kind(strategy: s
     assert (cell.p50_ms, cell.median_wall_s, cell.speedup) == (None, None, None)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("strategy", ["sync_loop", "thread_pool", "gather", "gather_limited"])
 def test_the_split_finds_a_known_embedding_time_and_a_known_store_time(strategy: str) -> None:
     embed_s, store_s = 0.4, 0.2

@@ -3,11 +3,12 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from langchain_core.embeddings import Embeddings
 
 from lib import event_loop
 from lib.benchmark import environment, runner
@@ -20,10 +21,11 @@ from lib.errors import ConnectionFailed, InvalidInput, JobCancelled, OperationFa
 from lib.jobs import Job, Jobs, State
 from lib.milvus import embeddings
 from lib.milvus.connection import Connection, open_connection
-from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.embeddings import EmbeddingModel, TimedEmbeddings, open_model
 from lib.milvus.operations import OPERATIONS
 from lib.settings import Settings
-from tests.benchmark.stubs import Server, StubStore, StubWorkspace
+from tests.benchmark.stubs import StubStore, StubWorkspace
+from tests.waiting import wait_until
 
 SMALL = Plan(
     operations=("add_documents",), counts=(4,), repeats=1, warmup=0, rows=30, concurrency=(2,)
@@ -202,16 +204,44 @@ def test_progress_counts_calls_and_cells_and_results_arrive_trial_by_trial(
     assert not finished.partial
 
 
+class CountedEmbeddings(Embeddings):
+    """Counts the calls that have begun."""
+
+    def __init__(self, inner: Embeddings) -> None:
+        self.inner = inner
+        self.calls = 0
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        self.calls += 1
+        return self.inner.embed_documents(texts)
+
+    def embed_query(self, text: str) -> list[float]:
+        self.calls += 1
+        return self.inner.embed_query(text)
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        self.calls += 1
+        return await self.inner.aembed_documents(texts)
+
+    async def aembed_query(self, text: str) -> list[float]:
+        self.calls += 1
+        return await self.inner.aembed_query(text)
+
+
+@pytest.mark.alone
 @pytest.mark.parametrize("strategy", ["sync_loop", "thread_pool", "gather", "gather_limited"])
 def test_a_stop_in_mid_trial_is_obeyed_within_a_second_and_keeps_the_finished_trials(
     strategy: str, lite: Connection, model: EmbeddingModel
 ) -> None:
     plan = replace(SMALL, strategies=(strategy,), counts=(4, 400), rows=500)
     slow = model.slowed(40) if strategy != "gather" else model.slowed(3_000)
+    counted = CountedEmbeddings(slow.embeddings)
+    slow = replace(slow, embeddings=TimedEmbeddings(counted))
     jobs = Jobs()
     job = jobs.submit("test", lambda job: run(plan, lite, slow, job=job), lane="test")
-    _wait_until(lambda: "× 400" in job.progress.message and job.progress.detail["trials"] == 1)
-    time.sleep(0.3)
+    wait_until(lambda: "× 400" in job.progress.message and job.progress.detail["trials"] == 1)
+    begun = counted.calls
+    wait_until(lambda: counted.calls > begun)
     asked = time.perf_counter()
     jobs.cancel(job)
     assert job.finished.wait(5)
@@ -223,35 +253,43 @@ def test_a_stop_in_mid_trial_is_obeyed_within_a_second_and_keeps_the_finished_tr
 
 
 def test_a_call_that_never_answers_does_not_hold_a_stop_up() -> None:
-    store = StubStore(server=Server(5.0))
-    job = Job("test", "test")
-    threading.Timer(0.3, job.cancel).start()
+    job, answers = Job("test", "test"), threading.Event()
+
+    def stop_and_hang() -> None:
+        job.cancel()
+        answers.wait(60)
+
+    store = StubStore(wait=stop_and_hang)
     plan = replace(SMALL, operations=("delete",), strategies=("sync_loop",))
-    started = time.perf_counter()
     finished = run_in(plan, StubWorkspace(store), job=job)
-    assert time.perf_counter() - started < 1.3
+    # The run has ended while its call still waits.
+    assert [thread.name for thread in threading.enumerate()].count("benchmark-trial") == 1
     assert (finished.partial, finished.trials, finished.note) == (True, (), "Stopped.")
-    time.sleep(0)
+    answers.set()
+    wait_until(lambda: "benchmark-trial" not in [thread.name for thread in threading.enumerate()])
     assert store.calls == 1
 
 
 def test_a_stop_cancels_the_coroutines_that_are_still_waiting() -> None:
+    waiting: list[str] = []
     cancelled: list[str] = []
+    job = Job("test", "test")
 
     class Noting(StubStore):
         async def adelete(self, expr: str) -> bool:
+            waiting.append(expr)
+            if len(waiting) == 4:
+                job.cancel()
             try:
-                await asyncio.sleep(20)
+                await asyncio.Event().wait()
             except asyncio.CancelledError:
                 cancelled.append(expr)
                 raise
             return True
 
-    job = Job("test", "test")
-    threading.Timer(0.3, job.cancel).start()
     plan = replace(SMALL, operations=("delete",), strategies=("gather",))
     assert run_in(plan, StubWorkspace(Noting()), job=job).partial
-    _wait_until(lambda: len(cancelled) == 4, seconds=2)
+    wait_until(lambda: len(cancelled) == 4)
 
 
 def test_a_stop_during_the_setup_ends_with_an_empty_partial_run(
@@ -264,21 +302,24 @@ def test_a_stop_during_the_setup_ends_with_an_empty_partial_run(
 
 
 def test_a_watch_that_gives_up_ends_the_run_and_the_finished_trials_are_kept() -> None:
-    class Watch:
-        deadline = time.perf_counter() + 0.6
+    hangs, answers = threading.Event(), threading.Event()
 
+    def hang_after_three() -> None:
+        if store.calls > 3:
+            hangs.set()
+            answers.wait(60)
+
+    class Watch:
         def check(self) -> None:
-            if time.perf_counter() > self.deadline:
+            if hangs.is_set():
                 raise ConnectionFailed("Gone.")
 
+    store = StubStore(wait=hang_after_three)
     job = Job("test", "test")
     plan = replace(SMALL, operations=("delete",), strategies=("sync_loop",), counts=(1, 20))
-    started = time.perf_counter()
     with pytest.raises(ConnectionFailed, match="Gone"):
-        run_in(
-            plan, StubWorkspace(StubStore(server=Server(0.2))), job=job, guard=Guard(job, Watch())
-        )
-    assert time.perf_counter() - started < 2
+        run_in(plan, StubWorkspace(store), job=job, guard=Guard(job, Watch()))
+    answers.set()
     assert [trial.count for trial in job.result.trials] == [1]
     assert job.result.partial
     assert job.result.note == "Gone."
@@ -412,10 +453,3 @@ def test_a_guard_whose_job_was_stopped_starts_nothing() -> None:
     with pytest.raises(JobCancelled):
         Guard(job).supervise(lambda: started.append(True))
     assert started == []
-
-
-def _wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import os
 import signal
 import subprocess
@@ -35,6 +36,7 @@ from lib.milvus import rows
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, TimedEmbeddings
 from lib.settings import PROJECT_ROOT
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     pass
@@ -277,24 +279,33 @@ def test_a_long_stream_is_never_far_ahead_of_what_is_written(
     assert furthest <= 50 * 9
 
 
-class SlowEmbeddings(HashEmbeddings):
-    """Takes its time, like a remote service."""
+class TogetherEmbeddings(HashEmbeddings):
+    """Answers a call once so many wait at the same time; knows how many ever did."""
+
+    def __init__(self, together: int) -> None:
+        self.barrier = threading.Barrier(together)
+        self.lock = threading.Lock()
+        self.waiting = self.most = 0
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        time.sleep(0.1)
+        with self.lock:
+            self.waiting += 1
+            self.most = max(self.most, self.waiting)
+        self.barrier.wait(60)
+        with self.lock:
+            self.waiting -= 1
         return super().embed_documents(texts)
 
 
-def test_batches_side_by_side_wait_for_embeddings_together(backend: Connection, name: str) -> None:
-    plan = IngestionPlan(name, 10, 8)
-    times = {}
-    for mode in MODES:
-        documents = [Document(page_content=mode, id=f"{mode}{i}") for i in range(160)]
-        report = ingest(
-            backend, model(SlowEmbeddings()), documents, dataclasses.replace(plan, mode=mode)
-        )
-        times[mode] = report.tally.wall_s
-    assert times["sync_loop"] / times["gather"] > 3
+@pytest.mark.parametrize(("mode", "together"), [("sync_loop", 1), ("gather", 4)])
+def test_only_batches_side_by_side_wait_for_embeddings_together(
+    backend: Connection, name: str, mode: str, together: int
+) -> None:
+    embeddings = TogetherEmbeddings(together)
+    plan = IngestionPlan(name, 10, 4, mode=mode)
+    report = ingest(backend, model(embeddings), numbered(160), plan)
+    assert report.tally.added == 160
+    assert embeddings.most == together
 
 
 def test_two_people_ingesting_at_once_add_each_row_once(backend: Connection, name: str) -> None:
@@ -395,9 +406,7 @@ def test_precomputed_vectors_are_stored_as_they_came(backend: Connection, name: 
 
 def test_progress_tells_rows_and_the_split(backend: Connection, name: str) -> None:
     job = Job("test", "test")
-    ingest(
-        backend, model(SlowEmbeddings()), numbered(30), IngestionPlan(name, 10), total=30, job=job
-    )
+    ingest(backend, model(), numbered(30), IngestionPlan(name, 10), total=30, job=job)
     assert (job.progress.done, job.progress.total, job.progress.unit) == (30, 30, "rows")
     assert job.progress.message.endswith("Milvus")
     assert "% embedding" in job.progress.message
@@ -469,15 +478,15 @@ def test_a_killed_ingestion_repeated_ends_with_exactly_the_rows_of_an_undisturbe
         milvus_collections.drop(opened, name)
 
 
+@pytest.mark.alone
 def test_a_job_that_ingests_can_be_stopped_from_outside(backend: Connection, name: str) -> None:
+    endless = (Document(page_content=f"text {i}", id=f"key_{i}") for i in itertools.count())
+
     def work(job: Job) -> IngestionReport:
-        return ingest(
-            backend, model(SlowEmbeddings()), numbered(10_000), IngestionPlan(name, 10, 2), job=job
-        )
+        return ingest(backend, model(), endless, IngestionPlan(name, 10, 2), job=job)
 
     job = jobs.shared().submit("test", work, lane=f"test:{name}")
-    while not job.progress.done:
-        time.sleep(0.01)
+    wait_until(lambda: job.progress.done)
     asked = time.perf_counter()
     jobs.shared().cancel(job)
     assert job.finished.wait(10)

@@ -18,12 +18,12 @@ from lib.milvus.embeddings import open_model
 from lib.settings import Settings
 
 HOLD_THE_FILE = """
-import sys, time
+import sys
 from lib.milvus.connection import open_connection
 from lib.settings import Settings
 open_connection(Settings(milvus_uri=sys.argv[1]))
 print("open", flush=True)
-time.sleep(60)
+sys.stdin.read()  # until whoever started this closes the pipe
 """
 
 
@@ -63,7 +63,10 @@ def test_a_second_process_on_the_same_file_gets_a_message_a_person_understands(
     milvus_lite_uri: str,
 ) -> None:
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD_THE_FILE, milvus_lite_uri], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD_THE_FILE, milvus_lite_uri],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert holder.stdout is not None
@@ -91,7 +94,8 @@ def test_closing_milvus_lite_frees_the_file_for_another_process(milvus_lite_uri:
     second.close()
     second.close()
     other = subprocess.run(
-        [sys.executable, "-c", HOLD_THE_FILE.replace("time.sleep(60)", ""), milvus_lite_uri],
+        [sys.executable, "-c", HOLD_THE_FILE, milvus_lite_uri],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=60,

@@ -335,7 +335,10 @@ def test_deep_nesting_is_refused_before_milvus_sees_it(expression: str) -> None:
 
 
 def test_brackets_inside_a_text_do_not_count_as_nesting() -> None:
-    filters.check_nesting(f"a == {quote('(' * 5000)} and b in [1, 2]")
+    brackets = "(" * 5000
+    filters.check_nesting(f"a == {quote(brackets)} and b in [1, 2]")
+    with pytest.raises(InvalidInput, match="levels deep"):
+        filters.check_nesting(f"a == {brackets}")
 
 
 @pytest.mark.parametrize(
