@@ -24,8 +24,8 @@ TEXTS = 200
 NEAREST = 5
 LEAST_WORDS = 50
 # An answer is weak when one in five texts that mean nothing finds a row as good as its best; in any
-# other answer a row is weak when every other such text finds one as good as it.
-ANSWER_QUANTILE, ROW_QUANTILE = 80, 50
+# other answer a row is weak when three in four such texts find one as good as it.
+ANSWER_QUANTILE, ROW_QUANTILE = 80, 25
 WORD = re.compile(r"[^\W\d_]{3,}")
 
 

@@ -70,6 +70,28 @@ def test_a_point_of_the_map_finds_its_row_in_the_table(app: str, chromium_page: 
     assert chromium_page.locator(EXCEPTION).count() == 0
 
 
+def test_lambda_and_both_lists_are_in_the_first_screen_and_lambda_stays_in_view(
+    app: str, chromium_page: "Page"
+) -> None:
+    chromium_page.set_viewport_size({"width": 1280, "height": 800})
+    open_search(chromium_page, app)
+    rows = chromium_page.locator("[data-testid='stColumn'] p:first-child > strong").all()
+    assert len(rows) == 12  # two headings and twice five rows
+    for row in rows:
+        box = row.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < 800
+    chromium_page.mouse.move(800, 600)
+    chromium_page.mouse.wheel(0, 3_000)
+    slider = chromium_page.get_by_role("slider")
+    chromium_page.wait_for_function(
+        "() => document.querySelector('[data-testid=stMain]').scrollTop > 300"
+    )
+    box = slider.bounding_box()
+    assert box is not None
+    assert 0 < box["y"] < 200
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_nothing_runs_out_of_the_page(

@@ -68,7 +68,7 @@ def test_a_collection_of_few_words_gives_no_verdict() -> None:
     assert meaningless(["a few words", "a few more words"]) == []
 
 
-@pytest.mark.parametrize(("question", "right"), zip(EXAMPLES, RIGHT_ANSWERS, strict=True))
+@pytest.mark.parametrize(("question", "right"), list(zip(EXAMPLES, RIGHT_ANSWERS, strict=True)))
 def test_mmr_helps_on_every_example_at_the_default_lambda(
     lab: Connection, model: EmbeddingModel, question: str, right: str
 ) -> None:
