@@ -49,10 +49,10 @@ LOAD_TIMEOUT_MS = 120_000
 
 # Notes when the page last changed, counted from the next click or key press.
 WATCH = """() => {
-  window.lab = {started: 0, changed: 0, listed: 0, ran: 0};
+  window.lab = {started: 0, changed: 0, listed: 0};
   const start = () => {
     window.lab.started = performance.now();
-    window.lab.changed = window.lab.listed = window.lab.ran = 0;
+    window.lab.changed = window.lab.listed = 0;
   };
   const column = '[data-testid=stColumn] [data-testid=stMarkdownContainer]';
   const cards = `h4, ${column} p:first-child > strong`;
@@ -69,16 +69,11 @@ WATCH = """() => {
     document.querySelector('[data-testid=stMain]'),
     {subtree: true, childList: true, characterData: true},
   );
-  new MutationObserver(() => { window.lab.ran = performance.now(); }).observe(
-    document.querySelector('[data-testid=stApp]'),
-    {attributes: true, attributeFilter: ['data-test-script-state']},
-  );
 }"""
 RESTED = """() => {
   const app = document.querySelector('[data-testid=stApp]');
   return app.getAttribute('data-test-script-state') === 'notRunning'
-    && window.lab.ran > window.lab.started
-    && window.lab.changed > window.lab.started
+    && window.lab.listed > window.lab.started
     && performance.now() - window.lab.changed > 250;
 }"""
 TOOK = "() => window.lab.changed - window.lab.started"

@@ -61,11 +61,11 @@ def show_comparison(
         with _list(indexes, "similar"):
             for position, index in enumerate(indexes[:SHOWN_ROWS], 1):
                 _row(found, index, position, _badges(found, indexes, position, weak), "similar")
-    # A fragment can redraw a container of the page's that the page has written to.
-    diverse.markdown("**With variety** :gray[MMR]")
     st.caption(f"{timing_line(found.timing)} Score: {metric.label}; {metric.explanation}.")
     below = st.container()
+    # A fragment can redraw a container of the page's that the page has written to.
     bar.empty()
+    diverse.empty()
     _show_lambda(found, code, weak, bar, diverse, below)
 
 
@@ -85,9 +85,11 @@ def _show_lambda(
             comparison = compare(found, lambda_input())
         sentence.markdown(f"#### {takeaway(comparison)}")
     chosen = comparison.chosen
-    with diverse, _list(chosen, "diverse"):
-        for position, index in enumerate(chosen[:SHOWN_ROWS], 1):
-            _row(found, index, position, _badges(found, chosen, position, weak), "diverse")
+    with diverse:
+        st.markdown(f"**With variety, λ = {comparison.lambda_mult:g}** :gray[MMR]")
+        with _list(chosen, "diverse"):
+            for position, index in enumerate(chosen[:SHOWN_ROWS], 1):
+                _row(found, index, position, _badges(found, chosen, position, weak), "diverse")
     with below:
         # Only the open tab is drawn: every element costs time whenever λ moves.
         tabs = st.tabs(list(CLOSER), on_change="rerun", key="closer")
