@@ -5,19 +5,20 @@ page keeps only the id. Jobs of one lane run one at a time, in the order they ca
 """
 
 import logging
+import secrets
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
-from lib.errors import JobCancelled, LabError
+from lib.errors import InvalidInput, JobCancelled, LabError
 
 TIME_TO_LIVE_S = 3600.0
 MAX_FINISHED = 50
+SHARED_LANE = "all"
 
 
 class State(Enum):
@@ -52,10 +53,12 @@ class Progress:
 class Job:
     """One piece of work. Its `result` may be partial when the state is STOPPED or FAILED."""
 
-    def __init__(self, label: str, lane: str) -> None:
-        self.id = uuid.uuid4().hex[:12]
+    def __init__(self, label: str, lane: str, owner: str = "") -> None:
+        self.id = secrets.token_hex(16)  # nobody can guess it
         self.label = label
         self.lane = lane
+        self.queue = lane  # where it waits: its lane, or one with all others
+        self.owner = owner
         self.state = State.QUEUED
         self.progress = Progress()
         self.result: Any = None
@@ -91,6 +94,11 @@ class Job:
         if self.is_cancelled:
             raise JobCancelled("Stopped.", kept="What was finished is kept.")
 
+    def end_for(self, reason: LabError) -> None:
+        """Ask the job to stop for a reason that the person who started it must know."""
+        self.error = reason
+        self.cancel()
+
     def cancel(self) -> None:
         """Ask the job to stop."""
         self._cancelled.set()
@@ -99,73 +107,149 @@ class Job:
 Work = Callable[[Job], Any]
 
 
+class Held(Protocol):
+    """Something a job needs until it ends, such as an open connection."""
+
+    def release(self) -> None:
+        """Let go of it."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Whose a job is, and how much of the jobs its owner may take; 0 is no limit.
+
+    `unfinished` counts jobs that wait or run, `run_s` is the longest a job may run, in seconds.
+    With `one_lane`, all jobs wait in one lane, whatever theirs is.
+    """
+
+    owner: str = ""
+    unfinished: int = 0
+    run_s: float = 0.0
+    one_lane: bool = False
+
+
+WHOLE = Share()
+
+
+@dataclass(frozen=True)
+class _Queued:
+    job: Job
+    work: Work
+    held: Held | None
+    run_s: float
+
+
 class Jobs:
     """The jobs of one process, found by id."""
 
     def __init__(self, time_to_live_s: float = TIME_TO_LIVE_S) -> None:
         self._jobs: dict[str, Job] = {}
-        self._waiting: dict[str, deque[tuple[Job, Work]]] = {}
+        self._waiting: dict[str, deque[_Queued]] = {}
         self._running: dict[str, Job] = {}
         self._lock = threading.RLock()
         self._time_to_live_s = time_to_live_s
 
-    def submit(self, label: str, work: Work, *, lane: str) -> Job:
+    def submit(
+        self,
+        label: str,
+        work: Work,
+        *,
+        lane: str,
+        held: Held | None = None,
+        share: Share = WHOLE,
+    ) -> Job:
         """Queue work in a lane and return its job at once.
 
         `work(job)` returns the result; it may set `job.result` earlier, so that a stop keeps it.
+        `held` is released when the job has ended. Raises InvalidInput when the owner has as many
+        unfinished jobs as the share allows.
         """
-        job = Job(label, lane)
-        with self._lock:
-            self._drop_old()
-            self._jobs[job.id] = job
-            self._waiting.setdefault(lane, deque()).append((job, work))
-            self._start_next(lane)
+        job = Job(label, lane, share.owner)
+        job.queue = SHARED_LANE if share.one_lane else lane
+        try:
+            with self._lock:
+                self._drop_old()
+                self._check(share)
+                self._jobs[job.id] = job
+                waiting = self._waiting.setdefault(job.queue, deque())
+                waiting.append(_Queued(job, work, held, share.run_s))
+                self._start_next(job.queue)
+        except InvalidInput:
+            if held is not None:
+                held.release()
+            raise
         return job
 
-    def get(self, job_id: str | None) -> Job | None:
-        """Return the job with this id, or None when it is unknown or was dropped."""
+    def _check(self, share: Share) -> None:
+        own = [each for each in self._jobs.values() if each.owner == share.owner]
+        unfinished = sum(each.state not in FINISHED for each in own)
+        if share.unfinished and unfinished >= share.unfinished:
+            raise InvalidInput(
+                f"{unfinished} of your jobs wait or run, and a visitor may have "
+                f"{share.unfinished} at a time here.",
+                next_step="Wait for one to end, or stop one.",
+            )
+
+    def get(self, job_id: str | None, owner: str = "") -> Job | None:
+        """Return an owner's job with this id, or None when it is unknown or was dropped."""
         with self._lock:
             self._drop_old()
-            return self._jobs.get(job_id or "")
+            job = self._jobs.get(job_id or "")
+            return job if job is not None and job.owner == owner else None
+
+    def all(self) -> list[Job]:
+        """Return all jobs that are known, the oldest first."""
+        with self._lock:
+            return list(self._jobs.values())
 
     def position(self, job: Job) -> int:
         """Return how many jobs run or wait before this one in its lane."""
         with self._lock:
-            waiting = [queued for queued, _ in self._waiting.get(job.lane, ())]
+            waiting = [queued.job for queued in self._waiting.get(job.queue, ())]
             if job not in waiting:
                 return 0
-            return waiting.index(job) + (job.lane in self._running)
+            return waiting.index(job) + (job.queue in self._running)
 
     def running(self, lane: str) -> Job | None:
-        """Return the job that runs in a lane now."""
+        """Return the job of a lane that runs now."""
         with self._lock:
-            return self._running.get(lane)
+            running = self._running.values()
+            return next((job for job in running if job.lane == lane), None)
 
     def cancel(self, job: Job) -> None:
         """Stop a job: a waiting one leaves the queue, a running one is asked to end."""
+        held = None
         with self._lock:
-            queue = self._waiting.get(job.lane, deque())
+            queue = self._waiting.get(job.queue, deque())
             for entry in list(queue):
-                if entry[0] is job:
+                if entry.job is job:
                     queue.remove(entry)
+                    held = entry.held
                     self._finish(job, State.STOPPED)
         job.cancel()
+        if held is not None:
+            held.release()
 
     def _start_next(self, lane: str) -> None:
         if lane in self._running or not self._waiting.get(lane):
             return
-        job, work = self._waiting[lane].popleft()
+        queued = self._waiting[lane].popleft()
+        job = queued.job
         self._running[lane] = job
         job.state = State.RUNNING
         job.started = time.monotonic()
         threading.Thread(
-            target=self._work, args=(job, work), name=f"job-{lane}", daemon=True
+            target=self._work, args=(queued,), name=f"job-{job.lane}", daemon=True
         ).start()
 
-    def _work(self, job: Job, work: Work) -> None:
-        state = State.DONE
+    def _work(self, queued: _Queued) -> None:
+        job, state = queued.job, State.DONE
+        alarm = threading.Timer(queued.run_s, job.end_for, [_out_of_time(queued.run_s)])
+        alarm.daemon = True
+        if queued.run_s:
+            alarm.start()
         try:
-            result = work(job)
+            result = queued.work(job)
             job.result = result if result is not None else job.result
             if job.is_cancelled:
                 state = State.STOPPED
@@ -184,10 +268,15 @@ class Jobs:
             )
             state = State.FAILED
         finally:
-            with self._lock:
-                self._running.pop(job.lane, None)
-                self._finish(job, state)
-                self._start_next(job.lane)
+            alarm.cancel()
+            try:
+                if queued.held is not None:
+                    queued.held.release()
+            finally:
+                with self._lock:
+                    self._running.pop(job.queue, None)
+                    self._finish(job, state)
+                    self._start_next(job.queue)
 
     @staticmethod
     def _finish(job: Job, state: State) -> None:
@@ -203,6 +292,14 @@ class Jobs:
         old = [job for job in finished if now - (job.ended or now) > self._time_to_live_s]
         for job in {*surplus, *old}:
             self._jobs.pop(job.id, None)
+
+
+def _out_of_time(run_s: float) -> LabError:
+    return LabError(
+        f"Stopped: a job may run {run_s:,g} s here.",
+        kept="What was finished is kept.",
+        next_step="Ask for less at once.",
+    )
 
 
 _shared = Jobs()

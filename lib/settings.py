@@ -1,10 +1,11 @@
 """One frozen object of settings, read from the environment and from secrets handed in by the UI."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from lib.errors import SettingsError
@@ -12,6 +13,52 @@ from lib.errors import SettingsError
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 TRUE_WORDS = {"1", "true", "yes", "on"}
 FALSE_WORDS = {"0", "false", "no", "off", ""}
+OPENAI_ADDRESS = "https://api.openai.com/v1"
+# A name or an address, and perhaps a port. A name may begin with "*." for all below it.
+HOST = re.compile(r"((\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:\d{1,5})?")
+# Every secret, and the field with the address that it was configured for.
+ADDRESS_OF = {
+    "milvus_token": "milvus_uri",
+    "milvus_database": "milvus_uri",
+    "openai_api_key": "openai_base_url",
+}
+
+
+class Secret(str):
+    """A secret with the one address that it may be sent to; its text is in no repr."""
+
+    __slots__ = ("address",)
+    address: str
+
+    def __new__(cls, text: str, address: str) -> Self:
+        """Bind a text to an address, which is compared in its canonical form."""
+        secret = super().__new__(cls, text)
+        secret.address = canonical(address)
+        return secret
+
+    def __repr__(self) -> str:
+        """Return a mark in place of the text."""
+        return "Secret('…')" if self else "Secret('')"
+
+    def __reduce__(self) -> Any:
+        """Refuse to be pickled: a secret is in no file and in no cache."""
+        raise TypeError("A secret is not pickled.")
+
+
+def canonical(address: str) -> str:
+    """Return an address in the one form in which two addresses are compared."""
+    address = address.strip()
+    if "://" not in address:
+        return address
+    parts = urlsplit(address)
+    try:
+        port = parts.port
+    except ValueError:
+        return address
+    port = port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    path = parts.path.rstrip("/")
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}{path}{query}"
 
 
 @dataclass(frozen=True)
@@ -20,22 +67,67 @@ class Settings:
 
     `milvus_uri` is a path that ends in `.db` (Milvus Lite) or an http(s) address.
     Limits bound one action of one visitor; `rpc_timeout_s` bounds every single RPC, in seconds.
+
+    A secret given as plain text is bound to the address given with it. A secret that was bound to
+    another address raises SettingsError: `replace(settings, milvus_uri=…)` cannot take it along.
     """
 
     milvus_uri: str
     milvus_token: str = field(default="", repr=False)
-    milvus_database: str = ""
+    milvus_database: str = field(default="", repr=False)
     collection: str = "async_lab"
     embedding_provider: str = "bundled"
     openai_api_key: str = field(default="", repr=False)
-    openai_base_url: str = ""
+    openai_base_url: str = OPENAI_ADDRESS
     openai_model: str = "text-embedding-3-small"
     data_dir: Path = PROJECT_ROOT / "data"
     public: bool = False
     max_calls: int = 10_000
     max_rows: int = 1_000_000
     max_upload_mb: int = 200
+    max_unpacked_mb: int = 1_024
+    max_text_chars: int = 1_000_000
+    max_concurrency: int = 1_024
+    max_disk_mb: int = 100_000
+    max_memory_mb: int = 100_000
+    # Per visitor of a public app.
+    max_jobs: int = 2
+    max_run_s: int = 300
+    max_collections: int = 3
+    max_kept_rows: int = 20_000
+    visitor_ttl_s: int = 7_200
+    allowed_hosts: tuple[str, ...] = ()
+    owner_token: str = field(default="", repr=False)
     rpc_timeout_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Bind every secret to its address. Raises SettingsError for one bound to another."""
+        if not self.openai_base_url:
+            object.__setattr__(self, "openai_base_url", OPENAI_ADDRESS)
+        for name, address_name in ADDRESS_OF.items():
+            secret, address = getattr(self, name), getattr(self, address_name)
+            if not isinstance(secret, Secret) or not secret:
+                object.__setattr__(self, name, Secret(secret, address))
+            elif secret.address != canonical(address):
+                raise SettingsError(
+                    f"The {name} belongs to another address than {address_name}.",
+                    kept="Nothing was sent.",
+                    next_step="Give the one for this address, or leave both as they are.",
+                )
+
+    def pointed_at(self, host: "Settings", **chosen: str) -> "Settings":
+        """Return these settings with what a visitor chose instead; `host` are the host's own.
+
+        `chosen` names fields of Settings. An address may come without its secrets: then the host's
+        or the visitor's earlier ones for exactly that address are taken, or none.
+        """
+        for address_name in set(ADDRESS_OF.values()) & chosen.keys():
+            address = chosen[address_name] or OPENAI_ADDRESS
+            for name in (each for each, of in ADDRESS_OF.items() if of == address_name):
+                known = [getattr(self, name), getattr(host, name)]
+                fitting = [each for each in known if each and each.address == canonical(address)]
+                chosen[name] = chosen.get(name) or next(iter(fitting), "")
+        return replace(self, **chosen)  # type: ignore[arg-type]  # all of them are texts
 
     @property
     def is_embedded(self) -> bool:
@@ -74,14 +166,40 @@ def _seconds(name: str, value: str) -> float:
     return number
 
 
+def _hosts(name: str, value: str) -> tuple[str, ...]:
+    hosts = tuple(host.strip().lower() for host in value.split(",") if host.strip())
+    for host in hosts:
+        if not HOST.fullmatch(host):
+            raise SettingsError(
+                f"{name} is a list of hosts such as milvus.example.com or 10.0.0.5:19530, with "
+                f"commas between them; {host!r} is none."
+            )
+    return hosts
+
+
+def _owner_token(name: str, value: str) -> str:
+    token = value.strip()
+    if len(token) < 16:
+        raise SettingsError(f"{name} must have at least 16 characters.")
+    return token
+
+
 def _uri(name: str, value: str) -> str:
     return check_uri(value, name=name)
 
 
 def _address(name: str, value: str) -> str:
+    return check_address(value, name=name)
+
+
+def check_address(value: str, *, name: str) -> str:
+    """Return an http(s) address or an empty text. Raises SettingsError for anything else."""
     value = value.strip()
-    if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
-        raise SettingsError(f"{name} must start with http:// or https://, not {value!r}.")
+    parts = urlsplit(value)
+    if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise SettingsError(f"{name} must start with http:// or https://.")
+    if "@" in parts.netloc:
+        raise SettingsError(f"{name} holds a user or a password.", next_step="Leave it out.")
     return value
 
 
@@ -113,6 +231,10 @@ def check_uri(value: str, *, name: str = "The Milvus URI") -> str:
         port_is_valid = False
     if not parts.hostname or not port_is_valid:
         raise SettingsError(f"{name} has no usable host and port; try http://localhost:19530.")
+    if parts.username is not None or parts.password is not None:
+        raise SettingsError(
+            f"{name} holds a user or a password.", next_step="Give user:password as the token."
+        )
     return uri
 
 
@@ -131,12 +253,35 @@ _READERS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "LAB_MAX_CALLS": ("max_calls", _count),
     "LAB_MAX_ROWS": ("max_rows", _count),
     "LAB_MAX_UPLOAD_MB": ("max_upload_mb", _count),
+    "LAB_MAX_UNPACKED_MB": ("max_unpacked_mb", _count),
+    "LAB_MAX_TEXT_CHARS": ("max_text_chars", _count),
+    "LAB_MAX_CONCURRENCY": ("max_concurrency", _count),
+    "LAB_MAX_DISK_MB": ("max_disk_mb", _count),
+    "LAB_MAX_MEMORY_MB": ("max_memory_mb", _count),
+    "LAB_MAX_JOBS": ("max_jobs", _count),
+    "LAB_MAX_RUN_S": ("max_run_s", _count),
+    "LAB_MAX_COLLECTIONS": ("max_collections", _count),
+    "LAB_MAX_KEPT_ROWS": ("max_kept_rows", _count),
+    "LAB_VISITOR_TTL_S": ("visitor_ttl_s", _count),
+    "LAB_ALLOWED_HOSTS": ("allowed_hosts", _hosts),
+    "LAB_OWNER_TOKEN": ("owner_token", _owner_token),
     "LAB_RPC_TIMEOUT_S": ("rpc_timeout_s", _seconds),
 }
 VARIABLES = tuple(_READERS)
 
 # A hosted app shares one small machine among all visitors.
-PUBLIC_LIMITS = {"max_calls": 1_000, "max_rows": 20_000, "max_upload_mb": 20}
+PUBLIC_LIMITS = {
+    "max_calls": 1_000,
+    "max_rows": 10_000,
+    "max_upload_mb": 20,
+    "max_unpacked_mb": 60,
+    "max_text_chars": 200_000,
+    "max_concurrency": 128,
+    "max_disk_mb": 1_000,
+    "max_memory_mb": 600,
+}
+# Streamlit Community Cloud runs every app as this user, from this folder.
+CLOUD_FOLDER = Path("/mount/src")
 
 
 def load(
@@ -154,8 +299,9 @@ def load(
         field_name, read = _READERS[name]
         if text.strip():
             values[field_name] = read(name, text)
+    values.setdefault("public", PROJECT_ROOT.is_relative_to(CLOUD_FOLDER))
     data_dir = values.get("data_dir", PROJECT_ROOT / "data")
     values.setdefault("milvus_uri", str(data_dir / "lab.db"))
-    if values.get("public"):
+    if values["public"]:
         values = PUBLIC_LIMITS | values
     return Settings(**values)

@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from lib import jobs
 from lib.benchmark.trials import Run
 from lib.errors import LabError
 from lib.jobs import FINISHED, State
 from lib.ui import current_settings
 from lib.ui.benchmark.form import RUN_PARAMETER, run_form
 from lib.ui.benchmark.live import live
+from lib.ui.common import session
 from lib.ui.common.errors import error_box
 from lib.ui.common.session import connection, model
 from lib.ui.runs.saved import run_store
@@ -31,7 +31,7 @@ else:
 
 # The id is in the URL, so that a refresh finds the job; the session keeps it across pages.
 run_id = st.query_params.get(RUN_PARAMETER) or st.session_state.get(SESSION_KEY)
-job = jobs.shared().get(run_id)
+job = session.job(run_id)
 kept = None if job else store.get(run_id)
 if run_id and (job or kept):
     st.session_state[SESSION_KEY] = run_id

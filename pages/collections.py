@@ -3,6 +3,7 @@
 import streamlit as st
 
 from lib.milvus import snippets
+from lib.milvus.territory import shown_name
 from lib.ui import connection_or_stop, model_or_stop, show_error
 from lib.ui.collections.files import offer_drop, offer_export
 from lib.ui.collections.list import offer_creation, show_list
@@ -31,7 +32,7 @@ if facts is None:
     st.page_link("pages/ingestion.py", label="Go to Ingestion", icon=":material/upload_file:")
     st.stop()
 
-st.header(f"Rows of {literal(facts.name)}")
+st.header(f"Rows of {literal(shown_name(facts.name))}")
 # A container, so that its length moves nothing below: what is open there stays open.
 with show_error(), st.container():
     browse(opened, model, facts)

@@ -2,14 +2,12 @@
 
 import streamlit as st
 
-from lib import jobs
 from lib.ingestion.chosen import ingest_chosen
 from lib.ingestion.report import IngestionReport
 from lib.jobs import FINISHED, Job
 from lib.milvus import snippets
 from lib.ui import (
     connection_or_stop,
-    current_collection,
     current_settings,
     follow,
     model_or_stop,
@@ -17,6 +15,7 @@ from lib.ui import (
     show_error,
     snippet,
 )
+from lib.ui.common import session
 from lib.ui.ingestion.action import offer_ingestion, remember_rate
 from lib.ui.ingestion.chunks import DEFAULTS, choose_chunking, show_preview, show_problems
 from lib.ui.ingestion.plan import choose_plan, offer_tuning
@@ -47,7 +46,7 @@ with source_slot, show_error():
     cut.check()
     chosen = choose_input(source, limits, model, cut, tables_slot)
 with options:
-    plan = choose_plan(opened, model, current_collection(), chosen)
+    plan = choose_plan(opened, model, session.writable_collection(opened), chosen)
 
 forecast = None
 if chosen is not None:
@@ -70,10 +69,14 @@ def work(job: Job) -> IngestionReport | None:
 if submitted and chosen is not None:
     with show_error():
         plan.check()
-    job = jobs.shared().submit(f"Ingesting {chosen.label}", work, lane=f"ingest:{plan.collection}")
+    with show_error():
+        job = session.submit(
+            f"Ingesting {chosen.label}", work, lane=f"ingest:{plan.collection}", opened=opened
+        )
     st.query_params["ingestion"] = job.id
+    session.choose_collection(plan.collection)
 
-job_now = jobs.shared().get(st.query_params.get("ingestion"))
+job_now = session.job(st.query_params.get("ingestion"))
 if job_now is not None:
     with report_slot if job_now.state in FINISHED else st.bottom:
         is_over = follow(job_now, key="ingestion")

@@ -5,6 +5,7 @@ import streamlit as st
 
 from lib.benchmark.workload import PRESETS
 from lib.milvus.operations import OPERATIONS
+from lib.milvus.territory import shown_name
 from lib.ui import current_settings, show_error
 from lib.ui.common.corpus import facts_unless_loading
 from lib.ui.common.session import connection, description, model
@@ -48,7 +49,7 @@ with show_error():
     facts, loading = facts_unless_loading(opened)
 status = {
     "Milvus": f"{described.label}, version {described.version}, {described.address}",
-    "Collection": f"{facts.name}, {facts.rows:,} rows, index {facts.index_type}, "
+    "Collection": f"{shown_name(facts.name)}, {facts.rows:,} rows, index {facts.index_type}, "
     f"metric {facts.metric_type}"
     if facts
     else "being loaded"

@@ -49,7 +49,8 @@ class OpenAIEndpoint:
 
     `latency_s` delays every answer and `failure` (such as "401") fails every request, whatever
     model it names. With `api_key`, any other key gets 401. `requests` and `texts` count what came
-    in since the start or the last `reset()`.
+    in since the start or the last `reset()`, `headers` are those of each request. With
+    `redirect_to`, every request is sent on to that address.
     """
 
     def __init__(
@@ -60,11 +61,13 @@ class OpenAIEndpoint:
         failure: str | None = None,
         api_key: str | None = None,
         use_bundled_model: bool = True,
+        redirect_to: str | None = None,
     ) -> None:
         """Bind the port at once, a free one by default, so that `base_url` is known."""
         self.latency_s = latency_s
         self.failure = failure
         self.api_key = api_key
+        self.redirect_to = redirect_to
         self.reset()
         self._embed = _bundled() if use_bundled_model and BUNDLED_MODEL.is_dir() else _hashed
         self._socket = socket.socket()
@@ -87,6 +90,7 @@ class OpenAIEndpoint:
         """Count from zero again and forget which failures have happened."""
         self.requests = 0
         self.texts = 0
+        self.headers: list[dict[str, str]] = []
         self._asked: Counter[str] = Counter()
 
     def start(self) -> Self:
@@ -124,6 +128,9 @@ class OpenAIEndpoint:
     async def _answer(self, request: Request) -> Response:
         """Answer POST /v1/embeddings."""
         self.requests += 1
+        self.headers.append(dict(request.headers))
+        if self.redirect_to is not None:
+            return Response(status_code=307, headers={"location": self.redirect_to})
         body = await request.json()
         model = str(body.get("model", ""))
         self._asked[model] += 1

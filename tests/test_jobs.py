@@ -2,8 +2,10 @@
 
 import threading
 
+import pytest
+
 from lib.errors import InvalidInput
-from lib.jobs import Job, Jobs, State
+from lib.jobs import Job, Jobs, Share, State
 from tests.waiting import wait_until
 
 
@@ -98,3 +100,73 @@ def test_finished_jobs_are_dropped_after_their_time_to_live() -> None:
     assert job.ended is not None
     job.ended -= 101
     assert jobs.get(job.id) is None
+
+
+class Hold:
+    """Counts how often it was let go."""
+
+    released = 0
+
+    def release(self) -> None:
+        """Count."""
+        self.released += 1
+
+
+def test_ids_carry_128_random_bits() -> None:
+    ids = {Job("x", "lane").id for _ in range(500)}
+    assert len(ids) == 500
+    assert all(len(bytes.fromhex(each)) == 16 for each in ids)
+
+
+def test_a_job_is_found_by_its_owner_alone() -> None:
+    jobs = Jobs()
+    job = wait(jobs.submit("mine", lambda job: 1, lane="a", share=Share(owner="me")))
+    assert jobs.get(job.id, "me") is job
+    assert jobs.get(job.id, "you") is None
+    assert jobs.get(job.id) is None
+
+
+def test_what_a_job_holds_is_let_go_once_at_its_end_in_the_queue_and_when_refused() -> None:
+    jobs, gate = Jobs(), threading.Event()
+    share = Share(owner="me", unfinished=2)
+    ran, left, refused = Hold(), Hold(), Hold()
+    running = jobs.submit("runs", lambda job: gate.wait(5), lane="a", held=ran, share=share)
+    queued = jobs.submit("waits", lambda job: 1, lane="a", held=left, share=share)
+    with pytest.raises(InvalidInput, match="2 of your jobs"):
+        jobs.submit("too many", lambda job: 1, lane="a", held=refused, share=share)
+    assert (ran.released, left.released, refused.released) == (0, 0, 1)
+    jobs.submit("another's", lambda job: 1, lane="b", share=Share(owner="you", unfinished=2))
+    jobs.cancel(queued)
+    assert left.released == 1
+    gate.set()
+    wait(running)
+    wait(jobs.submit("after it", lambda job: 1, lane="a"))
+    assert ran.released == 1
+
+
+def test_visitors_share_one_lane_and_see_their_place_in_it() -> None:
+    jobs, gate = Jobs(), threading.Event()
+    shares = [Share(owner=str(i), one_lane=True) for i in range(3)]
+    made = [
+        jobs.submit("x", lambda job: gate.wait(5), lane=f"lane {i}", share=share)
+        for i, share in enumerate(shares)
+    ]
+    assert [jobs.position(job) for job in made] == [0, 1, 2]
+    assert [jobs.running(f"lane {i}") for i in range(3)] == [made[0], None, None]
+    gate.set()
+    for job in made:
+        wait(job)
+
+
+def test_a_job_is_stopped_when_its_time_is_over_and_says_why() -> None:
+    jobs, never = Jobs(), threading.Event()
+
+    def work(job: Job) -> None:
+        job.result = "so far"
+        while True:
+            job.check()
+            never.wait(0.01)
+
+    job = wait(jobs.submit("endless", work, lane="a", share=Share(owner="me", run_s=0.2)))
+    assert (job.state, job.result) == (State.STOPPED, "so far")
+    assert "may run 0.2 s here" in str(job.error)

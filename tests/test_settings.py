@@ -1,13 +1,25 @@
 """Settings come from the environment and from secrets; a wrong value is one clear line."""
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from lib import settings
 from lib.errors import SettingsError
+from lib.settings import OPENAI_ADDRESS, Secret, Settings, canonical
+
+HOST = Settings(
+    milvus_uri="https://milvus.example:19530",
+    milvus_token="host:token",
+    milvus_database="host_database",
+    openai_api_key="sk-host",
+)
+SECRETS = {"milvus_token", "milvus_database", "openai_api_key"}
 
 
 def test_nothing_set_gives_an_embedded_store_and_the_bundled_model() -> None:
@@ -68,6 +80,10 @@ def test_public_hosting_lowers_the_limits_unless_they_are_set() -> None:
         ("MILVUS_URI", "http://host:99999999"),
         ("EMBEDDING_PROVIDER", "word2vec"),
         ("OPENAI_BASE_URL", "localhost:9"),
+        ("LAB_ALLOWED_HOSTS", "https://milvus.example/"),
+        ("LAB_ALLOWED_HOSTS", "a b"),
+        ("LAB_ALLOWED_HOSTS", "*"),
+        ("LAB_OWNER_TOKEN", "short"),
         ("LAB_PUBLIC", "maybe"),
         ("LAB_MAX_CALLS", "0"),
         ("LAB_MAX_ROWS", "many"),
@@ -103,3 +119,99 @@ def test_pymilvus_which_reads_the_same_variable_does_not_fail_at_its_value(uri: 
         check=False,
     )
     assert answer.stdout.strip() == uri, answer.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"milvus_uri": "https://visitor.example:19530"},
+        {"milvus_uri": "http://milvus.example:19530"},
+        {"milvus_uri": "https://milvus.example:19531"},
+        {"milvus_uri": "https://milvus.example:19530", "openai_base_url": "http://visitor/v1"},
+        {"openai_base_url": "http://visitor.example/v1"},
+        {"openai_base_url": "https://api.openai.com/v2"},
+        {"openai_base_url": "https://api.openai.com:8443/v1"},
+        {"openai_base_url": "https://api.openai.com.visitor.example/v1"},
+    ],
+)
+def test_settings_refuse_to_hold_a_secret_beside_another_address(change: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="belongs to another address"):
+        replace(HOST, **change)
+
+
+def test_a_secret_stays_with_the_same_address_however_it_is_written() -> None:
+    same = replace(
+        HOST,
+        milvus_uri="HTTPS://Milvus.Example:19530/",
+        openai_base_url="https://API.openai.com:443/v1/",
+    )
+    assert (same.milvus_token, same.openai_api_key) == ("host:token", "sk-host")
+    assert replace(HOST, openai_base_url="").openai_base_url == OPENAI_ADDRESS
+
+
+def test_a_secret_is_in_no_text_of_the_settings_and_in_no_pickle() -> None:
+    assert not any(text in repr(HOST) for text in ("host:token", "host_database", "sk-host"))
+    assert "sk-host" not in repr(HOST.openai_api_key)
+    for write in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError):
+            write(HOST.openai_api_key)
+
+
+def test_a_visitors_choice_takes_only_secrets_that_were_given_for_its_addresses() -> None:
+    """Both directions, step by step: the host's never to a visitor's, nor theirs to the host's."""
+    own = HOST.pointed_at(
+        HOST,
+        milvus_uri="http://visitor.example:19530",
+        milvus_token="",
+        openai_base_url="http://visitor.example/v1",
+        openai_api_key="sk-visitor",
+    )
+    assert {name: str(getattr(own, name)) for name in SECRETS} == {
+        "milvus_token": "",
+        "milvus_database": "",
+        "openai_api_key": "sk-visitor",
+    }
+    # The dialog opened again, nothing typed: the visitor's key for the visitor's address.
+    again = own.pointed_at(HOST, openai_base_url=own.openai_base_url, openai_api_key="")
+    assert again.openai_api_key == "sk-visitor"
+    # Another address, no key; and back at the host's the host's own.
+    third = again.pointed_at(HOST, openai_base_url="http://third.example/v1", openai_api_key="")
+    assert third.openai_api_key == ""
+    back = again.pointed_at(HOST, openai_base_url="", milvus_uri=HOST.milvus_uri)
+    assert (back.openai_api_key, back.milvus_token) == ("sk-host", "host:token")
+    assert back.milvus_database == "host_database"
+
+
+def test_no_secret_follows_a_choice_of_the_same_name_in_another_form() -> None:
+    for uri in (
+        "http://milvus.example:19530",
+        "https://milvus.example",
+        "https://milvus.example.:19530",
+    ):
+        chosen = HOST.pointed_at(HOST, milvus_uri=uri)
+        assert (chosen.milvus_token, chosen.milvus_database) == ("", "")
+
+
+@pytest.mark.parametrize("uri", ["http://root:Milvus@milvus:19530", "https://token@milvus:19530"])
+def test_a_secret_inside_an_address_is_refused_and_not_repeated(uri: str) -> None:
+    with pytest.raises(SettingsError, match="user or a password") as caught:
+        settings.check_uri(uri)
+    assert uri not in str(caught.value)
+    with pytest.raises(SettingsError, match="user or a password"):
+        settings.check_address(uri, name="The OpenAI base URL")
+
+
+def test_canonical_addresses_keep_what_tells_them_apart() -> None:
+    assert canonical(" http://A.example/v1/ ") == canonical("http://a.example:80/v1")
+    assert canonical("http://a.example/x") != canonical("http://a.example/y")
+    assert canonical("/data/lab.db") == "/data/lab.db"
+    assert Secret("x", "http://a").address == canonical("http://a")
+
+
+def test_community_cloud_is_public_unless_the_owner_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not settings.load(environment={}).public
+    monkeypatch.setattr(settings, "PROJECT_ROOT", settings.CLOUD_FOLDER / "milvus-lab")
+    assert settings.load(environment={}).public
+    assert not settings.load(environment={"LAB_PUBLIC": "0"}).public

@@ -18,7 +18,7 @@ from lib.benchmark.workload import Cell, Plan
 from lib.benchmark.workspace import SearchWorkspace, Workspace, Wrong, open_workspace
 from lib.errors import JobCancelled, LabError
 from lib.jobs import Job
-from lib.milvus.connection import Connection
+from lib.milvus.connection import Connection, Lease
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS
 from lib.settings import Settings
@@ -47,6 +47,8 @@ def run(
     """
     plan.check(settings)
     job = job or Job("Benchmark", LANE)
+    # Until everything is dropped, which may be after the job's end.
+    held = connection.lease()
     watchdog = Watchdog(connection)
     job.progress.detail = {"phase": "setting up"}
     opened: list[SearchWorkspace] = []
@@ -65,7 +67,7 @@ def run(
         return _partial(job, plan, record, "Stopped during the setup.")
     finally:
         watchdog.end()
-        _clean_up(guard, watchdog, opened)
+        _clean_up(guard, watchdog, opened, held)
 
 
 def run_in(
@@ -301,17 +303,19 @@ def _partial(job: Job, plan: Plan, record: dict[str, Any], note: str) -> Run:
 _cleaning: list[threading.Thread] = []
 
 
-def _clean_up(guard: Guard, watchdog: Watchdog, opened: list[SearchWorkspace]) -> None:
+def _clean_up(guard: Guard, watchdog: Watchdog, opened: list[SearchWorkspace], held: Lease) -> None:
     """Drop what the run made; behind the scenes when a call is still on its way."""
     if watchdog.is_dead:
+        held.release()
         return
     abandoned = guard.abandoned
 
     def wait_and_clean() -> None:
         if abandoned is not None:
             abandoned.join()
-        for workspace in opened:
-            workspace.close()
+        with held:
+            for workspace in opened:
+                workspace.close()
 
     if abandoned is None:
         wait_and_clean()

@@ -5,7 +5,6 @@ collection that was there before is only searched.
 """
 
 import random
-import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
@@ -215,7 +214,7 @@ class MilvusWorkspace(SearchWorkspace):
     def __init__(self, plan: Plan, connection: Connection, model: EmbeddingModel) -> None:
         self._prepare_checks(plan, connection, model)
         self._rows = plan.rows
-        self.name = f"{milvus_collections.SCRATCH_PREFIX}{secrets.token_hex(4)}"
+        self.name = connection.scratch_name()
         names = plan.operations
         adding = {Effect.ADDS, Effect.CREATES}
         added = max(plan.counts) if any(OPERATIONS[n].effect in adding for n in names) else 0

@@ -64,6 +64,15 @@ def check_archive(file: BinaryIO) -> None:
             )
 
 
+def unpacked_bytes(file: BinaryIO) -> int:
+    """Return the bytes that a ZIP says it unpacks to; 0 for what is no ZIP."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return 0
+
+
 def entries(file: BinaryIO, source: str, problems: Problems) -> Iterator[ArchivedFile]:
     """Yield the files of a checked ZIP; one that is unsafe or unreadable is reported instead."""
     check_archive(file)

@@ -5,7 +5,6 @@ its own. What is compared are the wall times of one repeat, with the benchmark's
 """
 
 import random
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -18,7 +17,6 @@ from lib.ingestion.plan import METHODS, IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
-from lib.milvus.collections import SCRATCH_PREFIX
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 
@@ -132,7 +130,7 @@ def _wall_s(
     batch_size: int,
     concurrency: int,
 ) -> float:
-    name = f"{SCRATCH_PREFIX}tuning_{secrets.token_hex(4)}"
+    name = connection.scratch_name()
     mode = "gather" if concurrency else "sync_loop"
     plan = IngestionPlan(name, batch_size, concurrency or 1, method, mode)
     try:

@@ -260,9 +260,9 @@ class _Writer:
         arguments.pop("batch_size")  # from_texts would hand it to the collection
         with reported("The collection could not be created."), self._timed():
             if self.plan.mode == "gather":
-                self.store = event_loop.run(Milvus.afrom_texts(**arguments))
+                self.store = event_loop.run(self._connection.store_class.afrom_texts(**arguments))
             else:
-                self.store = Milvus.from_texts(**arguments)
+                self.store = self._connection.store_class.from_texts(**arguments)
         self._created = self.store
         self._connection.forget_stores(self.plan.collection)
         self._method = METHODS["add_texts"]

@@ -18,8 +18,6 @@ MAX_VARCHAR_BYTES = 65_535
 # A server lists every token that its grammar would have taken instead.
 EXPECTED_TOKENS = re.compile(r" expecting \{.*")
 EMBEDDING_PROPERTY = "lab.embedding"
-# Collections of this prefix are made to measure; lists leave them out.
-SCRATCH_PREFIX = "lab_bench_"
 # One list means that every row is compared, in native code: exact answers, no graph to build.
 # FLAT would compare in Python, HNSW takes as long to build as the rows take to insert.
 LITE_INDEX = ("IVF_FLAT", {"nlist": 1})

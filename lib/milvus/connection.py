@@ -6,6 +6,7 @@ because several langchain-milvus calls have no timeout argument of their own.
 """
 
 import contextlib
+import copy
 import json
 import logging
 import re
@@ -24,8 +25,15 @@ from pymilvus.exceptions import MilvusException
 
 from lib import event_loop
 from lib.errors import ConnectionFailed, InvalidInput
+from lib.milvus import leftovers
 from lib.milvus.failures import explain, reported
 from lib.milvus.lite import LiteServer
+from lib.milvus.territory import (
+    NOTHING,
+    GuardedClient,
+    Territory,
+    store_class,
+)
 from lib.settings import Settings, check_uri
 
 CONNECT_TIMEOUT_S = 5.0
@@ -55,8 +63,78 @@ LABELS = {
 }
 
 
+class Lease:
+    """One user's hold on a connection, which stays open until its last user lets go."""
+
+    def __init__(self, connection: "Connection") -> None:
+        self.connection = connection
+        self._lock = threading.Lock()
+        self._is_held = True
+
+    def release(self) -> None:
+        """Let go, once; calling it again is harmless."""
+        with self._lock:
+            was_held, self._is_held = self._is_held, False
+        if was_held:
+            self.connection._let_go()
+
+    def __enter__(self) -> "Connection":
+        """Return the connection."""
+        return self.connection
+
+    def __exit__(self, *_: object) -> None:
+        """Let go."""
+        self.release()
+
+
+class Pool:
+    """One connection that many users share: the host's own."""
+
+    def __init__(self) -> None:
+        self._shared: Connection | None = None
+        self._failure: ConnectionFailed | None = None
+        self._failed = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether somebody uses the connection now."""
+        shared = self._shared
+        return shared is not None and not shared.closed
+
+    def lease(self, settings: Settings, territory: Territory | None = None) -> Lease:
+        """Return a hold on the shared connection, opened when there is none.
+
+        With a territory it is a hold on a view that can write there only.
+        """
+        asked = time.monotonic()
+        with self._lock:
+            if self._failure is not None and self._failed > asked:
+                # Tried while this one waited: the next in line need not wait for it again.
+                raise self._failure
+            if self._shared is None or self._shared.closed:
+                try:
+                    lease = open_lease(settings, territory)
+                except ConnectionFailed as error:
+                    self._failure, self._failed = error, time.monotonic()
+                    raise
+                self._shared = lease.connection._whole
+                return lease
+            opened = self._shared
+            return (opened.limited_to(territory) if territory else opened).lease()
+
+    def retire(self, connection: "Connection") -> None:
+        """Give this connection to no new user; those who hold it go on with it."""
+        with self._lock:
+            if self._shared is not None and self._shared.is_part_of(connection):
+                self._shared = None
+
+
 class Connection:
-    """An open Milvus. Make it with `open_connection`; safe to share between threads."""
+    """An open Milvus. Make it with `open_connection`; safe to share between threads.
+
+    Who shares it takes a `lease`. `limited_to` gives a view of it that writes to one territory.
+    """
 
     def __init__(
         self, *, kind: str, address: str, arguments: dict[str, Any], lite: LiteServer | None
@@ -65,11 +143,59 @@ class Connection:
         self.kind = kind
         self.address = address
         self.arguments = arguments
+        self.territory: Territory | None = None
         self._lite = lite
-        self._stores: dict[tuple[str, int], Milvus] = {}
+        self._stores: dict[tuple[str, int, bool], Milvus] = {}
         self._lock = threading.RLock()
-        self.closed = False
-        self.client = MilvusClient(**arguments)
+        self._closed = threading.Event()
+        self._users = [1]  # whoever opened it; a list, which a view shares
+        self.client: Any = MilvusClient(**arguments)
+        self._whole = self
+
+    @property
+    def closed(self) -> bool:
+        """Say whether it was closed."""
+        return self._closed.is_set()
+
+    def lease(self) -> Lease:
+        """Return a hold; the connection closes when the last one is released.
+
+        Raises ConnectionFailed when it is closed already.
+        """
+        with self._lock:
+            if self.closed:
+                raise ConnectionFailed("The connection was closed.", next_step="Reload the page.")
+            self._users[0] += 1
+        return Lease(self)
+
+    def _let_go(self) -> None:
+        with self._lock:
+            self._users[0] -= 1
+            # Marked before the lock is free: nobody may take a lease on what is being closed.
+            stores = self._mark_closed() if self._users[0] <= 0 else None
+        self._shut(stores)
+
+    def limited_to(self, territory: Territory) -> "Connection":
+        """Return a view of the same connection that can write to one territory only."""
+        view = copy.copy(self._whole)
+        view.id = f"{self._whole.id}-{uuid.uuid4().hex}"
+        view.territory = territory
+        view.client = GuardedClient(self._whole.client, territory)
+        return view
+
+    def is_part_of(self, other: "Connection") -> bool:
+        """Say whether both are views of one connection."""
+        return self._whole is other._whole
+
+    def may_write(self, collection: str) -> bool:
+        """Say whether this view may change a collection; the guard refuses it anyway."""
+        return self.territory is None or self.territory.owns(collection)
+
+    def scratch_name(self) -> str:
+        """Return a new name for a collection that is dropped after use."""
+        if self.territory is None:
+            return leftovers.scratch_name()
+        return self.territory.scratch_name()
 
     @property
     def is_lite(self) -> bool:
@@ -109,7 +235,10 @@ class Connection:
         A store object learns the schema when it is built, so the collection must exist first and
         `forget_stores` must be called when it is dropped.
         """
-        key = (collection, id(embeddings))
+        if self.territory is not None:
+            self.territory.check_read(collection)
+        # All visitors share the stores of the host's collections, none of which can write.
+        key = (collection, id(embeddings), self.territory is not None)
         with self._lock:
             if key not in self._stores:
                 self._stores[key] = self.new_store(collection, embeddings)
@@ -117,19 +246,27 @@ class Connection:
 
     def new_store(self, collection: str, embeddings: Embeddings) -> Milvus:
         """Build a store that the caller closes with `close_store`."""
+        territory = self.territory
+        if territory is not None and not territory.owns(collection):
+            territory = NOTHING
         with reported(f"Could not open the collection {collection!r}."):
             if not self.client.has_collection(collection, timeout=PING_TIMEOUT_S):
                 raise InvalidInput(
                     f"There is no collection named {collection!r}.",
                     next_step="Ingest something first.",
                 )
-            return Milvus(
+            return store_class(territory)(
                 embedding_function=embeddings,
                 collection_name=collection,
                 connection_args=self.arguments,
                 auto_id=False,
                 enable_dynamic_field=True,
             )
+
+    @property
+    def store_class(self) -> type[Milvus]:
+        """The class of this connection's stores, for what they make themselves (`from_texts`)."""
+        return store_class(self.territory)
 
     @property
     def replaces_by(self) -> str:
@@ -160,13 +297,24 @@ class Connection:
     def close(self) -> None:
         """Close every client and channel and, for Milvus Lite, release the file."""
         with self._lock:
-            if self.closed:
-                return
-            self.closed = True
-            stores, self._stores = list(self._stores.values()), {}
+            stores = self._mark_closed()
+        self._shut(stores)
+
+    def _mark_closed(self) -> list[Milvus] | None:
+        """Return the stores to close; None when that was done before."""
+        if self.closed:
+            return None
+        self._closed.set()
+        stores = list(self._stores.values())
+        self._stores.clear()
+        return stores
+
+    def _shut(self, stores: list[Milvus] | None) -> None:
+        if stores is None:
+            return
         for store in stores:
             close_store(store)
-        self.client.close()
+        self._whole.client.close()
         if self._lite is not None:
             self._lite.release()
 
@@ -200,6 +348,17 @@ def open_connection(settings: Settings) -> Connection:
         )
     except Exception as error:
         raise explain(error, f"No Milvus answered at {address}.") from error
+
+
+def open_lease(settings: Settings, territory: Territory | None = None) -> Lease:
+    """Open a connection that lives as long as somebody holds it, and return the first hold.
+
+    With a territory it is a view that can write there only. Raises ConnectionFailed.
+    """
+    opened = open_connection(settings)
+    lease = (opened.limited_to(territory) if territory else opened).lease()
+    opened._let_go()  # whoever opened it: only the lease counts from now on
+    return lease
 
 
 def close_store(store: Milvus) -> None:

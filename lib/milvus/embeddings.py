@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 from langchain_core.embeddings import Embeddings
 
 from lib.errors import EmbeddingFailed, InvalidInput
-from lib.settings import PROJECT_ROOT, Settings
+from lib.settings import OPENAI_ADDRESS, PROJECT_ROOT, Settings, canonical
 
 if TYPE_CHECKING:
+    import httpx
     from model2vec import StaticModel
 
 BUNDLED_MODEL_DIR = PROJECT_ROOT / "assets" / "embedding-model"
@@ -217,8 +218,20 @@ def _build_bundled(settings: Settings) -> Embeddings:
     return BundledEmbeddings()
 
 
+def _leave_out_account(request: "httpx.Request") -> None:
+    """Take out the host's account, which the library reads from the environment by itself."""
+    for name in ("OpenAI-Organization", "OpenAI-Project"):
+        request.headers.pop(name, None)
+
+
+async def _aleave_out_account(request: "httpx.Request") -> None:
+    """Do the same for the async client."""
+    _leave_out_account(request)
+
+
 def _build_openai(settings: Settings) -> Embeddings:
     from langchain_openai import OpenAIEmbeddings
+    from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
     from pydantic import SecretStr
 
     if not settings.openai_api_key:
@@ -229,8 +242,17 @@ def _build_openai(settings: Settings) -> Embeddings:
         )
     return OpenAIEmbeddings(
         model=settings.openai_model,
-        api_key=SecretStr(settings.openai_api_key),
-        base_url=settings.openai_base_url or None,
+        api_key=SecretStr(str(settings.openai_api_key)),
+        base_url=settings.openai_base_url,
+        # The key is for this address alone, so no answer may send it, or the texts, elsewhere.
+        http_client=DefaultHttpxClient(
+            follow_redirects=False, event_hooks={"request": [_leave_out_account]}
+        ),
+        http_async_client=DefaultAsyncHttpxClient(
+            follow_redirects=False, event_hooks={"request": [_aleave_out_account]}
+        ),
+        # HTTPS_PROXY is heeded; OPENAI_PROXY cannot stand beside a client.
+        openai_proxy="",
         # The client counts tokens with downloaded tables and sends token ids, which servers other
         # than OpenAI's own misread; our chunks are far below the limit, so plain text is sent.
         check_embedding_ctx_length=False,
@@ -289,7 +311,8 @@ def open_model(settings: Settings) -> EmbeddingModel:
     provider = PROVIDERS[settings.embedding_provider]
     timed = TimedEmbeddings(provider.build(settings))
     dimension = OPENAI_DIMENSIONS.get(settings.openai_model, 0)
-    if provider.name == "bundled" or settings.openai_base_url or not dimension:
+    is_openai = canonical(settings.openai_base_url) == canonical(OPENAI_ADDRESS)
+    if provider.name == "bundled" or not is_openai or not dimension:
         dimension = len(timed.embed_query("dimension"))
     return EmbeddingModel(
         embeddings=timed,

@@ -6,21 +6,22 @@ a run of ten thousand calls writes a hundred bytes.
 
 import json
 import re
+import secrets
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
 
 from lib import jobs
 from lib.benchmark import run_file, runner
 from lib.benchmark.trials import Run
 from lib.benchmark.workload import Plan
 from lib.errors import InvalidInput, LabError
-from lib.jobs import Job
+from lib.jobs import WHOLE, Job, Share
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.runs import findings
@@ -241,7 +242,7 @@ class RunStore:
         return Entry(_recorded_id(path), card, digest, path)
 
     def _keep(self, run: Run, name: str, origin: Origin, run_id: str) -> Entry:
-        run_id = run_id or uuid4().hex[:12]
+        run_id = run_id or secrets.token_hex(16)
         if not ID.fullmatch(run_id):
             raise InvalidInput("A run's id consists of lower-case letters, digits and dashes.")
         try:
@@ -275,7 +276,18 @@ class RunStore:
 
 def plan_of(run: Run) -> Plan | None:
     """Return the plan that a run followed, or None when its settings do not tell."""
-    return Plan.from_settings(run.settings)
+    known = {field.name for field in fields(Plan)}
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in run.settings.items()
+        if name in known
+    }
+    try:
+        plan = Plan(**given)
+        plan.check()
+    except (TypeError, ValueError, LabError):
+        return None
+    return plan
 
 
 def measure(
@@ -285,6 +297,7 @@ def measure(
     *,
     settings: Settings,
     store: RunStore,
+    share: Share = WHOLE,
 ) -> Job:
     """Queue a benchmark and return its job at once; what it measured is kept under the job's id.
 
@@ -306,7 +319,8 @@ def measure(
             store.save(run, name=name, run_id=job.id)
         return run
 
-    return jobs.shared().submit(name, work, lane=runner.LANE)
+    held = connection.lease()
+    return jobs.shared().submit(name, work, lane=runner.LANE, held=held, share=share)
 
 
 def _recorded_id(path: Path) -> str:

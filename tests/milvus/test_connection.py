@@ -13,8 +13,9 @@ import pytest
 
 from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput
 from lib.milvus import collections as milvus_collections
-from lib.milvus.connection import Connection, open_connection
+from lib.milvus.connection import Connection, Pool, open_connection
 from lib.milvus.embeddings import open_model
+from lib.milvus.territory import Quota, Territory
 from lib.settings import Settings
 
 HOLD_THE_FILE = """
@@ -191,3 +192,83 @@ def test_the_model_that_made_a_collection_is_remembered_on_both_backends(
         milvus_collections.drop(opened, "remembers")
         assert not milvus_collections.exists(opened, "remembers")
         opened.close()
+
+
+def test_a_connection_stays_open_until_its_last_user_lets_go(milvus_lite_uri: str) -> None:
+    pool, settings = Pool(), Settings(milvus_uri=milvus_lite_uri)
+    one, other = pool.lease(settings), pool.lease(settings)
+    assert one.connection is other.connection
+    one.release()
+    one.release()
+    assert other.connection.ping() < 4
+    # Whoever found it slow opens another; nobody else's is closed by that.
+    pool.retire(one.connection)
+    fresh = pool.lease(settings)
+    assert not fresh.connection.is_part_of(other.connection)
+    other.connection.ping()
+    other.release()
+    assert other.connection.closed
+    with pytest.raises(ConnectionFailed, match="closed"):
+        other.connection.lease()
+    fresh.connection.ping()
+    fresh.release()
+    with pool.lease(settings) as anew:
+        anew.ping()
+
+
+def test_a_visitors_view_counts_as_a_user_of_the_whole(milvus_lite_uri: str) -> None:
+    pool, settings = Pool(), Settings(milvus_uri=milvus_lite_uri)
+    visitor = pool.lease(settings, Territory.new(60, Quota(1, 10)))
+    host = pool.lease(settings)
+    assert visitor.connection.territory is not None
+    assert host.connection.territory is None
+    host.release()
+    visitor.connection.ping()
+    visitor.release()
+    assert host.connection.closed
+    assert visitor.connection.closed
+
+
+def test_many_threads_taking_and_releasing_leases_never_meet_a_closed_connection(
+    milvus_lite_uri: str,
+) -> None:
+    pool, settings = Pool(), Settings(milvus_uri=milvus_lite_uri)
+    failures: list[BaseException] = []
+
+    def visit() -> None:
+        try:
+            for _ in range(5):
+                with pool.lease(settings) as opened:
+                    opened.ping()
+        except BaseException as error:  # noqa: BLE001  # shown by the assertion
+            failures.append(error)
+
+    threads = [threading.Thread(target=visit) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_all_who_wait_for_a_dead_server_are_told_at_once() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        settings = Settings(milvus_uri=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        pool, failures = Pool(), []
+
+        def visit() -> None:
+            try:
+                pool.lease(settings)
+            except ConnectionFailed as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=visit) for _ in range(6)]
+        started = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(failures) == 6
+    assert time.perf_counter() - started < 10

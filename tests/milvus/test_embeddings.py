@@ -21,6 +21,7 @@ from lib.milvus.embeddings import (
     open_model,
 )
 from lib.settings import Settings
+from scripts.openai_endpoint import OpenAIEndpoint
 
 
 def openai_settings(base_url: str, model: str = "hashing", key: str = "sk-test") -> Settings:
@@ -172,3 +173,40 @@ def test_the_registry_names_its_providers_by_their_key() -> None:
         "bundled": "bundled",
         "openai": "openai",
     }
+
+
+def test_a_key_goes_to_its_own_address_alone_whatever_the_answer_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-of-the-host")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "project-of-the-host")
+    with OpenAIEndpoint() as other:
+        target = f"{other.base_url}/embeddings"
+        with OpenAIEndpoint(redirect_to=target) as redirecting:
+            chosen = openai_settings(redirecting.base_url, key="sk-visitor")
+            with pytest.raises(EmbeddingFailed):
+                open_model(chosen)
+            embeddings = PROVIDERS["openai"].build(chosen)
+            with pytest.raises(Exception, match="307"):
+                event_loop.run(embeddings.aembed_query("x"))
+            assert redirecting.requests >= 2
+            for headers in redirecting.headers:
+                assert headers["authorization"] == "Bearer sk-visitor"
+                assert not [name for name in headers if name.startswith("openai-")]
+        assert other.requests == 0
+
+
+def test_a_visitors_address_never_receives_the_hosts_key_nor_the_other_way_round() -> None:
+    """The dialog twice: with an own address and key, then with the key left empty."""
+    with OpenAIEndpoint() as of_host, OpenAIEndpoint() as of_visitor:
+        host = openai_settings(of_host.base_url, key="sk-host")
+        first = host.pointed_at(host, openai_base_url=of_visitor.base_url, openai_api_key="sk-own")
+        open_model(first)
+        second = first.pointed_at(host, openai_base_url=of_visitor.base_url, openai_api_key="")
+        open_model(second)
+        third = host.pointed_at(host, openai_base_url=of_visitor.base_url, openai_api_key="")
+        with pytest.raises(EmbeddingFailed, match="No OpenAI key"):
+            open_model(third)
+        open_model(second.pointed_at(host, openai_base_url=of_host.base_url, openai_api_key=""))
+        keys = [{each["authorization"] for each in one.headers} for one in (of_host, of_visitor)]
+    assert keys == [{"Bearer sk-host"}, {"Bearer sk-own"}]

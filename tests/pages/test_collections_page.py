@@ -15,9 +15,9 @@ from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.milvus import collections as milvus_collections
 from lib.milvus import rows
-from lib.milvus.collections import SCRATCH_PREFIX
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
+from lib.milvus.territory import SCRATCH_PREFIX
 from lib.settings import load
 from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
 

@@ -25,7 +25,9 @@ from lib.milvus.ranking import DEFAULT_FETCH_K, MAX_K
 from lib.runs import store as runs
 from lib.runs.store import RunStore
 from lib.settings import Settings
+from lib.ui.common import session
 from lib.ui.common.errors import error_box
+from lib.ui.common.memory import check_room
 
 CUSTOM = "custom"
 DELETE_LABELS = {"pk": "the primary key", "id": "a metadata field"}
@@ -73,7 +75,10 @@ def run_form(
         st.caption(f"{summary} {_expectation(plan, embedded=opened.is_lite)}".strip())
         if clicked:
             try:
-                job = runs.measure(plan, opened, model, settings=settings, store=store)
+                check_room(settings)
+                job = runs.measure(
+                    plan, opened, model, settings=settings, store=store, share=session.share()
+                )
             except LabError as error:
                 error_box(error)
                 return

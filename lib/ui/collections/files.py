@@ -6,13 +6,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from lib import jobs
 from lib.errors import LabError
 from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus import rows
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
+from lib.milvus.territory import shown_name
 from lib.ui.collections import list as collection_list
 from lib.ui.common import session
 from lib.ui.common.errors import error_box
@@ -40,14 +40,14 @@ def offer_export(opened: Connection, facts: Collection) -> None:
         expr = filter_slot.text_input("Only rows that match", key="export_filter")
         if st.button("Prepare the file", icon=":material/save:", key="export_start"):
             _start(opened, facts.name, ending, expr)
-        job = jobs.shared().get(st.query_params.get(EXPORT_PARAMETER))
+        job = session.job(st.query_params.get(EXPORT_PARAMETER))
         if job is not None and follow(job, key="export") and isinstance(job.result, tuple):
             path, written = job.result
             if path.is_file():
                 st.download_button(
                     f"Download {counted(written, 'row')} ({path.stat().st_size / 1e6:,.1f} MB)",
                     data=path.open("rb"),
-                    file_name=f"{facts.name}{path.suffix}",
+                    file_name=f"{shown_name(facts.name)}{path.suffix}",
                     mime="application/octet-stream",
                     type="primary",
                     icon=":material/download:",
@@ -79,7 +79,13 @@ def _start(opened: Connection, name: str, ending: str, expr: str) -> None:
         path = folder / f"{name}_{secrets.token_hex(4)}{ending}"
         return path, rows.export(opened, name, path, expr=expr, job=job)
 
-    job = jobs.shared().submit(f"Exporting {name}", work, lane=f"export:{name}")
+    try:
+        job = session.submit(
+            f"Exporting {shown_name(name)}", work, lane=f"export:{name}", opened=opened
+        )
+    except LabError as error:
+        error_box(error)
+        return
     st.query_params[EXPORT_PARAMETER] = job.id
 
 
@@ -91,9 +97,12 @@ def _forget_old(folder: Path) -> None:
 
 def offer_drop(opened: Connection, facts: Collection) -> None:
     """Drop the collection once its name has been typed."""
+    if not opened.may_write(facts.name):
+        return
+    name = shown_name(facts.name)
     with st.expander("Drop this collection", icon=":material/delete_forever:"):
         st.markdown(
-            f"“{literal(facts.name)}” with {counted(facts.rows, 'row')} and its index will be "
+            f"“{literal(name)}” with {counted(facts.rows, 'row')} and its index will be "
             "gone. This cannot be undone."
         )
         typed = st.text_input("Type its name to confirm", key=f"drop_name_{facts.name}")
@@ -101,7 +110,7 @@ def offer_drop(opened: Connection, facts: Collection) -> None:
             "Drop",
             icon=":material/delete_forever:",
             type="primary",
-            disabled=typed != facts.name,
+            disabled=typed != name,
             key="drop_start",
         ):
             try:
@@ -111,4 +120,4 @@ def offer_drop(opened: Connection, facts: Collection) -> None:
                 return
             # The host's own collection is the one to go on with.
             st.session_state.pop(session.COLLECTION_KEY, None)
-            collection_list.draw_anew(f"Dropped “{literal(facts.name)}”.")
+            collection_list.draw_anew(f"Dropped “{literal(name)}”.")

@@ -5,9 +5,10 @@ import streamlit as st
 
 from lib.errors import LabError
 from lib.milvus import collections as milvus_collections
-from lib.milvus.collections import SCRATCH_PREFIX, Listed
+from lib.milvus.collections import Listed
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.territory import is_scratch, shown_name
 from lib.ui.common import session
 from lib.ui.common.errors import error_box
 from lib.ui.common.text import literal
@@ -32,7 +33,7 @@ def show_list(opened: Connection, model: EmbeddingModel) -> None:
     listed = [
         each
         for each in _overview(opened.id, model.model, model.dimension, opened)
-        if not each.name.startswith(SCRATCH_PREFIX)
+        if not is_scratch(each.name)
     ]
     if not listed:
         st.info("There is no collection yet.", icon=":material/inbox:")
@@ -42,8 +43,13 @@ def show_list(opened: Connection, model: EmbeddingModel) -> None:
         pd.DataFrame(
             [
                 {
-                    "Collection": each.name + (" (in use)" if each.name == current else ""),
-                    "Usable": "no" if each.facts is None else "read only" if each.note else "yes",
+                    "Collection": shown_name(each.name)
+                    + (" (in use)" if each.name == current else ""),
+                    "Usable": "no"
+                    if each.facts is None
+                    else "read only"
+                    if each.note or not opened.may_write(each.name)
+                    else "yes",
                     "Note": each.note or "fits the embedding in use",
                     "Rows": each.facts.rows if each.facts else None,
                     "Dimensions": each.facts.dimension if each.facts else None,
@@ -140,8 +146,10 @@ def _create(
 ) -> None:
     try:
         name = milvus_collections.check_name(name)
+        if opened.territory is not None:
+            name = opened.territory.full_name(name)
         if milvus_collections.exists(opened, name):
-            st.warning(f"There is a collection named “{literal(name)}” already.")
+            st.warning(f"There is a collection named “{literal(shown_name(name))}” already.")
             return
         milvus_collections.create(
             opened,
@@ -155,4 +163,4 @@ def _create(
     except LabError as error:
         error_box(error)
         return
-    draw_anew(f"Created “{literal(name)}”.")
+    draw_anew(f"Created “{literal(shown_name(name))}”.")

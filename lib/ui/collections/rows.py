@@ -28,6 +28,7 @@ UNDO_KEY = "rows_undo"
 VERSION_KEY = "rows_version"
 DONE_KEY = "rows_done"
 FAILED_KEY = "rows_failed"
+READ_ONLY = "They belong to the host of this public app. Ingest something to have your own."
 # The parts of the page that rows are deleted from.
 BROWSED, MANY = "browsed", "many"
 
@@ -80,6 +81,8 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
 def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) -> None:
     """Draw a delete by expression or by keys: first the count, then the button."""
     _offer_undo(opened, MANY)
+    if not opened.may_write(facts.name):
+        return
     with st.expander("Delete many", icon=":material/delete_sweep:"):
         how = st.segmented_control(
             "Which rows",
@@ -229,6 +232,8 @@ def _choose_page(browser: Browser) -> int:
 
 
 def _why_read_only(opened: Connection, model: EmbeddingModel, facts: Collection) -> str:
+    if not opened.may_write(facts.name):
+        return READ_ONLY
     try:
         milvus_collections.check_fits(opened, facts, model.dimension, embedding=model.model)
     except LabError as error:

@@ -13,7 +13,7 @@ from lib.ingestion.writing import ingest
 from lib.jobs import FINISHED, Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Collection
-from lib.milvus.connection import Connection
+from lib.milvus.connection import Connection, Lease
 from lib.milvus.embeddings import EmbeddingModel
 from lib.ui.common import session
 
@@ -34,9 +34,10 @@ def _first_load_jobs() -> dict[tuple[str, str], Job | None]:
 
 
 def load_corpus(
-    opened: Connection, model: EmbeddingModel, collection: str, corpus: str = FIRST_CORPUS
+    held: Lease, model: EmbeddingModel, collection: str, corpus: str = FIRST_CORPUS
 ) -> Job:
-    """Start a job that ingests a whole bundled corpus."""
+    """Start a job that ingests a whole bundled corpus and lets go of the connection at its end."""
+    opened = held.connection
 
     def work(job: Job) -> IngestionReport:
         _drawn.wait(DRAWING_S)
@@ -49,7 +50,7 @@ def load_corpus(
         return report
 
     return jobs.shared().submit(
-        f"Loading: {CORPORA[corpus].label}", work, lane=f"ingest:{collection}"
+        f"Loading: {CORPORA[corpus].label}", work, lane=f"ingest:{collection}", held=held
     )
 
 
@@ -73,8 +74,9 @@ def first_load(opened: Connection) -> Job | None:
             has_rows = milvus_collections.exists(opened, name) and milvus_collections.count(
                 opened, name
             )
+            # The host's own work, also where a visitor may not write.
             started[opened.address, name] = (
-                None if has_rows else load_corpus(opened, session.model(), name)
+                None if has_rows else load_corpus(session.host_lease(), session.model(), name)
             )
     return started[opened.address, name]
 

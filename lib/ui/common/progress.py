@@ -4,6 +4,7 @@ import streamlit as st
 
 from lib import jobs
 from lib.jobs import FINISHED, Job, State
+from lib.ui.common import visitor
 from lib.ui.common.errors import error_box
 
 REFRESH_S = 0.4
@@ -28,7 +29,10 @@ def follow(job: Job, *, key: str) -> bool:
             st.info(f"Waiting: {ahead} before this one.", icon=":material/hourglass:")
         else:
             st.progress(job.progress.fraction, text=describe(job))
-        if st.button("Stop", key=f"{key}_stop", icon=":material/stop:", disabled=job.is_cancelled):
+        # Somebody else's job is shown without a way to stop it.
+        if job.owner == visitor.owner() and st.button(
+            "Stop", key=f"{key}_stop", icon=":material/stop:", disabled=job.is_cancelled
+        ):
             jobs.shared().cancel(job)
             st.rerun(scope="fragment")
 

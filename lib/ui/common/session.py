@@ -1,27 +1,36 @@
 """What a page works with: settings, connection, embedding model, the chosen collection."""
 
-import dataclasses
 import itertools
+import secrets
 import time
-from typing import Any
 
 import streamlit as st
 
 from lib import event_loop, jobs, settings
 from lib.errors import LabError, SettingsError
+from lib.jobs import Job, Share, Work
 from lib.milvus import collections as milvus_collections
+from lib.milvus.addresses import check_allowed
 from lib.milvus.collections import Collection
-from lib.milvus.connection import Connection, Description, open_connection
+from lib.milvus.connection import Connection, Description, Lease, Pool, open_connection, open_lease
 from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.territory import Territory
 from lib.settings import Settings
+from lib.ui.common import visitor
+from lib.ui.common.cleaner import Cleaner
 from lib.ui.common.errors import error_box, show_error
+from lib.ui.common.memory import check_room
 
 # The web process keeps asyncio as it is; only notebooks may nest loops.
 event_loop.shared().forbid_nesting()
 
 COLLECTION_KEY = "lab_collection"
-OVERRIDE_KEY = "lab_connection_override"
+NEXT_KEY = "lab_next_collection"
+CHOSEN_KEY = "lab_chosen_settings"
+CHOICE_KEY = "lab_choice"
 FRAME_KEY = "lab_frame"
+# What a visitor's first collection is called.
+OWN_COLLECTION = "my_documents"
 FAILURE_KEY = "lab_connection_failure"
 FAILURE_HOLDS_S = 3.0
 
@@ -57,82 +66,177 @@ def _require_frame() -> None:
         st.rerun()
 
 
-def current_settings() -> Settings:
-    """Return the host's settings with what this visitor typed; stop the page if they are wrong."""
+def host_settings() -> Settings:
+    """Return the host's own settings; stop the page if they are wrong."""
     _require_frame()
     loaded = _host_settings()
     if isinstance(loaded, SettingsError):
         error_box(loaded)
         st.stop()
-    override: dict[str, Any] = st.session_state.get(OVERRIDE_KEY, {})
-    return dataclasses.replace(loaded, **override)
+    return loaded
 
 
-def use(**override: Any) -> None:
-    """Point this visitor's session at another Milvus or embedding provider."""
-    st.session_state[OVERRIDE_KEY] = override
+def current_settings() -> Settings:
+    """Return what this visitor works with: the host's settings, or their own choice."""
+    host = host_settings()
+    chosen: Settings = st.session_state.get(CHOSEN_KEY, host)
+    return chosen
+
+
+def use(chosen: Settings | None) -> None:
+    """Point this visitor's session at another Milvus or embedding provider, or at the host's."""
+    _let_go()
+    _own_model.clear()
+    if chosen is None:
+        st.session_state.pop(CHOSEN_KEY, None)
+    else:
+        st.session_state[CHOSEN_KEY] = chosen
+    st.session_state.pop(CHOICE_KEY, None)
     st.session_state.pop(FAILURE_KEY, None)
     st.session_state.pop(COLLECTION_KEY, None)
 
 
-def check(override: dict[str, Any]) -> None:
+def check(chosen: Settings) -> None:
     """Try a visitor's connection and embedding before using them. Raises LabError."""
-    loaded = _host_settings()
-    if isinstance(loaded, SettingsError):
-        raise loaded
-    tried = dataclasses.replace(loaded, **override)
-    open_model(tried)
-    if tried.milvus_uri != loaded.milvus_uri:
-        open_connection(tried).close()
+    # Before anything is sent.
+    for address in (chosen.milvus_uri, chosen.openai_base_url):
+        check_allowed(address, host_settings())
+    open_model(chosen)
+    if not _is_hosts_milvus(chosen):
+        open_connection(chosen).close()
 
 
 def is_overridden() -> bool:
     """Say whether this visitor chose a connection of their own."""
-    return bool(st.session_state.get(OVERRIDE_KEY))
+    return CHOSEN_KEY in st.session_state
 
 
-@st.cache_resource(show_spinner=False, max_entries=16, on_release=lambda opened: opened.close())
-def _open_connection(uri: str, token: str, database: str, _settings: Settings) -> Connection:
-    return open_connection(_settings)
+def _is_hosts_milvus(chosen: Settings) -> bool:
+    host = host_settings()
+    names = ("milvus_uri", "milvus_token", "milvus_database")
+    return all(getattr(chosen, name) == getattr(host, name) for name in names)
 
 
-@st.cache_resource(show_spinner=False, max_entries=16)
-def _open_model(
-    provider: str, key: str, base_url: str, model: str, _settings: Settings
-) -> EmbeddingModel:
+def _is_hosts_model(chosen: Settings) -> bool:
+    host = host_settings()
+    names = ("embedding_provider", "openai_api_key", "openai_base_url", "openai_model")
+    return all(getattr(chosen, name) == getattr(host, name) for name in names)
+
+
+@st.cache_resource(show_spinner=False)
+def _pool() -> Pool:
+    return Pool()
+
+
+@st.cache_resource(show_spinner=False, on_release=Cleaner.stop)
+def _cleaner(_host: Settings) -> Cleaner:
+    return Cleaner(_pool(), _host)
+
+
+# Sessions let go when they end or choose anew. No secret is in a key: a choice has a name.
+@st.cache_resource(show_spinner=False, scope="session", on_release=Lease.release)
+def _lease(choice: str, owner: str, _chosen: Settings, _territory: Territory | None) -> Lease:
+    if _is_hosts_milvus(_chosen):
+        return _pool().lease(_chosen, _territory)
+    check_allowed(_chosen.milvus_uri, host_settings())
+    return open_lease(_chosen, _territory)
+
+
+@st.cache_resource(show_spinner=False)
+def _host_model(provider: str, name: str, _settings: Settings) -> EmbeddingModel:
     return open_model(_settings)
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=1)
+def _own_model(choice: str, _settings: Settings) -> EmbeddingModel:
+    return open_model(_settings)
+
+
+def _choice() -> str:
+    """Return the name of this session's choice of connection and model."""
+    name: str = st.session_state.setdefault(CHOICE_KEY, secrets.token_hex(16))
+    return name
+
+
+def _let_go() -> None:
+    """Release the connection, which others may go on using."""
+    _lease.clear(_choice(), share().owner, None, None)
 
 
 def connection() -> Connection:
     """Return the open connection of this visitor's settings. Raises ConnectionFailed."""
     chosen = current_settings()
-    key = (chosen.milvus_uri, chosen.milvus_token, chosen.milvus_database)
     failed_at, failure = st.session_state.get(FAILURE_KEY, (0.0, None))
     if failure is not None and time.monotonic() - failed_at < FAILURE_HOLDS_S:
         raise failure
     try:
-        opened = _open_connection(*key, chosen)
+        who = visitor.current(chosen)
+        territory = who.territory if who else None
+        opened = _lease(_choice(), share().owner, chosen, territory).connection
         if not opened.is_lite or opened.closed:
-            opened.ping()
+            try:
+                opened.ping()
+            except LabError:
+                _pool().retire(opened)
+                raise
     except LabError as error:
-        # Forget the connection, so that the next try opens a fresh one instead of failing for ever;
-        # remember the failure for a moment, so that sidebar and page wait for it only once.
-        _open_connection.clear(*key, chosen)
+        # The next try opens a fresh connection instead of failing for ever; the failure is
+        # remembered for a moment, so that sidebar and page wait for it only once.
+        _let_go()
         st.session_state[FAILURE_KEY] = time.monotonic(), error
         raise
+    _cleaner(host_settings())
     return opened
 
 
 def model() -> EmbeddingModel:
     """Return the embedding model of this visitor's settings. Raises EmbeddingFailed."""
     chosen = current_settings()
-    return _open_model(
-        chosen.embedding_provider,
-        chosen.openai_api_key,
-        chosen.openai_base_url,
-        chosen.openai_model,
-        chosen,
-    )
+    if _is_hosts_model(chosen):
+        return _host_model(chosen.embedding_provider, chosen.openai_model, chosen)
+    return _own_model(_choice(), chosen)
+
+
+def submit(label: str, work: Work, *, lane: str, opened: Connection) -> Job:
+    """Queue work that uses a connection, which stays open until the job has ended.
+
+    Raises InvalidInput when this visitor has too many jobs, NoRoom when memory or disk run out.
+    """
+    check_room(host_settings())
+    held = opened.lease()
+    return jobs.shared().submit(label, work, lane=lane, held=held, share=share())
+
+
+def share() -> Share:
+    """Return whose this session's jobs are, and how much of the jobs it may take."""
+    return visitor.share(host_settings())
+
+
+def job(job_id: str | None) -> Job | None:
+    """Return this visitor's job with this id, None when there is none or it is another's."""
+    return jobs.shared().get(job_id, share().owner)
+
+
+def host_lease() -> Lease:
+    """Return a hold on the host's own connection, which may write: never for a visitor's call."""
+    return _pool().lease(host_settings())
+
+
+def writable_collection(opened: Connection) -> str:
+    """Return the collection to write to: the chosen one, or a visitor's own instead of the host's.
+
+    It need not exist yet.
+    """
+    name = current_collection()
+    territory = opened.territory
+    if territory is None or territory.owns(name):
+        return name
+    return territory.full_name(OWN_COLLECTION)
+
+
+def choose_collection(name: str) -> None:
+    """Work on this collection from now on, or from when it exists."""
+    st.session_state[NEXT_KEY] = name
 
 
 def connection_or_stop() -> Connection:

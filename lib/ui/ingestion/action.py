@@ -9,6 +9,7 @@ from lib.ingestion.plan import METHODS, IngestionPlan
 from lib.ingestion.report import IngestionReport
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.territory import shown_name
 from lib.ui.common import session
 from lib.ui.common.text import literal
 from lib.ui.ingestion.source import kept
@@ -29,7 +30,7 @@ def offer_ingestion(
 ) -> bool:
     """Draw the button and what it will do, and return whether it was pressed."""
     label, sentence, can_start = "Ingest", "Choose something to ingest.", False
-    into = f"“{literal(plan.collection)}”"
+    into = f"“{literal(shown_name(plan.collection))}”"
     if chosen is not None and forecast is not None and not forecast.rows:
         label, sentence = "Nothing to ingest", "No text could be read."
     elif chosen is not None and forecast is not None:

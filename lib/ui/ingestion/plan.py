@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from lib import jobs
+from lib.errors import LabError
 from lib.ingestion import tuning
 from lib.ingestion.chosen import Chosen, sample_rows
 from lib.ingestion.plan import (
@@ -18,6 +18,8 @@ from lib.ingestion.tuning import REPEATS, Setting
 from lib.jobs import Job
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.ui.common import session
+from lib.ui.common.errors import error_box
 from lib.ui.common.progress import follow
 from lib.words import ratio_text
 
@@ -102,14 +104,18 @@ def offer_tuning(
 ) -> None:
     """Measure some settings on scratch collections and offer the fastest."""
     grid = tuning.grid_for(model)
-    job = jobs.shared().get(st.query_params.get(TUNING_PARAMETER))
+    job = session.job(st.query_params.get(TUNING_PARAMETER))
 
     def work(job: Job) -> list[Setting]:
         sample = sample_rows(chosen, grid.rows)
         return tuning.find_best(opened, model, sample, method=plan.method, job=job)
 
     def start() -> None:
-        job = jobs.shared().submit("Finding the best", work, lane="benchmark")
+        try:
+            job = session.submit("Finding the best", work, lane="benchmark", opened=opened)
+        except LabError as error:
+            error_box(error)
+            return
         st.query_params[TUNING_PARAMETER] = job.id
 
     with st.expander("Find the best settings", icon=":material/speed:", expanded=job is not None):
@@ -118,7 +124,7 @@ def offer_tuning(
             f"another and side by side, in several batch sizes, {REPEATS} times each."
         )
         st.button("Find the best", on_click=start, icon=":material/speed:", key="ingest_tune")
-        job = jobs.shared().get(st.query_params.get(TUNING_PARAMETER))
+        job = session.job(st.query_params.get(TUNING_PARAMETER))
         if job is not None and follow(job, key="tuning") and job.result:
             _show_settings(job.result, is_lite=opened.is_lite)
 

@@ -8,11 +8,13 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.typing import UploadedFile
 
+from lib.documents.archives import unpacked_bytes
 from lib.documents.chunking import Chunking
 from lib.documents.corpora import CORPORA
 from lib.documents.files import parsed
 from lib.documents.loaders import LOADERS
 from lib.documents.sources import MEGABYTE, Columns, Reading, Upload
+from lib.errors import InvalidInput
 from lib.ingestion.chosen import Chosen, Forecast, TableFile, of_corpus, of_files, tables_of
 from lib.milvus.embeddings import EmbeddingModel
 from lib.settings import Settings
@@ -84,7 +86,7 @@ def _files(
         accept_multiple_files=True,
         max_upload_size=limits.max_upload_mb,
         help=f"{', '.join(dict.fromkeys(each.label for each in LOADERS.values()))}; "
-        f"up to {limits.max_upload_mb:,} MB each.",
+        f"up to {limits.max_upload_mb:,} MB each, unpacked {limits.max_unpacked_mb:,} MB.",
         key="ingest_files",
     )
     if not uploaded:
@@ -93,7 +95,7 @@ def _files(
     files = kept(
         PARSED_KEY,
         tuple(file.file_id for file in uploaded),
-        lambda: parsed([_upload(file) for file in uploaded], max_bytes),
+        lambda: parsed([_upload(file, limits) for file in uploaded], max_bytes),
     )
     tables = tables_of(files)
     with tables_slot:
@@ -105,8 +107,15 @@ def _files(
     return of_files(files, reading, chunking)
 
 
-def _upload(file: UploadedFile) -> Upload:
+def _upload(file: UploadedFile, limits: Settings) -> Upload:
     content = file.getvalue()
+    unpacked_mb = unpacked_bytes(io.BytesIO(content)) / MEGABYTE
+    if unpacked_mb > limits.max_unpacked_mb:
+        raise InvalidInput(
+            f"{file.name} would unpack to {unpacked_mb:,.0f} MB; {limits.max_unpacked_mb:,} MB "
+            "are taken here.",
+            next_step="Take it out of the list of files.",
+        )
     return Upload(file.name, len(content), lambda: io.BytesIO(content))
 
 
@@ -175,7 +184,7 @@ def _pasted(limits: Settings, chunking: Chunking) -> Chosen | None:
     text = st.text_area(
         "Text",
         height=200,
-        max_chars=1_000_000,
+        max_chars=min(limits.max_text_chars, 1_000_000),
         placeholder="Paste anything: an article, notes, a transcript …",
         key="ingest_pasted",
     )

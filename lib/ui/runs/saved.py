@@ -1,11 +1,8 @@
 """Where this visitor's runs are kept."""
 
-import uuid
-
-import streamlit as st
-
 from lib.runs.store import RunStore
 from lib.settings import Settings
+from lib.ui.common import visitor
 
 
 def run_store(settings: Settings) -> RunStore:
@@ -14,6 +11,7 @@ def run_store(settings: Settings) -> RunStore:
     There all visitors share one process, and nobody may read, rename or delete another's runs.
     """
     folder = settings.data_dir / "runs"
-    if settings.public:
-        folder /= st.session_state.setdefault("runs_folder", f"visitor-{uuid.uuid4().hex}")
+    who = visitor.current(settings)
+    if who is not None:
+        folder /= who.run_folder
     return RunStore(folder)

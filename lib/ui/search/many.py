@@ -5,7 +5,6 @@ from typing import Any
 
 import streamlit as st
 
-from lib import jobs
 from lib.benchmark.retriever import SEARCH_TYPES
 from lib.benchmark.trials import Run
 from lib.benchmark.workload import MAX_CONCURRENCY, MAX_REPEATS, Plan
@@ -20,7 +19,9 @@ from lib.runs import store as runs
 from lib.search import ask as search
 from lib.settings import Settings
 from lib.ui.benchmark.live import live
+from lib.ui.common import session
 from lib.ui.common.errors import error_box, show_error
+from lib.ui.common.memory import check_room
 from lib.ui.common.session import current_settings
 from lib.ui.common.snippet import snippet
 from lib.ui.runs.saved import run_store
@@ -64,11 +65,14 @@ def show_many(
     plan, submitted = _form(kind, settings, opened, model, collection)
     if submitted:
         with show_error():
-            queued = runs.measure(plan, opened, model, settings=settings, store=store)
+            check_room(settings)
+            queued = runs.measure(
+                plan, opened, model, settings=settings, store=store, share=session.share()
+            )
         st.query_params[kind.key] = queued.id
         st.rerun()
     run_id = st.query_params.get(kind.key)
-    job = jobs.shared().get(run_id)
+    job = session.job(run_id)
     if job and job.state not in FINISHED:
         live(job)
         return

@@ -1,0 +1,54 @@
+"""Where a visitor of a public app may connect to: only the hosts that the owner listed.
+
+The text alone decides. No name is looked up and no packet is sent for an address that is refused,
+so neither the message nor the time tells what is behind it.
+"""
+
+import re
+from urllib.parse import urlsplit
+
+from lib.errors import InvalidInput
+from lib.settings import Settings, canonical
+
+# Without a port in the list, these are allowed: those of https and of Milvus.
+USUAL_PORTS = {443, 19530}
+DEFAULT_PORTS = {"http": 19530, "https": 443}
+# What a listed host can look like in an address, and nothing else: no userinfo, no escapes, no
+# control characters, no other alphabet.
+PLAIN = re.compile(r"https?://[A-Za-z0-9._-]+(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?")
+PLAIN_IPV6 = re.compile(r"https?://\[[0-9A-Fa-f:.]+\](:\d{1,5})?(/[A-Za-z0-9._~/-]*)?")
+
+
+def check_allowed(address: str, host: Settings) -> None:
+    """Raise InvalidInput unless a visitor may connect there; `host` are the host's own settings."""
+    if not host.public or canonical(address) in {
+        canonical(host.milvus_uri),
+        canonical(host.openai_base_url),
+    }:
+        return
+    if not (PLAIN.fullmatch(address) or PLAIN_IPV6.fullmatch(address)):
+        raise _refused()
+    parts = urlsplit(address)
+    name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
+    if not any(_allows(entry, name, port) for entry in host.allowed_hosts):
+        raise _refused()
+
+
+def _allows(entry: str, name: str, port: int) -> bool:
+    listed, _, listed_port = (
+        entry.rpartition(":") if re.search(r":\d+$", entry) else (entry, "", "")
+    )
+    if port != int(listed_port) if listed_port else port not in USUAL_PORTS:
+        return False
+    if listed.startswith("*."):
+        return name.endswith(listed[1:]) and len(name) > len(listed[1:])
+    return name == listed
+
+
+def _refused() -> InvalidInput:
+    return InvalidInput(
+        "This public app does not connect to that address.",
+        kept="Nothing was sent to it.",
+        next_step="Run the lab yourself to measure it, or ask the owner to list the host.",
+    )

@@ -1,0 +1,105 @@
+"""Collections that nobody will drop any more: found by their names, listed, and cleaned.
+
+A collection made to measure carries in its name the machine, the process and the moment that made
+it; a visitor's collection the moment at which it may go.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psutil
+
+from lib.milvus.failures import reported
+from lib.milvus.territory import SCRATCH_PREFIX, expiry
+
+if TYPE_CHECKING:
+    from lib.milvus.connection import Connection
+
+_MACHINE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+_NAME = re.compile(
+    SCRATCH_PREFIX
+    + r"(?P<machine>[0-9a-f]{8})_(?P<pid>[0-9a-f]+)_(?P<started>[0-9a-f]+)_(?P<made>[0-9a-f]+)_.+"
+)
+# Two readings of a process's start agree to within this.
+START_TOLERANCE_S = 2
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A collection made to measure, or a visitor's; `is_dead` when nobody can be using it."""
+
+    name: str
+    owner: str  # for people
+    age_s: float | None
+    is_dead: bool
+
+
+def scratch_name() -> str:
+    """Return a new name for a collection that this process drops after use."""
+    process = psutil.Process()
+    made_by = f"{_MACHINE}_{process.pid:x}_{int(process.create_time()):x}"
+    return f"{SCRATCH_PREFIX}{made_by}_{int(time.time()):x}_{secrets.token_hex(4)}"
+
+
+def find(connection: "Connection") -> list[Leftover]:
+    """Return all collections made to measure and all of visitors, dead or alive.
+
+    Raises ConnectionFailed.
+    """
+    with reported("Could not read the list of collections."):
+        names = sorted(connection.client.list_collections())
+    judged = (_judge(name, is_lite=connection.is_lite) for name in names)
+    return [each for each in judged if each is not None]
+
+
+def clean(connection: "Connection") -> list[str]:
+    """Drop what is dead and return the names. Raises ConnectionFailed.
+
+    Of another machine nobody can tell from here whether its process still runs: what it made is
+    listed and left.
+    """
+    dropped = []
+    for each in find(connection):
+        if each.is_dead:
+            with reported(f"Could not drop the collection {each.name!r}."):
+                connection.client.drop_collection(each.name)
+            connection.forget_stores(each.name)
+            dropped.append(each.name)
+    return dropped
+
+
+def _judge(name: str, *, is_lite: bool) -> Leftover | None:
+    now = time.time()
+    until = expiry(name)
+    if until is not None:
+        return Leftover(name, "a visitor", None, is_dead=until < now)
+    if not name.startswith(SCRATCH_PREFIX):
+        return None
+    made = _NAME.fullmatch(name)
+    if made is None:
+        # From before names said who made them. One process holds a file, so it is not in use there.
+        return Leftover(name, "unknown", None, is_dead=is_lite)
+    age_s = now - int(made["made"], 16)
+    pid, started = int(made["pid"], 16), int(made["started"], 16)
+    if pid == os.getpid() and made["machine"] == _MACHINE and _runs(pid, started):
+        return Leftover(name, "this process", age_s, is_dead=False)
+    if is_lite:
+        return Leftover(name, f"process {pid}, ended", age_s, is_dead=True)
+    if made["machine"] != _MACHINE:
+        return Leftover(name, f"process {pid} of another machine", age_s, is_dead=False)
+    is_dead = not _runs(pid, started)
+    return Leftover(name, f"process {pid}{', ended' if is_dead else ''}", age_s, is_dead)
+
+
+def _runs(pid: int, started: int) -> bool:
+    """Say whether the process that had this number then has it still."""
+    try:
+        return abs(psutil.Process(pid).create_time() - started) <= START_TOLERANCE_S
+    except psutil.Error:
+        return False

@@ -1,0 +1,246 @@
+"""What a visitor of a public app may write: collections of their own, and nothing else.
+
+A guarded client stands in for pymilvus's, in the connection and in every langchain-milvus store
+opened through it. It knows what reads and what writes one collection, and refuses the rest.
+"""
+
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_milvus import Milvus
+
+from lib.errors import LabError
+from lib.words import counted
+
+VISITOR_PREFIX = "lab_v"
+# Collections of this prefix are made to measure; lists leave them out.
+SCRATCH_PREFIX = "lab_bench_"
+_VISITORS = re.compile(r"lab_v(?P<expires>[0-9a-f]{8,16})_[0-9a-f]{32}_(?P<name>.+)")
+READS = {
+    "has_collection",
+    "describe_collection",
+    "query",
+    "search",
+    "hybrid_search",
+    "list_indexes",
+    "describe_index",
+    # Loading changes no row, and a collection that is not loaded cannot be read.
+    "load_collection",
+    "load_partitions",
+}
+WRITES = {
+    "create_collection",
+    "create_index",
+    "insert",
+    "upsert",
+    "delete",
+    "flush",
+    "drop_collection",
+    "alter_collection_properties",
+}
+NEITHER = {"get_server_version", "create_schema", "prepare_index_params", "close", "_using"}
+
+
+class ReadOnly(LabError):
+    """A visitor's call would change a collection that is not theirs."""
+
+
+class QuotaReached(LabError):
+    """A visitor's collections hold as much as one visitor may keep."""
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What one visitor may keep: collections, and rows in all of them together."""
+
+    collections: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Territory:
+    """One visitor's collections: all whose names begin with a prefix that nobody can guess.
+
+    The prefix holds the time, in seconds since 1970, after which anybody may drop them.
+    """
+
+    prefix: str = field(repr=False)
+    expires: float
+    quota: Quota
+    # By collection: rows written since it was created; those made to measure are not counted.
+    _scratch: set[str] = field(default_factory=set, repr=False, compare=False)
+    _rows: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    @classmethod
+    def new(cls, time_to_live_s: float, quota: Quota) -> "Territory":
+        """Make one with 128 random bits in its prefix."""
+        expires = int(time.time() + time_to_live_s)
+        return cls(f"{VISITOR_PREFIX}{expires:x}_{secrets.token_hex(16)}_", expires, quota)
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether its time has passed."""
+        return time.time() > self.expires
+
+    def owns(self, name: str) -> bool:
+        """Say whether a collection is the visitor's."""
+        return name.startswith(self.prefix) and len(name) > len(self.prefix)
+
+    def may_read(self, name: str) -> bool:
+        """Say whether a collection is the visitor's or the host's, and not another visitor's."""
+        return self.owns(name) or not name.startswith(VISITOR_PREFIX)
+
+    def full_name(self, name: str) -> str:
+        """Return the collection that a visitor means by a name."""
+        return name if name.startswith(self.prefix) else self.prefix + name
+
+    def scratch_name(self) -> str:
+        """Return a new name for a collection that is dropped after use."""
+        name = f"{self.prefix}{SCRATCH_PREFIX}{secrets.token_hex(4)}"
+        self._scratch.add(name)
+        return name
+
+    def check_write(self, name: str, method: str) -> None:
+        """Raise ReadOnly unless the collection is the visitor's."""
+        if not self.owns(name):
+            raise ReadOnly(
+                f"The collection “{shown_name(name)}” belongs to the host and can only be read.",
+                kept="Nothing was changed.",
+                next_step="Write to a collection of your own.",
+            )
+        if self.is_over and method not in {"drop_collection", "delete", "flush"}:
+            raise ReadOnly(
+                "The time of your collections is over.",
+                kept="They are dropped by and by.",
+                next_step="Reload the page to begin anew.",
+            )
+
+    def check_read(self, name: str) -> None:
+        """Raise ReadOnly for another visitor's collection, as if there were none."""
+        if not self.may_read(name):
+            raise ReadOnly("There is no such collection.")
+
+    def note_creation(self, name: str) -> None:
+        """Count a new collection. Raises QuotaReached when the visitor has as many as allowed."""
+        if self._is_scratch(name):
+            return
+        with self._lock:
+            if name not in self._rows and len(self._rows) >= self.quota.collections:
+                most = counted(self.quota.collections, "collection")
+                raise QuotaReached(
+                    f"A visitor may keep {most} here.", next_step="Drop one of yours first."
+                )
+            self._rows.setdefault(name, 0)
+
+    def note_rows(self, name: str, count: int) -> None:
+        """Count rows about to be written. Raises QuotaReached when they would be too many."""
+        if self._is_scratch(name):
+            return
+        with self._lock:
+            before = sum(self._rows.values())
+            if before + count > self.quota.rows:
+                raise QuotaReached(
+                    f"A visitor may write {self.quota.rows:,} rows here; "
+                    f"{before:,} were written before.",
+                    kept="Those are kept.",
+                    next_step="Drop a collection of yours to write more.",
+                )
+            self._rows[name] = self._rows.get(name, 0) + count
+
+    def note_drop(self, name: str) -> None:
+        """Forget what a dropped collection held."""
+        with self._lock:
+            self._rows.pop(name, None)
+
+    def _is_scratch(self, name: str) -> bool:
+        return any(name.startswith(each) for each in self._scratch)
+
+
+# Owns no collection: what the stores of the host's collections are guarded with.
+NOTHING = Territory("-", 0.0, Quota(0, 0))
+
+
+def is_scratch(name: str) -> bool:
+    """Say whether a collection was made to measure; lists leave these out."""
+    return shown_name(name).startswith(SCRATCH_PREFIX)
+
+
+def shown_name(name: str) -> str:
+    """Return a collection's name without the prefix of a visitor."""
+    found = _VISITORS.fullmatch(name)
+    return found["name"] if found else name
+
+
+def expiry(name: str) -> float | None:
+    """Return when a visitor's collection may be dropped; None for any other collection."""
+    found = _VISITORS.fullmatch(name)
+    return float(int(found["expires"], 16)) if found else None
+
+
+class GuardedClient:
+    """A MilvusClient or AsyncMilvusClient that reads for a visitor and writes to their own only."""
+
+    def __init__(self, client: Any, territory: Territory) -> None:
+        self._guarded = client
+        self._territory = territory
+
+    def list_collections(self, **arguments: Any) -> list[str]:
+        """Return the host's collections and the visitor's."""
+        names = self._guarded.list_collections(**arguments)
+        return [name for name in names if self._territory.may_read(name)]
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the client's method, guarded. Raises ReadOnly for one that is not known here."""
+        if name in NEITHER:
+            return getattr(self._guarded, name)
+        if name in READS | WRITES:
+            return self._checked(name, getattr(self._guarded, name))
+        raise ReadOnly(f"{name} is not possible on a public host.", kept="Nothing was changed.")
+
+    def _checked(self, method: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        territory = self._territory
+
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            collection = str(args[0] if args else kwargs.get("collection_name", ""))
+            if method in READS:
+                territory.check_read(collection)
+                return call(*args, **kwargs)
+            territory.check_write(collection, method)
+            if method in {"insert", "upsert"}:
+                data = args[1] if len(args) > 1 else kwargs.get("data", ())
+                territory.note_rows(collection, len(data) if isinstance(data, Sequence) else 1)
+            elif method == "create_collection":
+                territory.note_creation(collection)
+            elif method == "drop_collection":
+                territory.note_drop(collection)
+            return call(*args, **kwargs)
+
+        return checked
+
+
+def store_class(territory: Territory | None) -> type[Milvus]:
+    """Return langchain-milvus's class, whose clients are guarded when there is a territory."""
+    if territory is None:
+        return Milvus
+    guard: Territory = territory
+
+    class GuardedMilvus(Milvus):
+        """A store that can write to one visitor's collections only."""
+
+        @property
+        def client(self) -> Any:
+            """The sync client, guarded."""
+            return GuardedClient(super().client, guard)
+
+        @property
+        def aclient(self) -> Any:
+            """The async client, guarded."""
+            return GuardedClient(super().aclient, guard)
+
+    return GuardedMilvus

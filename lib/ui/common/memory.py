@@ -1,0 +1,53 @@
+"""The memory and the disk of this process, and what is refused before they run out."""
+
+import time
+from functools import lru_cache
+from pathlib import Path
+
+import psutil
+
+from lib.errors import LabError
+from lib.settings import Settings
+
+MEGABYTE = 1 << 20
+# Heavy work is refused at this share of the limit: it takes some while it runs.
+HEAVY_SHARE = 0.9
+LOOK_AGAIN_S = 10.0
+
+
+class NoRoom(LabError):
+    """Heavy work would not fit into the memory or the disk of a public app."""
+
+
+def used_mb() -> float:
+    """Return the resident memory of this process in MB."""
+    return psutil.Process().memory_info().rss / MEGABYTE
+
+
+def check_room(limits: Settings) -> None:
+    """Raise NoRoom when a public app has too little memory or disk left for heavy work."""
+    if not limits.public:
+        return
+    if used_mb() > HEAVY_SHARE * limits.max_memory_mb:
+        raise NoRoom(
+            "The app has too little memory left for this now.",
+            kept="Nothing was changed.",
+            next_step="Try again in a few minutes, when other visitors have left.",
+        )
+    if _folder_mb(limits.data_dir, int(time.monotonic() / LOOK_AGAIN_S)) > limits.max_disk_mb:
+        raise NoRoom(
+            "The app's disk is as full as it may be.",
+            kept="Nothing was changed.",
+            next_step="Drop a collection of yours, or try again in an hour.",
+        )
+
+
+@lru_cache(maxsize=1)
+def _folder_mb(folder: Path, moment: int) -> float:
+    sizes = 0
+    for path in folder.rglob("*"):
+        try:
+            sizes += path.stat().st_size
+        except OSError:  # gone meanwhile
+            continue
+    return sizes / MEGABYTE

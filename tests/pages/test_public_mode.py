@@ -1,0 +1,147 @@
+"""A public app: strangers read the host's rows, write their own, and see nothing of each other."""
+
+import io
+import zipfile
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from lib import jobs
+from lib.milvus.connection import open_connection
+from lib.milvus.territory import expiry, shown_name
+from lib.settings import load
+from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
+
+# The tests of one process take more memory together than the app.
+PUBLIC = {"LAB_PUBLIC": "1", "LAB_MAX_MEMORY_MB": "100000"}
+
+
+def visit(open_app: OpenApp, page: str = "pages/overview.py", **environment: str) -> AppTest:
+    """Open a page of the public app after the host's rows were loaded."""
+    open_app(**(PUBLIC | environment))
+    wait_for_jobs()
+    st.cache_data.clear()
+    return open_app(page, **(PUBLIC | environment))
+
+
+def ingest_text(app: AppTest, text: str) -> AppTest:
+    """Ingest a pasted text."""
+    app.segmented_control(key="ingest_source").set_value("pasted").run()
+    app.text_area(key="ingest_pasted").set_value(text).run()
+    return app.button(key="ingest_start").click().run()
+
+
+def collections_of(app: AppTest) -> list[str]:
+    """Return the names in the sidebar's list."""
+    return list(app.sidebar.selectbox[0].options)
+
+
+def test_the_hosts_rows_are_loaded_and_can_only_be_read(open_app: OpenApp) -> None:
+    app = visit(open_app, "pages/collections.py")
+    assert not app.exception
+    assert not problems(app)
+    assert "belong to the host" in said(app)
+    keys = {button.key for button in app.button}
+    assert keys.isdisjoint({"delete_start", "drop_start", "rows_save"})
+    # A fresh visit: AppTest drops the sidebar of a page's second run under st.navigation.
+    assert int(open_app(**PUBLIC).sidebar.metric[0].value.replace(",", "")) > 3000
+
+
+def test_a_visitor_cannot_stop_what_the_host_started(open_app: OpenApp) -> None:
+    app = open_app(**PUBLIC)
+    assert "Stop" not in [button.label for button in app.sidebar.button]
+
+
+def test_what_a_visitor_ingests_is_theirs_alone(open_app: OpenApp) -> None:
+    first = visit(open_app, "pages/ingestion.py")
+    ingest_text(first, "A planted row of the first visitor. " * 20)
+    assert "my\\_documents" in said(first)
+    assert not problems(first)
+    job_id = first.query_params["ingestion"]
+    wait_for_jobs()
+    assert jobs.shared().get(job_id) is None
+    made = [job for job in jobs.shared().all() if job.id == job_id]
+    assert made[0].result.tally.added >= 1
+    names = [name for name in _all_collections() if expiry(name) is not None]
+    assert [shown_name(name) for name in names] == ["my_documents"]
+
+    assert collections_of(open_app(**PUBLIC)) == ["async_lab (read only)"]
+    other = open_app("pages/ingestion.py", **PUBLIC)
+    other.query_params["ingestion"] = job_id
+    other.run()
+    assert "ingestion_seen" not in other.session_state
+    assert "planted" not in said(other)
+    first.run()
+    assert first.session_state["ingestion_seen"] == job_id
+
+
+def _all_collections() -> list[str]:
+    opened = open_connection(load())
+    names = list(opened.client.list_collections())
+    opened.close()
+    return names
+
+
+def test_a_benchmark_of_one_visitor_is_found_by_no_other(open_app: OpenApp) -> None:
+    first = visit(open_app, "pages/benchmark.py")
+    first.segmented_control(key="b_preset").set_value("quick").run()
+    first.button(key="b_go").click().run()
+    assert not problems(first)
+    wait_for_jobs()
+    run_id = jobs.shared().all()[-1].id
+    first.run()
+    assert "You see a kept run" not in said(first)
+    other = open_app("pages/benchmark.py", **PUBLIC)
+    other.query_params["b_run"] = run_id
+    other.run()
+    assert "You see a kept run" in said(other)
+    runs = open_app("pages/runs.py", **PUBLIC)
+    assert run_id not in str(runs.main)
+
+
+def test_each_limit_is_shown_before_it_strikes(open_app: OpenApp) -> None:
+    app = visit(open_app)
+    limits = load(PUBLIC)
+    shown = " ".join(each.value for each in (*app.sidebar.markdown, *app.sidebar.caption))
+    for number in (
+        limits.max_collections,
+        limits.max_kept_rows,
+        limits.max_rows,
+        limits.max_upload_mb,
+        limits.max_unpacked_mb,
+        limits.max_text_chars,
+        limits.max_calls,
+        limits.max_concurrency,
+        limits.max_jobs,
+        limits.max_run_s,
+        limits.max_disk_mb,
+        limits.max_memory_mb,
+    ):
+        assert f"{number:,}" in shown
+    assert "dropped at" in shown
+    assert "Memory:" in shown
+
+
+@pytest.mark.parametrize("variable", ["LAB_MAX_MEMORY_MB", "LAB_MAX_DISK_MB"])
+def test_heavy_work_is_refused_with_a_sentence_before_room_runs_out(
+    open_app: OpenApp, variable: str
+) -> None:
+    app = visit(open_app, "pages/ingestion.py", **{variable: "1"})
+    before = len(jobs.shared().all())
+    ingest_text(app, "A text. " * 20)
+    assert "too little memory" in problems(app) or "as full as it may be" in problems(app)
+    assert len(jobs.shared().all()) == before
+
+
+def test_an_archive_that_would_unpack_to_too_much_is_not_read(open_app: OpenApp) -> None:
+    app = visit(open_app, "pages/ingestion.py", LAB_MAX_UNPACKED_MB="1")
+    packed: Any = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("a.txt", b"x" * 2_000_000)
+    app.segmented_control(key="ingest_source").set_value("files").run()
+    app.file_uploader(key="ingest_files").set_value(
+        ("a.zip", packed.getvalue(), "application/zip")
+    ).run()
+    assert "would unpack to 2 MB; 1 MB are taken here" in problems(app)
