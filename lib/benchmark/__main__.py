@@ -2,7 +2,9 @@
 
 Progress and the summary go to standard error, so that `--output -` can be piped. The exit code is
 0 when every trial was verified, 1 when some failed or the run broke off, 2 when the arguments or
-the connection are wrong, and 128 plus the signal's number after Ctrl-C or a termination.
+the connection are wrong, and 128 plus the signal's number after Ctrl-C or a termination. With
+`--compare`, a run whose trials were all verified ends with 3 when it is slower than the baseline,
+with 0 when it is not, and with 4 when the evidence does not suffice to say.
 """
 
 import argparse
@@ -19,8 +21,9 @@ from typing import Any, NoReturn
 from tqdm import tqdm
 
 from lib import settings as lab_settings
-from lib.benchmark import run_file, runner
+from lib.benchmark import gate, run_file, runner
 from lib.benchmark import statistics as trial_statistics
+from lib.benchmark.gate import Verdict
 from lib.benchmark.statistics import CellSummary
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run, Trial
@@ -33,8 +36,11 @@ from lib.milvus.operations import OPERATIONS
 from lib.settings import Settings
 
 VERIFIED, FAILED, WRONG = 0, 1, 2
+EXIT_CODES = {Verdict.NOT_SLOWER: 0, Verdict.SLOWER: 3, Verdict.UNDECIDED: 4}
 STDOUT = "-"
 STOP_TIMEOUT_S = 15.0
+SLOWER = 0.15
+MOST_SLOWER = 10.0
 # What a trial's record needs in the file: measured on files of this program.
 BYTES_PER_CALL = 80
 
@@ -53,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with _interrupting_signals() as interrupted:
         try:
             settings = _settings(given)
-            plan = _plan(given, settings)
+            baseline = run_file.read(Path(given.compare)) if given.compare else None
+            plan = _plan(given, settings, baseline)
             plan.check(settings)
             output = None if given.output == STDOUT else Path(given.output)
             check_writable(output, BYTES_PER_CALL * plan.total_calls())
@@ -64,7 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _print("Stopped before anything was measured.")
             return 128 + interrupted[0]
         try:
-            return _run(plan, settings, connection, output, interrupted, given.note)
+            code, run = _run(plan, settings, connection, output, interrupted, given.note)
+            if baseline is None or run is None or code != VERIFIED:
+                return code
+            return _compare(baseline, run, given.fail_if_slower)
         except KeyboardInterrupt:
             return 128 + interrupted[0]
         finally:
@@ -79,11 +89,11 @@ def _run(
     output: Path | None,
     interrupted: list[int],
     note: str,
-) -> int:
+) -> tuple[int, Run | None]:
     try:
         model = open_model(settings)
     except LabError as error:
-        return _say(error, WRONG)
+        return _say(error, WRONG), None
     seconds = plan.estimate_s(embedded=connection.is_lite)
     _print(
         f"{connection.label}: {len(plan.cells())} cells, {plan.total_calls():,} calls, "
@@ -102,8 +112,8 @@ def _run(
     if not isinstance(run, Run) or not run.trials:
         if stopped:
             _print("Stopped before a trial was finished; nothing was written.")
-            return 128 + interrupted[0]
-        return _say(job.error or LabError("Nothing was measured."), WRONG)
+            return 128 + interrupted[0], None
+        return _say(job.error or LabError("Nothing was measured."), WRONG), None
     if note:
         notes = [*run.environment.get("notes", []), note]
         run = dataclasses.replace(run, environment={**run.environment, "notes": notes})
@@ -111,13 +121,28 @@ def _run(
     try:
         _write(run, output)
     except LabError as error:
-        return _say(error, FAILED)
+        return _say(error, FAILED), run
     if stopped:
         _print("Stopped: the run is marked partial.")
-        return 128 + interrupted[0]
+        return 128 + interrupted[0], run
     if job.error is not None:
-        return _say(job.error, FAILED)
-    return VERIFIED if all(trial.verified for trial in run.trials) else FAILED
+        return _say(job.error, FAILED), run
+    return (VERIFIED if all(trial.verified for trial in run.trials) else FAILED), run
+
+
+def _compare(baseline: Run, run: Run, threshold: float) -> int:
+    """Say what became slower than the baseline, and return the exit code."""
+    try:
+        decision = gate.decide(baseline, run, threshold)
+    except LabError as error:
+        return _say(error, WRONG)
+    _print(f"\nAgainst the baseline, slower by {threshold:.0%} or not:")
+    for line in (*(cell.text for cell in decision.cells), *decision.differing):
+        _print(f"- {line}")
+    needed = decision.repeats_needed
+    advice = f" Measure both again with --repeats {needed}." if needed else ""
+    _print(f"Verdict: {decision.verdict.value}.{advice}")
+    return EXIT_CODES[decision.verdict]
 
 
 def _wait(job: Job, bar: Any) -> bool:
@@ -277,11 +302,28 @@ def _whole(text: str) -> int:
         raise argparse.ArgumentTypeError(f"a whole number, not {text!r}") from None
 
 
-def _plan(given: argparse.Namespace, settings: Settings) -> Plan:
-    """Take the preset, or the defaults, and change what was given beside it."""
-    if given.preset is None and given.operations is None:
+def _share(text: str) -> float:
+    try:
+        share = float(text.rstrip("%")) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= MOST_SLOWER:
+        raise argparse.ArgumentTypeError(f"a share such as 15%, not {text!r}")
+    return share
+
+
+def _plan(given: argparse.Namespace, settings: Settings, baseline: Run | None) -> Plan:
+    """Take the preset, the baseline's plan or the defaults, and change what was given beside it."""
+    if given.preset is not None:
+        base = preset(given.preset).plan
+    elif given.operations is not None:
+        base = Plan(operations=())
+    elif baseline is None:
         raise InvalidInput("Say what to run: --preset tutorial, or --operations with names.")
-    base = preset(given.preset).plan if given.preset is not None else Plan(operations=())
+    elif followed := Plan.from_settings(baseline.settings):
+        base = followed
+    else:
+        raise InvalidInput("The baseline does not say what was run: name --operations.")
     named = {field.name: getattr(given, field.name, None) for field in dataclasses.fields(Plan)}
     changes = {name: value for name, value in named.items() if value is not None}
     asked: dict[str, Any] = {"embedding": settings.embedding_provider}
@@ -308,7 +350,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m lib.benchmark",
         description="Measure what the async methods of langchain-milvus buy.",
         epilog="Exit code 0: every trial verified; 1: some failed; 2: the arguments or the "
-        "connection are wrong.",
+        "connection are wrong. With --compare also 3: slower; 4: not enough evidence to say.",
     )
     option = parser.add_argument
     option("--preset", help=f"a plan with a name: {', '.join(PRESETS)}; other options change it")
@@ -338,6 +380,13 @@ def _parser() -> argparse.ArgumentParser:
     option("--embedding-jitter-ms", type=float, help="its standard deviation")
     option("--seed", type=_whole, help="decides documents, order and simulated jitter")
     option("--note", default="", help="a remark for the file: where and with what it was made")
+    option("--compare", help="a run's file: measure its plan again and say whether that is slower")
+    option(
+        "--fail-if-slower",
+        type=_share,
+        default=SLOWER,
+        help="by how much more time, such as 15%% (default)",
+    )
     option("--output", default="run.json", help="the run's file, - for standard output")
     return parser
 

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from lib.benchmark.strategies import BASELINE, STRATEGIES
 from lib.benchmark.trials import CellKey, Trial
@@ -18,6 +19,9 @@ BUSY_SHARE = 0.9
 STALLED_LAG_MS = 100.0
 # 1 / Φ⁻¹(3/4): makes the median absolute deviation estimate a standard deviation.
 MAD_TO_SIGMA = 1.4826
+# One side of a 95 % interval.
+CONFIDENCE = 0.975
+BISECTIONS = 60  # halves π/2 down to the precision of a float
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,7 @@ def geometric_mean(values: Sequence[float]) -> tuple[float, float | None, float 
     if n < MIN_REPEATS:
         return math.exp(mean), None, None
     variance = math.fsum((log - mean) ** 2 for log in logs) / (n - 1)
-    margin = t_quantile_975(n - 1) * math.sqrt(variance / n)
+    margin = t_quantile(CONFIDENCE, n - 1) * math.sqrt(variance / n)
     return math.exp(mean), math.exp(mean - margin), math.exp(mean + margin)
 
 
@@ -165,30 +169,34 @@ def paired(baseline: Iterable[Trial], other: Iterable[Trial]) -> Speedup | None:
     return speedup([walls[0][r] for r in repeats], [walls[1][r] for r in repeats])
 
 
-# Student's t, 97.5 %, for 1 to 10 degrees of freedom, where the series below is too coarse
-# (any printed table of t; NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.2).
-_T_975 = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
-_Z_975 = 1.959963985
+@lru_cache(maxsize=256)
+def t_quantile(probability: float, degrees: int) -> float:
+    """Return the quantile of Student's t for a probability of at least one half.
 
-
-def t_quantile_975(degrees: int) -> float:
-    """Return the 97.5 % quantile of Student's t.
-
-    From a table up to 10 degrees of freedom, above by the expansion in 1/degrees of Abramowitz
-    and Stegun, Handbook of Mathematical Functions, 26.7.5 (error below 0.0001).
+    Found by bisection in the distribution function, which is a finite sum for whole degrees of
+    freedom (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4).
     """
     if degrees < 1:
         raise ValueError("Student's t needs at least one degree of freedom.")
-    if degrees <= len(_T_975):
-        return _T_975[degrees - 1]
-    z = _Z_975
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + sum(term / float(degrees) ** (power + 1) for power, term in enumerate(terms))
+    low, high = 0.0, math.pi / 2
+    for _ in range(BISECTIONS):
+        angle = (low + high) / 2
+        low, high = (angle, high) if _t_probability(angle, degrees) < probability else (low, angle)
+    return math.tan(low) * math.sqrt(degrees)
+
+
+def _t_probability(angle: float, degrees: int) -> float:
+    """Return the probability of at most t, where `angle` is the arc tangent of t/√degrees."""
+    is_odd = degrees % 2
+    cosine = math.cos(angle)
+    term, total = (cosine, cosine) if is_odd else (1.0, 1.0)
+    for i in range(2 + is_odd, degrees - 1, 2):
+        term *= cosine**2 * (i - 1) / i
+        total += term
+    if not is_odd:
+        return (1 + math.sin(angle) * total) / 2
+    inner = 0.0 if degrees == 1 else math.sin(angle) * total
+    return 0.5 + (angle + inner) / math.pi
 
 
 def summarise(trials: Iterable[Trial]) -> tuple[CellSummary, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from lib.benchmark.strategies import STRATEGIES
-from lib.errors import InvalidInput
+from lib.errors import InvalidInput, LabError
 from lib.milvus.embeddings import PROVIDERS
 from lib.milvus.fields import PRIMARY_FIELD
 from lib.milvus.operations import OPERATIONS, Effect
@@ -161,6 +161,22 @@ class Plan:
                 raise InvalidInput(f"Questions can only be searched for; {name} is no search.")
         if any(not 0 < len(question.strip()) <= MAX_QUESTION_CHARS for question in self.questions):
             raise InvalidInput(f"A question takes 1 to {MAX_QUESTION_CHARS:,} characters.")
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "Plan | None":
+        """Return the plan that a run's settings record, or None when they do not tell."""
+        known = {field.name for field in fields(cls)}
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in settings.items()
+            if name in known
+        }
+        try:
+            plan = cls(**given)
+            plan.check()
+        except (TypeError, ValueError, LabError):
+            return None
+        return plan
 
     @property
     def label(self) -> str:

@@ -44,6 +44,7 @@ class ComparedCell:
     concurrency: int | None
     levels: tuple[Level, ...]
     verdict: str
+    is_decided: bool  # whether the intervals of the fastest and the slowest stand apart
 
     @property
     def label(self) -> str:
@@ -60,7 +61,7 @@ def compare(runs: Sequence[tuple[str, Run]]) -> tuple[ComparedCell, ...]:
     ]
     shared = [key for key in by_run[0][1] if all(key in cells for _, cells in by_run)]
     return tuple(
-        ComparedCell(*key, levels, _verdict(levels))
+        ComparedCell(*key, levels, _verdict(levels), _is_decided(levels))
         for key in shared
         if (levels := tuple(_level(name, cells[key]) for name, cells in by_run))
     )
@@ -70,6 +71,11 @@ def _level(name: str, trials: Sequence[Trial]) -> Level:
     """Return a cell's level. The runs are independent, so nothing is paired."""
     walls = [trial.wall_s for trial in trials]
     return Level(name, *trial_statistics.geometric_mean(walls), len(walls))
+
+
+def _is_decided(levels: Sequence[Level]) -> bool:
+    ordered = sorted(levels, key=lambda level: level.mean_s)
+    return not _overlap(ordered[0], ordered[-1])
 
 
 def _verdict(levels: Sequence[Level]) -> str:

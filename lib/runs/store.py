@@ -9,12 +9,11 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from lib import jobs
 from lib.benchmark import run_file, runner
@@ -276,18 +275,7 @@ class RunStore:
 
 def plan_of(run: Run) -> Plan | None:
     """Return the plan that a run followed, or None when its settings do not tell."""
-    known = {field.name for field in fields(Plan)}
-    given: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in run.settings.items()
-        if name in known
-    }
-    try:
-        plan = Plan(**given)
-        plan.check()
-    except (TypeError, ValueError, LabError):
-        return None
-    return plan
+    return Plan.from_settings(run.settings)
 
 
 def measure(

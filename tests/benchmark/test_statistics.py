@@ -12,7 +12,7 @@ from lib.benchmark.statistics import (
     percentile,
     speedup,
     summarise,
-    t_quantile_975,
+    t_quantile,
     warnings,
 )
 from lib.benchmark.trials import Trial
@@ -47,14 +47,25 @@ def test_no_values_have_no_percentile() -> None:
 def test_the_quantiles_of_student_s_t_are_those_of_the_printed_table(
     degrees: int, printed: float
 ) -> None:
-    assert t_quantile_975(degrees) == pytest.approx(printed, abs=0.0006)
+    assert t_quantile(0.975, degrees) == pytest.approx(printed, abs=0.0006)
+
+
+@pytest.mark.parametrize(
+    ("probability", "degrees", "printed"),
+    [(0.95, 1, 6.314), (0.95, 7, 1.895), (0.995, 2, 9.925), (0.995, 9, 3.250), (0.9995, 10, 4.587),
+     (0.5, 5, 0.0)],
+)  # fmt: skip
+def test_the_quantiles_for_other_probabilities_are_those_of_the_printed_table_too(
+    probability: float, degrees: int, printed: float
+) -> None:
+    assert t_quantile(probability, degrees) == pytest.approx(printed, abs=0.0006)
 
 
 def test_a_speed_up_is_the_geometric_mean_with_student_s_interval_on_the_logarithms() -> None:
     # Ratios 2, 4 and 8: logs ln 2 × (1, 2, 3), their mean 2 ln 2, their deviation ln 2.
     gain = speedup([2, 4, 8], [1, 1, 1])
     assert gain.ratio == pytest.approx(4)
-    margin = 4.3027 * math.log(2) / math.sqrt(3)
+    margin = 4.302653 * math.log(2) / math.sqrt(3)
     assert gain.low == pytest.approx(4 / math.exp(margin))
     assert gain.high == pytest.approx(4 * math.exp(margin))
     assert gain.pairs == 3

@@ -231,6 +231,15 @@ def test_runs_get_a_verdict_only_where_their_intervals_do_not_overlap() -> None:
     assert verdict(short) == "no verdict: fewer than three repeats in B"
 
 
+def test_a_run_s_name_decides_nothing() -> None:
+    run = make_run(*[make_trial(repeat=i, call_s=0.1 * 1.1**i) for i in range(3)])
+    fast = make_run(*[make_trial(repeat=i, call_s=0.01 * 1.01**i) for i in range(3)])
+    (same,) = comparison.compare([("faster machine", run), ("is faster", run)])
+    assert not same.is_decided
+    (apart,) = comparison.compare([("slow", run), ("slow too", fast)])
+    assert apart.is_decided
+
+
 def test_runs_without_a_common_cell_have_nothing_to_compare() -> None:
     other = make_run(make_trial(operation="delete"))
     assert comparison.compare([("A", make_run()), ("B", other)]) == ()

@@ -300,7 +300,7 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
         hide_index=True,
         alt="Each cell's mean wall time in each run, with its interval and the verdict",
     )
-    decided = sum("faster" in cell.verdict for cell in cells)
+    decided = sum(cell.is_decided for cell in cells)
     finding = f"{decided} of {len(cells)} cells differ by more than their intervals allow for"
     st.markdown(f"**{finding}**")
     show_chart(charts.compared(comparison.frame(cells)), key=f"{key}_compared", alt=finding)
