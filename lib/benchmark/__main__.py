@@ -230,9 +230,9 @@ def _say(error: LabError, code: int) -> int:
 
 
 def _show_trial(trial: Trial) -> None:
-    label = trial_statistics.strategy_label(trial.strategy, trial.concurrency)
+    label = trial_statistics.cell_label(trial.cell)
     tqdm.write(
-        f"{trial.operation} × {trial.count:,}, {label}, repeat {trial.repeat + 1}: "
+        f"{trial.operation} × {len(trial.calls):,}, {label}, repeat {trial.repeat + 1}: "
         f"{trial.wall_s:.3f} s, {trial.verification}",
         file=sys.stderr,
     )

@@ -5,15 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from lib.benchmark.statistics import MIN_REPEATS, strategy_label, t_quantile
-from lib.benchmark.trials import Run, Trial
+from lib.benchmark.statistics import MIN_REPEATS, cell_label, t_quantile
+from lib.benchmark.trials import CellKey, Run
 from lib.benchmark.workload import MAX_REPEATS
 from lib.errors import InvalidInput
 
 # The chance of a wrong word about any cell of a run, split evenly among its cells.
 ERROR_RATE = 0.05
-
-CellKey = tuple[str, str, int, int | None]
 
 
 class Verdict(Enum):
@@ -33,10 +31,7 @@ class CellDecision:
     about that many repeats on both sides would decide; None where more than a plan allows.
     """
 
-    operation: str
-    strategy: str
-    count: int
-    concurrency: int | None
+    key: CellKey
     repeats: int
     paired: bool
     ratio: float | None
@@ -48,8 +43,8 @@ class CellDecision:
     @property
     def label(self) -> str:
         """The cell in words."""
-        how = strategy_label(self.strategy, self.concurrency)
-        return f"{self.operation} × {self.count:,}, {how}"
+        much = f" × {self.key.count:,}" if self.key.count else ""
+        return f"{self.key.operation}{much}, {cell_label(self.key)}"
 
     @property
     def text(self) -> str:
@@ -152,14 +147,10 @@ def _walls(run: Run) -> dict[CellKey, dict[int, float]]:
     cells: dict[CellKey, dict[int, float]] = {}
     for trial in run.trials:
         if not trial.warmup:
-            mine = cells.setdefault(_key(trial), {})
-            if trial.verified and trial.wall_s > 0:
-                mine[trial.repeat] = math.log(trial.wall_s)
+            mine = cells.setdefault(trial.cell, {})
+            if trial.verified and trial.work_s > 0:
+                mine[trial.repeat] = math.log(trial.work_s)
     return cells
-
-
-def _key(trial: Trial) -> CellKey:
-    return trial.operation, trial.strategy, trial.count, trial.concurrency
 
 
 def _decide_cell(
@@ -174,13 +165,13 @@ def _decide_cell(
     both = sorted({*old} & {*new})
     paired = paired and len(both) == len(old) == len(new)
     if not old or not new:
-        return CellDecision(*key, 0, paired, None, None, None, Verdict.UNDECIDED)
+        return CellDecision(key, 0, paired, None, None, None, Verdict.UNDECIDED)
     repeats = min(len(old), len(new))
     sides = [[new[i] - old[i] for i in both]] if paired else [[*new.values()], [*old.values()]]
     shift = _mean(sides[0]) - (0.0 if paired else _mean(sides[1]))
     if repeats < MIN_REPEATS:
         return CellDecision(
-            *key, repeats, paired, math.exp(shift), None, None, Verdict.UNDECIDED, MIN_REPEATS
+            key, repeats, paired, math.exp(shift), None, None, Verdict.UNDECIDED, MIN_REPEATS
         )
     probability = 1 - ERROR_RATE / cells / 2
     margin = t_quantile(probability, _degrees(sides)) * math.sqrt(sum(map(_error, sides)))
@@ -194,7 +185,7 @@ def _decide_cell(
         verdict = Verdict.UNDECIDED
         needed = _repeats_needed(sides, bound / 2, probability)
     return CellDecision(
-        *key, repeats, paired, math.exp(shift), math.exp(low), math.exp(high), verdict, needed
+        key, repeats, paired, math.exp(shift), math.exp(low), math.exp(high), verdict, needed
     )
 
 

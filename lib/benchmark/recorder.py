@@ -1,10 +1,13 @@
 """Records one trial while it runs: one slot a call, written to by whoever makes the call."""
 
+import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from lib.benchmark.refusals import refusal
 from lib.benchmark.trials import Call
 from lib.errors import LabError
 from lib.milvus.embeddings import new_embedding_clock
@@ -22,6 +25,8 @@ class Recorder:
 
     The same object serves a loop, threads and coroutines: every call writes to its own index, and
     the embedding time comes from a context variable, so concurrent calls do not mix.
+
+    With `seconds` the trial is timed: `calls` is then only the most that it may make.
     """
 
     def __init__(
@@ -33,6 +38,10 @@ class Recorder:
         *,
         count: int | None = None,
         concurrency: int | None = None,
+        seconds: float = 0.0,
+        rate_per_s: float | None = None,
+        retries: int = 0,
+        seed: int = 0,
         keep: Callable[[Any], Any] = result_keys,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -44,18 +53,42 @@ class Recorder:
         self.calls = calls
         self.count = calls if count is None else count
         self.concurrency = concurrency
+        self.seconds = seconds
+        self.rate_per_s = rate_per_s
+        self.retries = retries
+        self.seed = seed
+        self.refused: Counter[str] = Counter()
         self.arguments = arguments
         self.stopped = False
         self.results: list[Any] = [None] * calls
         self.loop_lags_s: list[float] = []
         self.finished: list[int] = []  # in the order they ended; its length is the progress
-        self._clock = clock
+        self.clock = clock
+        self._due: dict[int, float] = {}
         self._started: list[float | None] = [None] * calls
         self._ended = [0.0] * calls
         self._embedded = [0.0] * calls
         self._errors: dict[int, str] = {}
         # Ten thousand lists of documents would be kept for their keys alone.
         self._keep = keep
+
+    def turns(self) -> Iterable[int]:
+        """Return the indexes of the calls to make; of a timed trial until its time is over."""
+        return self._timed_turns() if self.seconds else range(self.calls)
+
+    def _timed_turns(self) -> Iterator[int]:
+        end = self.clock() + self.seconds
+        for i in range(self.calls):
+            if self.stopped or self.clock() >= end:
+                return
+            yield i
+
+    def trim(self) -> None:
+        """Forget the places of calls that a timed trial had no time for."""
+        made = len(self.finished)
+        for slots in (self.results, self._started, self._ended, self._embedded):
+            del slots[made:]
+        self.calls = self.count = made
 
     def call(self, i: int) -> None:
         """Make the i-th call through the sync method."""
@@ -66,14 +99,14 @@ class Recorder:
         if self.stopped:
             return
         embedding = new_embedding_clock()
-        self._started[i] = self._clock()
+        self._started[i] = self.clock()
         try:
             result = invoke()
         except Exception as error:  # noqa: BLE001  # whatever fails is counted by its kind
-            self._ended[i] = self._clock()
-            self._errors[i] = error_kind(error)
+            self._ended[i] = self.clock()
+            self._fail(i, error)
         else:
-            self._ended[i] = self._clock()
+            self._ended[i] = self.clock()
             self._take(i, result)
         self._embedded[i] = embedding.seconds
         self.finished.append(i)
@@ -82,22 +115,45 @@ class Recorder:
         """Make the i-th call through the async method."""
         await self.ameasure(i, lambda: self._async_method(**self.arguments(i)))
 
+    async def acall_due(self, i: int, due: float) -> None:
+        """Make the i-th call, which was due at a moment of the clock."""
+        self._due[i] = due
+        await self.acall(i)
+
+    async def _again(self, invoke: Callable[[], Awaitable[Any]]) -> Any:
+        """Make a call again when it is refused, after the wait that the refusal asks for."""
+        for attempt in range(self.retries):
+            try:
+                return await invoke()
+            except Exception as error:
+                turned_away = refusal(error)
+                if turned_away is None:
+                    raise
+                self.refused[error_kind(error)] += 1
+                await asyncio.sleep(turned_away.wait_s(attempt))
+        return await invoke()
+
     async def ameasure(self, i: int, invoke: Callable[[], Awaitable[Any]]) -> None:
         """Make an async call and record its times and what became of it."""
         if self.stopped:
             return
         embedding = new_embedding_clock()
-        self._started[i] = self._clock()
+        self._started[i] = self.clock()
         try:
-            result = await invoke()
+            result = await (self._again(invoke) if self.retries else invoke())
         except Exception as error:  # noqa: BLE001  # whatever fails is counted by its kind
-            self._ended[i] = self._clock()
-            self._errors[i] = error_kind(error)
+            self._ended[i] = self.clock()
+            self._fail(i, error)
         else:
-            self._ended[i] = self._clock()
+            self._ended[i] = self.clock()
             self._take(i, result)
         self._embedded[i] = embedding.seconds
         self.finished.append(i)
+
+    def _fail(self, i: int, error: Exception) -> None:
+        self._errors[i] = kind = error_kind(error)
+        if refusal(error) is not None:
+            self.refused[kind] += 1
 
     def _take(self, i: int, result: Any) -> None:
         if result is False:
@@ -119,7 +175,8 @@ class Recorder:
     def finish(self, wrong: Mapping[int, str]) -> tuple[Call, ...]:
         """Return the calls; `wrong` names those whose effect or result is not what was asked."""
         errors = {**wrong, **self._errors}
-        zero = min((start for start in self._started if start is not None), default=0.0)
+        begun = [start for start in self._started if start is not None]
+        zero = min([*begun, *self._due.values()], default=0.0)
         return tuple(
             Call(
                 start_s=(self._started[i] or zero) - zero,
@@ -127,6 +184,7 @@ class Recorder:
                 embed_s=self._embedded[i],
                 ok=i not in errors,
                 error=errors.get(i),
+                due_s=self._due[i] - zero if i in self._due else None,
             )
             for i in range(self.calls)
         )

@@ -75,7 +75,7 @@ async def in_flight(recorder: Recorder, call: Callable[[int], Awaitable[None]]) 
     """Make a trial's calls, at most `recorder.concurrency` at once."""
     # As many workers as may be in flight, taking from one iterator: the bound of a semaphore
     # without a task for every call that waits.
-    pending = iter(range(recorder.calls))
+    pending = iter(recorder.turns())
 
     async def work() -> None:
         for i in pending:

@@ -1,18 +1,18 @@
 """Runs a plan: set up, warm up, interleave, measure, check by effect, restore, clean up."""
 
 import asyncio
-import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lib.benchmark import environment
 from lib.benchmark import statistics as trial_statistics
+from lib.benchmark.experiments import EXPERIMENTS
 from lib.benchmark.guard import Guard
 from lib.benchmark.recorder import Recorder
 from lib.benchmark.strategies import STRATEGIES, Strategy, keeper, trial_arguments
-from lib.benchmark.trials import Run, Trial
+from lib.benchmark.trials import MOST_LATE, Call, Run, Trial
 from lib.benchmark.watchdog import Watchdog
 from lib.benchmark.workload import Cell, Plan
 from lib.benchmark.workspace import SearchWorkspace, Workspace, Wrong, open_workspace
@@ -88,8 +88,7 @@ def run_in(
     guard = guard or Guard(job)
     session = _Session(plan, workspace, job, guard, on_trial, environment or {}, clock)
     try:
-        for cell, repeat in session.schedule():
-            session.run_trial(cell, repeat)
+        session.run_all()
     except JobCancelled:
         return _partial(job, plan, environment or {}, "Stopped.")
     except LabError as error:
@@ -129,32 +128,38 @@ class _Session:
         self._trials: list[Trial] = []
         self._calls_before = 0
         self._remaining = dict.fromkeys(plan.cells(), plan.repeats)
-        job.progress.total = plan.total_calls()
-        job.progress.unit = "calls"
+        by_trials = plan.counts_trials
+        job.progress.total = plan.total_trials() if by_trials else plan.total_calls()
+        job.progress.unit = "trials" if by_trials else "calls"
         job.result = self.result(partial=True)
 
-    def schedule(self) -> Iterator[tuple[Cell, int | None]]:
-        """Yield (cell, repeat) in the order of the run; a repeat of None is a warm-up."""
-        dice = random.Random(self._plan.seed)
-        for group in self._plan.groups():
-            rounds: list[int | None] = [None] * self._plan.warmup
-            for repeat in [*rounds, *range(self._plan.repeats)]:
-                order = list(group)
-                dice.shuffle(order)
-                for cell in order:
-                    yield cell, repeat
+    def run_all(self) -> None:
+        """Make the trials that the plan's experiment asks for, each chosen after the last one."""
+        steps = EXPERIMENTS[self._plan.experiment](self._plan)
+        trial: Trial | None = None
+        while True:
+            try:
+                cell, repeat = steps.send(trial)
+            except StopIteration:
+                return
+            trial = self.run_trial(cell, repeat)
 
-    def run_trial(self, cell: Cell, repeat: int | None) -> None:
+    def run_trial(self, cell: Cell, repeat: int | None) -> Trial | None:
         """Make one trial: prepare, measure, check and restore, and keep it unless it warms up."""
         strategy, operation = STRATEGIES[cell.strategy], OPERATIONS[cell.operation]
-        calls = cell.calls if repeat is not None else cell.warmup_calls
+        warms_up = repeat is None
+        calls = cell.warmup_calls if warms_up else cell.calls
         recorder = Recorder(
             operation,
             self._workspace.store,
             calls,
-            trial_arguments(strategy, operation, self._workspace.inputs, cell.count),
-            count=cell.count if strategy.is_batch else calls,
+            trial_arguments(strategy, operation, self._workspace.inputs, cell.count, cell.batch),
+            count=cell.count if strategy.is_batch else min(calls * cell.batch, cell.count or calls),
             concurrency=cell.concurrency,
+            seconds=0.0 if warms_up else cell.seconds,
+            rate_per_s=cell.rate_per_s,
+            retries=cell.retries,
+            seed=self._plan.seed + (repeat or 0),
             keep=keeper(strategy, operation),
             clock=self._clock,
         )
@@ -164,16 +169,23 @@ class _Session:
             recorder,
             lambda: self._count(recorder),
         )
-        self._calls_before += calls
-        self._job.progress.done = self._calls_before
+        if not self._plan.counts_trials:
+            self._calls_before += calls
+            self._job.progress.done = self._calls_before
         if repeat is None:
-            return
+            return None
         self._trials.append(trial)
-        self._remaining[cell] -= 1
+        if cell in self._remaining:
+            self._remaining[cell] -= 1
+        if self._plan.counts_trials:
+            # A search does not know beforehand how many trials it takes.
+            self._job.progress.done = len(self._trials)
+            self._job.progress.total = max(self._job.progress.total, len(self._trials))
         self._job.result = self.result(partial=True)
         self._show(cell, repeat)
         if self._on_trial is not None:
             self._on_trial(trial)
+        return trial
 
     def _measure(
         self, recorder: Recorder, strategy: Strategy, cell: Cell, repeat: int | None
@@ -196,9 +208,12 @@ class _Session:
         cpu_s = time.process_time() - cpu_before
         if recorder.stopped:
             raise JobCancelled("Stopped.")
+        if recorder.seconds:
+            recorder.trim()
         wrong = self._workspace.check(recorder)
         self._workspace.restore(recorder)
         calls = recorder.finish(_by_call(recorder, wrong))
+        late = _void(calls)
         lags_ms = [1000 * lag for lag in recorder.loop_lags_s]
         return Trial(
             operation=cell.operation,
@@ -209,12 +224,17 @@ class _Session:
             order=len(self._trials),
             warmup=repeat is None,
             wall_s=recorder.wall_s,
-            verified=all(call.ok for call in calls),
-            verification=_in_words(recorder, wrong),
+            verified=all(call.ok for call in calls) and not late,
+            verification="; ".join(filter(None, (late, _in_words(recorder, wrong)))),
             loop_lag_ms_max=max(lags_ms) if lags_ms else None,
             loop_lag_ms_p99=trial_statistics.percentile(lags_ms, 99) if lags_ms else None,
             cpu_s=cpu_s,
             calls=calls,
+            seconds=recorder.seconds,
+            rate_per_s=cell.rate_per_s,
+            batch=cell.batch,
+            retries=cell.retries,
+            refused=dict(recorder.refused),
         )
 
     def result(self, *, partial: bool) -> Run:
@@ -227,6 +247,8 @@ class _Session:
         )
 
     def _count(self, recorder: Recorder) -> None:
+        if self._plan.counts_trials:
+            return
         self._job.progress.done = self._calls_before + len(recorder.finished)
 
     def _show(self, cell: Cell, repeat: int | None) -> None:
@@ -276,10 +298,19 @@ async def _with_lag(coroutine: Any, recorder: Recorder) -> None:
 
 
 def _by_call(recorder: Recorder, wrong: Wrong) -> dict[int, str]:
-    """Attribute wrong rows to calls: one by one, or all to the one batched call."""
+    """Attribute wrong rows to calls: one by one, or all of a batch to its call."""
     if recorder.calls == recorder.count or not wrong:
         return dict(wrong)
-    return {0: next(iter(wrong.values()))}
+    rows_a_call = -(-recorder.count // recorder.calls)
+    return {row // rows_a_call: what for row, what in wrong.items()}
+
+
+def _void(calls: Sequence[Call]) -> str:
+    """Say why an open loop's trial says nothing about the server; empty where it does."""
+    late = sum(call.is_late for call in calls)
+    if late <= MOST_LATE * len(calls):
+        return ""
+    return f"void: this process started {late:,} of {len(calls):,} calls late"
 
 
 def _in_words(recorder: Recorder, wrong: Wrong) -> str:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from lib.benchmark.strategies import BASELINE, STRATEGIES
 from lib.benchmark.trials import CellKey, Trial
-from lib.words import bounds_text, ratio_text
+from lib.words import bounds_text, counted, ratio_text
 
 MIN_REPEATS = 3
 # Below this many repeats an interval exists but is wide; the warning asks for more.
@@ -71,16 +71,27 @@ class CellSummary:
     speedup_low: float | None
     speedup_high: float | None
     speedup_note: str
+    rate_per_s: float | None = None
+    batch: int = 1
+    retries: int = 0
 
     @property
     def label(self) -> str:
         """The strategy with its concurrency: 'gather, at most 32'."""
-        return strategy_label(self.strategy, self.concurrency)
+        return cell_label(self.cell)
 
     @property
     def cell(self) -> CellKey:
         """The cell that it sums up."""
-        return CellKey(self.operation, self.strategy, self.count, self.concurrency)
+        return CellKey(
+            self.operation,
+            self.strategy,
+            self.count,
+            self.concurrency,
+            self.rate_per_s,
+            self.batch,
+            self.retries,
+        )
 
     @property
     def interval_text(self) -> str:
@@ -104,9 +115,18 @@ class Warning_:  # noqa: N801  # Warning is a built-in
     concurrency: int | None = None
 
 
-def strategy_label(name: str, concurrency: int | None) -> str:
+def strategy_label(
+    name: str, concurrency: int | None = None, rate_per_s: float | None = None
+) -> str:
     """Return a strategy's label, or its name when this version does not know it."""
-    return STRATEGIES[name].label(concurrency) if name in STRATEGIES else name
+    return STRATEGIES[name].label(concurrency, rate_per_s) if name in STRATEGIES else name
+
+
+def cell_label(key: CellKey) -> str:
+    """Return how a cell's calls were issued: 'gather, at most 2, 500 rows a call'."""
+    label = strategy_label(key.strategy, key.concurrency, key.rate_per_s)
+    label += f", {key.batch:,} rows a call" if key.batch > 1 else ""
+    return label + (f", {counted(key.retries, 'retry')}" if key.retries else "")
 
 
 def median(values: Sequence[float]) -> float:
@@ -160,7 +180,7 @@ def geometric_mean(values: Sequence[float]) -> tuple[float, float | None, float 
 def paired(baseline: Iterable[Trial], other: Iterable[Trial]) -> Speedup | None:
     """Compare two cells by the repeats in which both were verified; None where there is none."""
     walls = [
-        {trial.repeat: trial.wall_s for trial in trials if trial.counts and trial.wall_s > 0}
+        {trial.repeat: trial.work_s for trial in trials if trial.counts and trial.work_s > 0}
         for trials in (baseline, other)
     ]
     repeats = sorted(walls[0].keys() & walls[1].keys())
@@ -215,21 +235,25 @@ def by_cell(trials: Iterable[Trial]) -> dict[CellKey, list[Trial]]:
     return cells
 
 
-def _rank(key: CellKey, keys: list[CellKey]) -> tuple[int, int, int, int]:
+def _rank(key: CellKey, keys: list[CellKey]) -> tuple[float, ...]:
     # Operations as they were run. The order of strategies was shuffled: theirs is the registry's.
-    operations = list(dict.fromkeys(operation for operation, *_ in keys))
+    operations = list(dict.fromkeys(other.operation for other in keys))
     names = list(STRATEGIES)
-    strategy = names.index(key[1]) if key[1] in names else len(names)
-    return operations.index(key[0]), key[2], strategy, key[3] or 0
+    strategy = names.index(key.strategy) if key.strategy in names else len(names)
+    level = (key.concurrency or 0, key.rate_per_s or 0.0, key.batch, key.retries)
+    return operations.index(key.operation), key.count, strategy, *level
 
 
 def _summary(key: CellKey, trials: list[Trial], cells: dict[CellKey, list[Trial]]) -> CellSummary:
     good = [trial for trial in trials if trial.verified]
     calls = [call for trial in good for call in trial.calls if call.ok]
-    durations = [1000 * call.duration_s for call in calls]
+    durations = [1000 * call.latency_s for call in calls]
     walls = [trial.wall_s for trial in good]
     lags = [trial.loop_lag_ms_max for trial in trials if trial.loop_lag_ms_max is not None]
     middle = median(walls) if walls else None
+    rates = [trial.throughput_per_s for trial in good]
+    throughput = median(rates) if rates and (not key.count or key.batch > 1) else None
+    throughput = key.count / middle if middle and throughput is None else throughput
     gain, note = _against_baseline(key, cells)
     errors = Counter(call.error or "failed" for t in trials for call in t.calls if not call.ok)
     return CellSummary(
@@ -243,7 +267,7 @@ def _summary(key: CellKey, trials: list[Trial], cells: dict[CellKey, list[Trial]
         p99_ms=percentile(durations, 99) if durations else None,
         embed_p50_ms=median([1000 * call.embed_s for call in calls]) if calls else None,
         milvus_p50_ms=median([1000 * call.milvus_s for call in calls]) if calls else None,
-        throughput_per_s=key.count / middle if middle else None,
+        throughput_per_s=throughput,
         cpu_share=median([t.cpu_s / t.wall_s for t in good if t.wall_s > 0]) if middle else None,
         loop_lag_ms_max=max(lags) if lags else None,
         errors=dict(errors),
@@ -283,8 +307,9 @@ def warnings(trials: Iterable[Trial], summaries: Iterable[CellSummary]) -> tuple
         for kind, check in _CHECKS.items():
             message = check(cell, mine)
             if message:
-                where = f"{cell.operation} × {cell.count:,}, {cell.label}"
-                found.append(Warning_(kind, f"{where}: {message}", *cell.cell))
+                much = f" × {cell.count:,}" if cell.count else ""
+                where = f"{cell.operation}{much}, {cell.label}"
+                found.append(Warning_(kind, f"{where}: {message}", *cell.cell[:4]))
     kinds = list(_CHECKS)
     found.sort(key=lambda warning: kinds.index(warning.kind))
     return (*found, *_few_repeats(cells))

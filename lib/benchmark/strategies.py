@@ -1,19 +1,20 @@
 """STRATEGIES: the ways to issue N calls, as data.
 
-The load is closed-loop: a strategy issues its next call when one has ended, or all at once. Sync
-methods are called in worker threads, coroutines run on the one background loop.
+The load is closed-loop, where a strategy issues its next call when one has ended, or all at once;
+or open, where it starts calls at a rate. Sync methods are called in worker threads, coroutines run
+on the one background loop.
 """
 
 import asyncio
 import threading
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_milvus import Milvus
 
-from lib.benchmark import retriever
+from lib.benchmark import open_loop, retriever
 from lib.benchmark.recorder import Recorder
 from lib.milvus.fields import PRIMARY_FIELD, VECTOR_FIELD
 from lib.milvus.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
@@ -37,10 +38,14 @@ class Strategy:
     limited_label: str  # with the concurrency in it
     execute: Callable[[Recorder], None] | Callable[[Recorder], Coroutine[Any, Any, None]]
     is_batch: bool = False
+    uses_rate: bool = False
+    can_be_timed: bool = False  # whether it can make calls for a time instead of a number of them
     only: Collection[str] = ()  # the operations it can issue; all of them when empty
 
-    def label(self, concurrency: int | None = None) -> str:
-        """Return the name with its concurrency: 'gather, at most 32'."""
+    def label(self, concurrency: int | None = None, rate_per_s: float | None = None) -> str:
+        """Return the name with its concurrency or rate: 'gather, at most 32'."""
+        if self.uses_rate and rate_per_s:
+            return f"{self.title}, {rate_per_s:,.4g}/s"
         if self.uses_limit and concurrency:
             label = self.limited_label.format(concurrency)
             return label.removesuffix("s") if concurrency == 1 else label  # 1 thread
@@ -61,7 +66,7 @@ class Strategy:
 
 
 def _sync_loop(recorder: Recorder) -> None:
-    for i in range(recorder.calls):
+    for i in recorder.turns():
         if recorder.stopped:
             return
         recorder.call(i)
@@ -110,6 +115,7 @@ STRATEGIES: dict[str, Strategy] = {
             summary="One call after another. The baseline of every speed-up.",
             limited_label="sync loop",
             execute=_sync_loop,
+            can_be_timed=True,
         ),
         Strategy(
             name="thread_pool",
@@ -137,6 +143,7 @@ STRATEGIES: dict[str, Strategy] = {
             summary="asyncio.gather with a bound on the calls in flight.",
             limited_label="gather, at most {}",
             execute=_gather_limited,
+            can_be_timed=True,
         ),
         Strategy(
             name="one_batch",
@@ -147,6 +154,38 @@ STRATEGIES: dict[str, Strategy] = {
             limited_label="one batched call",
             execute=_one_batch,
             is_batch=True,
+        ),
+        Strategy(
+            name="open_constant",
+            title="open loop",
+            is_async=True,
+            uses_limit=False,
+            summary="Calls start evenly spaced, whether or not earlier ones were answered.",
+            limited_label="open loop",
+            execute=open_loop.open_constant,
+            uses_rate=True,
+            can_be_timed=True,
+        ),
+        Strategy(
+            name="open_poisson",
+            title="open loop, Poisson",
+            is_async=True,
+            uses_limit=False,
+            summary="Calls start at random moments with a given mean rate.",
+            limited_label="open loop, Poisson",
+            execute=open_loop.open_poisson,
+            uses_rate=True,
+            can_be_timed=True,
+        ),
+        Strategy(
+            name="token_bucket",
+            title="token bucket",
+            is_async=True,
+            uses_limit=False,
+            summary="Each call takes a token; tokens come in at a given rate.",
+            limited_label="token bucket",
+            execute=open_loop.token_bucket,
+            uses_rate=True,
         ),
         Strategy(
             name="retriever_invoke",
@@ -193,10 +232,25 @@ STRATEGIES: dict[str, Strategy] = {
 
 
 def trial_arguments(
-    strategy: Strategy, operation: Operation, inputs: Inputs, count: int
+    strategy: Strategy, operation: Operation, inputs: Inputs, count: int, rows: int = 1
 ) -> Callable[[int], dict[str, Any]]:
-    """Return the function that makes the i-th call's arguments, built when the call starts."""
+    """Return the function that makes the i-th call's arguments, built when the call starts.
+
+    With several `rows` a call, the i-th call takes the i-th part of the documents.
+    """
     batch = operation.batch_arguments
+    if rows > 1 and batch is not None:
+
+        def part(i: int) -> dict[str, Any]:
+            end = min((i + 1) * rows, count)
+            mine = replace(
+                inputs,
+                new=inputs.new[i * rows : end],
+                new_vectors=inputs.new_vectors[i * rows : end],
+            )
+            return batch(mine, end - i * rows)
+
+        return part
     if strategy.is_batch and batch is not None:
         return lambda i: batch(inputs, count)
     return lambda i: operation.arguments(inputs, i)

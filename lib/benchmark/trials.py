@@ -11,8 +11,14 @@ from annotated_types import Ge, Le, MaxLen, Predicate
 Name = Annotated[str, MaxLen(64), Predicate(str.isidentifier)]
 Text = Annotated[str, MaxLen(10_000)]
 Number = Annotated[float, Ge(0), Le(1e9)]
+Amount = Annotated[int, Ge(0), Le(10**9)]
 Size = Annotated[int, Ge(1), Le(10**9)]
 Index = Annotated[int, Ge(-1), Le(10**9)]
+
+# A call of an open loop that starts later than this after it was due shows a busy client.
+LATE_S = 0.01
+# With more late calls than this the p99 would be the client's own.
+MOST_LATE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +26,8 @@ class Call:
     """One invocation of one method. Times are seconds from the trial's start.
 
     `embed_s` is the part of the time that was spent in the embedding provider. `error` names the
-    kind of failure; a call that failed is never part of a latency.
+    kind of failure; a call that failed is never part of a latency. `due_s` is when an open loop
+    meant to start the call; None in a closed loop.
     """
 
     start_s: Number
@@ -28,6 +35,17 @@ class Call:
     embed_s: Number
     ok: bool
     error: Text | None
+    due_s: Number | None = None
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds from the moment the call was due, or from its start in a closed loop."""
+        return self.end_s - (self.start_s if self.due_s is None else self.due_s)
+
+    @property
+    def is_late(self) -> bool:
+        """Say whether the client started the call later than it was due."""
+        return self.due_s is not None and self.start_s - self.due_s > LATE_S
 
     @property
     def duration_s(self) -> float:
@@ -41,12 +59,19 @@ class Call:
 
 
 class CellKey(NamedTuple):
-    """What the repeated trials of one cell have in common."""
+    """What the repeated trials of one cell have in common.
+
+    `count` is 0 for timed trials. `rate_per_s` is the rate at which an open loop or a token bucket
+    starts calls, `batch` the rows of one call, `retries` how often a refused call is tried again.
+    """
 
     operation: str
     strategy: str
     count: int  # type: ignore[assignment]  # nobody asks how often a value is in the tuple
     concurrency: int | None
+    rate_per_s: float | None = None
+    batch: int = 1
+    retries: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,11 +81,14 @@ class Trial:
     `concurrency` is the most calls in flight at once: 1 in a loop or for one batched call, None
     where nothing limits it. `wall_s` runs from the first call's start to the last call's end.
     One batched call stands for `count` of the others and is a single entry in `calls`.
+
+    A timed trial makes calls for `seconds` instead; its `count` is 0. `refused` counts the
+    attempts that a server or a provider turned away, per kind, those that were retried included.
     """
 
     operation: Name
     strategy: Name
-    count: Size
+    count: Amount
     concurrency: Size | None
     repeat: Index
     order: Index
@@ -72,11 +100,67 @@ class Trial:
     loop_lag_ms_p99: Number | None
     cpu_s: Number
     calls: tuple[Call, ...]
+    seconds: Number = 0.0
+    rate_per_s: Number | None = None
+    batch: Size = 1
+    retries: Amount = 0
+    refused: dict[Text, Amount] = field(default_factory=dict)
 
     @property
     def cell(self) -> CellKey:
         """The cell that it repeats."""
-        return CellKey(self.operation, self.strategy, self.count, self.concurrency)
+        return CellKey(
+            self.operation,
+            self.strategy,
+            self.count,
+            self.concurrency,
+            self.rate_per_s,
+            self.batch,
+            self.retries,
+        )
+
+    @property
+    def is_timed(self) -> bool:
+        """Say whether the trial lasted for a time instead of a number of calls."""
+        return self.seconds > 0
+
+    @property
+    def late_starts(self) -> int:
+        """How many calls of an open loop the client started late."""
+        return sum(call.is_late for call in self.calls)
+
+    @property
+    def is_void(self) -> bool:
+        """Say whether the client could not keep the rate, so that the latencies are its own."""
+        return self.late_starts > MOST_LATE * len(self.calls)
+
+    @property
+    def in_flight(self) -> float:
+        """How many calls were in flight on average."""
+        return sum(call.duration_s for call in self.calls) / self.wall_s if self.wall_s else 0.0
+
+    @property
+    def throughput_per_s(self) -> float:
+        """Calls per second: successful ones over the wall time.
+
+        Of a timed closed loop the first round of calls and the last, unfinished ones are left out:
+        there the level is not yet, or no longer, sustained.
+        """
+        ended = sorted(call.end_s for call in self.calls if call.ok)
+        if self.is_timed and self.rate_per_s is None:
+            inside = [end for end in ended if end <= self.seconds]
+            first = self.concurrency or 1
+            if len(inside) > 2 * first and inside[-1] > inside[first - 1]:
+                return (len(inside) - first) / (inside[-1] - inside[first - 1])
+        done = len(ended) if self.is_timed or self.batch > 1 or not self.count else self.count
+        return done * self.batch / self.wall_s if self.wall_s else 0.0
+
+    @property
+    def work_s(self) -> float:
+        """What a comparison compares: the wall time, or of timed trials the seconds a call."""
+        if not self.is_timed:
+            return self.wall_s
+        return 1 / self.throughput_per_s if self.throughput_per_s else 0.0
 
     @property
     def counts(self) -> bool:

@@ -3,10 +3,11 @@
 import difflib
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from lib.benchmark.strategies import STRATEGIES
+from lib.benchmark.trials import CellKey
 from lib.errors import InvalidInput, LabError
 from lib.milvus.embeddings import PROVIDERS
 from lib.milvus.fields import PRIMARY_FIELD
@@ -18,6 +19,12 @@ from lib.words import counted
 MAX_CONCURRENCY = 1024
 MAX_REPEATS = 100
 MAX_WARMUP = 10
+MAX_RETRIES = 10
+MAX_RATE_PER_S = 20_000
+# A level is sustained only after some time; and nobody waits for an hour.
+MIN_SECONDS, MAX_SECONDS = 2.0, 60.0
+MAX_TIMED_RUN_S = 1_800.0
+MAX_TIMED_CALLS = 100_000
 MAX_LATENCY_MS = 60_000.0
 # A run's file takes no longer text.
 MAX_QUESTION_CHARS = 10_000
@@ -42,6 +49,11 @@ _EMBEDDED_SETUP_S = 1.0
 _EMBEDDED_BETWEEN_TRIALS_S = 0.05
 
 
+COMPARE, RATE, OVERLOAD = EXPERIMENT_NAMES = ("compare", "rate", "overload")
+TRIALS_OF_A_SEARCH = 16
+DEFAULT_RATES = (100.0,)
+
+
 @dataclass(frozen=True)
 class Cell:
     """One operation, issued one way, so many times."""
@@ -50,11 +62,33 @@ class Cell:
     strategy: str
     count: int
     concurrency: int | None
+    rate_per_s: float | None = None
+    batch: int = 1
+    retries: int = 0
+    seconds: float = 0.0
+
+    @property
+    def key(self) -> CellKey:
+        """What its trials have in common."""
+        return CellKey(
+            self.operation,
+            self.strategy,
+            self.count,
+            self.concurrency,
+            self.rate_per_s,
+            self.batch,
+            self.retries,
+        )
 
     @property
     def calls(self) -> int:
-        """How many calls one trial makes: one when everything is in a single batched call."""
-        return 1 if STRATEGIES[self.strategy].is_batch else self.count
+        """How many calls one trial makes: one when everything is in a single batched call.
+
+        Of a timed trial the most that it may make.
+        """
+        if self.seconds:
+            return MAX_TIMED_CALLS
+        return 1 if STRATEGIES[self.strategy].is_batch else -(-self.count // self.batch)
 
     @property
     def warmup_calls(self) -> int:
@@ -65,8 +99,11 @@ class Cell:
     @property
     def label(self) -> str:
         """The cell in words: 'add_documents × 100, gather, at most 32'."""
-        how = STRATEGIES[self.strategy].label(self.concurrency)
-        return f"{self.operation} × {self.count:,}, {how}"
+        how = STRATEGIES[self.strategy].label(self.concurrency, self.rate_per_s)
+        how += f", {self.batch:,} rows a call" if self.batch > 1 else ""
+        how += f", {counted(self.retries, 'retry')}" if self.retries else ""
+        much = f"for {self.seconds:g} s" if self.seconds else f"× {self.count:,}"
+        return f"{self.operation} {much}, {how}"
 
 
 @dataclass(frozen=True)
@@ -78,6 +115,12 @@ class Plan:
     expression names: the primary key `pk`, or `id`, a metadata field as in the tutorial, for
     which a server must first find the rows. `delete_consistency` is how fresh a view it takes to
     find them; empty leaves that to langchain-milvus and the server.
+
+    With `seconds` the trials are timed: they make calls for so long, whatever `counts` says.
+    `rates` are calls a second, for the strategies that start calls at a rate. `batches` are rows a
+    call, for operations that add. `retries` is how often a refused call is tried again.
+    `experiment` names the schedule: "compare" makes every cell; the others choose the next cell by
+    what they have seen. `p99_ms` is the latency that the experiment "rate" keeps below.
 
     With a `collection` the run asks `questions` of it instead of filling one of its own, and
     writes nothing.
@@ -102,6 +145,12 @@ class Plan:
     preset: str = ""
     collection: str = ""
     questions: tuple[str, ...] = ()
+    seconds: float = 0.0
+    rates: tuple[float, ...] = ()
+    batches: tuple[int, ...] = ()
+    retries: int = 0
+    p99_ms: float = 0.0
+    experiment: str = COMPARE
 
     def check(self, settings: Settings | None = None) -> None:
         """Raise InvalidInput, one line that names the value, unless the plan can be run."""
@@ -124,6 +173,7 @@ class Plan:
         _check_numbers("warmup", (self.warmup,), 0, MAX_WARMUP)
         if not self.collection:
             _check_numbers("rows", (self.rows,), 1, limits.max_rows)
+        self._check_load()
         check_ranking(self.k, self.fetch_k, self.lambda_mult)
         for name in ("embedding_latency_ms", "embedding_jitter_ms"):
             value = getattr(self, name)
@@ -152,6 +202,39 @@ class Plan:
                     f"rows is {self.rows:,}.",
                     next_step="Raise rows or lower the count.",
                 )
+
+    def _check_load(self) -> None:
+        if self.experiment not in EXPERIMENT_NAMES:
+            known = ", ".join(EXPERIMENT_NAMES)
+            raise InvalidInput(f"There is no experiment {self.experiment!r}.", next_step=known)
+        if any(not 0 < rate <= MAX_RATE_PER_S for rate in self.rates):
+            raise InvalidInput(f"rates must be above 0 and at most {MAX_RATE_PER_S:,} a second.")
+        _check_numbers("retries", (self.retries,), 0, MAX_RETRIES)
+        if self.batches:
+            _check_numbers("batches", self.batches, 1, max(self.counts))
+            if any(OPERATIONS[name].effect is not Effect.ADDS for name in self.operations):
+                raise InvalidInput("Batches are for operations that add rows.")
+        if self.experiment == RATE and not (self.seconds and self.p99_ms > 0):
+            raise InvalidInput("Searching for a rate takes --seconds and --p99-ms.")
+        if not self.seconds:
+            return
+        if not MIN_SECONDS <= self.seconds <= MAX_SECONDS:
+            raise InvalidInput(
+                f"seconds must be between {MIN_SECONDS:g} and {MAX_SECONDS:g}, not "
+                f"{self.seconds:g}: a shorter trial does not sustain its level."
+            )
+        for name in self.operations:
+            if OPERATIONS[name].writes:
+                raise InvalidInput(f"Timed trials only read; {name} writes.")
+        for name in self.strategies:
+            if not STRATEGIES[name].can_be_timed:
+                timed = [one.name for one in STRATEGIES.values() if one.can_be_timed]
+                raise InvalidInput(
+                    f"{name} makes a number of calls and cannot be timed.",
+                    next_step=f"Use {', '.join(timed)}.",
+                )
+        if self.seconds * self.repeats * len(self.cells()) > MAX_TIMED_RUN_S:
+            raise InvalidInput(f"The trials would take over {MAX_TIMED_RUN_S / 60:g} minutes.")
 
     def _check_questions(self) -> None:
         if bool(self.collection) != bool(self.questions):
@@ -190,7 +273,7 @@ class Plan:
         return tuple(
             group
             for operation in self.operations
-            for count in self.counts
+            for count in ((0,) if self.seconds else self.counts)
             if (group := tuple(self._group(operation, count)))
         )
 
@@ -202,14 +285,24 @@ class Plan:
                     self.concurrency if strategy.uses_limit else (None,)
                 )
                 for limit in limits:
-                    yield Cell(operation, name, count, strategy.concurrency(limit))
+                    cell = Cell(operation, name, count, strategy.concurrency(limit))
+                    cell = replace(cell, seconds=self.seconds, retries=self.retries)
+                    if strategy.uses_rate:
+                        for rate in self.rates or DEFAULT_RATES:
+                            yield replace(cell, rate_per_s=rate)
+                    elif self.batches and not strategy.is_batch:
+                        yield from (replace(cell, batch=rows) for rows in self.batches)
+                    else:
+                        yield cell
 
     def cells(self) -> tuple[Cell, ...]:
         """Return all cells, in the order of operations, counts and strategies."""
         return tuple(cell for group in self.groups() for cell in group)
 
     def total_calls(self) -> int:
-        """Return how many calls are made, warm-up included."""
+        """Return how many calls are made, warm-up included; of timed trials the warm-up's alone."""
+        if self.seconds:
+            return sum(self.warmup * cell.warmup_calls for cell in self.cells())
         return sum(
             self.repeats * cell.calls + self.warmup * cell.warmup_calls for cell in self.cells()
         )
@@ -229,7 +322,22 @@ class Plan:
             total += self.warmup * (warmup + between_s)
         return total
 
+    @property
+    def counts_trials(self) -> bool:
+        """Say whether progress is counted in trials: how many calls there will be is unknown."""
+        return self.seconds > 0 or self.experiment != COMPARE
+
+    def total_trials(self) -> int:
+        """Return how many trials are made, without warm-up; of a search about how many."""
+        if self.experiment == RATE:
+            return TRIALS_OF_A_SEARCH + self.repeats
+        if self.experiment == OVERLOAD:
+            return len(self.counts) + 3 * self.repeats
+        return self.repeats * len(self.cells())
+
     def _estimate_trial_s(self, cell: Cell, calls: int, embedded: bool) -> float:
+        if cell.seconds and calls == MAX_TIMED_CALLS:
+            return cell.seconds
         alone_s, crowded_s = OPERATIONS[cell.operation].typical_s
         if cell.operation == "delete" and self.deletes_wait and not embedded:
             alone_s, crowded_s = _DELETE_BY_METADATA_S
@@ -256,6 +364,10 @@ class Plan:
             always = field.name in {"repeats", "warmup", "rows", "seed", "embedding"}
             if field.name in {*_LISTS, "preset", "questions"}:
                 continue
+            if field.name in _OPTIONAL_LISTS:
+                if value != getattr(defaults, field.name):
+                    parts.append(f"--{field.name} {','.join(f'{item:g}' for item in value)}")
+                continue
             if always or value != getattr(defaults, field.name):
                 text = f"{value:g}" if isinstance(value, float) else str(value)
                 parts.append(f"--{field.name.replace('_', '-')} {text}")
@@ -270,6 +382,7 @@ def deletes_wait(delete_by: str, delete_consistency: str) -> bool:
 
 
 _LISTS = ("operations", "strategies", "counts", "concurrency")
+_OPTIONAL_LISTS = ("rates", "batches")
 
 
 @dataclass(frozen=True)
@@ -313,14 +426,55 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="sweep",
-            label="How much concurrency helps",
-            summary="Searches at 1 to 128 in flight: throughput against latency.",
+            label="How much concurrency",
+            summary="Searches at 1 to 128 in flight, 2 s a level: which limit to set.",
             plan=Plan(
-                operations=("similarity_search",),
-                strategies=("sync_loop", "gather_limited", "thread_pool"),
-                counts=(300,),
+                operations=("similarity_search_by_vector",),
+                strategies=("gather_limited",),
                 concurrency=(1, 2, 4, 8, 16, 32, 64, 128),
+                seconds=2.0,
                 preset="sweep",
+            ),
+        ),
+        Preset(
+            name="batches",
+            label="How large a batch",
+            summary="2,000 documents in batches of 10 to 1,000: which batch size to set.",
+            plan=Plan(
+                operations=("add_documents",),
+                strategies=("gather_limited",),
+                counts=(2_000,),
+                concurrency=(2,),
+                batches=(10, 50, 100, 500, 1_000),
+                preset="batches",
+            ),
+        ),
+        Preset(
+            name="rate",
+            label="What load does it hold",
+            summary="Searches that start at a rate: the highest one whose p99 stays below 50 ms.",
+            plan=Plan(
+                operations=("similarity_search_by_vector",),
+                strategies=("open_constant", "gather_limited"),
+                seconds=2.0,
+                p99_ms=50.0,
+                experiment=RATE,
+                preset="rate",
+            ),
+        ),
+        Preset(
+            name="overload",
+            label="What breaks first",
+            summary="More and more searches at once until the server refuses some; then the same "
+            "with a limit, with a token bucket and with retries.",
+            plan=Plan(
+                operations=("similarity_search_by_vector",),
+                strategies=("gather", "gather_limited", "token_bucket"),
+                counts=(500, 1_000, 2_000, 4_000),
+                concurrency=(128,),
+                retries=5,
+                experiment=OVERLOAD,
+                preset="overload",
             ),
         ),
     )

@@ -43,8 +43,9 @@ def operation_label(name: str) -> str:
 
 
 def group_label(operation: str, count: int) -> str:
-    """Return 'Add documents × 100'."""
-    return f"{operation_label(operation)} × {count:,}"
+    """Return 'Add documents × 100', or of timed trials 'Similarity search, timed'."""
+    much = f" × {count:,}" if count else ", timed"
+    return f"{operation_label(operation)}{much}"
 
 
 def family(strategy: str) -> str:
@@ -106,7 +107,9 @@ def wall_times(run: Run, only: Iterable[Focus] | None = None) -> pd.DataFrame:
             "text": duration_text(cell.median_wall_s),
         }
         for cell in summaries(run)
+        # Timed trials all last as long as they were asked to.
         if cell.median_wall_s is not None
+        and cell.count
         and (wanted is None or Focus(cell.operation, cell.count) in wanted)
     ]
     return pd.DataFrame(
@@ -197,7 +200,7 @@ def waterfall(run: Run, focus: Focus) -> pd.DataFrame:
             ):
                 rows.append(
                     {
-                        "lane": trial_statistics.strategy_label(trial.strategy, trial.concurrency),
+                        "lane": trial_statistics.cell_label(trial.cell),
                         "family": family(trial.strategy),
                         "row": row,
                         # Calls one after another do not hide each other when drawn thick.
@@ -244,7 +247,7 @@ def race(run: Run, focus: Focus) -> pd.DataFrame:
             calls = ended[cell : cell + per_cell]
             rows.append(
                 {
-                    "lane": trial_statistics.strategy_label(trial.strategy, trial.concurrency),
+                    "lane": trial_statistics.cell_label(trial.cell),
                     "family": family(trial.strategy),
                     "from_call": cell,
                     "to_call": cell + len(calls),
@@ -307,7 +310,7 @@ def latencies(run: Run, focus: Focus) -> pd.DataFrame:
     for cell, calls in _one_limit_each(_cells_of(run, focus)):
         if not calls or (cell.strategy in STRATEGIES and STRATEGIES[cell.strategy].is_batch):
             continue
-        ordered = sorted(1000 * call.duration_s for call in calls)
+        ordered = sorted(1000 * call.latency_s for call in calls)
         points = [(i, "") for i in _evenly(range(len(ordered)), MAX_CURVE_POINTS)]
         base = {"strategy": cell.label, "family": family(cell.strategy), "samples": len(ordered)}
         rows += [
@@ -395,7 +398,7 @@ def loop_lag(run: Run, focus: Focus) -> pd.DataFrame:
     """Return each trial's longest event-loop lag in ms, for the strategies that run on the loop."""
     rows = [
         {
-            "strategy": trial_statistics.strategy_label(trial.strategy, trial.concurrency),
+            "strategy": trial_statistics.cell_label(trial.cell),
             "family": family(trial.strategy),
             "repeat": trial.repeat + 1,
             "lag_ms": trial.loop_lag_ms_max,
@@ -416,7 +419,7 @@ def finished_trials(run: Run, planned: Sequence[Cell] = ()) -> pd.DataFrame:
     rows: list[dict[str, object]] = [
         {
             "group": group_label(cell.operation, cell.count),
-            "strategy": trial_statistics.strategy_label(cell.strategy, cell.concurrency),
+            "strategy": trial_statistics.cell_label(cell.key),
             "family": family(cell.strategy),
             "wall_s": None,
             "verified": True,
@@ -426,7 +429,7 @@ def finished_trials(run: Run, planned: Sequence[Cell] = ()) -> pd.DataFrame:
     rows += [
         {
             "group": group_label(trial.operation, trial.count),
-            "strategy": trial_statistics.strategy_label(trial.strategy, trial.concurrency),
+            "strategy": trial_statistics.cell_label(trial.cell),
             "family": family(trial.strategy),
             "wall_s": trial.wall_s,
             "verified": trial.verified,

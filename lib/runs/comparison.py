@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lib.benchmark import statistics as trial_statistics
-from lib.benchmark.trials import Run, Trial
+from lib.benchmark.trials import CellKey, Run, Trial
 from lib.charts.data import family, group_label
 from lib.words import duration_text, ratio_text
 
@@ -38,10 +38,7 @@ class Level:
 class ComparedCell:
     """One cell in several runs, and what may be said about it."""
 
-    operation: str
-    strategy: str
-    count: int
-    concurrency: int | None
+    key: CellKey
     levels: tuple[Level, ...]
     verdict: str
     is_decided: bool  # whether the intervals of the fastest and the slowest stand apart
@@ -49,19 +46,19 @@ class ComparedCell:
     @property
     def label(self) -> str:
         """The cell in words: 'Add documents × 100, gather, no limit'."""
-        how = trial_statistics.strategy_label(self.strategy, self.concurrency)
-        return f"{group_label(self.operation, self.count)}, {how}"
+        how = trial_statistics.cell_label(self.key)
+        return f"{group_label(self.key.operation, self.key.count)}, {how}"
 
 
 def compare(runs: Sequence[tuple[str, Run]]) -> tuple[ComparedCell, ...]:
     """Compare the cells that all runs have, in the order of the first run."""
     by_run = [
-        (name, trial_statistics.by_cell(t for t in run.trials if t.counts and t.wall_s > 0))
+        (name, trial_statistics.by_cell(t for t in run.trials if t.counts and t.work_s > 0))
         for name, run in runs
     ]
     shared = [key for key in by_run[0][1] if all(key in cells for _, cells in by_run)]
     return tuple(
-        ComparedCell(*key, levels, _verdict(levels), _is_decided(levels))
+        ComparedCell(key, levels, _verdict(levels), _is_decided(levels))
         for key in shared
         if (levels := tuple(_level(name, cells[key]) for name, cells in by_run))
     )
@@ -69,7 +66,7 @@ def compare(runs: Sequence[tuple[str, Run]]) -> tuple[ComparedCell, ...]:
 
 def _level(name: str, trials: Sequence[Trial]) -> Level:
     """Return a cell's level. The runs are independent, so nothing is paired."""
-    walls = [trial.wall_s for trial in trials]
+    walls = [trial.work_s for trial in trials]
     return Level(name, *trial_statistics.geometric_mean(walls), len(walls))
 
 
@@ -127,7 +124,7 @@ def frame(cells: Sequence[ComparedCell]) -> pd.DataFrame:
         {
             "group": cell.label,
             "strategy": level.run,
-            "family": family(cell.strategy),
+            "family": family(cell.key.strategy),
             "wall_s": level.mean_s,
             "low": level.low_s,
             "high": level.high_s,
