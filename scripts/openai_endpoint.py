@@ -51,6 +51,9 @@ class OpenAIEndpoint:
     model it names. With `api_key`, any other key gets 401. `requests` and `texts` count what came
     in since the start or the last `reset()`, `headers` are those of each request. With
     `redirect_to`, every request is sent on to that address.
+
+    With `most_in_flight` or `most_per_s` it has a quota: what exceeds it gets 429 with Retry-After,
+    and `refused` counts it.
     """
 
     def __init__(
@@ -62,12 +65,17 @@ class OpenAIEndpoint:
         api_key: str | None = None,
         use_bundled_model: bool = True,
         redirect_to: str | None = None,
+        most_in_flight: int | None = None,
+        most_per_s: float | None = None,
     ) -> None:
         """Bind the port at once, a free one by default, so that `base_url` is known."""
         self.latency_s = latency_s
         self.failure = failure
         self.api_key = api_key
         self.redirect_to = redirect_to
+        self.most_in_flight = most_in_flight
+        self.most_per_s = most_per_s
+        self._in_flight = 0
         self.reset()
         self._embed = _bundled() if use_bundled_model and BUNDLED_MODEL.is_dir() else _hashed
         self._socket = socket.socket()
@@ -91,6 +99,10 @@ class OpenAIEndpoint:
         self.requests = 0
         self.texts = 0
         self.headers: list[dict[str, str]] = []
+        self.refused: Counter[str] = Counter()
+        # A second's requests may come at once, as providers allow; then one after another.
+        self._tokens = self.most_per_s or 0.0
+        self._filled = time.monotonic()
         self._asked: Counter[str] = Counter()
 
     def start(self) -> Self:
@@ -126,11 +138,36 @@ class OpenAIEndpoint:
         self._server.run(sockets=[self._socket])
 
     async def _answer(self, request: Request) -> Response:
-        """Answer POST /v1/embeddings."""
+        """Answer POST /v1/embeddings, or refuse what exceeds the quota."""
         self.requests += 1
         self.headers.append(dict(request.headers))
         if self.redirect_to is not None:
             return Response(status_code=307, headers={"location": self.redirect_to})
+        exceeded = self._exceeded()
+        if exceeded:
+            self.refused[exceeded] += 1
+            return await _fail("429")
+        self._in_flight += 1
+        try:
+            return await self._embedded(request)
+        finally:
+            self._in_flight -= 1
+
+    def _exceeded(self) -> str:
+        """Return which part of the quota a request exceeds; empty for none."""
+        if self.most_in_flight is not None and self._in_flight >= self.most_in_flight:
+            return "in flight"
+        if self.most_per_s is None:
+            return ""
+        now = time.monotonic()
+        grown = self._tokens + (now - self._filled) * self.most_per_s
+        self._tokens, self._filled = min(grown, self.most_per_s), now
+        if self._tokens < 1:
+            return "per second"
+        self._tokens -= 1
+        return ""
+
+    async def _embedded(self, request: Request) -> Response:
         body = await request.json()
         model = str(body.get("model", ""))
         self._asked[model] += 1
@@ -230,10 +267,16 @@ def main() -> None:
     )
     parser.add_argument("--port", type=int, default=8123)
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("--most-in-flight", type=int, help="more requests at once get 429")
+    parser.add_argument("--most-per-s", type=float, help="more requests a second get 429")
     parser.add_argument("--failure", choices=["401", "429", "500", "garbage", "hang"])
     arguments = parser.parse_args()
     with OpenAIEndpoint(
-        port=arguments.port, latency_s=arguments.latency, failure=arguments.failure
+        port=arguments.port,
+        latency_s=arguments.latency,
+        failure=arguments.failure,
+        most_in_flight=arguments.most_in_flight,
+        most_per_s=arguments.most_per_s,
     ) as endpoint:
         print(f"OPENAI_BASE_URL={endpoint.base_url} (any key). Ctrl-C stops it.", flush=True)
         try:

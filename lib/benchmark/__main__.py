@@ -21,13 +21,22 @@ from typing import Any, NoReturn
 from tqdm import tqdm
 
 from lib import settings as lab_settings
-from lib.benchmark import gate, run_file, runner
+from lib.benchmark import advice, gate, run_file, runner
 from lib.benchmark import statistics as trial_statistics
+from lib.benchmark.experiments import EXPERIMENTS
 from lib.benchmark.gate import Verdict
 from lib.benchmark.statistics import CellSummary
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run, Trial
-from lib.benchmark.workload import DELETE_CONSISTENCIES, DELETE_FIELDS, PRESETS, Plan, preset
+from lib.benchmark.workload import (
+    DELETE_CONSISTENCIES,
+    DELETE_FIELDS,
+    OVERLOAD,
+    OVERLOAD_WARNING,
+    PRESETS,
+    Plan,
+    preset,
+)
 from lib.errors import InvalidInput, LabError
 from lib.jobs import Job, Jobs
 from lib.milvus.connection import Connection, open_connection
@@ -65,6 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             output = None if given.output == STDOUT else Path(given.output)
             check_writable(output, BYTES_PER_CALL * plan.total_calls())
             connection = open_connection(settings)
+            if plan.experiment == OVERLOAD and not (connection.is_lite or given.yes or _agrees()):
+                connection.close()
+                raise InvalidInput("Nothing was overloaded.", next_step="Agree, or give --yes.")
         except LabError as error:
             return _say(error, WRONG)
         except KeyboardInterrupt:
@@ -91,7 +103,8 @@ def _run(
     note: str,
 ) -> tuple[int, Run | None]:
     try:
-        model = open_model(settings)
+        # A provider's own client would retry what the experiment counts.
+        model = open_model(settings, retries=0 if plan.experiment == OVERLOAD else None)
     except LabError as error:
         return _say(error, WRONG), None
     seconds = plan.estimate_s(embedded=connection.is_lite)
@@ -127,7 +140,12 @@ def _run(
         return 128 + interrupted[0], run
     if job.error is not None:
         return _say(job.error, FAILED), run
-    return (VERIFIED if all(trial.verified for trial in run.trials) else FAILED), run
+    return (VERIFIED if all(_is_fine(trial) for trial in run.trials) else FAILED), run
+
+
+def _is_fine(trial: Trial) -> bool:
+    """Say whether a trial went as it should; one that was refused or void is a finding too."""
+    return trial.verified or trial.is_void or bool(trial.refused)
 
 
 def _compare(baseline: Run, run: Run, threshold: float) -> int:
@@ -143,6 +161,14 @@ def _compare(baseline: Run, run: Run, threshold: float) -> int:
     advice = f" Measure both again with --repeats {needed}." if needed else ""
     _print(f"Verdict: {decision.verdict.value}.{advice}")
     return EXIT_CODES[decision.verdict]
+
+
+def _agrees() -> bool:
+    """Ask whether a Milvus that others may use shall be overloaded."""
+    if not sys.stdin.isatty():
+        return False
+    _print(OVERLOAD_WARNING)
+    return input("Overload it? [y/N] ").strip().lower() in {"y", "yes"}
 
 
 def _wait(job: Job, bar: Any) -> bool:
@@ -253,6 +279,7 @@ def summary_table(run: Run) -> str:
     level = run.settings.get("delete_consistency")
     if level:
         lines.append(f"Deletes asked for the consistency level {level}.")
+    lines.extend(advice.sentences(run))
     lines.extend(f"- {warning.message}" for warning in trial_statistics.warnings(run.trials, cells))
     return "\n".join(line.rstrip() for line in lines)
 
@@ -302,6 +329,13 @@ def _whole(text: str) -> int:
         raise argparse.ArgumentTypeError(f"a whole number, not {text!r}") from None
 
 
+def _rates(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in _names(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"numbers with commas, not {text!r}") from None
+
+
 def _share(text: str) -> float:
     try:
         share = float(text.rstrip("%")) / 100 if text.endswith("%") else float(text)
@@ -312,7 +346,7 @@ def _share(text: str) -> float:
     return share
 
 
-def _plan(given: argparse.Namespace, settings: Settings, baseline: Run | None) -> Plan:
+def _plan(given: argparse.Namespace, settings: Settings, baseline: Run | None = None) -> Plan:
     """Take the preset, the baseline's plan or the defaults, and change what was given beside it."""
     if given.preset is not None:
         base = preset(given.preset).plan
@@ -379,6 +413,13 @@ def _parser() -> argparse.ArgumentParser:
     option("--embedding-latency-ms", type=float, help="simulated, added to every embedding call")
     option("--embedding-jitter-ms", type=float, help="its standard deviation")
     option("--seed", type=_whole, help="decides documents, order and simulated jitter")
+    option("--seconds", type=float, help="trials that last so long, instead of --counts calls")
+    option("--rates", type=_rates, help="calls a second, with commas, for open loops and buckets")
+    option("--batches", type=_numbers, help="rows a call, with commas, for operations that add")
+    option("--retries", type=_whole, help="how often a refused call is tried again")
+    option("--experiment", help=f"which cell comes next: {', '.join(EXPERIMENTS)}")
+    option("--p99-ms", type=float, help="the latency that --experiment rate keeps below")
+    option("--yes", action="store_true", help="overload a Milvus without asking")
     option("--note", default="", help="a remark for the file: where and with what it was made")
     option("--compare", help="a run's file: measure its plan again and say whether that is slower")
     option(

@@ -33,7 +33,7 @@ SLOWEST_RATE_PER_S = 0.5
 # A busy moment of the client voids a level; after so many the client is the limit.
 ATTEMPTS = 3
 # A token bucket that fills a little more slowly than the server empties it never overflows.
-BELOW_CAPACITY = 0.98
+BELOW_CAPACITY = 0.99
 
 
 def compare(plan: Plan) -> Steps:

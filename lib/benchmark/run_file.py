@@ -1,25 +1,31 @@
 """The JSON file of a run: write, redact, read, validate. The summary is derived, never trusted."""
 
+import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from pydantic import JsonValue, Strict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from lib.benchmark import statistics as trial_statistics
-from lib.benchmark.trials import Run, Text, Trial
+from lib.benchmark.trials import Call, Run, Text, Trial
+from lib.benchmark.workload import MAX_TIMED_CALLS
 from lib.errors import InvalidInput
 
-SCHEMA = 1
+# Schema 2 has timed trials, rates, batches, retries and refusals; files of schema 1 are read too.
+SCHEMA = 2
 KIND = "milvus-async-lab/run"
 MAX_BYTES = 50 * 1024 * 1024
 MICROSECONDS = 6
+# A timed trial has thousands of calls: its file keeps them in columns, in this unit.
+COLUMN_UNIT_US = 10
 MAX_TEXT = 10_000
 
 SECRET_NAMES = re.compile(r"token|password|passwd|secret|api_?key|authorization", re.IGNORECASE)
@@ -86,23 +92,53 @@ def redact(value: Any) -> Any:
 
 
 def _trial_json(trial: Trial) -> str:
-    calls = [
-        {
-            "start_s": _rounded(call.start_s),
-            "end_s": _rounded(call.end_s),
-            "embed_s": _rounded(call.embed_s),
-            "ok": call.ok,
-            "error": redact(call.error),
-        }
-        for call in trial.calls
-    ]
+    calls = [] if trial.is_timed else [_call(call) for call in trial.calls]
+    columns = {"columns": _columns(trial.calls)} if trial.is_timed else {}
     record = {
         name: _rounded(getattr(trial, name))
         for name in Trial.__dataclass_fields__
         if name != "calls"
     }
     record["verification"] = redact(trial.verification)
-    return json.dumps({**record, "calls": calls}, ensure_ascii=False, separators=(",", ":"))
+    record["refused"] = redact(trial.refused)
+    content = {**record, "calls": calls, **columns}
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def _call(call: Call) -> dict[str, Any]:
+    record = {
+        "start_s": _rounded(call.start_s),
+        "end_s": _rounded(call.end_s),
+        "embed_s": _rounded(call.embed_s),
+        "ok": call.ok,
+        "error": redact(call.error),
+    }
+    return record if call.due_s is None else {**record, "due_s": _rounded(call.due_s)}
+
+
+def _columns(calls: Sequence[Call]) -> dict[str, Any]:
+    """Return calls as columns of whole units; of starts and due times the steps between them."""
+    ordered = sorted(calls, key=lambda call: call.start_s)
+    columns: dict[str, Any] = {
+        "unit_us": COLUMN_UNIT_US,
+        "start": _steps([call.start_s for call in ordered]),
+        "duration": [_units(call.duration_s) for call in ordered],
+    }
+    if any(call.embed_s for call in ordered):
+        columns["embed"] = [_units(call.embed_s) for call in ordered]
+    if any(call.due_s is not None for call in ordered):
+        columns["late"] = [_units(max(call.start_s - (call.due_s or 0.0), 0.0)) for call in ordered]
+    failed = {i: redact(call.error or "failed") for i, call in enumerate(ordered) if not call.ok}
+    return {**columns, "failed": failed} if failed else columns
+
+
+def _units(seconds: float) -> int:
+    return round(seconds * 1e6 / COLUMN_UNIT_US)
+
+
+def _steps(seconds: Sequence[float]) -> list[int]:
+    units = [0, *(_units(value) for value in seconds)]
+    return [after - before for before, after in pairwise(units)]
 
 
 def _rounded(value: Any) -> Any:
@@ -143,11 +179,14 @@ def read(source: bytes | str | Path, name: str = "") -> Run:
         document = _DOCUMENT.validate_json(data, strict=True)
     except ValidationError as error:
         raise InvalidInput(f"{_said(error)}.") from error
-    _check_trials(document["trials"])
+    trials = document["trials"]
+    if head["schema"] > 1:
+        trials = _with_columns(trials, data)
+    _check_trials(trials)
     return Run(
         environment=redact(_plain(document["environment"], "environment")),
         settings=redact(_plain(document["settings"], "settings")),
-        trials=document["trials"],
+        trials=trials,
         partial=document["partial"],
         note=document.get("note", ""),
         source=name,
@@ -167,7 +206,63 @@ class _Document(TypedDict):
     trials: tuple[Trial, ...]
 
 
+Units = Annotated[int, Ge(0), Le(10**12)]
+
+
+class _Columns(TypedDict):
+    unit_us: Annotated[int, Ge(1), Le(1_000)]
+    start: list[Units]
+    duration: list[Units]
+    embed: NotRequired[list[Units]]
+    late: NotRequired[list[Units]]
+    failed: NotRequired[dict[str, Text]]
+
+
+class _ColumnsOfTrial(TypedDict):
+    columns: NotRequired[_Columns]
+
+
+class _ColumnsOfFile(TypedDict):
+    trials: list[_ColumnsOfTrial]
+
+
 _HEAD, _DOCUMENT = TypeAdapter(_FileHead), TypeAdapter(_Document)
+_COLUMNS = TypeAdapter(_ColumnsOfFile)
+
+
+def _with_columns(trials: tuple[Trial, ...], data: bytes) -> tuple[Trial, ...]:
+    """Give the timed trials their calls, which the file keeps in columns."""
+    try:
+        columns = _COLUMNS.validate_json(data, strict=True)["trials"]
+    except ValidationError as error:
+        raise InvalidInput(f"{_said(error)}.") from error
+    return tuple(
+        dataclasses.replace(trial, calls=_from_columns(mine["columns"], f"trials[{i}].columns"))
+        if "columns" in mine
+        else trial
+        for i, (trial, mine) in enumerate(zip(trials, columns, strict=True))
+    )
+
+
+def _from_columns(columns: _Columns, where: str) -> tuple[Call, ...]:
+    calls = len(columns["start"])
+    none = [0] * calls
+    embed, late = columns.get("embed", none), columns.get("late", none)
+    if calls > MAX_TIMED_CALLS or {len(columns["duration"]), len(embed), len(late)} != {calls}:
+        raise InvalidInput(f"{where} must have columns of one length, at most {MAX_TIMED_CALLS:,}.")
+    failed, unit_s = columns.get("failed", {}), columns["unit_us"] / 1e6
+    is_open = "late" in columns
+    return tuple(
+        Call(
+            start_s=start * unit_s,
+            end_s=(start + columns["duration"][i]) * unit_s,
+            embed_s=embed[i] * unit_s,
+            ok=str(i) not in failed,
+            error=failed.get(str(i)),
+            due_s=max(start - late[i], 0) * unit_s if is_open else None,
+        )
+        for i, start in enumerate(accumulate(columns["start"]))
+    )
 
 
 def _said(error: ValidationError) -> str:
@@ -204,7 +299,9 @@ _EXPECTED = {
 
 def _check_trials(trials: tuple[Trial, ...]) -> None:
     for i, trial in enumerate(trials):
-        if len(trial.calls) > trial.count:
+        if not trial.count and not trial.seconds:
+            raise InvalidInput(f"trials[{i}].count must be at least 1, not 0.")
+        if trial.count and len(trial.calls) > trial.count:
             raise InvalidInput(
                 f"trials[{i}].calls has {len(trial.calls):,} entries, more than count "
                 f"({trial.count:,})."

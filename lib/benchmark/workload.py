@@ -51,6 +51,10 @@ _EMBEDDED_BETWEEN_TRIALS_S = 0.05
 
 COMPARE, RATE, OVERLOAD = EXPERIMENT_NAMES = ("compare", "rate", "overload")
 TRIALS_OF_A_SEARCH = 16
+OVERLOAD_WARNING = (
+    "This sends more and more calls at once until the server refuses some. Whoever else uses it "
+    "will notice. Only the run's own collection is written to."
+)
 DEFAULT_RATES = (100.0,)
 
 

@@ -29,6 +29,7 @@ BUNDLED_MODEL_NAME = "bundled/all-MiniLM-L6-v2-static-256"
 # Embedding a few short texts takes less time than handing them to another thread.
 INLINE_TEXTS = 8
 OPENAI_TIMEOUT_S = 30.0
+OPENAI_RETRIES = 2
 OPENAI_DIMENSIONS = {
     "text-embedding-3-small": 1536,
     "text-embedding-3-large": 3072,
@@ -210,10 +211,10 @@ class Provider:
     name: str
     label: str
     model: Callable[[Settings], str]  # identifies the vector space; stored with a collection
-    build: Callable[[Settings], Embeddings]
+    build: Callable[[Settings, int], Embeddings]  # with the retries of its own client
 
 
-def _build_bundled(settings: Settings) -> Embeddings:
+def _build_bundled(settings: Settings, retries: int) -> Embeddings:
     _bundled_model()
     return BundledEmbeddings()
 
@@ -229,7 +230,7 @@ async def _aleave_out_account(request: "httpx.Request") -> None:
     _leave_out_account(request)
 
 
-def _build_openai(settings: Settings) -> Embeddings:
+def _build_openai(settings: Settings, retries: int) -> Embeddings:
     from langchain_openai import OpenAIEmbeddings
     from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
     from pydantic import SecretStr
@@ -257,7 +258,7 @@ def _build_openai(settings: Settings) -> Embeddings:
         # than OpenAI's own misread; our chunks are far below the limit, so plain text is sent.
         check_embedding_ctx_length=False,
         timeout=OPENAI_TIMEOUT_S,
-        max_retries=2,
+        max_retries=retries,
     )
 
 
@@ -303,13 +304,16 @@ class EmbeddingModel:
         )
 
 
-def open_model(settings: Settings) -> EmbeddingModel:
+def open_model(settings: Settings, *, retries: int | None = None) -> EmbeddingModel:
     """Build the provider that the settings name and find its dimension.
 
+    `retries` is how often the provider's own client tries again; its usual number when None.
     Raises EmbeddingFailed when it is not configured, refuses or does not answer.
     """
     provider = PROVIDERS[settings.embedding_provider]
-    timed = TimedEmbeddings(provider.build(settings))
+    timed = TimedEmbeddings(
+        provider.build(settings, OPENAI_RETRIES if retries is None else retries)
+    )
     dimension = OPENAI_DIMENSIONS.get(settings.openai_model, 0)
     is_openai = canonical(settings.openai_base_url) == canonical(OPENAI_ADDRESS)
     if provider.name == "bundled" or not is_openai or not dimension:

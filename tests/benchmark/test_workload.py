@@ -101,7 +101,7 @@ def test_cells_are_every_operation_count_and_strategy_that_apply() -> None:
         counts=(10,),
         concurrency=(4, 8),
     )
-    assert len(plan.cells()) == 7 + 6  # a lookup has no batched form, and neither a retriever
+    assert len(plan.cells()) == 10 + 9  # a lookup has no batched form, and neither a retriever
     assert Cell("add_texts", "one_batch", 10, 1) in plan.cells()
     assert Cell("get_pks", "gather", 10, None) in plan.cells()
     assert Cell("get_pks", "thread_pool", 10, 8) in plan.cells()
