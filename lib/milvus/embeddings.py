@@ -230,7 +230,7 @@ async def _aleave_out_account(request: "httpx.Request") -> None:
     _leave_out_account(request)
 
 
-def _build_openai(settings: Settings, retries: int) -> Embeddings:
+def _build_openai(settings: Settings, retries: int = OPENAI_RETRIES) -> Embeddings:
     from langchain_openai import OpenAIEmbeddings
     from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
     from pydantic import SecretStr
