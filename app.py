@@ -19,6 +19,8 @@ page = st.navigation(
         st.Page("pages/search.py", title="Search and MMR", icon=":material/search:"),
         st.Page("pages/benchmark.py", title="Benchmark", icon=":material/speed:"),
         st.Page("pages/runs.py", title="Runs", icon=":material/inventory_2:"),
+        # Reached by its address alone: /owner.
+        st.Page("pages/owner.py", title="Owner", icon=":material/key:", visibility="hidden"),
     ]
 )
 sidebar.show()

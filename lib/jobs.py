@@ -8,6 +8,7 @@ import logging
 import secrets
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -148,6 +149,8 @@ class Jobs:
         self._running: dict[str, Job] = {}
         self._lock = threading.RLock()
         self._time_to_live_s = time_to_live_s
+        # Called with each job that ended.
+        self.on_end: Callable[[Job], None] = lambda job: None
 
     def submit(
         self,
@@ -258,9 +261,13 @@ class Jobs:
         except LabError as error:
             job.error = error
             state = State.FAILED
-        except Exception as error:
-            # The page shows one sentence; the log keeps the traceback for whoever runs the app.
-            logging.getLogger(__name__).exception("Job %s failed", job.label)
+        except Exception as error:  # noqa: BLE001  # logged and shown
+            # The page shows one sentence, the log where it happened. The label and the message can
+            # hold a visitor's text, so neither is written.
+            places = "".join(traceback.format_tb(error.__traceback__))
+            logging.getLogger(__name__).error(
+                "A job failed with %s:\n%s", type(error).__name__, places
+            )
             job.error = LabError(
                 f"{job.label} failed: {type(error).__name__}: {error}",
                 kept="What was finished before is kept.",
@@ -278,10 +285,10 @@ class Jobs:
                     self._finish(job, state)
                     self._start_next(job.queue)
 
-    @staticmethod
-    def _finish(job: Job, state: State) -> None:
+    def _finish(self, job: Job, state: State) -> None:
         job.ended = time.monotonic()
         job.state = state
+        self.on_end(job)
         job.finished.set()
 
     def _drop_old(self) -> None:

@@ -102,6 +102,12 @@ class Pool:
         shared = self._shared
         return shared is not None and not shared.closed
 
+    @property
+    def users(self) -> int:
+        """How many hold the shared connection."""
+        shared = self._shared
+        return shared._users[0] if shared is not None and not shared.closed else 0
+
     def lease(self, settings: Settings, territory: Territory | None = None) -> Lease:
         """Return a hold on the shared connection, opened when there is none.
 

@@ -20,7 +20,7 @@ from lib.settings import Settings
 from tests.pages.conftest import OpenApp, wait_for_jobs
 
 PAGES = sorted(f"pages/{path.name}" for path in (Path(__file__).parents[2] / "pages").glob("*.py"))
-PAGES_THAT_NEED_MILVUS = [page for page in PAGES if page != "pages/runs.py"]
+PAGES_THAT_NEED_MILVUS = [page for page in PAGES if page not in ("pages/runs.py", "pages/owner.py")]
 
 
 def messages(app: AppTest) -> str:

@@ -16,7 +16,7 @@ from lib.milvus.connection import Connection, Description, Lease, Pool, open_con
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.milvus.territory import Territory
 from lib.settings import Settings
-from lib.ui.common import visitor
+from lib.ui.common import log, visitor
 from lib.ui.common.cleaner import Cleaner
 from lib.ui.common.errors import error_box, show_error
 from lib.ui.common.memory import check_room
@@ -49,6 +49,7 @@ def _host_settings() -> Settings | SettingsError:
 
 def frame_is_drawn() -> None:
     """Note that app.py runs in this session, with its navigation around the page."""
+    log.start()
     st.session_state[FRAME_KEY] = True
 
 
@@ -85,6 +86,7 @@ def current_settings() -> Settings:
 
 def use(chosen: Settings | None) -> None:
     """Point this visitor's session at another Milvus or embedding provider, or at the host's."""
+    log.action("connection_chosen", own=chosen is not None)
     _let_go()
     _own_model.clear()
     if chosen is None:
@@ -220,6 +222,11 @@ def job(job_id: str | None) -> Job | None:
 def host_lease() -> Lease:
     """Return a hold on the host's own connection, which may write: never for a visitor's call."""
     return _pool().lease(host_settings())
+
+
+def host_users() -> int:
+    """Return how many sessions and jobs hold the host's connection."""
+    return _pool().users
 
 
 def writable_collection(opened: Connection) -> str:

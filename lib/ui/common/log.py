@@ -1,0 +1,53 @@
+"""What the owner can read in the log: one line of JSON an action, without content or secrets.
+
+Numbers, kinds and states only. No text of a visitor, no name that one typed, no address.
+"""
+
+import hashlib
+import json
+import logging
+import sys
+import time
+
+from lib import jobs
+from lib.jobs import Job
+
+_log = logging.getLogger("lab.actions")
+
+
+def action(name: str, **facts: str | float | None) -> None:
+    """Write one line: what was done, and its numbers or kinds."""
+    _log.info(json.dumps({"at": round(time.time(), 3), "action": name, **facts}))
+
+
+def short(owner: str) -> str:
+    """Return eight characters that tell visitors apart and give nothing away."""
+    return hashlib.sha256(owner.encode()).hexdigest()[:8] if owner else "host"
+
+
+def _job_ended(job: Job) -> None:
+    started = job.started if job.started is not None else job.ended
+    waited = (started or job.created) - job.created
+    action(
+        "job",
+        # A lane such as "ingest:documents" ends with a name that somebody typed.
+        kind=job.lane.partition(":")[0],
+        state=job.state.value,
+        seconds=round(job.elapsed_s, 3),
+        waited_s=round(waited, 3),
+        done=job.progress.done,
+        unit=job.progress.unit,
+        visitor=short(job.owner),
+        error=type(job.error).__name__ if job.error else None,
+    )
+
+
+def start() -> None:
+    """Write the lines to standard output from now on; calling it again is harmless."""
+    if not _log.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        _log.addHandler(handler)
+        _log.setLevel(logging.INFO)
+        _log.propagate = False
+    jobs.shared().on_end = _job_ended

@@ -1,0 +1,115 @@
+"""What the owner of a hosted app sees: visitors, jobs, queue, memory, connections, leftovers."""
+
+import hmac
+import time
+
+import pandas as pd
+import streamlit as st
+
+from lib import jobs
+from lib.errors import LabError
+from lib.jobs import State
+from lib.milvus import leftovers
+from lib.settings import Settings
+from lib.ui.common import log, memory, session, visitor
+from lib.ui.common.errors import error_box
+from lib.ui.common.text import literal
+
+KNOWN_KEY = "lab_is_owner"
+MAX_TRIES_A_MINUTE = 10
+
+
+@st.cache_resource(show_spinner=False)
+def _tries() -> list[float]:
+    """Return when tokens were tried, by anybody."""
+    return []
+
+
+def admit(settings: Settings) -> bool:
+    """Ask for the owner's token, and say whether this session gave it."""
+    if not settings.owner_token:
+        st.info("There is no owner's token. Set LAB_OWNER_TOKEN.", icon=":material/key_off:")
+        return False
+    if st.session_state.get(KNOWN_KEY):
+        return True
+    slot = st.empty()
+    with slot.form("owner", clear_on_submit=True):
+        given = st.text_input("Owner's token", type="password", key="owner_token")
+        asked = st.form_submit_button("Open")
+    if not asked:
+        return False
+    tries, now = _tries(), time.monotonic()
+    tries[:] = [each for each in tries if now - each < 60]
+    tries.append(now)
+    if len(tries) > MAX_TRIES_A_MINUTE:
+        st.error("Too many tries. Wait a minute.", icon=":material/error:")
+        return False
+    if not hmac.compare_digest(given.encode(), settings.owner_token.encode()):
+        log.action("owner_refused")
+        st.error("That is not the owner's token.", icon=":material/error:")
+        return False
+    log.action("owner_admitted")
+    slot.empty()
+    st.session_state[KNOWN_KEY] = True
+    return True
+
+
+def show_numbers(settings: Settings) -> None:
+    """Draw how much of what is in use."""
+    all_jobs = jobs.shared().all()
+    with st.container(horizontal=True):
+        st.metric("Visitors known", len(visitor.known()), border=True)
+        st.metric("Sessions and jobs connected", session.host_users(), border=True)
+        st.metric("Running", _count(all_jobs, State.RUNNING), border=True)
+        st.metric("Waiting", _count(all_jobs, State.QUEUED), border=True)
+        limit = f"of {settings.max_memory_mb:,} MB"
+        st.metric("Memory", f"{memory.used_mb():,.0f} MB", limit, delta_color="off", border=True)
+
+
+def _count(all_jobs: list[jobs.Job], state: State) -> int:
+    return sum(job.state is state for job in all_jobs)
+
+
+def show_jobs() -> None:
+    """Draw the jobs of all visitors: kinds and numbers, none of their content."""
+    st.subheader("Jobs")
+    listed = [
+        {
+            "Kind": job.lane.partition(":")[0],
+            "State": job.state.value,
+            "Place": jobs.shared().position(job),
+            "Seconds": round(job.elapsed_s, 1),
+            "Visitor": log.short(job.owner),
+        }
+        for job in reversed(jobs.shared().all())
+    ]
+    if listed:
+        st.dataframe(
+            pd.DataFrame(listed), hide_index=True, height="content", alt="The jobs of all visitors"
+        )
+    else:
+        st.caption("There was none yet.")
+
+
+def show_leftovers() -> None:
+    """Draw the collections made to measure and those of visitors, and offer to drop the dead."""
+    st.subheader("Leftovers")
+    st.caption(
+        "Dead ones are dropped at the start, and on a public app every minute. What another "
+        "machine made is only listed: its process may still run."
+    )
+    try:
+        with session.host_lease() as opened:
+            if st.button("Drop the dead ones now", icon=":material/mop:", key="owner_clean"):
+                log.action("cleaned", dropped=len(leftovers.clean(opened)))
+            found = leftovers.find(opened)
+    except LabError as error:
+        error_box(error)
+        return
+    for each in found:
+        age = "" if each.age_s is None else f", {each.age_s / 3600:,.1f} h old"
+        # A visitor's name for a collection is theirs.
+        name = "a visitor's collection" if each.owner == "a visitor" else each.name
+        st.markdown(f"- {literal(name)}: {each.owner}{age}{', dead' if each.is_dead else ''}")
+    if not found:
+        st.caption("There is none.")

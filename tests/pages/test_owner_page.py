@@ -1,0 +1,82 @@
+"""The owner's page opens with the token alone, and neither it nor the log holds any content."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lib import jobs
+from lib.jobs import Job, Share
+from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
+
+TOKEN = "an-owner-token-of-some-length"
+PLANTED = "planted-name-of-a-visitor"
+
+
+def knock(open_app: OpenApp, token: str) -> AppTest:
+    """Open the page and give a token."""
+    app = open_app("pages/owner.py", LAB_PUBLIC="1", LAB_OWNER_TOKEN=TOKEN)
+    app.text_input(key="owner_token").set_value(token)
+    return app.button[0].click().run()
+
+
+def test_without_a_token_set_there_is_no_owners_page(open_app: OpenApp) -> None:
+    app = open_app("pages/owner.py")
+    assert "Set LAB_OWNER_TOKEN" in said(app)
+    assert not app.metric
+
+
+def test_a_wrong_token_shows_nothing_and_guessing_is_slowed(open_app: OpenApp) -> None:
+    app = knock(open_app, "wrong")
+    assert "not the owner" in problems(app)
+    assert not app.main.metric
+    for _ in range(10):
+        app.text_input(key="owner_token").set_value("guess")
+        app.button[0].click().run()
+    assert "Too many tries" in problems(app)
+
+
+def test_the_owner_sees_numbers_jobs_and_leftovers_but_no_content(open_app: OpenApp) -> None:
+    open_app(LAB_PUBLIC="1", LAB_OWNER_TOKEN=TOKEN)
+    job = jobs.shared().submit(
+        f"Ingesting {PLANTED}", lambda job: 1, lane=f"ingest:{PLANTED}", share=Share(owner="who")
+    )
+    wait_for_jobs()
+    app = knock(open_app, TOKEN)
+    assert not problems(app)
+    labels = [metric.label for metric in app.main.metric]
+    assert labels == [
+        "Visitors known",
+        "Sessions and jobs connected",
+        "Running",
+        "Waiting",
+        "Memory",
+    ]
+    assert "ingest" in app.dataframe[0].value["Kind"].tolist()
+    shown = str(app.main) + app.dataframe[0].value.to_string()
+    assert PLANTED not in shown
+    assert job.id not in shown
+    assert TOKEN not in shown
+
+
+def test_each_action_is_one_line_of_json_without_content(
+    open_app: OpenApp, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    # The handler writes to what standard output was when it was made.
+    logging.getLogger("lab.actions").handlers.clear()
+    open_app(LAB_PUBLIC="1")
+    wait_for_jobs()
+
+    def fail(job: Job) -> None:
+        raise RuntimeError(PLANTED)
+
+    jobs.shared().submit(PLANTED, fail, lane=f"export:{PLANTED}", share=Share(owner="who"))
+    wait_for_jobs()
+    output = capfd.readouterr()
+    lines = [json.loads(each) for each in output.out.splitlines() if each.startswith("{")]
+    ended = [each for each in lines if each["action"] == "job"]
+    assert {"kind": "ingest", "state": "done"}.items() <= ended[0].items()
+    assert {"kind": "export", "state": "failed", "error": "LabError"}.items() <= ended[-1].items()
+    assert PLANTED not in output.out + output.err
