@@ -1,6 +1,7 @@
 """The runner on real backends: every operation verified, stop, failures, nothing left behind."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -204,28 +205,36 @@ def test_progress_counts_calls_and_cells_and_results_arrive_trial_by_trial(
     assert not finished.partial
 
 
-class CountedEmbeddings(Embeddings):
-    """Counts the calls that have begun."""
+class WatchedEmbeddings(Embeddings):
+    """Knows how many calls are under way."""
 
     def __init__(self, inner: Embeddings) -> None:
         self.inner = inner
-        self.calls = 0
+        self.under_way = 0
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        self.calls += 1
-        return self.inner.embed_documents(texts)
+        with self.watched():
+            return self.inner.embed_documents(texts)
 
     def embed_query(self, text: str) -> list[float]:
-        self.calls += 1
-        return self.inner.embed_query(text)
+        with self.watched():
+            return self.inner.embed_query(text)
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
-        self.calls += 1
-        return await self.inner.aembed_documents(texts)
+        with self.watched():
+            return await self.inner.aembed_documents(texts)
 
     async def aembed_query(self, text: str) -> list[float]:
-        self.calls += 1
-        return await self.inner.aembed_query(text)
+        with self.watched():
+            return await self.inner.aembed_query(text)
 
 
 @pytest.mark.alone
@@ -235,13 +244,12 @@ def test_a_stop_in_mid_trial_is_obeyed_within_a_second_and_keeps_the_finished_tr
 ) -> None:
     plan = replace(SMALL, strategies=(strategy,), counts=(4, 400), rows=500)
     slow = model.slowed(40) if strategy != "gather" else model.slowed(3_000)
-    counted = CountedEmbeddings(slow.embeddings)
-    slow = replace(slow, embeddings=TimedEmbeddings(counted))
+    watched = WatchedEmbeddings(slow.embeddings)
+    slow = replace(slow, embeddings=TimedEmbeddings(watched))
     jobs = Jobs()
     job = jobs.submit("test", lambda job: run(plan, lite, slow, job=job), lane="test")
     wait_until(lambda: "× 400" in job.progress.message and job.progress.detail["trials"] == 1)
-    begun = counted.calls
-    wait_until(lambda: counted.calls > begun)
+    wait_until(lambda: watched.under_way)
     asked = time.perf_counter()
     jobs.cancel(job)
     assert job.finished.wait(5)

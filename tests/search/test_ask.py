@@ -56,7 +56,7 @@ def test_mmr_on_the_fetched_candidates_is_the_library_s_own_order(
     lab: Connection, model: EmbeddingModel
 ) -> None:
     store = lab.store(COLLECTION, model.embeddings)
-    queries = random_queries(200)
+    queries = random_queries(60)
 
     async def library(query: str, lambda_mult: float) -> list[str]:
         found = await store.amax_marginal_relevance_search(
