@@ -98,6 +98,7 @@ class Settings:
     visitor_ttl_s: int = 7_200
     allowed_hosts: tuple[str, ...] = ()
     owner_token: str = field(default="", repr=False)
+    undo_mb: int = 64
     rpc_timeout_s: float = 30.0
 
     def __post_init__(self) -> None:
@@ -265,6 +266,7 @@ _READERS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "LAB_VISITOR_TTL_S": ("visitor_ttl_s", _count),
     "LAB_ALLOWED_HOSTS": ("allowed_hosts", _hosts),
     "LAB_OWNER_TOKEN": ("owner_token", _owner_token),
+    "LAB_UNDO_MB": ("undo_mb", _count),
     "LAB_RPC_TIMEOUT_S": ("rpc_timeout_s", _seconds),
 }
 VARIABLES = tuple(_READERS)
@@ -274,6 +276,7 @@ PUBLIC_LIMITS = {
     "max_calls": 1_000,
     "max_rows": 10_000,
     "max_upload_mb": 20,
+    "undo_mb": 16,
     "max_unpacked_mb": 60,
     "max_text_chars": 200_000,
     "max_concurrency": 128,

@@ -13,7 +13,7 @@ from lib.ui.common.snippet import snippet
 from lib.ui.common.text import literal
 
 st.title("Collections")
-st.caption("Choose the one to work on in the sidebar.")
+st.caption("Press a row to work on that collection.")
 
 opened = connection_or_stop()
 model = model_or_stop()
@@ -25,8 +25,7 @@ with show_error():
 
 if facts is None:
     st.info(
-        "The collection chosen in the sidebar does not exist yet: ingest something into it, or "
-        "create it above.",
+        "The collection in use does not exist yet: ingest something into it, or create it above.",
         icon=":material/inbox:",
     )
     st.page_link("pages/ingestion.py", label="Go to Ingestion", icon=":material/upload_file:")
@@ -39,8 +38,11 @@ with show_error(), st.container():
 
 st.header("The whole collection")
 with show_error():
-    delete_many(opened, model, facts)
     offer_export(opened, facts)
+
+st.header(":red[Danger zone]")
+with show_error(), st.container(border=True):
+    delete_many(opened, model, facts)
     offer_drop(opened, facts)
 
 snippet(

@@ -43,6 +43,7 @@ KEYWORDS = frozenset(
     )
 )
 ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+PLAIN_WORDS = re.compile(r"[\w'’-]+(\s+[\w'’-]+)*")
 STRING_LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
 
 
@@ -126,6 +127,23 @@ def quote(value: Any) -> str:
 def equals_any(field: str, values: Iterable[Any]) -> str:
     """Write that a field has one of these values."""
     return f"{field} in [{', '.join(map(quote, values))}]"
+
+
+def from_typed(typed: str) -> str:
+    """Return the expression that somebody typed; plain words find the rows whose text has them all.
+
+    Milvus compares letter by letter, so a word is looked for in three ways of writing it.
+    """
+    words = typed.split()
+    if not PLAIN_WORDS.fullmatch(typed.strip()) or words[0].lower() in ("exists", "not"):
+        return typed
+    return combine(
+        combine((_contains(TEXT_FIELD, each) for each in _writings(word)), "or") for word in words
+    )
+
+
+def _writings(word: str) -> list[str]:
+    return list(dict.fromkeys([word, word.lower(), word.capitalize()]))
 
 
 def combine(expressions: Iterable[str], joiner: str = "and") -> str:

@@ -6,12 +6,15 @@ page may be shorter than asked for although more rows follow.
 """
 
 import json
+import sys
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 from langchain_core.documents import Document
@@ -32,8 +35,11 @@ WALK_ROWS = 5_000
 # With its vector a row takes some 10 kB in Python. One page of an export is held at a time.
 EXPORT_ROWS = 500
 KEYS_PER_CALL = 1_000
-UNDO_ROWS = 20_000
+# What an undo may keep in memory, and for how long.
+UNDO_BYTES = 64 << 20
 UNDO_S = 600.0
+# Rows read to guess how much all of them take.
+SAMPLE_ROWS = 20
 DYNAMIC_FIELD = "$meta"
 
 Row = dict[str, Any]
@@ -194,9 +200,9 @@ def _page(
     return sorted((dict(row) for row in found), key=lambda row: row[shape.key])[:limit]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Change:
-    """What a delete or an update did. `rows` are as they were before, none when too many."""
+    """What a delete or an update did. `rows` are as they were before, for as long as an undo."""
 
     kind: Literal["deleted", "changed"]
     collection: str
@@ -204,10 +210,67 @@ class Change:
     rows: tuple[Row, ...] = field(repr=False)
     at: float = field(default_factory=time.monotonic)
 
+    def __post_init__(self) -> None:
+        # A weak reference: rows that nobody can undo any more go at once.
+        forget = weakref.WeakMethod(self.forget)
+        loop = event_loop.shared().loop
+        loop.call_soon_threadsafe(loop.call_later, UNDO_S, _call, forget)
+
+    def forget(self) -> None:
+        """Give back the memory of the rows; they can no longer be put back."""
+        self.rows = ()
+
     @property
     def can_be_undone(self) -> bool:
         """Say whether the rows are still kept."""
-        return bool(self.rows) and time.monotonic() - self.at < UNDO_S
+        return bool(self.rows) and self.left_s > 0
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the rows are forgotten."""
+        return max(UNDO_S - (time.monotonic() - self.at), 0.0)
+
+
+def _call(method: "weakref.WeakMethod[Callable[[], None]]") -> None:
+    alive = method()
+    if alive is not None:
+        alive()
+
+
+class _Kept:
+    """Rows kept for an undo, their vectors as arrays, until they take more than allowed."""
+
+    def __init__(self, shape: Layout, most_bytes: int) -> None:
+        self.rows: list[Row] = []
+        self.bytes = 0
+        self._vector = shape.vector
+        self._most = most_bytes
+
+    def add(self, rows: Iterable[Row]) -> bool:
+        """Keep some rows and say whether all still fit."""
+        for row in rows:
+            kept = {name: value for name, value in row.items() if name != DYNAMIC_FIELD}
+            if isinstance(kept.get(self._vector), list):
+                # A list of floats takes eight times as much.
+                kept[self._vector] = np.asarray(kept[self._vector], dtype=np.float32)
+            self.rows.append(kept)
+            self.bytes += sys.getsizeof(kept) + sum(map(sys.getsizeof, kept.values()))
+        return self.bytes <= self._most
+
+
+def undo_bytes(
+    connection: Connection, name: str, *, keys: Sequence[Any] = (), expr: str = ""
+) -> int:
+    """Estimate from a few rows how much memory an undo of deleting these would take."""
+    shape = layout(connection, name)
+    total = 0
+    for each in _expressions(connection, name, keys, expr):
+        sample = _Kept(shape, 0)
+        sample.add(_page(connection, name, shape, each, ["*"], None, SAMPLE_ROWS))
+        if sample.rows:
+            rows = milvus_collections.count(connection, name, each)
+            total += round(sample.bytes / len(sample.rows) * rows)
+    return total
 
 
 def matching(connection: Connection, name: str, *, keys: Sequence[Any] = (), expr: str = "") -> int:
@@ -235,28 +298,35 @@ def delete(
     keys: Sequence[Any] = (),
     expr: str = "",
     keep: Callable[[Change], None] = lambda change: None,
+    most_bytes: int = UNDO_BYTES,
 ) -> Change:
-    """Delete rows by key or by expression through `adelete`, keeping up to 20,000 for an undo.
+    """Delete rows by key or by expression through `adelete`, keeping them for an undo.
 
-    `keep` gets what is gone even when some rows are not.
-    Raises InvalidInput for an expression that Milvus cannot use or that finds nothing, and
-    OperationFailed when fewer rows are gone than should be: `adelete` itself always says True.
+    `keep` gets what is gone even when some rows are not. `most_bytes` is what the undo may take; 0
+    deletes without one. Raises InvalidInput for an expression that Milvus cannot use or that finds
+    nothing, and for rows that the undo cannot hold: nothing is deleted then. Raises OperationFailed
+    when fewer rows are gone than should be: `adelete` itself always says True.
     """
     expressions = _expressions(connection, name, keys, expr)
     before = milvus_collections.count(connection, name)
     found = sum(milvus_collections.count(connection, name, each) for each in expressions)
     if not found:
         raise InvalidInput("No row matches, so there is nothing to delete.")
-    kept: list[Row] = []
-    if found <= UNDO_ROWS:
-        for each in expressions:
-            for part in walk(connection, name, each, fields=["*"], page_rows=EXPORT_ROWS):
-                kept += part
+    kept = _Kept(layout(connection, name), most_bytes)
+    for each in expressions if most_bytes else ():
+        for part in walk(connection, name, each, fields=["*"], page_rows=EXPORT_ROWS):
+            if not kept.add(part):
+                raise InvalidInput(
+                    f"These rows take more than the {most_bytes / 2**20:,.0f} MB that an undo "
+                    "holds.",
+                    kept="Nothing was deleted.",
+                    next_step="Delete fewer at once, or without an undo.",
+                )
     with reported("The rows could not be deleted."):
         for each in expressions:
             event_loop.run(store.adelete(expr=each))
     left = sum(milvus_collections.count(connection, name, each) for each in expressions)
-    change = Change("deleted", name, found - left, tuple(kept))
+    change = Change("deleted", name, found - left, tuple(kept.rows))
     if found > left:
         keep(change)
     if left:
@@ -278,7 +348,7 @@ def undo(connection: Connection, change: Change) -> int:
     with reported("The rows could not be put back."):
         for part in _parts(change.rows, EXPORT_ROWS):
             # Over rows of the same keys: one that somebody added again does not become two.
-            connection.replace_rows(name, [_writable(row) for row in part])
+            connection.replace_rows(name, list(part))
         for part in _parts(change.rows, KEYS_PER_CALL):
             found = _present(connection, name, shape, [row[shape.key] for row in part], fields)
             texts = {row[shape.key]: row.get(TEXT_FIELD) for row in found}
@@ -310,9 +380,10 @@ def update(
     keys = [str(document.id) for document in documents]
     arguments = {"documents": list(documents), "ids": keys}
     with reported("The rows could not be changed."):
-        before = _present(connection, name, shape, keys, ["*"])
+        before = _Kept(shape, UNDO_BYTES)
+        before.add(_present(connection, name, shape, keys, ["*"]))
         event_loop.run(OPERATIONS[connection.replaces_by].acall(store, arguments))
-        change = Change("changed", name, len(documents), tuple(before))
+        change = Change("changed", name, len(documents), tuple(before.rows))
         keep(change)
         found = _present(connection, name, shape, keys, [shape.key, TEXT_FIELD])
     stored = {row[shape.key]: row[TEXT_FIELD] for row in found}
@@ -433,10 +504,6 @@ def _exported(row: Row, shape: Layout) -> Row:
         VECTOR_FIELD: [float(number) for number in row.get(shape.vector, ())],
         METADATA_COLUMN: metadata_of(row, shape),
     }
-
-
-def _writable(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name != DYNAMIC_FIELD}
 
 
 def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -137,28 +137,44 @@ def edit(page: "Page", x: int, row: int, text: str) -> None:
     field.press("Enter", delay=50)
 
 
+def ingest_button(page: "Page") -> "Locator":
+    """Return the button once it says how many rows it will ingest."""
+    button = page.get_by_role("button", name=re.compile(r"^Ingest [\d,]+ rows?$"))
+    button.wait_for()
+    return button
+
+
 def test_files_go_from_preview_to_report_and_only_once(
     app: str, chromium_page: "Page", files: list[Path]
 ) -> None:
+    from playwright.sync_api import expect
+
     page = chromium_page
     before = open_rows(page, app)
     open_files(page, app, files)
-    preview = page.locator(".st-key-chunk_preview")
-    preview.get_by_text("Chunk 1 ·").wait_for()
-    assert preview.get_by_text(re.compile(r"^Chunk \d")).count() == 8
-    assert "Paragraph 0." in preview.inner_text()
-    chunks = number(figure(page, "Chunks").inner_text())
+    expect(page.get_by_text(re.compile(r"^Chunk \d ·"))).to_have_count(2)
+    page.get_by_text("Paragraph 0.").first.wait_for()
+    button = ingest_button(page)
+    # However far down the page is, the button and what it will do stay in view.
+    page.get_by_text("The code for this").scroll_into_view_if_needed()
+    expect(button).to_be_in_viewport()
+    rows = number(button.inner_text())
 
-    page.get_by_role("button", name="Ingest", exact=True).click()
-    page.get_by_text(f"now holds {before + chunks} rows").wait_for()
-    assert figure(page, "New").inner_text() == str(chunks)
-    expect_rows_in_sidebar(page, before + chunks)
+    button.click()
+    page.get_by_text(f"now holds {before + rows} rows").wait_for()
+    assert figure(page, "Added").inner_text() == str(rows)
+    expect_rows_in_sidebar(page, before + rows)
 
-    page.get_by_role("button", name="Ingest", exact=True).click()
-    page.get_by_text("Nothing was new").wait_for()
-    assert figure(page, "New").inner_text() == "0"
-    assert figure(page, "Unchanged").inner_text() == str(chunks)
-    assert open_rows(page, app) == before + chunks
+    nothing = page.get_by_role("button", name="Nothing new to ingest")
+    nothing.wait_for()
+    assert nothing.is_disabled()
+    page.get_by_text("Each source", exact=True).click()
+    with page.expect_download() as caught:
+        page.get_by_role("button", name="Download the report").click()
+    report = Path(caught.value.path()).read_text(encoding="utf-8").splitlines()
+    assert report[0] == "Source,Read,Skipped,Added,Unchanged,Replaced,Removed,Why"
+    assert {line.split(",")[0] for line in report[1:]} == {"table.csv", "walrus.md"}
+    assert open_rows(page, app) == before + rows
     assert page.locator(EXCEPTION).count() == 0
 
 
@@ -171,8 +187,8 @@ def test_the_columns_that_were_picked_are_what_is_stored(
     open_files(page, app, [table])
     page.get_by_role("combobox", name="Text").click()
     page.get_by_role("option", name="note").click()
-    page.locator(".st-key-chunk_preview").get_by_text("note 0", exact=True).wait_for()
-    page.get_by_role("button", name="Ingest", exact=True).click()
+    page.get_by_test_id("stText").get_by_text("note 0", exact=True).wait_for()
+    ingest_button(page).click()
     page.get_by_text("now holds").wait_for()
     open_rows(page, app)
     filter_rows(page, 'source == "picked.csv" and lang == "de"')
@@ -289,11 +305,17 @@ def test_an_export_is_downloaded_and_comes_back_in_with_its_keys(
 
     open_files(page, app, [path])
     page.get_by_text("Use the vectors in the file").wait_for()
-    page.get_by_role("button", name="Ingest", exact=True).click()
-    page.get_by_text("Nothing was new").wait_for()
-    assert figure(page, "Unchanged").inner_text() == str(len(written))
+    page.get_by_role("button", name="Nothing new to ingest").wait_for()
+    page.get_by_text(f"All {len(written):,} rows are in").wait_for()
     expect_rows_in_sidebar(page, rows)
     assert page.locator(EXCEPTION).count() == 0
+
+
+def press_collection(page: "Page", row: int) -> None:
+    """Press a row of the list of collections, anywhere."""
+    listed = page.get_by_test_id("stDataFrame").first
+    listed.scroll_into_view_if_needed()
+    listed.click(position={"x": 260, "y": (row + 1.5) * ROW_PX})
 
 
 def test_a_collection_is_created_chosen_and_dropped_after_its_name_was_typed(
@@ -306,8 +328,12 @@ def test_a_collection_is_created_chosen_and_dropped_after_its_name_was_typed(
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Create", exact=True).click()
     page.get_by_text("Created “spare”").wait_for()
-    page.get_by_test_id("stSidebar").get_by_role("combobox", name="Collection").click()
-    page.get_by_role("option", name="spare").click()
+    page.get_by_role("heading", name="Rows of spare").wait_for()
+    expect_rows(page, 0)
+    press_collection(page, 0)
+    page.get_by_role("heading", name=f"Rows of {COLLECTION}").wait_for()
+    expect_rows(page, rows)
+    press_collection(page, 1)
     page.get_by_role("heading", name="Rows of spare").wait_for()
     expect_rows(page, 0)
 

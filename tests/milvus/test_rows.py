@@ -1,5 +1,7 @@
 """Rows on both backends: every page, every change and its undo, and the way out and back in."""
 
+import time
+import tracemalloc
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -251,22 +253,47 @@ def test_a_delete_without_effect_is_not_taken_for_one(
         rows.delete(backend, store, own, expr='kind == "even"')
 
 
-def test_too_many_rows_for_an_undo_are_deleted_without_one(
-    backend: Connection, own: str, model: EmbeddingModel, monkeypatch: pytest.MonkeyPatch
+def test_rows_that_an_undo_cannot_hold_are_deleted_only_without_one(
+    backend: Connection, own: str, model: EmbeddingModel
 ) -> None:
-    monkeypatch.setattr(rows, "UNDO_ROWS", 10)
-    deletion = rows.delete(backend, backend.store(own, model.embeddings), own, expr="n < 50")
+    store = backend.store(own, model.embeddings)
+    needed = rows.undo_bytes(backend, own, expr="n < 50")
+    with pytest.raises(InvalidInput, match="more than the 0 MB that an undo holds"):
+        rows.delete(backend, store, own, expr="n < 50", most_bytes=needed // 2)
+    assert milvus_collections.count(backend, own) == COUNT
+    deletion = rows.delete(backend, store, own, expr="n < 50", most_bytes=0)
     assert (deletion.count, deletion.can_be_undone) == (50, False)
     with pytest.raises(InvalidInput, match="no longer kept"):
         rows.undo(backend, deletion)
 
 
-def test_an_undo_ends_with_its_time(
+def test_an_undo_takes_at_most_the_memory_that_was_estimated_and_little_more_than_its_vectors(
+    backend: Connection, own: str, model: EmbeddingModel
+) -> None:
+    estimate = rows.undo_bytes(backend, own, expr="n < 50")
+    tracemalloc.start()
+    try:
+        store = backend.store(own, model.embeddings)
+        deletion = rows.delete(backend, store, own, expr="n < 50")
+        before = tracemalloc.get_traced_memory()[0]
+        deletion.forget()
+        freed = before - tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert 0.5 * estimate < freed < 1.5 * estimate
+    assert estimate < 50 * (4 * model.dimension + 2_000)
+
+
+def test_an_undo_that_expires_frees_its_rows(
     backend: Connection, own: str, model: EmbeddingModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rows, "UNDO_S", 2.0)
     deletion = rows.delete(backend, backend.store(own, model.embeddings), own, expr="n < 5")
     assert deletion.can_be_undone
-    monkeypatch.setattr(rows, "UNDO_S", 0.0)
+    deadline = time.monotonic() + 10
+    while deletion.rows and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert deletion.rows == ()
     assert not deletion.can_be_undone
 
 

@@ -19,6 +19,7 @@ from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
 from lib.milvus.territory import SCRATCH_PREFIX
 from lib.settings import load
+from lib.ui.collections import rows as collection_rows
 from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
 
 COLLECTION = load({}).collection
@@ -73,12 +74,12 @@ def test_the_list_tells_what_each_collection_is_and_whether_it_fits(
     app = open_app("pages/collections.py", MILVUS_URI=str(tmp_path / "lab.db"))
     assert not app.exception
     found = listed(app)
-    assert set(found) == {f"{COLLECTION} (in use)", "narrow"}
-    own = found[f"{COLLECTION} (in use)"]
-    assert (own["Rows"], own["Dimensions"], own["Usable"]) == (COUNT, 256, "yes")
-    assert found["narrow"]["Usable"] == "read only"
+    assert set(found) == {COLLECTION, "narrow"}
+    own = found[COLLECTION]
+    assert (own["Rows"], own["Dimensions"], own["Status"]) == (COUNT, 256, "in use, ready")
+    assert found["narrow"]["Status"] == "read only"
     assert found["narrow"]["Metric"] == "L2"
-    assert "8 dimensions" in str(found["narrow"]["Note"])
+    assert "8 dimensions" in said(app)
 
 
 def test_the_rows_come_a_page_at_a_time(page: AppTest, store: Connection) -> None:
@@ -95,6 +96,9 @@ def test_a_filter_narrows_the_rows_and_an_unusable_one_is_one_message(page: AppT
     assert shown(page) == ["k001", "k003", "k005", "k007", "k009"]
     page.text_input(key="rows_filter").set_value("n > 1000").run()
     assert "No row matches" in said(page)
+    # Plain words search the text.
+    page.text_input(key="rows_filter").set_value("NUMBER 17").run()
+    assert shown(page) == ["k017", "k117"]
     page.text_input(key="rows_filter").set_value("kind ==").run()
     assert not page.exception
     [error] = page.error
@@ -142,6 +146,26 @@ def test_rows_are_deleted_by_keys_and_unknown_keys_count_for_nothing(
     assert f"Matching: **2** of {COUNT} rows" in said(page)
     page.button(key="delete_start").click().run()
     assert set(range(COUNT)) - {int(key[1:]) for key in stored(store)} == {3, 4}
+
+
+def test_more_than_an_undo_holds_is_deleted_only_after_the_name_was_typed(
+    open_app: OpenApp, store: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collection_rows, "ROOM", 1e-4)  # of 1 MB: a hundred bytes
+    page = open_app("pages/collections.py", MILVUS_URI=str(tmp_path / "lab.db"), LAB_UNDO_MB="1")
+    page.text_input(key="delete_expr").set_value('kind == "odd"').run()
+    assert f"Matching: **60** of {COUNT} rows" in said(page)
+    assert "An undo holds 1 MB" in said(page)
+    assert page.button(key="delete_start").disabled
+    name = page.text_input(key=f"delete_name_{COLLECTION}")
+    name.set_value(COLLECTION.upper()).run()
+    assert page.button(key="delete_start").disabled
+    page.text_input(key=f"delete_name_{COLLECTION}").set_value(COLLECTION).run()
+    page.button(key="delete_start").click().run()
+    assert not page.exception
+    assert len(stored(store)) == COUNT - 60
+    assert "Deleted 60 rows from" in said(page)
+    assert not [each for each in page.button if each.key == "rows_undo_start"]
 
 
 def test_what_matches_nothing_cannot_be_deleted(page: AppTest, store: Connection) -> None:
@@ -265,6 +289,10 @@ def test_an_export_holds_the_rows_that_match_with_their_vectors(
     [button] = page.get("download_button")
     assert button.label.startswith("Download 7 rows")
     [path] = (tmp_path / "data" / "exports").iterdir()
+    # A rerun reads nothing of the file: it is opened when the button is pressed.
+    opened_at = path.stat().st_atime_ns
+    page.run()
+    assert path.stat().st_atime_ns == opened_at
     assert path.suffix == ending
     if ending == ".jsonl":
         written = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -9,7 +9,7 @@ import streamlit as st
 from lib.errors import LabError
 from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
-from lib.milvus import rows
+from lib.milvus import filters, rows
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.territory import shown_name
@@ -37,7 +37,10 @@ def offer_export(opened: Connection, facts: Collection) -> None:
             required=True,
             key="export_format",
         )
-        expr = filter_slot.text_input("Only rows that match", key="export_filter")
+        typed = filter_slot.text_input(
+            "Only rows that match", help="Words to look for, or an expression.", key="export_filter"
+        )
+        expr = filters.from_typed(typed)
         if st.button("Prepare the file", icon=":material/save:", key="export_start"):
             _start(opened, facts.name, ending, expr)
         job = session.job(st.query_params.get(EXPORT_PARAMETER))
@@ -46,7 +49,7 @@ def offer_export(opened: Connection, facts: Collection) -> None:
             if path.is_file():
                 st.download_button(
                     f"Download {counted(written, 'row')} ({path.stat().st_size / 1e6:,.1f} MB)",
-                    data=path.open("rb"),
+                    data=lambda: path.open("rb"),  # read when it is pressed, not at every rerun
                     file_name=f"{shown_name(facts.name)}{path.suffix}",
                     mime="application/octet-stream",
                     type="primary",

@@ -38,41 +38,65 @@ def show_list(opened: Connection, model: EmbeddingModel) -> None:
     if not listed:
         st.info("There is no collection yet.", icon=":material/inbox:")
         return
+    names = [each.name for each in listed]
     current = session.current_collection()
+    # A table of its own for each choice: the mark is on the row that is in use.
+    key = f"collections_list_{current}"
+
+    def choose() -> None:
+        for row, _ in st.session_state[key].selection.cells:
+            st.session_state[session.COLLECTION_KEY] = names[row]
+
     st.dataframe(
         pd.DataFrame(
-            [
-                {
-                    "Collection": shown_name(each.name)
-                    + (" (in use)" if each.name == current else ""),
-                    "Usable": "no"
-                    if each.facts is None
-                    else "read only"
-                    if each.note or not opened.may_write(each.name)
-                    else "yes",
-                    "Note": each.note or "fits the embedding in use",
-                    "Rows": each.facts.rows if each.facts else None,
-                    "Dimensions": each.facts.dimension if each.facts else None,
-                    "Index": each.facts.index_type if each.facts else "",
-                    "Metric": each.facts.metric_type if each.facts else "",
-                    "Vectors, about MB": each.memory_bytes / 1e6 if each.facts else None,
-                    "Embedded with": (each.facts.embedding or "unknown") if each.facts else "",
-                }
-                for each in listed
-            ]
+            [_listed(each, each.name == current, opened.may_write(each.name)) for each in listed]
         ),
         column_config={
-            "Rows": st.column_config.NumberColumn(format="localized"),
-            "Vectors, about MB": st.column_config.NumberColumn(
+            "Collection": st.column_config.TextColumn(width=180),
+            "Status": st.column_config.TextColumn(width=130),
+            "Rows": st.column_config.NumberColumn(format="localized", width=80),
+            "Dimensions": st.column_config.NumberColumn(width=90),
+            "Index": st.column_config.TextColumn(width=100),
+            "Metric": st.column_config.TextColumn(width=75),
+            "Vectors, MB": st.column_config.NumberColumn(
                 format="%.1f",
-                help="Memory for the vectors and their index when loaded; texts come on top.",
+                width=95,
+                help="About what the vectors and their index take in memory; texts come on top.",
             ),
-            "Note": st.column_config.TextColumn(width="medium"),
         },
         hide_index=True,
         height="content",
         alt="The collections with their rows, dimensions, indexes and memory",
+        key=key,
+        on_select=choose,
+        selection_mode="single-cell",
     )
+    for each in listed:
+        if each.note:
+            st.caption(f"**{literal(shown_name(each.name))}**: {literal(each.note)}")
+        elif each.name == current and each.facts:
+            model_name = each.facts.embedding or "an unknown model"
+            st.caption(
+                f"**{literal(shown_name(each.name))}**: embedded with {literal(model_name)}."
+            )
+
+
+def _listed(each: Listed, is_in_use: bool, may_write: bool) -> dict[str, str | int | float | None]:
+    is_read_only = bool(each.note) or not may_write
+    status = "unreadable" if each.facts is None else "read only" if is_read_only else "ready"
+    row: dict[str, str | int | float | None] = {
+        "Collection": shown_name(each.name),
+        "Status": f"in use, {status}" if is_in_use else status,
+    }
+    if each.facts is None:
+        return row
+    return row | {
+        "Rows": each.facts.rows,
+        "Dimensions": each.facts.dimension,
+        "Index": each.facts.index_type,
+        "Metric": each.facts.metric_type,
+        "Vectors, MB": each.memory_bytes / 1e6,
+    }
 
 
 def changed() -> None:
@@ -163,4 +187,5 @@ def _create(
     except LabError as error:
         error_box(error)
         return
+    session.choose_collection(name)
     draw_anew(f"Created “{literal(shown_name(name))}”.")

@@ -1,6 +1,5 @@
 """Browse the rows of a collection a page at a time; change cells, delete rows, undo."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,18 +11,20 @@ from lib.documents.metadata import clean
 from lib.errors import LabError
 from lib.ingestion.batches import checked_text
 from lib.milvus import collections as milvus_collections
-from lib.milvus import rows
+from lib.milvus import filters, rows
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.fields import TEXT_FIELD
-from lib.milvus.rows import UNDO_ROWS, UNDO_S, Browser, Change, Row
+from lib.milvus.rows import Browser, Change, Row
 from lib.ui.collections import list as collection_list
+from lib.ui.common import session
 from lib.ui.common.errors import error_box, took_too_long
 from lib.ui.common.text import literal
 from lib.words import counted
 
 PAGE_ROWS = 50
+ROOM = 0.9  # of what an undo may hold, the part that an estimate may fill
 UNDO_KEY = "rows_undo"
 VERSION_KEY = "rows_version"
 DONE_KEY = "rows_done"
@@ -36,13 +37,14 @@ BROWSED, MANY = "browsed", "many"
 def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None:
     """Draw a filter, a page of rows that can be changed, and what is about to be saved."""
     _offer_undo(opened, BROWSED)
-    expr = st.text_input(
+    typed = st.text_input(
         "Filter",
-        placeholder='kind == "function" and length > 200',
-        help="A Milvus expression; empty shows all rows.",
+        placeholder='Words in the text, or an expression: kind == "function" and length > 200',
+        help="Words find the rows whose text has them all. Anything else is a Milvus expression.",
         key="rows_filter",
         bind="query-params",
     )
+    expr = filters.from_typed(typed)
     try:
         browser = _browser(opened, facts.name, expr)
         number = _choose_page(browser)
@@ -56,6 +58,11 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
     writable = _why_read_only(opened, model, facts)
     if writable:
         st.info(writable, title="These rows can only be read", icon=":material/lock:")
+    # Between the table and the controls above it, so that the table's toolbar covers none of them.
+    st.caption(
+        "Double-click a cell to change it; tick rows and press Delete to remove them. Nothing is "
+        "written before you save."
+    )
     frame = _frame(page, browser)
     key = f"rows_{facts.name}_{number}_{expr}_{st.session_state.get(VERSION_KEY, 0)}"
     st.data_editor(
@@ -69,10 +76,6 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
             TEXT_FIELD: st.column_config.TextColumn(width="large"),
         },
         alt=f"Rows of {facts.name}",
-    )
-    st.caption(
-        "Double-click a cell to change it; tick rows and press Delete to remove them. Nothing is "
-        "written before you save."
     )
     if not writable:
         _offer_save(opened, model, facts, browser, page, st.session_state.get(key, {}))
@@ -92,6 +95,8 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
             required=True,
             key="delete_how",
         )
+        settings = session.current_settings()
+        most_bytes = settings.undo_mb << 20
         expr, keys = "", []
         if how == "expression":
             expr = st.text_input("Expression", placeholder='source == "old.txt"', key="delete_expr")
@@ -104,39 +109,48 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
             shape = rows.layout(opened, facts.name)
             given = keys if shape.key_is_text else [int(key) for key in keys if key.isdigit()]
             matching = rows.matching(opened, facts.name, keys=given, expr=expr)
+            estimate = rows.undo_bytes(opened, facts.name, keys=given, expr=expr)
+            # A little room, because the rows that were looked at may be shorter than the others.
+            fits = estimate <= ROOM * most_bytes
         except LabError as error:
             error_box(error)
             return
         st.markdown(f"Matching: **{matching:,}** of {counted(facts.rows, 'row')}.")
-        if matching > UNDO_ROWS:
+        is_confirmed = True
+        if not fits:
             st.warning(
-                f"More than {UNDO_ROWS:,} rows are not kept for an undo. Export them first if you "
-                "may want them back.",
+                f"An undo holds {settings.undo_mb:,} MB, and these rows take more: they cannot be "
+                "put back. Export them first if you may want them again.",
                 icon=":material/warning:",
             )
+            name = st.text_input(
+                "Type the collection's name to delete them", key=f"delete_name_{facts.name}"
+            )
+            is_confirmed = name == facts.name
         if st.button(
             f"Delete {counted(matching, 'row')}",
             icon=":material/delete:",
-            disabled=not matching,
+            disabled=not matching or not is_confirmed,
             key="delete_start",
         ):
-            _delete(opened, model, facts.name, MANY, keys=given, expr=expr)
+            most_bytes = most_bytes if fits else 0
+            _delete(opened, model, facts.name, keys=given, expr=expr, most_bytes=most_bytes)
 
 
 def _delete(
     opened: Connection,
     model: EmbeddingModel,
     name: str,
-    place: str,
     *,
     keys: list[Any],
-    expr: str = "",
+    expr: str,
+    most_bytes: int,
 ) -> None:
     def delete(keep: Callable[[Change], None]) -> None:
         store = opened.store(name, model.embeddings)
-        rows.delete(opened, store, name, keys=keys, expr=expr, keep=keep)
+        rows.delete(opened, store, name, keys=keys, expr=expr, keep=keep, most_bytes=most_bytes)
 
-    _write(opened, place, delete)
+    _write(opened, MANY, delete)
 
 
 def _write(
@@ -182,7 +196,7 @@ def _offer_undo(opened: Connection, here: str) -> None:
         return
     with slot, st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(f":material/check: {', '.join(map(_in_words, changes))}.", width="stretch")
-        left_s = min(UNDO_S - (time.monotonic() - change.at) for change in changes)
+        left_s = min(change.left_s for change in changes)
         if all(change.can_be_undone for change in changes) and st.button(
             "Undo",
             icon=":material/undo:",
