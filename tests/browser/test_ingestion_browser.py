@@ -137,6 +137,12 @@ def edit(page: "Page", x: int, row: int, text: str) -> None:
     field.press("Enter", delay=50)
 
 
+def wait_until_drawn(page: "Page") -> None:
+    page.get_by_test_id("stApp").and_(
+        page.locator("[data-test-script-state='notRunning']")
+    ).wait_for()
+
+
 def ingest_button(page: "Page") -> "Locator":
     """Return the button once it says how many rows it will ingest."""
     button = page.get_by_role("button", name=re.compile(r"^Ingest [\d,]+ rows?$"))
@@ -168,6 +174,7 @@ def test_files_go_from_preview_to_report_and_only_once(
     nothing = page.get_by_role("button", name="Nothing new to ingest")
     nothing.wait_for()
     assert nothing.is_disabled()
+    wait_until_drawn(page)
     page.get_by_text("Each source", exact=True).click()
     with page.expect_download() as caught:
         page.get_by_role("button", name="Download the report").click()
@@ -342,9 +349,7 @@ def test_a_collection_is_created_chosen_and_dropped_after_its_name_was_typed(
     drop = page.get_by_role("button", name="Drop", exact=True)
     name.fill("Spare")
     name.press("Enter")
-    page.get_by_test_id("stApp").and_(
-        page.locator("[data-test-script-state='notRunning']")
-    ).wait_for()
+    wait_until_drawn(page)
     assert drop.is_disabled()
     name.fill("spare")
     name.press("Enter")
