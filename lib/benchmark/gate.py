@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from lib.benchmark.statistics import MIN_REPEATS, cell_label, t_quantile
-from lib.benchmark.trials import CellKey, Run
-from lib.benchmark.workload import MAX_REPEATS
+from lib.benchmark.trials import MAX_REPEATS, CellKey, Run
 from lib.errors import InvalidInput
 
 # The chance of a wrong word about any cell of a run, split evenly among its cells.

@@ -10,19 +10,26 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, MaxLen
 from pydantic import JsonValue, Strict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from lib.benchmark import statistics as trial_statistics
-from lib.benchmark.trials import Call, Run, Text, Trial
+from lib.benchmark.strategies import STRATEGIES
+from lib.benchmark.trials import MAX_CELLS, MAX_REPEATS, Call, Run, Text, Trial
 from lib.benchmark.workload import MAX_TIMED_CALLS
 from lib.errors import InvalidInput
+from lib.milvus.operations import OPERATIONS
 
 # Schema 2 has timed trials, rates, batches, retries and refusals; files of schema 1 are read too.
 SCHEMA = 2
 KIND = "milvus-async-lab/run"
-MAX_BYTES = 50 * 1024 * 1024
+MAX_BYTES = 25 * 1024 * 1024
+# What this lab may have measured, and what somebody else's file may bring.
+MAX_RUN_CALLS, MAX_IMPORTED_CALLS = 2_000_000, 300_000
+# The most texts, numbers and objects in what a run says of its settings and its environment. The
+# settings hold the questions of a run that asked some.
+MAX_SETTINGS, MAX_ENVIRONMENT = 20_000, 500
 MICROSECONDS = 6
 # A timed trial has thousands of calls: its file keeps them in columns, in this unit.
 COLUMN_UNIT_US = 10
@@ -145,7 +152,7 @@ def _rounded(value: Any) -> Any:
     return round(value, MICROSECONDS) if isinstance(value, float) else value
 
 
-def read(source: bytes | str | Path, name: str = "") -> Run:
+def read(source: bytes | str | Path, name: str = "", most_calls: int = MAX_RUN_CALLS) -> Run:
     """Read and validate a run: from bytes (an upload) or a path.
 
     Raises InvalidInput, one line that names the field, for anything that is not such a file.
@@ -157,12 +164,12 @@ def read(source: bytes | str | Path, name: str = "") -> Run:
         name = name or path.name
         try:
             if path.stat().st_size > MAX_BYTES:
-                raise InvalidInput(f"{name} is larger than 50 MB.")
+                raise InvalidInput(f"{name} is larger than 25 MB.")
             data = path.read_bytes()
         except OSError as error:
             raise InvalidInput(f"{name} cannot be read: {error.strerror}.") from error
     if len(data) > MAX_BYTES:
-        raise InvalidInput(f"{name} is larger than 50 MB.")
+        raise InvalidInput(f"{name} is larger than 25 MB.")
     try:
         head = _HEAD.validate_json(data)
     except ValidationError as error:
@@ -181,11 +188,11 @@ def read(source: bytes | str | Path, name: str = "") -> Run:
         raise InvalidInput(f"{_said(error)}.") from error
     trials = document["trials"]
     if head["schema"] > 1:
-        trials = _with_columns(trials, data)
-    _check_trials(trials)
+        trials = _with_columns(trials, data, most_calls)
+    _check_trials(trials, most_calls)
     return Run(
-        environment=redact(_plain(document["environment"], "environment")),
-        settings=redact(_plain(document["settings"], "settings")),
+        environment=_record(document["environment"], "environment", MAX_ENVIRONMENT),
+        settings=_record(document["settings"], "settings", MAX_SETTINGS),
         trials=trials,
         partial=document["partial"],
         note=document.get("note", ""),
@@ -203,7 +210,7 @@ class _Document(TypedDict):
     settings: dict[str, JsonValue]
     partial: bool
     note: NotRequired[Text]
-    trials: tuple[Trial, ...]
+    trials: Annotated[tuple[Trial, ...], MaxLen(MAX_CELLS * MAX_REPEATS)]
 
 
 Units = Annotated[int, Ge(0), Le(10**12)]
@@ -230,12 +237,15 @@ _HEAD, _DOCUMENT = TypeAdapter(_FileHead), TypeAdapter(_Document)
 _COLUMNS = TypeAdapter(_ColumnsOfFile)
 
 
-def _with_columns(trials: tuple[Trial, ...], data: bytes) -> tuple[Trial, ...]:
+def _with_columns(trials: tuple[Trial, ...], data: bytes, most_calls: int) -> tuple[Trial, ...]:
     """Give the timed trials their calls, which the file keeps in columns."""
     try:
         columns = _COLUMNS.validate_json(data, strict=True)["trials"]
     except ValidationError as error:
         raise InvalidInput(f"{_said(error)}.") from error
+    _check_calls(
+        sum(len(mine["columns"]["start"]) for mine in columns if "columns" in mine), most_calls
+    )
     return tuple(
         dataclasses.replace(trial, calls=_from_columns(mine["columns"], f"trials[{i}].columns"))
         if "columns" in mine
@@ -273,7 +283,9 @@ def _said(error: ValidationError) -> str:
         return f"{path[1:]} is missing"
     if not path:
         return first["msg"]
-    shown = " ".join(str(first["input"]).split())
+    given = first["input"]
+    shown = f"{len(given):,} entries" if isinstance(given, list | dict) and given else str(given)
+    shown = " ".join(shown.split())
     shown = shown if len(shown) <= 40 else f"{shown[:39]}…"
     expected = _EXPECTED.get(first["type"], "another value").format(**first.get("ctx", {}))
     return f"{path[1:]} must be {expected}, not {shown}"
@@ -286,7 +298,7 @@ _EXPECTED = {
     "float_type": "a number",
     "bool_type": "true or false",
     "string_type": "a text",
-    "too_long": "a text of at most {max_length} characters",
+    "too_long": "at most {max_length} long",
     "string_too_long": "a text of at most {max_length} characters",
     "predicate_failed": "a name of letters, digits and underscores",
     "tuple_type": "a list",
@@ -297,8 +309,33 @@ _EXPECTED = {
 }
 
 
-def _check_trials(trials: tuple[Trial, ...]) -> None:
+def _check_calls(calls: int, most: int) -> None:
+    if calls > most:
+        raise InvalidInput(f"The run has {calls:,} calls; the limit is {most:,}.")
+
+
+def _check_trials(trials: tuple[Trial, ...], most_calls: int) -> None:
+    """Refuse what no run of this lab can hold, before anything is derived from it."""
+    _check_calls(sum(len(trial.calls) for trial in trials), most_calls)
+    cells = len({trial.cell for trial in trials})
+    if cells > MAX_CELLS:
+        raise InvalidInput(f"The run has {cells:,} cells; the limit is {MAX_CELLS:,}.")
+    seen = set()
     for i, trial in enumerate(trials):
+        for what, name, known in (
+            ("operation", trial.operation, OPERATIONS),
+            ("strategy", trial.strategy, STRATEGIES),
+        ):
+            if name not in known:
+                raise InvalidInput(
+                    f"trials[{i}].{what}: this version has no {what} named {name!r}.",
+                    next_step="Update the app, or choose another file.",
+                )
+        if trial.repeat >= MAX_REPEATS:
+            raise InvalidInput(f"trials[{i}].repeat must be below {MAX_REPEATS}.")
+        if (trial.cell, trial.repeat) in seen and not trial.warmup:
+            raise InvalidInput(f"trials[{i}] is a second trial of the same cell and repeat.")
+        seen.add((trial.cell, trial.repeat))
         if not trial.count and not trial.seconds:
             raise InvalidInput(f"trials[{i}].count must be at least 1, not 0.")
         if trial.count and len(trial.calls) > trial.count:
@@ -309,6 +346,21 @@ def _check_trials(trials: tuple[Trial, ...]) -> None:
         for j, call in enumerate(trial.calls):
             if call.end_s < call.start_s:
                 raise InvalidInput(f"trials[{i}].calls[{j}].end_s lies before start_s.")
+
+
+def _record(value: dict[str, JsonValue], name: str, most: int) -> dict[str, Any]:
+    """Return settings or environment without secrets. Raises InvalidInput when it is too large."""
+    pending: list[Any] = [value]
+    items = 0
+    while pending:
+        item = pending.pop()
+        items += 1
+        if isinstance(item, dict | list):
+            pending += item.values() if isinstance(item, dict) else item
+        if items + len(pending) > most:
+            raise InvalidInput(f"{name} has more than {most:,} entries.")
+    record: dict[str, Any] = redact(_plain(value, name))
+    return record
 
 
 def _plain(value: Any, where: str, depth: int = 0) -> Any:

@@ -14,6 +14,8 @@ MIN_REPEATS = 3
 # Below this many repeats an interval exists but is wide; the warning asks for more.
 COMFORTABLE_REPEATS = 5
 OUTLIER_MADS = 3.5
+# So many kinds of failures are named; the rest are counted together.
+MAX_KINDS = 20
 SLOW_FIRST = 1.5
 BUSY_SHARE = 0.9
 STALLED_LAG_MS = 100.0
@@ -256,6 +258,9 @@ def _summary(key: CellKey, trials: list[Trial], cells: dict[CellKey, list[Trial]
     throughput = key.count / middle if middle and throughput is None else throughput
     gain, note = _against_baseline(key, cells)
     errors = Counter(call.error or "failed" for t in trials for call in t.calls if not call.ok)
+    kinds = dict(errors.most_common(MAX_KINDS))
+    if len(errors) > MAX_KINDS:
+        kinds["other kinds"] = errors.total() - sum(kinds.values())
     return CellSummary(
         **key._asdict(),
         repeats=len(good),
@@ -270,7 +275,7 @@ def _summary(key: CellKey, trials: list[Trial], cells: dict[CellKey, list[Trial]
         throughput_per_s=throughput,
         cpu_share=median([t.cpu_s / t.wall_s for t in good if t.wall_s > 0]) if middle else None,
         loop_lag_ms_max=max(lags) if lags else None,
-        errors=dict(errors),
+        errors=kinds,
         speedup=gain.ratio if gain else None,
         speedup_low=gain.low if gain else None,
         speedup_high=gain.high if gain else None,

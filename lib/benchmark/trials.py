@@ -10,10 +10,16 @@ from annotated_types import Ge, Le, MaxLen, Predicate
 
 Name = Annotated[str, MaxLen(64), Predicate(str.isidentifier)]
 Text = Annotated[str, MaxLen(10_000)]
+ErrorKind = Annotated[str, MaxLen(400)]
 Number = Annotated[float, Ge(0), Le(1e9)]
 Amount = Annotated[int, Ge(0), Le(10**9)]
-Size = Annotated[int, Ge(1), Le(10**9)]
-Index = Annotated[int, Ge(-1), Le(10**9)]
+Count = Annotated[int, Ge(0), Le(100_000)]
+Size = Annotated[int, Ge(1), Le(100_000)]
+Index = Annotated[int, Ge(-1), Le(100_000)]
+
+# The most that one run may hold. A plan keeps to it, and a file that claims more is refused.
+MAX_CELLS = 500
+MAX_REPEATS = 100
 
 # A call of an open loop that starts later than this after it was due shows a busy client.
 LATE_S = 0.01
@@ -34,7 +40,7 @@ class Call:
     end_s: Number
     embed_s: Number
     ok: bool
-    error: Text | None
+    error: ErrorKind | None
     due_s: Number | None = None
 
     @property
@@ -88,7 +94,7 @@ class Trial:
 
     operation: Name
     strategy: Name
-    count: Amount
+    count: Count
     concurrency: Size | None
     repeat: Index
     order: Index

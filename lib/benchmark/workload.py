@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import CellKey
+from lib.benchmark.trials import MAX_CELLS, MAX_REPEATS, CellKey
 from lib.errors import InvalidInput, LabError
 from lib.milvus.embeddings import PROVIDERS
 from lib.milvus.fields import PRIMARY_FIELD
@@ -17,8 +17,9 @@ from lib.settings import Settings
 from lib.words import counted
 
 MAX_CONCURRENCY = 1024
-MAX_REPEATS = 100
 MAX_WARMUP = 10
+# So many numbers may be given for one thing, such as the limits of a sweep.
+MAX_NUMBERS = 64
 MAX_RETRIES = 10
 MAX_RATE_PER_S = 20_000
 # A level is sustained only after some time; and nobody waits for an hour.
@@ -170,6 +171,10 @@ class Plan:
                 f"{', '.join(DELETE_CONSISTENCIES[1:])}, or none."
             )
         self._check_questions()
+        # Before anything is multiplied: a plan may come from somebody's file.
+        for name in ("counts", "concurrency", "rates", "batches"):
+            if len(getattr(self, name)) > MAX_NUMBERS:
+                raise InvalidInput(f"{name} takes at most {MAX_NUMBERS} numbers.")
         _check_numbers("count", self.counts, 1, limits.max_calls)
         most = min(MAX_CONCURRENCY, limits.max_concurrency)
         _check_numbers("concurrency", self.concurrency, 1, most)
@@ -183,7 +188,13 @@ class Plan:
             value = getattr(self, name)
             if not 0 <= value <= MAX_LATENCY_MS:
                 raise InvalidInput(f"{name} must be between 0 and {MAX_LATENCY_MS:,.0f} ms.")
-        if not self.cells():
+        cells = len(self.cells())
+        if cells > MAX_CELLS:
+            raise InvalidInput(
+                f"The plan has {cells:,} cells; the limit is {MAX_CELLS}.",
+                next_step="Choose fewer operations, strategies, counts or limits.",
+            )
+        if not cells:
             raise InvalidInput(
                 f"{', '.join(self.strategies)} cannot issue {', '.join(self.operations)}.",
                 next_step="Add another strategy, such as gather.",

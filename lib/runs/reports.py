@@ -53,7 +53,7 @@ class Figure:
 
 def stem(run: Run) -> str:
     """Return a file name without suffix: 'milvus-async-lab-tutorial-2026-01-31'."""
-    preset = str(run.settings.get("preset") or "custom")
+    preset = str(run.settings.get("preset") or "custom")[:40]
     day = str(run.environment.get("time", ""))[:10]
     simulated = "simulated" if run.environment.get("simulated_latency_ms") else ""
     parts = ["milvus-async-lab", preset, day, simulated, "partial" if run.partial else ""]

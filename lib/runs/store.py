@@ -178,7 +178,7 @@ class RunStore:
 
     def import_(self, data: bytes, filename: str) -> Entry:
         """Keep an uploaded run. Raises InvalidInput with the one reason it cannot be used."""
-        run = run_file.read(data, filename)
+        run = run_file.read(data, filename, run_file.MAX_IMPORTED_CALLS)
         if not run.trials:
             raise InvalidInput(f"{filename} holds no trial.", next_step="Choose another file.")
         stem = Path(filename).stem.strip()[:MAX_NAME_CHARS] or "Imported run"

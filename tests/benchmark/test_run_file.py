@@ -1,6 +1,7 @@
 """Run files: what is written comes back, what is private stays out, what is broken is refused."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,62 @@ def test_a_broken_field_is_named(path: str, value: Any, said: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+def trial_lines(number: int, **changes: Any) -> list[dict[str, Any]]:
+    """Return records of small trials, each of a repeat of its own, with some values changed.
+
+    A value that is a function is given the trial's number.
+    """
+    record = document()["trials"][0]
+    return [
+        record
+        | {"repeat": i % 100, "count": 1 + i // 100, "calls": record["calls"][:1]}
+        | {name: value(i) if callable(value) else value for name, value in changes.items()}
+        for i in range(number)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("trials", "said"),
+    [
+        (trial_lines(300, operation="operation_{}".format), "no operation named 'operation_0'"),
+        (trial_lines(2, strategy="magic"), "no strategy named 'magic'"),
+        (trial_lines(2, count=10**9), "count must be at most 100,000"),
+        (trial_lines(2, repeat=0, count=1), "second trial of the same cell"),
+        (trial_lines(2, repeat=100), "repeat must be below 100"),
+        (trial_lines(501, repeat=0, count=lambda i: i + 1), "501 cells; the limit is 500"),
+        (trial_lines(50_001), "trials must be at most 50000 long"),
+        (
+            trial_lines(4, count=80_000, calls=[trial_lines(1)[0]["calls"][0]] * 80_000),
+            "320,000 calls; the limit is 300,000",
+        ),
+    ],
+    ids=["operations", "strategy", "size", "twice", "repeats", "cells", "trials", "calls"],
+)
+def test_a_run_that_this_lab_cannot_have_made_is_refused_before_anything_is_derived(
+    trials: list[dict[str, Any]], said: str
+) -> None:
+    data = json.dumps(document() | {"trials": trials}).encode()
+    started = time.process_time()
+    with pytest.raises(InvalidInput) as refused:
+        run_file.read(data, most_calls=run_file.MAX_IMPORTED_CALLS)
+    assert said in str(refused.value)
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("where", ["environment", "settings"])
+def test_a_record_of_too_many_entries_is_refused(where: str) -> None:
+    with pytest.raises(InvalidInput, match=f"{where} has more than"):
+        run_file.read(changed(f"{where}/a", [[]] * 20_000))
+
+
+def test_failures_of_a_thousand_kinds_are_counted_and_the_most_frequent_named() -> None:
+    names = [f"kind {i}" for i in range(1_000)]
+    (cell,) = summarise([trial(1.0, count=1_001, errors=["kind 0", *names])])
+    assert len(cell.errors) == 21
+    assert next(iter(cell.errors.items())) == ("kind 0", 2)
+    assert sum(cell.errors.values()) == 1_001
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"{", b"null", b"[]", b"7", b"\xff\xfe", b"[" * 100_000, b'{"kind": 1}']
 )
@@ -176,13 +233,13 @@ def test_a_truncated_file_is_refused() -> None:
         run_file.read(whole[: len(whole) // 2])
 
 
-def test_a_file_above_50_mb_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="larger than 50 MB"):
+def test_a_file_above_25_mb_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="larger than 25 MB"):
         run_file.read(b" " * (run_file.MAX_BYTES + 1))
     large = tmp_path / "large.json"
     with large.open("wb") as stream:
         stream.truncate(run_file.MAX_BYTES + 1)
-    with pytest.raises(InvalidInput, match=r"large\.json is larger than 50 MB"):
+    with pytest.raises(InvalidInput, match=r"large\.json is larger than 25 MB"):
         run_file.read(large)
 
 

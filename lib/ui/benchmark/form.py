@@ -7,11 +7,11 @@ from typing import Any
 import streamlit as st
 
 from lib.benchmark.strategies import STRATEGIES
+from lib.benchmark.trials import MAX_REPEATS
 from lib.benchmark.workload import (
     DELETE_CONSISTENCIES,
     DELETE_FIELDS,
     MAX_LATENCY_MS,
-    MAX_REPEATS,
     MAX_WARMUP,
     PRESETS,
     Plan,

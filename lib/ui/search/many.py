@@ -6,8 +6,8 @@ from typing import Any
 import streamlit as st
 
 from lib.benchmark.retriever import SEARCH_TYPES
-from lib.benchmark.trials import Run
-from lib.benchmark.workload import MAX_CONCURRENCY, MAX_REPEATS, Plan
+from lib.benchmark.trials import MAX_REPEATS, Run
+from lib.benchmark.workload import MAX_CONCURRENCY, Plan
 from lib.jobs import FINISHED, State
 from lib.milvus import snippets
 from lib.milvus.collections import Collection
