@@ -29,6 +29,7 @@ from lib.settings import PROJECT_ROOT, Settings
 
 RECORDED_DIR = PROJECT_ROOT / "assets" / "runs"
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+VISITOR_FOLDER = re.compile(r"visitor-[0-9a-f]{1,12}-[0-9a-f]{32}")
 # What two runs must have in common to be of the same experiments.
 EXPERIMENT = ("operations", "counts", "rows", "k", "delete_by", "delete_consistency")
 MAX_NAME_CHARS = 80
@@ -83,17 +84,24 @@ class Entry:
         """Read the run. Raises InvalidInput when the file was damaged meanwhile."""
         return _read(self.path, self.path.stat().st_mtime_ns)
 
+    @property
+    def about(self) -> Run:
+        """The run without its trials: settings and environment."""
+        return _summary(self.path, self.path.stat().st_mtime_ns)[1]
 
-# As many as can be compared at once, and the recorded ones that stand beside them; a run of 50 MB
-# takes several times that in memory.
-@lru_cache(maxsize=8)
+
+# A run takes several times its file in memory: kept are the one that a page draws again and again
+# and the two beside it.
+@lru_cache(maxsize=3)
 def _read(path: Path, changed_ns: int) -> Run:
     return run_file.read(path)
 
 
 @lru_cache(maxsize=512)
-def _digest(path: Path, changed_ns: int) -> Digest:
-    return findings.digest(_read(path, changed_ns))
+def _summary(path: Path, changed_ns: int) -> tuple[Digest, Run]:
+    """Return a run's digest, and the run without its trials. The trials are let go at once."""
+    run = run_file.read(path)
+    return findings.digest(run), replace(run, trials=())
 
 
 def _same_work(one: Run, other: Run, *names: str) -> bool:
@@ -143,11 +151,11 @@ class RunStore:
         if not run.environment.get("simulated_latency_ms"):
             return None
         for entry in self._recorded_entries("*tutorial*.json"):
-            other = entry.load()
+            other = entry.about
             same = _same_work(other, run, *EXPERIMENT)
             simulated = other.environment.get("simulated_latency_ms")
             if same and not simulated and _same_milvus(other, run):
-                return other
+                return entry.load()
         return None
 
     def _bounded_deletes(self, run: Run) -> Run | None:
@@ -155,9 +163,9 @@ class RunStore:
         if not findings.deletes_wait(run):
             return None
         for entry in self._recorded_entries("delete-bounded*.json"):
-            other = entry.load()
+            other = entry.about
             if _same_milvus(other, run) and _same_work(other, run, "rows", "delete_by"):
-                return other
+                return entry.load()
         return None
 
     def get(self, run_id: str | None) -> Entry | None:
@@ -226,14 +234,14 @@ class RunStore:
 
     def _own_entry(self, path: Path) -> Entry | None:
         try:
-            digest = _digest(path, path.stat().st_mtime_ns)
+            digest = _summary(path, path.stat().st_mtime_ns)[0]
         except (InvalidInput, OSError):
             return None  # a half-written or foreign file in the folder is no run
         return Entry(path.stem, self._read_card(path.stem), digest, path)
 
     def _recorded_entry(self, path: Path) -> Entry | None:
         try:
-            digest = _digest(path, path.stat().st_mtime_ns)
+            digest = _summary(path, path.stat().st_mtime_ns)[0]
         except (InvalidInput, OSError):
             return None
         name = path.stem.replace("-", " ").replace("_", " ").capitalize()
@@ -271,6 +279,21 @@ class RunStore:
         except (OSError, ValueError, TypeError, KeyError):
             return Card(name=run_id)  # the run itself is whole; only its name is lost
         return card
+
+
+def remove_expired(folder: Path, now: float) -> int:
+    """Delete the folders of visitors whose time is over; return how many. `now` is in seconds.
+
+    The name of such a folder says when it may go (`Visitor.run_folder`), so the ones that an
+    earlier process left behind are found too.
+    """
+    removed = 0
+    for each in folder.glob("visitor-*-*"):
+        expires = each.name.split("-")[1]
+        if VISITOR_FOLDER.fullmatch(each.name) and int(expires, 16) < now:
+            shutil.rmtree(each, ignore_errors=True)
+            removed += 1
+    return removed
 
 
 def plan_of(run: Run) -> Plan | None:

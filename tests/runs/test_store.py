@@ -1,7 +1,9 @@
 """Runs are kept, named, deleted and had back; broken files change nothing."""
 
 import dataclasses
+import gc
 import json
+import secrets
 import time
 import zipfile
 from io import BytesIO
@@ -11,11 +13,11 @@ import pytest
 
 from lib.benchmark import run_file
 from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import Run
+from lib.benchmark.trials import Run, Trial
 from lib.errors import InvalidInput
 from lib.milvus.operations import OPERATIONS
 from lib.runs import findings
-from lib.runs.store import KEPT_DELETIONS, Origin, RunStore, plan_of
+from lib.runs.store import KEPT_DELETIONS, Origin, RunStore, plan_of, remove_expired
 from tests.run_builder import make_run, make_trial
 
 
@@ -280,3 +282,25 @@ def test_deletes_that_did_not_wait_need_no_explanation(tmp_path: Path, other: Ru
     store = RunStore(tmp_path / "runs")
     assert store.beside(other).bounded is None
     assert findings.why_deleting_gains(other, store.beside(other)) is None
+
+
+def test_the_folders_of_visitors_go_when_their_time_is_over_and_no_other(tmp_path: Path) -> None:
+    visitor = secrets.token_hex(16)
+    old, new = (tmp_path / f"visitor-{when:x}-{visitor}" for when in (1_000, 3_000))
+    others = [tmp_path / name for name in ("visitor-nothing-else", "deleted")]
+    for folder in (old, new, *others):
+        RunStore(folder).save(make_run(), name="Mine")
+    assert remove_expired(tmp_path, 2_000) == 1
+    assert not old.exists()
+    assert all(RunStore(folder).entries()[-1].card.name == "Mine" for folder in (new, *others))
+
+
+def test_a_list_of_runs_keeps_no_trial_in_memory(store: RunStore) -> None:
+    for _ in range(5):
+        store.save(make_run(), name="Another")
+    gc.collect()
+    before = sum(isinstance(thing, Trial) for thing in gc.get_objects())
+    entries = store.entries()
+    gc.collect()
+    assert sum(isinstance(thing, Trial) for thing in gc.get_objects()) == before
+    assert all(entry.about.trials == () and entry.about.settings for entry in entries)

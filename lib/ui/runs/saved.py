@@ -1,6 +1,11 @@
 """Where this visitor's runs are kept."""
 
-from lib.runs.store import RunStore
+import time
+from pathlib import Path
+
+import streamlit as st
+
+from lib.runs.store import RunStore, remove_expired
 from lib.settings import Settings
 from lib.ui.common import visitor
 
@@ -13,5 +18,12 @@ def run_store(settings: Settings) -> RunStore:
     folder = settings.data_dir / "runs"
     who = visitor.current(settings)
     if who is not None:
+        _clean(str(folder))
         folder /= who.run_folder
     return RunStore(folder)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def _clean(folder: str) -> int:
+    """Delete what visitors of before have left, at most once a minute."""
+    return remove_expired(Path(folder), time.time())
