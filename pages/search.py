@@ -1,4 +1,4 @@
-"""Search: similarity beside MMR, every method by hand, many questions at once, a retriever."""
+"""Search: similarity and MMR, every method by hand, words, many questions at once, a retriever."""
 
 import streamlit as st
 
@@ -12,13 +12,15 @@ from lib.ui.search.form import (
     question_form,
     show_subject,
 )
+from lib.ui.search.hybrid import show_hybrid
 from lib.ui.search.many import MANY, RETRIEVER, show_many
 from lib.ui.search.methods import show_methods
 from lib.ui.search.results import show_comparison
 
-COMPARE, METHODS, AT_ONCE, AS_RETRIEVER = (
+COMPARE, METHODS, WORDS, AT_ONCE, AS_RETRIEVER = (
     "Similarity and MMR",
     "Every method",
+    "Words",
     "Many at once",
     "Retriever",
 )
@@ -27,7 +29,7 @@ with st.container(horizontal=True, horizontal_alignment="distribute"):
     st.header("Search and MMR", width="content", anchor=False)
     view = st.segmented_control(
         "View",
-        [COMPARE, METHODS, AT_ONCE, AS_RETRIEVER],
+        [COMPARE, METHODS, WORDS, AT_ONCE, AS_RETRIEVER],
         default=COMPARE,
         required=True,
         key="view",
@@ -41,6 +43,9 @@ collection = collection_or_stop(opened)
 
 if view == METHODS:
     show_methods(opened, model, collection)
+    st.stop()
+if view == WORDS:
+    show_hybrid(opened, model, collection)
     st.stop()
 if view in (AT_ONCE, AS_RETRIEVER):
     show_many(MANY if view == AT_ONCE else RETRIEVER, opened, model, collection)

@@ -13,6 +13,7 @@ from lib.milvus.embeddings import PROVIDERS
 from lib.milvus.fields import PRIMARY_FIELD
 from lib.milvus.operations import OPERATIONS, Effect
 from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA, check_ranking
+from lib.milvus.territory import shown_name
 from lib.settings import Settings
 from lib.words import counted
 
@@ -280,7 +281,7 @@ class Plan:
     def label(self) -> str:
         """What to call a run of this plan."""
         if self.collection:
-            return f"{counted(len(self.questions), 'question')} to {self.collection}"
+            return f"{counted(len(self.questions), 'question')} to {shown_name(self.collection)}"
         return PRESETS[self.preset].label if self.preset in PRESETS else "Custom run"
 
     def groups(self) -> tuple[tuple[Cell, ...], ...]:

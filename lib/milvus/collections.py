@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from pymilvus import DataType
+from pymilvus import DataType, Function, FunctionType
 
 from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput, LabError
 from lib.milvus.connection import Connection
 from lib.milvus.failures import explain, reported
-from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
+from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 MAX_VARCHAR_BYTES = 65_535
@@ -33,6 +33,7 @@ class Collection:
     index_type: str
     metric_type: str
     embedding: str  # the model that made the vectors, "" when the lab did not create it
+    has_words: bool = False  # whether it can be searched by words, with BM25
 
 
 @dataclass(frozen=True)
@@ -190,11 +191,13 @@ def create(
     index_type: str = "",
     metric_type: str = "COSINE",
     index_params: dict[str, Any] | None = None,
+    words: bool = False,
 ) -> None:
     """Create, index and load a collection with string keys, a text field and free metadata.
 
     Without an `index_type` the backend's default is used: AUTOINDEX on a server, and on Milvus Lite
-    an exact index, whose building costs nothing.
+    an exact index, whose building costs nothing. With `words`, Milvus keeps a BM25 vector of each
+    text as well, which a server does from version 2.5.
     """
     check_name(name)
     if not index_type:
@@ -203,7 +206,9 @@ def create(
     client = connection.client
     schema = client.create_schema(auto_id=False, enable_dynamic_field=True)
     schema.add_field(PRIMARY_FIELD, DataType.VARCHAR, is_primary=True, max_length=MAX_VARCHAR_BYTES)
-    schema.add_field(TEXT_FIELD, DataType.VARCHAR, max_length=MAX_VARCHAR_BYTES)
+    schema.add_field(
+        TEXT_FIELD, DataType.VARCHAR, max_length=MAX_VARCHAR_BYTES, enable_analyzer=words
+    )
     # Milvus Lite keeps properties but not descriptions; other versions may keep only one of them.
     schema.add_field(VECTOR_FIELD, DataType.FLOAT_VECTOR, dim=dimension, description=embedding)
     index = client.prepare_index_params()
@@ -212,6 +217,14 @@ def create(
         # pymilvus sends parameters one by one; Milvus Lite reads only a JSON text named "params".
         parameters = {"params": json.dumps(parameters)}
     index.add_index(VECTOR_FIELD, index_type=index_type, metric_type=metric_type, params=parameters)
+    if words:
+        schema.add_field(WORDS_FIELD, DataType.SPARSE_FLOAT_VECTOR)
+        bm25 = Function(WORDS_FIELD, FunctionType.BM25, [TEXT_FIELD], [WORDS_FIELD])
+        schema.add_function(bm25)
+        # Milvus Lite refuses the library's defaults for this index.
+        index.add_index(
+            WORDS_FIELD, index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params={}
+        )
     with reported(f"Could not create the collection {name!r}."):
         client.create_collection(
             name,
@@ -255,6 +268,7 @@ def describe(connection: Connection, name: str) -> Collection:
             metric_type=str((index or {}).get("metric_type", "unknown")),
             embedding=facts.get("properties", {}).get(EMBEDDING_PROPERTY, "")
             or vector.get("description", ""),
+            has_words=any(field["name"] == WORDS_FIELD for field in facts["fields"]),
         )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from langchain_core.embeddings import Embeddings
-from langchain_milvus import Milvus
+from langchain_milvus import BM25BuiltInFunction, Milvus
 from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
@@ -27,6 +27,7 @@ from lib import event_loop
 from lib.errors import ConnectionFailed, InvalidInput
 from lib.milvus import leftovers
 from lib.milvus.failures import explain, reported
+from lib.milvus.fields import TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD
 from lib.milvus.lite import LiteServer
 from lib.milvus.territory import (
     NOTHING,
@@ -151,7 +152,7 @@ class Connection:
         self.arguments = arguments
         self.territory: Territory | None = None
         self._lite = lite
-        self._stores: dict[tuple[str, int, bool], Milvus] = {}
+        self._stores: dict[tuple[str, int, bool, tuple[str, ...]], Milvus] = {}
         self._lock = threading.RLock()
         self._closed = threading.Event()
         self._users = [1]  # whoever opened it; a list, which a view shares
@@ -235,8 +236,12 @@ class Connection:
             raise explain(error, f"{self.label} at {self.address} does not answer.") from error
         return time.perf_counter() - started
 
-    def store(self, collection: str, embeddings: Embeddings) -> Milvus:
+    def store(
+        self, collection: str, embeddings: Embeddings, legs: tuple[str, ...] = (VECTOR_FIELD,)
+    ) -> Milvus:
         """Return the langchain-milvus store for an existing collection, opened once and kept.
+
+        `legs` are the vector fields that it searches: the embedding's, the words', or both.
 
         A store object learns the schema when it is built, so the collection must exist first and
         `forget_stores` must be called when it is dropped.
@@ -244,13 +249,15 @@ class Connection:
         if self.territory is not None:
             self.territory.check_read(collection)
         # All visitors share the stores of the host's collections, none of which can write.
-        key = (collection, id(embeddings), self.territory is not None)
+        key = (collection, id(embeddings), self.territory is not None, legs)
         with self._lock:
             if key not in self._stores:
-                self._stores[key] = self.new_store(collection, embeddings)
+                self._stores[key] = self.new_store(collection, embeddings, legs)
             return self._stores[key]
 
-    def new_store(self, collection: str, embeddings: Embeddings) -> Milvus:
+    def new_store(
+        self, collection: str, embeddings: Embeddings, legs: tuple[str, ...] = (VECTOR_FIELD,)
+    ) -> Milvus:
         """Build a store that the caller closes with `close_store`."""
         territory = self.territory
         if territory is not None and not territory.owns(collection):
@@ -262,11 +269,12 @@ class Connection:
                     next_step="Ingest something first.",
                 )
             return store_class(territory)(
-                embedding_function=embeddings,
+                embedding_function=embeddings if VECTOR_FIELD in legs else None,
                 collection_name=collection,
                 connection_args=self.arguments,
                 auto_id=False,
                 enable_dynamic_field=True,
+                **(_legs(legs) if WORDS_FIELD in legs else {}),
             )
 
     @property
@@ -373,6 +381,20 @@ def close_store(store: Milvus) -> None:
         store.client.close()
     with contextlib.suppress(MilvusException, TimeoutError):
         event_loop.run(store.aclient.close(), timeout=5)
+
+
+def _legs(legs: tuple[str, ...]) -> dict[str, Any]:
+    """Return the options of a store that searches by words; Milvus Lite refuses the defaults."""
+    explicit: list[dict[str, Any]] = [
+        {"metric_type": "BM25", "params": {}} if leg == WORDS_FIELD else {"params": {}}
+        for leg in legs
+    ]
+    bm25 = BM25BuiltInFunction(input_field_names=TEXT_FIELD, output_field_names=WORDS_FIELD)
+    return {
+        "vector_field": list(legs) if len(legs) > 1 else legs[0],
+        "search_params": explicit if len(legs) > 1 else explicit[0],
+        "builtin_function": bm25,
+    }
 
 
 def _arguments(uri: str, settings: Settings) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.failures import reported
-from lib.milvus.fields import METADATA_COLUMN, PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
+from lib.milvus.fields import METADATA_COLUMN, PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD
 from lib.milvus.filters import combine, equals_any, quote
 from lib.milvus.operations import OPERATIONS
 
@@ -85,7 +85,8 @@ def layout(connection: Connection, name: str) -> Layout:
         scalars=tuple(
             each["name"]
             for each in facts["fields"]
-            if each["name"] not in {key["name"], *vectors} and not each.get("is_dynamic")
+            if each["name"] not in {key["name"], *vectors, WORDS_FIELD}
+            and not each.get("is_dynamic")
         ),
         is_dynamic=bool(facts.get("enable_dynamic_field")),
     )

@@ -25,7 +25,7 @@ from lib.milvus import filters
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel, embedding_clock
 from lib.milvus.failures import reported
-from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
+from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD
 from lib.milvus.operations import OPERATIONS, Effect, Operation, result_keys
 from lib.milvus.ranking import (
     DEFAULT_FETCH_K,
@@ -38,6 +38,7 @@ from lib.search import mmr
 MAX_LIMIT = 1_000
 SEARCH_TIMEOUT_S = 30.0
 MAX_QUERY_CHARACTERS = 20_000
+OWN_FIELDS = (PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD)  # all others are metadata
 # Metadata that says where a text came from, the first that a row has.
 SOURCE_FIELDS = ("source", "module", "file", "url", "category")
 TITLE_FIELDS = ("name", "title", "id")
@@ -344,7 +345,7 @@ def call_method(
     clock.milvus_s += time.perf_counter() - called - embedding.seconds
     result = result or []
     hits = tuple(
-        _document_hit(rank, item) for rank, item in enumerate(result, 1) if _is_document(item)
+        document_hit(rank, item) for rank, item in enumerate(result, 1) if _is_document(item)
     )
     return MethodAnswer(request, result_keys(result), hits, clock.stop())
 
@@ -479,11 +480,7 @@ def vectors_of(store: Milvus, rows: Sequence[dict[str, Any]]) -> list[Any]:
 
 
 def _row_hit(rank: int, row: Any) -> Hit:
-    metadata = {
-        name: value
-        for name, value in row["entity"].items()
-        if name not in (PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD)
-    }
+    metadata = {name: value for name, value in row["entity"].items() if name not in OWN_FIELDS}
     return Hit(
         rank=rank,
         key=str(row[PRIMARY_FIELD]),
@@ -497,13 +494,10 @@ def _is_document(item: Any) -> bool:
     return isinstance(item, Document | tuple)
 
 
-def _document_hit(rank: int, item: Any) -> Hit:
+def document_hit(rank: int, item: Any) -> Hit:
+    """Return a document that a method returned, with or without its score, as a hit."""
     document, score = item if isinstance(item, tuple) else (item, None)
-    metadata = {
-        name: value
-        for name, value in document.metadata.items()
-        if name not in (PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD)
-    }
+    metadata = {name: value for name, value in document.metadata.items() if name not in OWN_FIELDS}
     return Hit(
         rank=rank,
         key=str(document.metadata.get(PRIMARY_FIELD, "")),

@@ -2,6 +2,7 @@
 
 import functools
 import random
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +15,9 @@ from lib.ingestion.writing import ingest
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.search import ask as search
+from lib.search.hybrid import WAYS
 from lib.settings import load
+from lib.ui.common.session import COLLECTION_KEY
 from lib.ui.search.form import EXAMPLES
 from tests.milvus.test_filters import NASTY
 from tests.pages.conftest import OpenApp, wait_for_jobs
@@ -268,6 +271,33 @@ def test_nothing_to_ask_is_said_in_one_line(loaded: OpenApp) -> None:
     app.switch_page("pages/search.py").run()
     app.form_submit_button[0].click().run()
     assert "Questions and the collection" in problems(app)
+
+
+def test_a_copy_with_words_is_made_from_the_page_and_searched_both_ways(
+    open_app: OpenApp, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "words.db")
+    settings = load({"MILVUS_URI": path})
+    connection = open_connection(settings)
+    documents = CORPORA["standard_library"].documents(None, 0)[:300]
+    ingest(connection, open_model(settings), documents, IngestionPlan(settings.collection))
+    connection.close()
+    app = open_app("pages/overview.py", MILVUS_URI=path)
+    app.query_params["view"] = "Words"
+    app.switch_page("pages/search.py").run()
+    next(button for button in app.button if button.label.startswith("Copy")).click().run()
+    wait_for_jobs()
+    app.run()
+    assert not app.exception
+    assert f"Choose {settings.collection}_words" in said(app)
+    app.session_state[COLLECTION_KEY] = f"{settings.collection}_words"
+    app.run()
+    for way in WAYS:
+        app.segmented_control(key="hybrid_way").set_value(way).run()
+        assert not app.exception
+        assert not app.error, problems(app)
+        assert len(app.main.dataframe[0].value) == 5
+        assert "from both" in said(app)
 
 
 def test_a_question_in_markup_is_shown_as_it_is(loaded: OpenApp) -> None:

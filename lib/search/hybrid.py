@@ -1,0 +1,166 @@
+"""Search by vector, by words (BM25), or by both, in a collection that was made for it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lib import event_loop
+from lib.errors import InvalidInput
+from lib.jobs import Job
+from lib.milvus import collections as milvus_collections
+from lib.milvus.collections import Collection
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.failures import reported
+from lib.milvus.fields import VECTOR_FIELD, WORDS_FIELD
+from lib.milvus.operations import OPERATIONS
+from lib.milvus.rows import walk
+from lib.milvus.territory import shown_name
+from lib.search.ask import SEARCH_TIMEOUT_S, Hit, Question, document_hit
+
+COPIED_AT_ONCE = 500
+OPERATION = OPERATIONS["similarity_search_with_score"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to search such a collection: the vector fields it asks and how it joins them."""
+
+    name: str
+    label: str
+    legs: tuple[str, ...]
+    ranker: Mapping[str, Any] = field(default_factory=dict)
+
+
+WAYS: dict[str, Way] = {
+    way.name: way
+    for way in (
+        Way("dense", "By vector", (VECTOR_FIELD,)),
+        Way("bm25", "By words (BM25)", (WORDS_FIELD,)),
+        Way(
+            "rrf",
+            "Both, by rank (RRF)",
+            (VECTOR_FIELD, WORDS_FIELD),
+            {"ranker_type": "rrf", "ranker_params": {"k": 60}},
+        ),
+        Way(
+            "weighted",
+            "Both, weighted",
+            (VECTOR_FIELD, WORDS_FIELD),
+            {"ranker_type": "weighted", "ranker_params": {"weights": [0.7, 0.3]}},
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class FoundBy:
+    """One row of an answer with its rank in each leg, None where the leg did not bring it."""
+
+    hit: Hit
+    vector_rank: int | None
+    words_rank: int | None
+
+
+@dataclass(frozen=True)
+class HybridAnswer:
+    """What one way returned, in how many milliseconds."""
+
+    way: Way
+    rows: tuple[FoundBy, ...]
+    took_ms: float
+
+
+def ask_hybrid(
+    connection: Connection,
+    model: EmbeddingModel,
+    collection: Collection,
+    question: Question,
+    way: str,
+    *,
+    asynchronous: bool = True,
+) -> HybridAnswer:
+    """Ask one way, and each leg alone to tell which of them brought a row.
+
+    Both legs bring `fetch_k` rows. Raises InvalidInput for a question that cannot be asked and for
+    a collection without words.
+    """
+    question.check()
+    if not collection.has_words:
+        raise InvalidInput(
+            f"{shown_name(collection.name)} cannot be searched by words.",
+            next_step="Make a copy that can.",
+        )
+    if question.expr:
+        milvus_collections.check_expression(connection, collection.name, question.expr)
+
+    def ask(way: Way, k: int) -> list[Hit]:
+        store = connection.store(collection.name, model.embeddings, way.legs)
+        arguments: dict[str, Any] = {"query": question.query, "k": k} | dict(way.ranker)
+        if question.expr:
+            arguments["expr"] = question.expr
+        if way.ranker:
+            # The library's own fetch_k of 4 brings too few rows for a larger k.
+            arguments["fetch_k"] = question.fetch_k
+        with reported(f"{way.label}: the search failed."):
+            found = (
+                event_loop.run(OPERATION.acall(store, arguments), timeout=SEARCH_TIMEOUT_S)
+                if asynchronous
+                else OPERATION.call(store, arguments)
+            )
+        return [document_hit(rank, item) for rank, item in enumerate(found, 1)]
+
+    chosen = WAYS[way]
+    started = time.perf_counter()
+    hits = ask(chosen, question.k)
+    took_ms = 1000 * (time.perf_counter() - started)
+    by_vector, by_words = (
+        {hit.key: hit.rank for hit in ask(WAYS[leg], question.fetch_k)} for leg in ("dense", "bm25")
+    )
+    return HybridAnswer(
+        chosen,
+        tuple(FoundBy(hit, by_vector.get(hit.key), by_words.get(hit.key)) for hit in hits),
+        took_ms,
+    )
+
+
+def copied_name(connection: Connection, collection: Collection) -> str:
+    """Return what the copy with words is called; a visitor's copy is the visitor's own."""
+    name = f"{shown_name(collection.name)}_words"
+    return connection.territory.full_name(name) if connection.territory else name
+
+
+def copy_with_words(
+    connection: Connection, model: EmbeddingModel, collection: Collection, job: Job | None = None
+) -> str:
+    """Copy a collection's rows, vectors and all, into one that also has words; return its name.
+
+    Raises InvalidInput when there is such a collection; a copy that fails or is stopped is dropped.
+    """
+    name = copied_name(connection, collection)
+    if milvus_collections.exists(connection, name):
+        raise InvalidInput(
+            f"There is a collection {shown_name(name)} already.", next_step="Choose it."
+        )
+    job = job or Job("Copy", "copy")
+    job.progress.total, job.progress.unit = collection.rows, "rows"
+    milvus_collections.create(
+        connection,
+        name,
+        collection.dimension,
+        embedding=collection.embedding,
+        metric_type=collection.metric_type,
+        words=True,
+    )
+    try:
+        with reported(f"Could not copy the rows of {shown_name(collection.name)}."):
+            for part in walk(connection, collection.name, fields=["*"], page_rows=COPIED_AT_ONCE):
+                job.check()
+                connection.client.insert(name, part)
+                job.progress.done += len(part)
+        milvus_collections.prepare_for_search(connection, name)
+    except BaseException:
+        milvus_collections.drop(connection, name)
+        raise
+    return name

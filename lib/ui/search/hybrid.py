@@ -1,0 +1,113 @@
+"""Words and vectors: one question by vector, by words, and by both."""
+
+import pandas as pd
+import streamlit as st
+
+from lib import jobs
+from lib.jobs import FINISHED, Job
+from lib.milvus.collections import Collection
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.territory import shown_name
+from lib.search.hybrid import WAYS, ask_hybrid, copied_name, copy_with_words
+from lib.ui.common.errors import show_error
+from lib.ui.common.progress import follow
+from lib.ui.common.session import rows_changed
+from lib.ui.search.form import question_form
+
+COPY_PARAMETER = "copy"
+
+
+def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collection) -> None:
+    """Draw the question and its answer in one way, each row with the leg that brought it."""
+    if not collection.has_words:
+        _offer_copy(opened, model, collection)
+        return
+    question, _ = question_form(opened, model, collection)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        way = st.segmented_control(
+            "Search",
+            list(WAYS),
+            format_func=lambda name: WAYS[name].label,
+            default="rrf",
+            required=True,
+            key="hybrid_way",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+        call = st.segmented_control(
+            "Call",
+            ["async", "sync"],
+            default="async",
+            required=True,
+            key="way",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+    with show_error():
+        answer = ask_hybrid(
+            opened, model, collection, question, str(way), asynchronous=call == "async"
+        )
+    if not answer.rows:
+        st.warning("No row matches. Loosen the filter or ask something else.")
+        return
+    brought = [(row.vector_rank is not None, row.words_rank is not None) for row in answer.rows]
+    st.markdown(
+        f"#### {len(brought)} rows: {brought.count((True, True))} from both, "
+        f"{brought.count((True, False))} from the vector alone, "
+        f"{brought.count((False, True))} from the words alone"
+    )
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Rank": row.hit.rank,
+                "Row": row.hit.title,
+                "Score": row.hit.score,
+                "By vector": _rank(row.vector_rank),
+                "By words": _rank(row.words_rank),
+                "Text": row.hit.text,
+            }
+            for row in answer.rows
+        ),
+        hide_index=True,
+        column_config={
+            "Score": st.column_config.NumberColumn(format="%.3f"),
+            "Text": st.column_config.TextColumn(width="large"),
+        },
+        alt="The rows found, each with its rank by vector and by words",
+    )
+    st.caption(
+        f"Answered in **{answer.took_ms:.1f} ms**. Each leg brings {question.fetch_k} rows "
+        "(`fetch_k`); a dash means that a leg did not bring the row."
+    )
+
+
+def _rank(rank: int | None) -> str:
+    return "–" if rank is None else f"#{rank}"
+
+
+def _offer_copy(opened: Connection, model: EmbeddingModel, collection: Collection) -> None:
+    """Offer to copy the collection into one that has words, and follow the copy."""
+    job = jobs.shared().get(st.query_params.get(COPY_PARAMETER))
+    name = copied_name(opened, collection)
+    st.info(
+        "This collection has vectors only. A copy with BM25 can be searched by words as well; a "
+        "server can make one from Milvus 2.5.",
+        icon=":material/spellcheck:",
+    )
+    pressed = st.button(
+        f"Copy {collection.rows:,} rows into {shown_name(name)}",
+        type="primary",
+        icon=":material/content_copy:",
+        disabled=job is not None and job.state not in FINISHED,
+    )
+    if pressed:
+
+        def work(job: Job) -> str:
+            return copy_with_words(opened, model, collection, job)
+
+        job = jobs.shared().submit("Copying rows", work, lane=f"ingest:{name}")
+        st.query_params[COPY_PARAMETER] = job.id
+    if job is not None and follow(job, key="copy") and job.result:
+        rows_changed()
+        st.success(f"Choose {shown_name(name)} in the sidebar.", icon=":material/check_circle:")
