@@ -54,11 +54,21 @@ class MilvusServer:
     """
 
     def __init__(
-        self, data: str | Path, *, port: int | None = None, authorization_enabled: bool = False
+        self,
+        data: str | Path,
+        *,
+        port: int | None = None,
+        authorization_enabled: bool = False,
+        certificate: Path | None = None,
     ) -> None:
-        """Choose the ports; `port=None` takes a free one."""
+        """Choose the ports; `port=None` takes a free one.
+
+        `certificate` is a PEM file for 127.0.0.1 with its key beside it, ending in .key: the
+        server then speaks TLS only.
+        """
         self.data = Path(data).resolve()
         self.authorization_enabled = authorization_enabled
+        self.certificate = certificate
         self._process: subprocess.Popen[bytes] | None = None
         if port is not None and not is_free(port):
             raise MilvusServerError(
@@ -80,7 +90,7 @@ class MilvusServer:
     @property
     def uri(self) -> str:
         """What `MilvusClient(uri)` takes."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def token(self) -> str:
@@ -192,6 +202,10 @@ class MilvusServer:
         for name, port in self._ports.items():
             self._config.set(name, port)
         self._config.set("authorization_enabled", self.authorization_enabled)
+        if self.certificate:
+            self._config.set("tls_mode", 1)
+            self._config.set("server_pem_path", str(self.certificate))
+            self._config.set("server_key_path", str(self.certificate.with_suffix(".key")))
         self._config.set("log.level", "warn")
         # A stop waits for loaded collections for half an hour by default, and a start after a
         # kill for the old sessions to run out.
@@ -215,7 +229,8 @@ class MilvusServer:
         from pymilvus import MilvusClient, MilvusException
 
         try:
-            client = MilvusClient(self.uri, token=self.token, timeout=5)
+            trust = {"server_pem_path": str(self.certificate)} if self.certificate else {}
+            client = MilvusClient(self.uri, token=self.token, timeout=5, **trust)
         except MilvusException:
             return False
         try:

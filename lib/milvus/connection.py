@@ -10,6 +10,8 @@ import copy
 import json
 import logging
 import re
+import socket
+import ssl
 import threading
 import time
 import uuid
@@ -361,7 +363,35 @@ def open_connection(settings: Settings) -> Connection:
             lite=None,
         )
     except Exception as error:
-        raise explain(error, f"No Milvus answered at {address}.") from error
+        nobody = f"No Milvus answered at {address}."
+        explained = explain(error, nobody)
+        if explained.what == nobody and (reason := _distrust(uri)):
+            explained = ConnectionFailed(
+                f"The certificate of {address} is not trusted: {reason}.",
+                next_step="Point GRPC_DEFAULT_SSL_ROOTS_FILE_PATH at a file with the certificate "
+                "of the authority that signed it.",
+            )
+        raise explained from error
+
+
+def _distrust(uri: str) -> str:
+    """Say why the certificate at an https address is not trusted, or nothing.
+
+    gRPC reports this as it does a server that is not there.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme != "https" or parts.hostname is None:
+        return ""
+    try:
+        with (
+            socket.create_connection((parts.hostname, parts.port or 443), timeout=2) as plain,
+            ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname),
+        ):
+            return ""
+    except ssl.SSLCertVerificationError as error:
+        return error.verify_message
+    except OSError:
+        return ""
 
 
 def open_lease(settings: Settings, territory: Territory | None = None) -> Lease:
