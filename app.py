@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from lib.ui import present
 from lib.ui.common import corpus, sidebar
 
 st.set_page_config(
@@ -23,7 +24,10 @@ page = st.navigation(
         st.Page("pages/owner.py", title="Owner", icon=":material/key:", visibility="hidden"),
     ]
 )
-sidebar.show()
+if present.is_asked_for():
+    present.show()
+    st.stop()
+sidebar.show(page.url_path)
 try:
     page.run()
 finally:

@@ -2,15 +2,20 @@
 
 import streamlit as st
 
+from lib import jobs
 from lib.benchmark.trials import Run
 from lib.errors import LabError
 from lib.jobs import FINISHED, State
 from lib.ui import current_settings
-from lib.ui.benchmark.form import RUN_PARAMETER, run_form
+from lib.ui.benchmark.form import run_form
 from lib.ui.benchmark.live import live
 from lib.ui.common import session
 from lib.ui.common.errors import error_box
 from lib.ui.common.session import connection, model
+from lib.ui.common.share import copy_link
+from lib.ui.common.sidebar import RUN_PARAMETER
+from lib.ui.common.text import literal
+from lib.ui.present import present_link
 from lib.ui.runs.saved import run_store
 from lib.ui.runs.view import run_view
 
@@ -20,14 +25,26 @@ st.title("Benchmark")
 settings = current_settings()
 store = run_store(settings)
 
-# A recorded run is shown even when no Milvus answers: the page never comes up empty.
-try:
-    with st.spinner("Connecting to Milvus …"):
-        opened, embedding = connection(), model()
-except LabError as error:
-    error_box(error)
-else:
-    run_form(opened, embedding, settings=settings, store=store)
+# What was started folds the form into one line. A recorded run is shown even when no Milvus
+# answers: the page never comes up empty.
+has_run = bool(st.query_params.get(RUN_PARAMETER))
+with st.expander("What to run", icon=":material/tune:") if has_run else st.container():
+    try:
+        with st.spinner("Connecting to Milvus …"):
+            opened, embedding = connection(), model()
+    except LabError as error:
+        error_box(error)
+    else:
+        run_form(opened, embedding, settings=settings, store=store)
+
+running = jobs.shared().running("benchmark")
+is_own = running is not None and running.owner == session.share().owner
+if running and is_own and RUN_PARAMETER not in st.query_params:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.info(f"A benchmark is running: {running.label}", icon=":material/speed:")
+        st.page_link(
+            "pages/benchmark.py", label="Watch it", query_params={RUN_PARAMETER: running.id}
+        )
 
 # The id is in the URL, so that a refresh finds the job; the session keeps it across pages.
 run_id = st.query_params.get(RUN_PARAMETER) or st.session_state.get(SESSION_KEY)
@@ -37,6 +54,10 @@ if run_id and (job or kept):
     st.session_state[SESSION_KEY] = run_id
     st.query_params[RUN_PARAMETER] = run_id
 
+if run_id and (job or kept):
+    with st.container(horizontal=True):
+        copy_link("benchmark", b_run=run_id)
+        present_link(run_id)
 if job and job.state not in FINISHED:
     live(job)
     st.stop()
@@ -53,8 +74,8 @@ elif kept:
     run_view(run, origin=kept.origin.value, key="b", beside=store.beside(run))
 elif recorded := store.featured():
     st.info(
-        "Press Run to measure your own.",
-        title=f"You see a kept run: {recorded.title}",
+        literal(f"{recorded.title}. Press Run to measure your own."),
+        title=f"Showing a {'recorded' if recorded.is_recorded else 'kept'} run",
         icon=":material/history:",
     )
     run = recorded.load()

@@ -1,66 +1,47 @@
-"""Overview: what this is, what it is connected to, and the fourteen method pairs."""
+"""Overview: what async buys, as one picture; below it the fourteen method pairs."""
 
 import pandas as pd
 import streamlit as st
 
 from lib.benchmark.workload import PRESETS
 from lib.milvus.operations import OPERATIONS
-from lib.milvus.territory import shown_name
-from lib.ui import current_settings, show_error
-from lib.ui.common.corpus import facts_unless_loading
-from lib.ui.common.session import connection, description, model
+from lib.runs import story
+from lib.ui import current_settings
+from lib.ui.benchmark.form import start
+from lib.ui.common.race import show_race
+from lib.ui.common.text import literal
+from lib.ui.present import present_link
 from lib.ui.runs.saved import run_store
-from lib.ui.runs.view import first_screen
-
-st.title("What do the async methods of langchain-milvus buy you?")
-st.markdown(
-    "Milvus Async Lab runs the **same work twice on a real Milvus**, once as a plain loop of sync "
-    "calls and once with `asyncio.gather`, checks that both did the same, and shows the difference "
-    "with its uncertainty. On your data and your deployment, with the code to copy."
-)
+from lib.ui.runs.view import conditions
 
 store = run_store(current_settings())
 shown = store.featured()
+
+st.markdown("**:material/compare_arrows: Milvus Async Lab**")
 if shown and shown.is_recorded:
     run = shown.load()
-    first_screen(run, origin=f"recorded: {shown.card.name}", key="o", beside=store.beside(run))
-if st.button("Measure it here, in ten seconds", icon=":material/speed:", type="primary"):
-    st.switch_page("pages/benchmark.py", query_params={"b_preset": PRESETS["quick"].label})
+    race = story.steps(run, store.beside(run))[1]
+    st.title(literal(race.statement), anchor=False)
+    st.markdown(literal(story.line(run)))
+    if race.frame is not None and not race.frame.empty:
+        show_race(race.frame, key="o_race")
+    st.markdown(literal(story.caveat(run, store.beside(run))))
+else:
+    st.title("What does async buy you?", anchor=False)
 
-with st.grid(3):
-    with st.container(border=True, height="stretch"):
-        st.markdown("**:material/upload_file: Ingest**")
-        st.caption("Load a real corpus in concurrent batches and watch rows per second.")
-        st.page_link("pages/ingestion.py", label="Ingestion")
-    with st.container(border=True, height="stretch"):
-        st.markdown("**:material/search: Search**")
-        st.caption("Ask a question and see what MMR changes about the answer.")
-        st.page_link("pages/search.py", label="Search and MMR")
-    with st.container(border=True, height="stretch"):
-        st.markdown("**:material/speed: Measure**")
-        st.caption("Run the tutorial's three experiments, repeated, verified, side by side.")
-        st.page_link("pages/benchmark.py", label="Benchmark")
+with st.container(horizontal=True, vertical_alignment="center"):
+    if st.button("Measure it here, in ten seconds", icon=":material/speed:", type="primary"):
+        start(PRESETS["quick"])
+    if shown and shown.is_recorded:
+        st.page_link(
+            "pages/runs.py", label="How this was measured", query_params={"r_runs": shown.id}
+        )
+        present_link(shown.id)
+if shown and shown.is_recorded:
+    st.caption(conditions(run, "Recorded run"))
 
-st.subheader("Connected to")
-with show_error():
-    opened = connection()
-    described = description(opened)
-    embedding = model()
-    facts, loading = facts_unless_loading(opened)
-status = {
-    "Milvus": f"{described.label}, version {described.version}, {described.address}",
-    "Collection": f"{shown_name(facts.name)}, {facts.rows:,} rows, index {facts.index_type}, "
-    f"metric {facts.metric_type}"
-    if facts
-    else "being loaded"
-    if loading and not loading.error
-    else "not created yet",
-    "Embedding": f"{embedding.label}, {embedding.dimension:,} dimensions",
-}
-st.table(status, alt="What the app is connected to")
-
-st.subheader("Fourteen pairs, one naming rule")
-st.caption("The async twin of a method is its name with an a in front. Each pair can be measured.")
+st.subheader("Fourteen method pairs", anchor=False)
+st.caption("The async method has an a in front of its name. Every pair can be measured.")
 pairs = pd.DataFrame(
     [
         {

@@ -4,6 +4,8 @@ import streamlit as st
 
 from lib.errors import InvalidInput
 from lib.ui import current_settings
+from lib.ui.common.share import copy_link
+from lib.ui.present import present_link
 from lib.ui.runs.list import choose, edit, import_form, undo_deletion
 from lib.ui.runs.saved import run_store
 from lib.ui.runs.view import comparison_view, run_view
@@ -34,6 +36,9 @@ except (InvalidInput, OSError) as error:
     st.error(str(error), title="A run cannot be read", icon=":material/error:")
     st.stop()
 
+with st.container(horizontal=True):
+    copy_link("runs", r_runs=",".join(entry.id for entry in chosen))
+    present_link(chosen[0].id)
 if len(loaded) == 1:
     entry, run = loaded[0]
     edit(store, entry)

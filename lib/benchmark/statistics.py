@@ -79,7 +79,7 @@ class CellSummary:
 
     @property
     def label(self) -> str:
-        """The strategy with its concurrency: 'gather, at most 32'."""
+        """The strategy with its concurrency: 'Async, at most 32'."""
         return cell_label(self.cell)
 
     @property
@@ -296,7 +296,7 @@ def _against_baseline(
     )
     gain = paired(baseline, cells[key])
     if gain is None:
-        return None, "no repeat in which this and the sync loop were both verified"
+        return None, "no repeat in which this and the loop were both verified"
     if gain.low is None:
         return gain, f"{gain.pairs} paired repeats: too few for an interval, which takes three"
     return gain, f"95 % interval from {gain.pairs} paired repeats"

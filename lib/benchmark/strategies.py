@@ -20,6 +20,7 @@ from lib.milvus.fields import PRIMARY_FIELD, VECTOR_FIELD
 from lib.milvus.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
 
 BASELINE = "sync_loop"
+FAMILIES = ("loop", "async", "threads", "batch")
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,22 @@ class Strategy:
     only: Collection[str] = ()  # the operations it can issue; all of them when empty
 
     def label(self, concurrency: int | None = None, rate_per_s: float | None = None) -> str:
-        """Return the name with its concurrency or rate: 'gather, at most 32'."""
+        """Return the name with its concurrency or rate: 'Async, at most 32'."""
         if self.uses_rate and rate_per_s:
             return f"{self.title}, {rate_per_s:,.4g}/s"
         if self.uses_limit and concurrency:
             label = self.limited_label.format(concurrency)
             return label.removesuffix("s") if concurrency == 1 else label  # 1 thread
         return self.title
+
+    @property
+    def family(self) -> str:
+        """One of FAMILIES: what its colour says in every chart."""
+        if self.is_async:
+            return "async"
+        if self.is_batch:
+            return "batch"
+        return "threads" if self.uses_limit else "loop"
 
     def applies(self, operation: Operation | str) -> bool:
         """Say whether the operation can be issued this way."""
@@ -109,17 +119,17 @@ STRATEGIES: dict[str, Strategy] = {
     for strategy in (
         Strategy(
             name="sync_loop",
-            title="sync loop",
+            title="Loop",
             is_async=False,
             uses_limit=False,
             summary="One call after another. The baseline of every speed-up.",
-            limited_label="sync loop",
+            limited_label="Loop",
             execute=_sync_loop,
             can_be_timed=True,
         ),
         Strategy(
             name="thread_pool",
-            title="thread pool",
+            title="Threads",
             is_async=False,
             uses_limit=True,
             summary="The sync method from a fixed number of threads.",
@@ -128,30 +138,30 @@ STRATEGIES: dict[str, Strategy] = {
         ),
         Strategy(
             name="gather",
-            title="gather, no limit",
+            title="Async",
             is_async=True,
             uses_limit=False,
             summary="All coroutines at once in asyncio.gather, as the tutorial does.",
-            limited_label="gather, no limit",
+            limited_label="Async",
             execute=_gather,
         ),
         Strategy(
             name="gather_limited",
-            title="gather, limited",
+            title="Async, limited",
             is_async=True,
             uses_limit=True,
             summary="asyncio.gather with a bound on the calls in flight.",
-            limited_label="gather, at most {}",
+            limited_label="Async, at most {}",
             execute=_gather_limited,
             can_be_timed=True,
         ),
         Strategy(
             name="one_batch",
-            title="one batched call",
+            title="One batch",
             is_async=False,
             uses_limit=False,
             summary="One call with everything in it, where the operation has such a form.",
-            limited_label="one batched call",
+            limited_label="One batch",
             execute=_one_batch,
             is_batch=True,
         ),

@@ -104,7 +104,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """The cell in words: 'add_documents × 100, gather, at most 32'."""
+        """The cell in words: 'add_documents × 100, Async, at most 32'."""
         how = STRATEGIES[self.strategy].label(self.concurrency, self.rate_per_s)
         how += f", {self.batch:,} rows a call" if self.batch > 1 else ""
         how += f", {counted(self.retries, 'retry')}" if self.retries else ""

@@ -16,12 +16,17 @@ from lib.benchmark.statistics import STALLED_LAG_MS
 from lib.benchmark.trials import Run
 from lib.charts import data as chart_data
 from lib.charts.data import Focus
+from lib.charts.theme import FAMILIES
 from lib.words import counted, duration_text, ratio_text
 
 AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart
 
-# The theme's first hue is always sync, its second always async, its third what is neither.
-COLOUR = alt.Color("family:N", scale=alt.Scale(domain=["sync", "async", "neither"]), legend=None)
+# One hue a family, in the order of the theme's: the third is what was not measured here.
+COLOUR = alt.Color(
+    "family:N",
+    scale=alt.Scale(domain=list(FAMILIES)),
+    legend=None,
+)
 SHADES = alt.Opacity(
     "part:N",
     scale=alt.Scale(type="ordinal", domain=["embedding", "Milvus and client"], range=[0.45, 1]),
@@ -196,7 +201,7 @@ def speedup_finding(frame: pd.DataFrame) -> str:
     """Say the largest measured speed-up and, where there is one, the tutorial's beside it."""
     measured = frame[frame["source"] == "measured"]
     best: Any = measured.sort_values("ratio").iloc[-1]
-    text = f"{best['group']}: {best['strategy']} is {best['text']} against the sync loop"
+    text = f"{best['group']}: {best['strategy']} is {best['text']} against the loop"
     same = (frame["source"] == "published") & (frame["group"] == best["group"])
     if same.any():
         text += f"; the tutorial published {ratio_text(frame[same]['ratio'].iloc[0])}"
@@ -275,10 +280,8 @@ def waterfall_finding(frame: pd.DataFrame) -> str:
     ends = frame[(frame["lane"] == slow) & (frame["part"] == "Milvus and client")]["end_s"]
     done = round(int((ends <= limit).sum()) * total / max(len(calls), 1))
     about = "about " if sampled else ""
-    return (
-        f"When {fast} had finished all {total:,} calls, after {duration_text(limit)}, the {slow} "
-        f"had finished {about}{done:,}.{sampled}"
-    )
+    when = f"when {slow} had finished {about}{done:,}" if done else f"before {slow}'s first call"
+    return f"{fast} finished all {total:,} calls in {duration_text(limit)}, {when}.{sampled}"
 
 
 def race(frame: pd.DataFrame) -> AnyChart:
@@ -344,10 +347,7 @@ def race_finding(frame: pd.DataFrame) -> str:
     cell = f" Each cell is {per_cell:,} calls." if per_cell > 1 else ""
     if len(walls) < 2:
         return f"{fast} takes {duration_text(walls.min())}.{cell}"
-    return (
-        f"{fast} is done after {duration_text(walls.min())}, the {slow} after "
-        f"{duration_text(walls.max())}.{cell}"
-    )
+    return f"{fast}: {duration_text(walls.min())}. {slow}: {duration_text(walls.max())}.{cell}"
 
 
 def latency(frame: pd.DataFrame) -> AnyChart:
@@ -451,13 +451,23 @@ def sweep(frame: pd.DataFrame) -> AnyChart:
 
 
 def sweep_finding(frame: pd.DataFrame) -> str:
-    """Say where each strategy's knee lies."""
-    parts = [
-        f"{row['strategy']}: the knee is at {row['limit']} in flight, "
-        f"{row['throughput_per_s']:,.0f} calls/s at a p95 of {row['p95_ms']:,.3g} ms "
-        f"(n = {row['samples']:,})"
-        for row in _records(frame[frame["is_knee"]])
-    ]
+    """Say for each strategy from which limit on more in flight brings nothing measurable."""
+    parts = []
+    for strategy, mine in frame.groupby("strategy", sort=False):
+        knee = _records(mine[mine["is_knee"]])
+        best: Any = mine.sort_values("throughput_per_s").iloc[-1]
+        if knee:
+            at = knee[0]
+            parts.append(
+                f"{strategy}: more than {at['limit']} in flight brings no measurable gain, "
+                f"{at['throughput_per_s']:,.0f} calls/s at a p95 of {at['p95_ms']:,.3g} ms "
+                f"(n = {at['samples']:,})"
+            )
+        else:
+            parts.append(
+                f"{strategy}: the intervals show no knee; most calls/s at {best['limit']} in "
+                f"flight, {best['throughput_per_s']:,.0f}"
+            )
     return "; ".join(parts)
 
 
@@ -646,7 +656,7 @@ _ALL = (
     Chart(
         name="speedup",
         title="Speed-up",
-        needs="a sync loop and another strategy, verified in the same repeat",
+        needs="a loop and another strategy, verified in the same repeat",
         frame=lambda run, focus: chart_data.speedups(run),
         draw=speedup,
         finding=speedup_finding,
@@ -655,7 +665,7 @@ _ALL = (
     Chart(
         name="waterfall",
         title="Waterfall",
-        needs="a verified trial of the sync loop or of gather",
+        needs="a verified trial of the loop or of async",
         frame=chart_data.waterfall,
         draw=waterfall,
         finding=waterfall_finding,

@@ -1,6 +1,6 @@
 """A run as tables: what each chart draws, and nothing a chart does not draw."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,7 +9,7 @@ import pandas as pd
 from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.statistics import CellSummary
 from lib.benchmark.strategies import BASELINE, STRATEGIES
-from lib.benchmark.trials import Call, Run, Trial
+from lib.benchmark.trials import Call, CellKey, Run, Trial
 from lib.benchmark.tutorial_figures import PUBLISHED
 from lib.benchmark.workload import Cell
 from lib.milvus.operations import OPERATIONS
@@ -49,10 +49,10 @@ def group_label(operation: str, count: int) -> str:
 
 
 def family(strategy: str) -> str:
-    """Return 'async' or 'sync': the one thing that colour means in every chart."""
+    """Return the strategy's family, one of FAMILIES: the one thing that colour means."""
     if strategy in STRATEGIES:
-        return "async" if STRATEGIES[strategy].is_async else "sync"
-    return "async" if "gather" in strategy else "sync"
+        return STRATEGIES[strategy].family
+    return "async" if "gather" in strategy else "loop"
 
 
 class _Same:
@@ -334,10 +334,12 @@ def latencies(run: Run, focus: Focus) -> pd.DataFrame:
 def sweep(run: Run, focus: Focus) -> pd.DataFrame:
     """Return throughput and latency per concurrency limit, with the knee of each strategy marked.
 
-    The knee is the limit with the most throughput per latency (Kleinrock's power, 1979): below it
-    the next call in flight still buys throughput, above it mostly waiting.
+    The knee is the lowest limit that no higher one is measurably faster than, if it is itself
+    measurably faster than the lowest limit tried. Measurably: the 95 % interval of the paired
+    ratio of wall times lies above 1. Where the intervals do not show that, there is no knee.
     """
     rows = []
+    trials = trial_statistics.by_cell(run.trials)
     for cell, _ in _cells_of(run, focus):
         limited = cell.strategy in STRATEGIES and STRATEGIES[cell.strategy].uses_limit
         if not limited or cell.concurrency is None or not cell.throughput_per_s:
@@ -352,19 +354,34 @@ def sweep(run: Run, focus: Focus) -> pd.DataFrame:
                 "p95_ms": cell.p95_ms,
                 "p99_ms": cell.p99_ms,
                 "samples": cell.samples,
+                "cell": cell.cell,
             }
         )
     columns = [
         *("strategy", "family", "limit", "throughput_per_s", "p50_ms", "p95_ms", "p99_ms"),
-        "samples",
+        *("samples", "cell"),
     ]
     frame = pd.DataFrame(rows, columns=columns).sort_values(["strategy", "limit"])
-    frame["power"] = frame["throughput_per_s"].astype(float) / frame["p50_ms"].astype(float)
-    best = frame.groupby("strategy")["power"].transform("max")
-    frame["is_knee"] = frame["power"] == best
-    # One limit is no sweep and has no knee.
+    # One limit is no sweep.
     several = frame.groupby("strategy")["limit"].transform("size") > 1
-    return frame[several].reset_index(drop=True)
+    frame = frame[several].reset_index(drop=True)
+    knees = {_knee(list(mine["cell"]), trials) for _, mine in frame.groupby("strategy", sort=False)}
+    frame["is_knee"] = [cell in knees for cell in frame["cell"]]
+    return frame.drop(columns="cell")
+
+
+def _knee(cells: list[CellKey], trials: Mapping[CellKey, list[Trial]]) -> CellKey | None:
+    """Return the knee among a strategy's cells, which stand in the order of their limits."""
+
+    def is_faster(one: CellKey, than: CellKey) -> bool:
+        gain = trial_statistics.paired(trials[than], trials[one])
+        return gain is not None and gain.low is not None and gain.low > 1
+
+    for i, cell in enumerate(cells):
+        if not any(is_faster(higher, cell) for higher in cells[i + 1 :]):
+            # The highest limit tried may still be on the way up.
+            return cell if i < len(cells) - 1 and is_faster(cell, cells[0]) else None
+    return None
 
 
 def split(run: Run, focus: Focus) -> pd.DataFrame:

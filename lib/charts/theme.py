@@ -17,6 +17,15 @@ def colours(mode: str) -> dict[str, Any]:
     return {**theme, **theme[mode]}
 
 
+# The order of the theme's chart colours, the same on all pages: what a colour means.
+FAMILIES = ("loop", "async", "neither", "threads", "batch")
+
+
+def family_colour(family: str, mode: str) -> str:
+    """Return the colour of a family of strategies in 'light' or 'dark'."""
+    return str(colours(mode)["chartCategoricalColors"][FAMILIES.index(family)])
+
+
 def text_colour(mode: str) -> str:
     """Return the colour of text in 'light' or 'dark'."""
     return str(colours(mode)["textColor"])

@@ -45,7 +45,7 @@ class ComparedCell:
 
     @property
     def label(self) -> str:
-        """The cell in words: 'Add documents × 100, gather, no limit'."""
+        """The cell in words: 'Add documents × 100, Async'."""
         how = trial_statistics.cell_label(self.key)
         return f"{group_label(self.key.operation, self.key.count)}, {how}"
 

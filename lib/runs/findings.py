@@ -89,11 +89,16 @@ ALONE = Beside()
 
 def headline(run: Run) -> str:
     """Return the sentence that a stakeholder takes away; true also when async does not win."""
-    cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]
-    if not cells:
+    cell = leading(run)
+    if cell is None:
         return _without_comparison(run)
-    leading = _leading(cells)
-    return f"{_comparison(leading)}{_conditions(run, leading)}."
+    return f"{_comparison(cell)}{_conditions(run, cell)}."
+
+
+def leading(run: Run) -> CellSummary | None:
+    """Return the async cell that the headline is about; None where nothing is compared."""
+    cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]
+    return _leading(cells) if cells else None
 
 
 def _leading(cells: list[CellSummary]) -> CellSummary:
@@ -118,8 +123,8 @@ def _comparison(cell: CellSummary) -> str:
     done = f"{cell.count:,} {_done(cell.operation)}"
     how = _how(cell)
     ratio = cell.speedup or 0.0
-    if _is_undecided(cell):
-        return f"{done} in the same time with {how} as one by one, as far as could be measured"
+    if is_undecided(cell):
+        return f"{done}: no measurable difference between {how} and one by one"
     if ratio >= 1:
         return f"{done} {ratio_text(ratio)} faster with {how} than one by one"
     return f"{done} {ratio_text(1 / ratio)} slower with {how} than one by one"
@@ -127,8 +132,8 @@ def _comparison(cell: CellSummary) -> str:
 
 def _how(cell: CellSummary) -> str:
     """Return 'asyncio.gather (at most 32)': the concurrency is always named."""
-    name, _, limit = cell.label.partition(", ")
-    return f"asyncio.{name} ({limit})" if cell.strategy.startswith("gather") else cell.label
+    limit = cell.label.partition(", ")[2] or "no limit"
+    return f"asyncio.gather ({limit})" if cell.strategy.startswith("gather") else cell.label
 
 
 def _done(operation: str) -> str:
@@ -158,9 +163,9 @@ def _interval(cell: CellSummary) -> str:
     if low is None or high is None or cell.speedup is None:
         times = "repeat" if cell.repeats == 1 else "repeats"
         return f"no interval: {cell.repeats} {times}, it takes three"
-    if cell.speedup < 1 and not _is_undecided(cell):
+    if cell.speedup < 1 and not is_undecided(cell):
         return f"{CI} {bounds_text(1 / high, 1 / low)}"
-    if _is_undecided(cell):
+    if is_undecided(cell):
         return f"{ratio_text(cell.speedup)}, {CI} {bounds_text(low, high)}"
     return f"{CI} {bounds_text(low, high)}"
 
@@ -218,21 +223,20 @@ def why_deleting_gains(run: Run, beside: Beside) -> Finding | None:
     None where no delete waited for the clock of a server, or async gained nothing.
     """
     cell = next((cell for cell in _leading_of_each(run) if cell.operation == "delete"), None)
-    if not deletes_wait(run) or cell is None or _is_undecided(cell) or (cell.speedup or 0) < 1:
+    if not deletes_wait(run) or cell is None or is_undecided(cell) or (cell.speedup or 0) < 1:
         return None
     wait = (
         "To find rows by a metadata field, each delete waits for ticks of the server's clock, "
         "200 ms apart by default; gathered deletes wait for the same ones."
     )
-    own = _baseline(run, cell)
-    loop = _baseline(beside.bounded, cell) if beside.bounded else None
+    own = baseline(run, cell)
+    loop = baseline(beside.bounded, cell) if beside.bounded else None
     if loop is None or own is None or not (loop.median_wall_s and own.median_wall_s):
         return Finding("Deleting gains without embedding anything.", wait)
     return Finding(
-        f"Deleting need not wait, async or not: {cell.count:,} deletes took "
-        f'{duration_text(loop.median_wall_s)} in a sync loop with consistency_level="Bounded", as '
-        f"recorded; without it, in this run, {duration_text(own.median_wall_s)} in a sync loop and "
-        f"{duration_text(cell.median_wall_s or 0)} with {_how(cell)}.",
+        f"Deletes can skip the wait: with Bounded consistency the plain loop takes "
+        f"{duration_text(loop.median_wall_s)} for {cell.count:,}, as recorded, instead of "
+        f"{duration_text(own.median_wall_s)}.",
         f"{wait} Asked for a bounded view, a delete does not wait, and may miss rows of the last "
         "moments.",
     )
@@ -258,7 +262,7 @@ def metrics(run: Run, most: int = 3) -> list[Metric]:
             Metric(
                 label="Calls per second",
                 value=f"{cell.throughput_per_s or 0:,.0f}",
-                interval=f"sync loop: {_baseline_throughput(run, cell)}",
+                interval=f"Loop: {_baseline_throughput(run, cell)}",
                 how=cell.label,
             )
         )
@@ -280,11 +284,12 @@ def _short_interval(cell: CellSummary) -> str:
 
 
 def _baseline_throughput(run: Run, cell: CellSummary) -> str:
-    loop = _baseline(run, cell)
+    loop = baseline(run, cell)
     return f"{loop.throughput_per_s:,.0f}" if loop and loop.throughput_per_s else "unknown"
 
 
-def _baseline(run: Run, cell: CellSummary) -> CellSummary | None:
+def baseline(run: Run, cell: CellSummary) -> CellSummary | None:
+    """Return the loop that a cell is compared with."""
     key = (cell.operation, BASELINE, cell.count)
     return next((other for other in summaries(run) if other.cell[:3] == key), None)
 
@@ -293,7 +298,8 @@ def _compared(run: Run) -> list[CellSummary]:
     return [cell for cell in summaries(run) if cell.speedup is not None]
 
 
-def _is_undecided(cell: CellSummary) -> bool:
+def is_undecided(cell: CellSummary) -> bool:
+    """Say whether a cell's interval contains 1."""
     if cell.speedup_low is None or cell.speedup_high is None:
         return False
     return cell.speedup_low <= 1 <= cell.speedup_high
@@ -324,9 +330,9 @@ def _against_loop(run: Run, focus: Focus, best: CellSummary) -> Iterable[tuple[f
     if best.speedup is None or best.speedup_low is None or best.speedup_high is None:
         return
     bounds = bounds_text(best.speedup_low, best.speedup_high)
-    if _is_undecided(best):
+    if is_undecided(best):
         sentence = (
-            f"{focus.label}: no difference measured between {best.label} and the sync loop "
+            f"{focus.label}: no measurable difference between {best.label} and the loop "
             f"({ratio_text(best.speedup)}, {CI} {bounds})."
         )
         yield 1.0, Finding(sentence, _cause(run, best))
@@ -334,7 +340,7 @@ def _against_loop(run: Run, focus: Focus, best: CellSummary) -> Iterable[tuple[f
         slower = 1 / best.speedup
         bounds = bounds_text(1 / best.speedup_high, 1 / best.speedup_low)
         sentence = (
-            f"{focus.label}: {best.label} is {ratio_text(slower)} slower than the sync loop "
+            f"{focus.label}: {best.label} is {ratio_text(slower)} slower than the loop "
             f"({CI} {bounds})."
         )
         yield slower, Finding(sentence, _cause(run, best))
@@ -346,7 +352,7 @@ def _against_others(
     trials = trial_statistics.by_cell(run.trials)
     fastest: dict[str, CellSummary] = {}
     for cell in cells:
-        if family(cell.strategy) == "sync" and cell.strategy != BASELINE:
+        if family(cell.strategy) in ("threads", "batch"):
             kept = fastest.get(cell.strategy, cell)
             fastest[cell.strategy] = min(kept, cell, key=lambda c: c.median_wall_s or 0.0)
     for other in fastest.values():
@@ -377,7 +383,7 @@ def _cause(run: Run, cell: CellSummary) -> str:
             f"This process used {cell.cpu_share:.0%} of a processor core: the client itself is "
             "the bottleneck, and more calls in flight cannot help it."
         )
-    loop = _baseline(run, cell)
+    loop = baseline(run, cell)
     if loop is not None and loop.p50_ms is not None and loop.p50_ms < SHORT_CALL_MS:
         return (
             "A single call is so short that little waiting is left to overlap; scheduling the "
@@ -403,5 +409,5 @@ def digest(run: Run) -> Digest:
         failed_trials=sum(not trial.verified for trial in run.trials),
         partial=run.partial,
         # A ratio that may as well be 1 is no gain to show in a list.
-        speedup=None if not cells or _is_undecided(_leading(cells)) else _leading(cells).speedup,
+        speedup=None if not cells or is_undecided(_leading(cells)) else _leading(cells).speedup,
     )

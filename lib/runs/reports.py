@@ -110,9 +110,17 @@ def picture(run: Run, chart: Chart, frame: pd.DataFrame, kind: str) -> bytes:
     return drawn(specification(chart.titled(frame, note=note(run))), kind)
 
 
-def drawn(spec: dict[str, Any], kind: str, scale: float = PICTURE_SCALE) -> bytes:
+def slide_picture(chart: Chart, frame: pd.DataFrame, mode: str, *, width: int) -> bytes:
+    """Return a chart as SVG without a title: a slide says the finding beside it."""
+    bare = charts.readable(chart.draw(frame)).properties(width=width)
+    return drawn(specification(bare), ".svg", mode=mode)
+
+
+def drawn(
+    spec: dict[str, Any], kind: str, scale: float = PICTURE_SCALE, *, mode: str = "light"
+) -> bytes:
     """Draw a specification as '.png' or '.svg'."""
-    config = vega_config()
+    config = vega_config(mode)
     if kind == ".svg":
         text = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE_VERSION, config=config)
         return str(text).encode()

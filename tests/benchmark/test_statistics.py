@@ -185,10 +185,10 @@ def test_cells_come_in_the_registry_s_order_however_the_trials_were_shuffled() -
         trial(1.0, 0),
     ]
     assert [cell.label for cell in summarise(shuffled)] == [
-        "sync loop",
-        "gather, at most 4",
-        "gather, at most 32",
-        "one batched call",
+        "Loop",
+        "Async, at most 4",
+        "Async, at most 32",
+        "One batch",
     ]
 
 

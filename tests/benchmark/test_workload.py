@@ -108,10 +108,10 @@ def test_cells_are_every_operation_count_and_strategy_that_apply() -> None:
 
 
 def test_a_cell_names_its_concurrency() -> None:
-    assert Cell("delete", "gather_limited", 100, 32).label == "delete × 100, gather, at most 32"
+    assert Cell("delete", "gather_limited", 100, 32).label == "delete × 100, Async, at most 32"
     assert Cell("delete", "thread_pool", 100, 16).label == "delete × 100, 16 threads"
     assert Cell("delete", "thread_pool", 100, 1).label == "delete × 100, 1 thread"
-    assert Cell("delete", "gather", 1000, None).label == "delete × 1,000, gather, no limit"
+    assert Cell("delete", "gather", 1000, None).label == "delete × 1,000, Async"
 
 
 def test_every_operation_but_mmr_lookups_and_creation_has_a_batched_form() -> None:

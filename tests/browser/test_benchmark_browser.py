@@ -15,6 +15,8 @@ from tests.run_builder import make_run, make_trial
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+    from tests.conftest import AppRunner
+
 CHART = "[data-testid='stVegaLiteChart'] >> css=svg, canvas"
 RUN_TIMEOUT_MS = 90_000
 MAX_DATA_BYTES = 5_000_000
@@ -46,7 +48,8 @@ def app(run_app: Callable[[dict[str, str]], str], data: Path, browser: "Browser"
 
 def open_benchmark(page: "Page", app: str, query: str) -> None:
     page.goto(f"{app}/benchmark?{query}")
-    page.get_by_role("button", name="Run", exact=True).wait_for(timeout=60_000)
+    run = page.get_by_role("button", name="Run", exact=True)
+    run.or_(page.get_by_role("button", name="Copy link")).first.wait_for(timeout=60_000)
 
 
 def test_a_run_survives_a_refresh_and_a_stop_keeps_what_was_finished(
@@ -61,8 +64,7 @@ def test_a_run_survives_a_refresh_and_a_stop_keeps_what_was_finished(
     chromium_page.get_by_role("button", name="Run", exact=True).click()
     stop = chromium_page.get_by_role("button", name="Stop the run")
     stop.wait_for(timeout=60_000)
-    calls = chromium_page.get_by_test_id("stMetricValue").filter(has_text=" of 2,")
-    before = calls.inner_text(timeout=60_000)
+    before = chromium_page.get_by_text(" of 2,").first.inner_text(timeout=60_000)
     chromium_page.wait_for_function(
         "([text]) => !document.body.innerText.includes(text)", arg=[before], timeout=60_000
     )
@@ -88,8 +90,10 @@ def test_a_quick_run_ends_in_headline_bars_and_waterfall(app: str, chromium_page
     chromium_page.get_by_role("heading", name="20 documents were added").wait_for(
         timeout=RUN_TIMEOUT_MS
     )
-    chromium_page.get_by_text("had finished all 20 calls").wait_for()
-    chromium_page.locator(CHART).nth(2).wait_for()  # bars, speed-up, waterfall
+    chromium_page.get_by_role("img", name="Async: ").wait_for()
+    chromium_page.locator(CHART).nth(1).wait_for()  # bars, speed-up
+    chromium_page.get_by_text("Timeline", exact=True).click()
+    chromium_page.get_by_text("finished all 20 calls in").wait_for()
     assert chromium_page.get_by_test_id("stException").count() == 0
 
 
@@ -103,16 +107,39 @@ def test_the_page_of_ten_thousand_calls_gets_little_data_and_stays_responsive(
 
     chromium_page.on("websocket", lambda socket: socket.on("framereceived", count))
     open_benchmark(chromium_page, app, "b_run=large")
+    chromium_page.get_by_text("Timeline", exact=True).click(timeout=60_000)
     chromium_page.get_by_text("of 10,000 calls a lane").wait_for(timeout=60_000)
-    chromium_page.get_by_text("Latency distribution", exact=True).click()
+    chromium_page.get_by_text("Latency", exact=True).click()
     chromium_page.get_by_text("Median latency of one call").wait_for(timeout=10_000)
     assert 0 < received[0] < MAX_DATA_BYTES
 
 
-def test_the_race_runs_and_ends(app: str, chromium_page: "Page") -> None:
-    open_benchmark(chromium_page, app, "b_run=large&b_chart=Race")
-    chromium_page.get_by_role("button", name="Start the race").click()
-    chromium_page.get_by_text("Each cell is 100 calls").wait_for(timeout=40_000)
+def test_the_presentation_goes_on_without_a_network_and_without_the_app(
+    run_app: "AppRunner", chromium_page: "Page"
+) -> None:
+    page = chromium_page
+    own = run_app({})
+    page.goto(f"{own}/?present=1")
+    said = page.get_by_role("heading", level=1)
+    page.get_by_role("heading", name="What does async buy me?").wait_for(timeout=60_000)
+    assert page.get_by_test_id("stSidebar").count() == 0
+    page.keyboard.press("ArrowRight")
+    assert said.inner_text() == "80× faster, same results"
+
+    page.context.set_offline(True)
+    run_app.kill(own)
+    page.get_by_role("button", name="Next").click()
+    assert said.inner_text().startswith("Async finished all 100 calls")
+    picture = page.get_by_role("img", name="Async finished")
+    assert picture.evaluate("node => node.complete && node.naturalWidth > 100")
+    page.get_by_role("button", name="Notes").click()
+    page.get_by_text("The staircase is the loop.").wait_for()
+    page.keyboard.press("ArrowRight")
+    assert "95" in said.inner_text()
+    page.keyboard.press("ArrowRight")
+    assert said.inner_text() == "Where async does not help"
+    page.keyboard.press("ArrowLeft")
+    assert "95" in said.inner_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -13,9 +13,9 @@ from lib.errors import ConnectionFailed
 from lib.jobs import Job, State
 from lib.runs import store as runs
 from lib.runs.store import RunStore
-from lib.ui.benchmark.form import RUN_PARAMETER
+from lib.ui.common.sidebar import RUN_PARAMETER
 from tests.pages.conftest import OpenApp, wait_for_jobs
-from tests.run_builder import make_run
+from tests.run_builder import make_run, make_trial
 from tests.waiting import wait_until
 
 PAGE = "pages/benchmark.py"
@@ -83,7 +83,7 @@ def test_a_quick_run_on_the_embedded_store_ends_in_headline_metrics_and_charts(
     assert "no interval: 1 repeat, it takes three" in text
     assert "simulated at 5 ms" in text
     assert len(app.metric) >= 3
-    assert len(charts_of(app)) >= 3
+    assert len(charts_of(app)) >= 2
     assert app.query_params["b_run"]
 
 
@@ -100,7 +100,7 @@ def test_the_custom_form_starts_from_the_preset_before_it(open_app: OpenApp) -> 
     app = open_app(PAGE)
     app.segmented_control(key="b_preset").set_value("sweep").run()
     app.segmented_control(key="b_preset").set_value("custom").run()
-    assert app.multiselect(key="b_operations").value == ["similarity_search"]
+    assert app.multiselect(key="b_operations").value == ["similarity_search_by_vector"]
     assert app.text_input(key="b_limits").value == "1, 2, 4, 8, 16, 32, 64, 128"
 
 
@@ -245,15 +245,32 @@ def test_a_link_to_no_run_still_draws_the_page(open_app: OpenApp, run_id: str) -
     assert app.button(key="b_go")
 
 
-def test_every_chart_and_the_race_can_be_chosen(open_app: OpenApp, tmp_path: Path) -> None:
+def test_the_views_are_those_that_have_data(open_app: OpenApp, tmp_path: Path) -> None:
     RunStore(tmp_path / "data" / "runs").save(make_run(), name="Mine", run_id="kept")
     app = open_app(PAGE)
     app.query_params["b_run"] = "kept"
     app.run()
-    for name in ("waterfall", "race", "latency", "sweep", "split", "loop_lag", "wall_time"):
-        app.segmented_control(key="b_chart").set_value(name).run()
+    view = next(each for each in app.segmented_control if each.label == "View")
+    assert view.options == ["Race", "Timeline", "Latency"]
+    for name in view.options:
+        view = next(each for each in app.segmented_control if each.label == "View")
+        view.set_value(name).run()
         assert not app.exception, name
-    assert app.toggle(key="b_log")
+
+
+def test_a_sweep_opens_on_the_scaling(open_app: OpenApp, tmp_path: Path) -> None:
+    limits = [
+        make_trial("gather_limited", concurrency=limit, repeat=i, call_s=0.3 / limit + 0.01 * i)
+        for limit in (1, 4)
+        for i in range(3)
+    ]
+    run = make_run(*make_run().trials, *limits)
+    RunStore(tmp_path / "data" / "runs").save(run, name="Mine", run_id="kept")
+    app = open_app(PAGE)
+    app.query_params["b_run"] = "kept"
+    app.run()
+    view = next(each for each in app.segmented_control if each.label == "View")
+    assert view.value == "Scaling"
 
 
 def test_markup_in_a_run_is_shown_as_text(open_app: OpenApp, tmp_path: Path) -> None:

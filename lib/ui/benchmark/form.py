@@ -1,4 +1,4 @@
-"""The form that decides what a benchmark runs. Every input lives in the URL, under a b_ name."""
+"""The form that decides what a benchmark runs. The address shows what it would run."""
 
 import dataclasses
 import re
@@ -15,6 +15,7 @@ from lib.benchmark.workload import (
     MAX_WARMUP,
     PRESETS,
     Plan,
+    Preset,
 )
 from lib.charts.data import operation_label
 from lib.errors import InvalidInput, LabError
@@ -25,23 +26,22 @@ from lib.milvus.ranking import DEFAULT_FETCH_K, MAX_K
 from lib.runs import store as runs
 from lib.runs.store import RunStore
 from lib.settings import Settings
+from lib.ui.benchmark import address
+from lib.ui.benchmark.address import CUSTOM, preset_values
 from lib.ui.common import session
-from lib.ui.common.errors import error_box
+from lib.ui.common.errors import error_box, show_error
 from lib.ui.common.memory import check_room
+from lib.ui.common.sidebar import RUN_PARAMETER
+from lib.ui.runs.saved import run_store
 
-CUSTOM = "custom"
 DELETE_LABELS = {"pk": "the primary key", "id": "a metadata field"}
-RUN_PARAMETER = "b_run"
-# Without waiting there is little to overlap: on the page the tutorial's experiments start with some
-# simulated latency, said in every title. The presets of the terminal keep their own.
-PAGE_LATENCY_MS = {"tutorial": 50.0}
 
 
 def run_form(
     opened: Connection, model: EmbeddingModel, *, settings: Settings, store: RunStore
 ) -> None:
     """Draw the form; a click on Run starts or queues the benchmark and reruns the page."""
-    st.session_state.setdefault("b_preset", next(iter(PRESETS)))
+    address.read(arrived=session.arrived())
 
     @st.fragment
     def _form() -> None:
@@ -51,13 +51,11 @@ def run_form(
             [*PRESETS, CUSTOM],
             format_func=lambda name: PRESETS[name].label if name in PRESETS else "Custom",
             key="b_preset",
-            bind="query-params",
             on_change=_preset_chosen,
             required=True,
         ) or next(iter(PRESETS))
         clicked = top.button("Run", type="primary", icon=":material/play_arrow:", key="b_go")
-        # Only now: what the URL says about the preset reaches the session with its widget.
-        _fill(preset, force=False)
+        address.write()
         with st.expander(
             "Latency, repeats and more", icon=":material/tune:", expanded=preset == CUSTOM
         ):
@@ -88,6 +86,25 @@ def run_form(
     _form()
 
 
+def start(preset: Preset) -> None:
+    """Start a preset's run at once and go to it; an error is shown where the visitor is."""
+    settings = session.current_settings()
+    with show_error(), st.spinner("Starting …"):
+        check_room(settings)
+        job = runs.measure(
+            preset.plan,
+            session.connection(),
+            session.model(),
+            settings=settings,
+            store=run_store(settings),
+            share=session.share(),
+        )
+    st.switch_page(
+        "pages/benchmark.py",
+        query_params={address.PRESET_KEY: preset.name, RUN_PARAMETER: job.id},
+    )
+
+
 def _common_inputs(model: EmbeddingModel) -> None:
     st.number_input(
         "Simulated embedding latency (ms)",
@@ -96,7 +113,6 @@ def _common_inputs(model: EmbeddingModel) -> None:
         step=50.0,
         format="%g",
         key="b_latency",
-        bind="query-params",
         help=f"Waiting added to each call of “{model.label}”, to rehearse a remote provider. "
         "Every figure made with it says so. Choose another provider in the sidebar.",
         width=280,
@@ -106,7 +122,6 @@ def _common_inputs(model: EmbeddingModel) -> None:
         min_value=1,
         max_value=MAX_REPEATS,
         key="b_repeats",
-        bind="query-params",
         help="An interval takes three, and gets narrow with five or more.",
         width=160,
     )
@@ -118,27 +133,23 @@ def _custom_inputs(settings: Settings) -> None:
         list(OPERATIONS),
         format_func=operation_label,
         key="b_operations",
-        bind="query-params",
     )
     st.multiselect(
         "Strategies",
         list(STRATEGIES),
         format_func=lambda name: STRATEGIES[name].title,
         key="b_strategies",
-        bind="query-params",
         help="\n".join(f"- **{one.title}**: {one.summary}" for one in STRATEGIES.values()),
     )
     with st.grid(3):
         st.text_input(
             "Calls per trial",
             key="b_counts",
-            bind="query-params",
             help=f"One or more numbers up to {settings.max_calls:,}, with commas between them.",
         )
         st.text_input(
             "Calls in flight, at most",
             key="b_limits",
-            bind="query-params",
             help="For threads and limited gather. Several numbers make a sweep.",
         )
         st.number_input(
@@ -146,17 +157,13 @@ def _custom_inputs(settings: Settings) -> None:
             min_value=1,
             max_value=settings.max_rows,
             key="b_rows",
-            bind="query-params",
         )
-        st.number_input(
-            "k (results of a search)", min_value=1, max_value=MAX_K, key="b_k", bind="query-params"
-        )
+        st.number_input("k (results of a search)", min_value=1, max_value=MAX_K, key="b_k")
         st.number_input(
             "Warm-up trials",
             min_value=0,
             max_value=MAX_WARMUP,
             key="b_warmup",
-            bind="query-params",
             help="Made before the repeats and thrown away.",
         )
         st.number_input(
@@ -164,7 +171,6 @@ def _custom_inputs(settings: Settings) -> None:
             min_value=0,
             max_value=10**9,
             key="b_seed",
-            bind="query-params",
             help="Decides the documents, the queries and the order of the strategies.",
         )
         if "delete" in st.session_state.b_operations:
@@ -174,11 +180,9 @@ def _custom_inputs(settings: Settings) -> None:
 def _delete_inputs() -> None:
     st.selectbox(
         "Deletes find their row by",
-        # The tutorial's way first: what an input starts with is left out of the URL.
         DELETE_FIELDS[::-1],
         format_func=lambda name: DELETE_LABELS.get(name, name),
         key="b_delete_by",
-        bind="query-params",
         help="A server deletes a key at once; by a metadata field, the tutorial's way, it must "
         "first find the row.",
     )
@@ -187,7 +191,6 @@ def _delete_inputs() -> None:
         DELETE_CONSISTENCIES,
         format_func=lambda level: level or "none: the library's way",
         key="b_delete_consistency",
-        bind="query-params",
         help="How fresh a view a delete by metadata takes to find its row. Without a level a "
         "server waits for its clock; with Bounded or Eventually it does not, and may miss the "
         "newest rows.",
@@ -197,28 +200,7 @@ def _delete_inputs() -> None:
 def _preset_chosen() -> None:
     """Fill the inputs from the preset; Custom starts from what was there before."""
     if st.session_state.b_preset in PRESETS:
-        _fill(st.session_state.b_preset, force=True)
-
-
-def _fill(preset: str, *, force: bool) -> None:
-    plan = PRESETS.get(preset, PRESETS["tutorial"]).plan
-    values = {
-        "b_latency": PAGE_LATENCY_MS.get(plan.preset, plan.embedding_latency_ms),
-        "b_repeats": plan.repeats,
-        "b_operations": list(plan.operations),
-        "b_strategies": list(plan.strategies),
-        "b_counts": ", ".join(str(count) for count in plan.counts),
-        "b_limits": ", ".join(str(limit) for limit in plan.concurrency),
-        "b_rows": plan.rows,
-        "b_k": plan.k,
-        "b_warmup": plan.warmup,
-        "b_seed": plan.seed,
-        "b_delete_by": plan.delete_by,
-        "b_delete_consistency": plan.delete_consistency,
-    }
-    for key, value in values.items():
-        if force or key not in st.session_state:
-            st.session_state[key] = value
+        st.session_state.update(preset_values(st.session_state.b_preset))
 
 
 def _plan(preset: str, settings: Settings) -> Plan:

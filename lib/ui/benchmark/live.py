@@ -1,5 +1,6 @@
 """A benchmark while it runs: progress per call and per cell, a chart that grows, Stop."""
 
+import pandas as pd
 import streamlit as st
 
 from lib import jobs
@@ -10,6 +11,8 @@ from lib.jobs import FINISHED, Job, State
 from lib.runs import store as runs
 from lib.ui.common.chart import show_chart
 from lib.ui.common.progress import describe
+from lib.ui.common.race import show_race
+from lib.ui.common.text import literal
 from lib.words import counted
 
 REFRESH_S = 0.5
@@ -22,35 +25,29 @@ def live(job: Job) -> None:
     def _live() -> None:
         if job.state in FINISHED:
             st.rerun()
-        if job.state is State.QUEUED:
-            ahead = jobs.shared().position(job)
-            st.info(
-                f"{ahead} before this one: one benchmark runs at a time, so that none disturbs "
-                "another.",
-                title="Waiting in the queue",
-                icon=":material/hourglass:",
-            )
-        else:
-            _progress(job)
-        label = "Stop the run" if job.state is State.RUNNING else "Leave the queue"
-        if st.button(label, key="b_stop", icon=":material/stop:", disabled=job.is_cancelled):
-            jobs.shared().cancel(job)
-            st.rerun(scope="fragment")
+        _status(job)
         if isinstance(job.result, Run):
             _chart(job.result)
 
     _live()
 
 
-def _progress(job: Job) -> None:
-    detail = job.progress.detail
-    st.progress(job.progress.fraction, text=describe(job))
-    if detail.get("cells_total"):
-        with st.grid(3):
-            st.metric("Calls", f"{job.progress.done:,} of {job.progress.total:,}")
-            st.metric("Cells finished", f"{detail['cells_done']} of {detail['cells_total']}")
-            left = job.time_left_s
-            st.metric("Time left", "…" if left is None else f"about {left:,.0f} s")
+def _status(job: Job) -> None:
+    """Draw progress and Stop in one line, which comes first and so stays in view."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if job.state is State.QUEUED:
+            ahead = jobs.shared().position(job)
+            st.info(
+                f"{ahead} before this one. One benchmark runs at a time.",
+                title="Waiting in the queue",
+                icon=":material/hourglass:",
+            )
+        else:
+            st.progress(job.progress.fraction, text=describe(job))
+        label = "Stop the run" if job.state is State.RUNNING else "Leave the queue"
+        if st.button(label, key="b_stop", icon=":material/stop:", disabled=job.is_cancelled):
+            jobs.shared().cancel(job)
+            st.rerun(scope="fragment")
 
 
 def _chart(run: Run) -> None:
@@ -58,6 +55,10 @@ def _chart(run: Run) -> None:
     frame = chart_data.finished_trials(run, plan.cells() if plan else ())
     if frame.empty:
         return
+    cells = _race_so_far(run)
+    if cells is not None:
+        st.markdown(f"**{literal(charts.race_finding(cells))}**")
+        show_race(cells, key="b_live_race")
     finished = int(frame["wall_s"].notna().sum())
     st.markdown(f"**{counted(finished, 'trial')} finished**, each a dot; a cross failed its check.")
     show_chart(
@@ -65,3 +66,12 @@ def _chart(run: Run) -> None:
         key="b_live_chart",
         alt=f"Wall times of the {finished} trials finished so far",
     )
+
+
+def _race_so_far(run: Run) -> pd.DataFrame | None:
+    """Return the race of the first calls that both sides have finished; it stays the same one."""
+    for focus in chart_data.groups(run):
+        cells = chart_data.race(run, focus)
+        if cells["lane"].nunique() > 1:
+            return cells
+    return None

@@ -20,7 +20,7 @@ def show_chart(chart: Any, *, alt: str, key: str) -> None:
 
     Streamlit's chart theme colours axes and marks, but leaves text marks and rules black.
     """
-    st.altair_chart(_coloured(chart, _mode()), key=key, alt=alt)
+    st.altair_chart(_coloured(chart, colour_mode()), key=key, alt=alt)
 
 
 def show_table_chart(
@@ -31,9 +31,9 @@ def show_table_chart(
     Making a specification takes 60 to 100 ms and sending a table a few, so it is made once from
     the table's columns. Returns the selection.
     """
-    known = (draw, tuple(table.columns), _mode())
+    known = (draw, tuple(table.columns), colour_mode())
     if known not in _specifications:
-        made = _coloured(draw(table.iloc[:0]), _mode()).to_dict()
+        made = _coloured(draw(table.iloc[:0]), colour_mode()).to_dict()
         _specifications[known] = {
             name: part for name, part in made.items() if name not in ("data", "datasets")
         }
@@ -46,7 +46,8 @@ def show_table_chart(
     )
 
 
-def _mode() -> str:
+def colour_mode() -> str:
+    """Return 'light' or 'dark', as the visitor sees the page."""
     return "dark" if st.context.theme.type == "dark" else "light"
 
 

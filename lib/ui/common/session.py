@@ -29,6 +29,7 @@ NEXT_KEY = "lab_next_collection"
 CHOSEN_KEY = "lab_chosen_settings"
 CHOICE_KEY = "lab_choice"
 FRAME_KEY = "lab_frame"
+PAGES_KEY = "lab_pages"
 # What a visitor's first collection is called.
 OWN_COLLECTION = "my_documents"
 FAILURE_KEY = "lab_connection_failure"
@@ -47,10 +48,17 @@ def _host_settings() -> Settings | SettingsError:
         return error
 
 
-def frame_is_drawn() -> None:
-    """Note that app.py runs in this session, with its navigation around the page."""
+def frame_is_drawn(page: str) -> None:
+    """Note that app.py runs in this session, with its navigation around this page."""
     log.start()
     st.session_state[FRAME_KEY] = True
+    st.session_state[PAGES_KEY] = (*st.session_state.get(PAGES_KEY, ("",))[-1:], page)
+
+
+def arrived() -> bool:
+    """Say whether the page was opened just now, from another one or in a fresh tab."""
+    before, now = st.session_state[PAGES_KEY]
+    return bool(before != now)
 
 
 def _require_frame() -> None:

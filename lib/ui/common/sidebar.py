@@ -6,19 +6,23 @@ import streamlit as st
 
 from lib import jobs
 from lib.errors import LabError
-from lib.milvus.addresses import check_allowed
 from lib.milvus.connection import Description
 from lib.milvus.territory import Territory, is_scratch, shown_name
-from lib.settings import check_uri
-from lib.ui.common import corpus, memory, session
-from lib.ui.common.errors import error_box
+from lib.ui.common import connect, corpus, memory, session, tab
 from lib.ui.common.progress import follow
 
+# The address of a benchmark's run: /benchmark?b_run=ID
+RUN_PARAMETER = "b_run"
+REFRESH_S = 2.0
 
-def show() -> None:
+
+def show(page: str) -> None:
     """Draw the status on every page; a failure is said here and again on the page that needs it."""
-    session.frame_is_drawn()
+    session.frame_is_drawn(page)
+    tab.ask()
+    connect.stop_if_lost()
     with st.sidebar:
+        tab.remember(connect.chosen_elsewhere(session.current_settings()))
         try:
             opened = session.connection()
             description = session.description(opened)
@@ -28,7 +32,7 @@ def show() -> None:
         except LabError as error:
             st.badge("Not connected", icon=":material/cloud_off:", color="red")
             st.caption(error.what)
-            _connect_button()
+            connect.connect_button()
             return
         st.badge(description.label, icon=":material/database:", color="green")
         st.caption(f"{description.address} · version {description.version}")
@@ -49,7 +53,7 @@ def show() -> None:
             st.rerun()  # it ended while this was drawn
         if opened.territory is not None:
             _show_limits(opened.territory)
-        _connect_button()
+        connect.connect_button()
         _running_benchmark()
 
 
@@ -67,11 +71,25 @@ def _existing_collections(description: Description) -> list[str]:
 
 
 def _running_benchmark() -> None:
-    running = jobs.shared().running("benchmark")
-    if running is not None:
-        own = running.owner == session.share().owner
-        label = f": {running.label}" if own else "."
-        st.caption(f":material/speed: A benchmark is running{label}")
+    """Draw a link to the benchmark that runs now; it follows the queue by itself."""
+    if jobs.shared().running("benchmark") is None:
+        return
+
+    @st.fragment(run_every=REFRESH_S, key="sidebar_benchmark")
+    def _link() -> None:
+        running = jobs.shared().running("benchmark")
+        if running is not None and running.owner != session.share().owner:
+            # Another visitor's run is nobody else's to see.
+            st.caption(":material/speed: A benchmark is running.")
+        elif running is not None:
+            st.page_link(
+                "pages/benchmark.py",
+                label=f"Running: {running.label}",
+                icon=":material/speed:",
+                query_params={RUN_PARAMETER: running.id},
+            )
+
+    _link()
 
 
 def _show_limits(territory: Territory) -> None:
@@ -100,79 +118,3 @@ def _show_limits(territory: Territory) -> None:
             )
         )
     st.caption(f"Memory: {memory.used_mb():,.0f} of {limits.max_memory_mb:,} MB")
-
-
-def _connect_button() -> None:
-    if st.button("Connect to another Milvus", icon=":material/settings:", width="stretch"):
-        _connect()
-
-
-@st.dialog("Connect")
-def _connect() -> None:
-    current = session.current_settings()
-    is_hosts = current.public and not session.is_overridden()
-    with st.form("connect", border=False):
-        uri = st.text_input(
-            "Milvus URI",
-            value="" if current.is_embedded or is_hosts else current.milvus_uri,
-            placeholder="http://localhost:19530 or https://….zillizcloud.com",
-            help="Milvus Standalone, a cluster, or Zilliz Cloud.",
-        )
-        token = st.text_input("Token", type="password", help="user:password, or an API key.")
-        database = st.text_input(
-            "Database",
-            # What the host set for its own address is nobody else's to see.
-            value="" if is_hosts else str(current.milvus_database),
-            placeholder="default",
-        )
-        provider = st.radio(
-            "Embedding",
-            ["bundled", "openai"],
-            format_func={"bundled": "Bundled model", "openai": "OpenAI-compatible"}.get,
-            index=["bundled", "openai"].index(current.embedding_provider),
-            horizontal=True,
-        )
-        key = st.text_input("OpenAI key", type="password")
-        base_url = st.text_input(
-            "OpenAI base URL", value="" if is_hosts else current.openai_base_url
-        )
-        openai_model = st.text_input("OpenAI model", value=current.openai_model)
-        submitted = st.form_submit_button("Connect", type="primary")
-    st.caption("Credentials stay in this session and are forgotten when the tab is closed.")
-    if submitted:
-        try:
-            chosen = current.pointed_at(
-                session.host_settings(),
-                milvus_uri=_visitor_address(uri) or current.milvus_uri,
-                milvus_token=token.strip(),
-                milvus_database=database.strip(),
-                embedding_provider=provider,
-                openai_base_url=_visitor_address(base_url, "The OpenAI base URL")
-                or current.openai_base_url,
-                openai_api_key=key.strip(),
-                openai_model=openai_model.strip() or current.openai_model,
-            )
-            session.check(chosen)
-        except LabError as error:
-            error_box(error)
-        else:
-            session.use(chosen)
-            st.rerun()
-    if session.is_overridden() and st.button("Back to the host's own store"):
-        session.use(None)
-        st.rerun()
-
-
-def _visitor_address(typed: str, name: str = "The Milvus URI") -> str:
-    """Return an address that a visitor may use, empty for none. Raises LabError."""
-    address = typed.strip()
-    if not address:
-        return ""
-    # First of all, so that no other message tells one refused address from another.
-    check_allowed(address, session.host_settings())
-    if "://" not in check_uri(address, name=name):
-        raise LabError(
-            "A file on the host can only be chosen with MILVUS_URI.",
-            next_step="Give an http(s) address here.",
-        )
-    return address

@@ -12,6 +12,8 @@ from lib.runs.store import MAX_NAME_CHARS, MAX_NOTES_CHARS, Entry, Origin, RunSt
 from lib.ui.common.errors import error_box
 from lib.ui.common.text import literal
 
+# The chosen runs in the address: /runs?r_runs=ID,ID
+CHOSEN_PARAMETER = "r_runs"
 DELETED_KEY = "runs_deleted"
 
 
@@ -51,19 +53,24 @@ def choose(entries: Sequence[Entry]) -> list[Entry]:
             key="r_origin",
             bind="query-params",
         )
+    newest_first = sorted(entries, key=lambda entry: entry.digest.time, reverse=True)
     shown = [
         entry
-        for entry in entries
+        for entry in newest_first
         if (not origins or entry.card.origin in origins) and _matches(entry, text)
     ]
     if not shown:
         st.info("No run matches the filter.")
         return []
+    linked = st.query_params.get(CHOSEN_PARAMETER, "").split(",")
     event = st.dataframe(
         _table(shown),
         hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
+        selection_default={
+            "selection": {"rows": [i for i, one in enumerate(shown) if one.id in linked]}
+        },
         # Another list of runs is another table: ticks never move to another run.
         key="r_table_" + "-".join(entry.id for entry in shown)[:200],
         column_config={
@@ -76,9 +83,19 @@ def choose(entries: Sequence[Entry]) -> list[Entry]:
         alt="The kept runs; tick one to look at it, two to four to compare them",
     )
     rows = list(event.selection.rows)
+    _link([shown[row].id for row in rows if row < len(shown)])
     if len(rows) > MAX_RUNS:
         st.warning(f"At most {MAX_RUNS} runs can be compared; the first {MAX_RUNS} are shown.")
     return [shown[row] for row in rows[:MAX_RUNS] if row < len(shown)]
+
+
+def _link(chosen: list[str]) -> None:
+    """Put the chosen runs into the address."""
+    now = st.query_params.get(CHOSEN_PARAMETER, "")
+    if not chosen and now:
+        del st.query_params[CHOSEN_PARAMETER]
+    elif chosen and now != ",".join(chosen):
+        st.query_params[CHOSEN_PARAMETER] = ",".join(chosen)
 
 
 def _matches(entry: Entry, text: str) -> bool:

@@ -1,6 +1,5 @@
 """One run on a page: headline, metrics, bars, then every detail below."""
 
-import time
 from collections.abc import Sequence
 
 import pandas as pd
@@ -17,6 +16,7 @@ from lib.charts.data import Focus
 from lib.runs import comparison, findings, measured_code
 from lib.runs.findings import Beside
 from lib.ui.common.chart import show_chart
+from lib.ui.common.race import show_race
 from lib.ui.common.snippet import snippet
 from lib.ui.common.text import literal
 from lib.ui.runs.downloads import chart_downloads, downloads
@@ -25,19 +25,22 @@ from lib.words import counted
 MOST_LOSSES = 3
 MOST_WARNINGS = 4
 RACE = "race"
-RACE_FRAME_S = 0.12
-# A race shorter than the eye can follow is slowed down, one longer than patience sped up.
-RACE_SECONDS = {"Real time": None, "In 5 seconds": 5.0, "In 15 seconds": 15.0}
-REAL_TIME_LIMIT_S = 120.0
+# The views of a run, each with what is drawn in it from top to bottom.
+VIEWS = {
+    "Race": [RACE, "wall_time"],
+    "Timeline": ["waterfall"],
+    "Latency": ["latency", "split", "loop_lag"],
+    "Scaling": ["sweep"],
+}
 
 
 def run_view(run: Run, *, origin: str, key: str, beside: Beside) -> None:
     """Draw a run. `origin` says where it comes from; `key` keeps two views on a page apart."""
     first_screen(run, origin=origin, key=key, beside=beside)
+    look_inside(run, key=key)
     losses(run)
     warnings(run)
     speedups_beside_published(run, key=key)
-    look_inside(run, key=key)
     with st.expander("All figures", icon=":material/table:", key=f"{key}_figures"):
         summary_table(run)
     with st.expander("Method and environment", icon=":material/science:", key=f"{key}_method"):
@@ -68,14 +71,6 @@ def first_screen(run: Run, *, origin: str, key: str, beside: Beside) -> None:
     plainly = findings.without_the_wait(beside)
     if plainly:
         st.info(literal(plainly), icon=":material/balance:")
-    frame = chart_data.wall_times(run, chart_data.largest_groups(run))
-    if shown and not frame.empty:
-        st.caption(
-            "A speed-up is the geometric mean of the ratios of its repeats; the bars are median "
-            "times, whose own ratio can differ a little."
-        )
-    if not frame.empty:
-        show_chart(charts.wall_time(frame), key=f"{key}_bars", alt=charts.wall_time_finding(frame))
     deleting = findings.why_deleting_gains(run, beside)
     if deleting:
         st.markdown(f"**{literal(deleting.sentence)}** {literal(deleting.cause)}")
@@ -147,55 +142,68 @@ def speedups_beside_published(run: Run, *, key: str) -> None:
 
 
 def look_inside(run: Run, *, key: str) -> None:
-    """Draw one detailed chart at a time, of one group of calls."""
+    """Draw one view at a time, of one group of calls; a view without data is not offered."""
     groups = chart_data.groups(run)
     if not groups:
         return
-    st.markdown("#### Look inside")
     by_label = {group.label: group for group in groups}
 
-    # A fragment: choosing another chart must not draw the whole page again.
+    # A fragment: choosing another view must not draw the whole page again.
     @st.fragment
     def _inside() -> None:
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            largest = groups.index(chart_data.largest_groups(run)[0])
-            # By label, not by place: the next run on this page may have fewer groups.
-            chosen = st.selectbox(
-                "Calls",
-                list(by_label),
-                index=largest,
-                key=f"{key}_focus",
-                bind="query-params",
-                width=300,
-            )
-            names = [name for name, chart in CHARTS.items() if name != "speedup"]
-            name = st.segmented_control(
-                "Chart",
-                [names[1], RACE, *names[2:], names[0]],
-                format_func=lambda one: CHARTS[one].title if one in CHARTS else "Race",
-                default="waterfall",
-                key=f"{key}_chart",
-                bind="query-params",
-                required=True,
-            )
+        top = st.container(horizontal=True, vertical_alignment="bottom")
+        # By label, not by place: the next run on this page may have fewer groups.
+        chosen = top.selectbox(
+            "Calls",
+            list(by_label),
+            index=groups.index(chart_data.largest_groups(run)[0]),
+            key=f"{key}_focus",
+            bind="query-params",
+            width=300,
+        )
         focus = by_label[chosen]
-        if name == RACE:
-            _race(run, focus, key=key)
+        drawn = _views(run, focus)
+        if not drawn:
+            st.info("No trial of these calls was verified.", icon=":material/info:")
             return
-        chart = CHARTS[name]
-        frame = chart.frame(run, focus)
-        if frame.empty:
-            st.info(f"{chart.title} needs {chart.needs}.", icon=":material/info:")
-            return
-        switches = {
-            option: st.toggle(label, key=f"{key}_{option}", bind="query-params")
-            for option, label in chart.switches.items()
-        }
-        _draw(chart, frame, key=f"{key}_{name}", **switches)
-        chart_downloads(run, chart, frame, key=f"{key}_{name}")
+        view = top.segmented_control(
+            "View",
+            list(drawn),
+            # A sweep is run to see how far more in flight helps.
+            default="Scaling" if "Scaling" in drawn else next(iter(drawn)),
+            # Other views are another choice: what this run has not, is not chosen.
+            key=f"{key}_view" if len(drawn) == len(VIEWS) else f"{key}_view_{len(drawn)}",
+            required=True,
+        )
+        for name in drawn[view or next(iter(drawn))]:
+            if name == RACE:
+                cells = chart_data.race(run, focus)
+                st.markdown(f"**{literal(charts.race_finding(cells))}**")
+                show_race(cells, key=f"{key}_race")
+                continue
+            chart = CHARTS[name]
+            frame = chart.frame(run, focus)
+            switches = {
+                option: st.toggle(label, key=f"{key}_{option}", bind="query-params")
+                for option, label in chart.switches.items()
+            }
+            _draw(chart, frame, key=f"{key}_{name}", **switches)
+            chart_downloads(run, chart, frame, key=f"{key}_{name}")
         _code(run, focus, key=key)
 
     _inside()
+
+
+def _views(run: Run, focus: Focus) -> dict[str, list[str]]:
+    """Return the views that have data, each with the charts that have data."""
+
+    def has_data(name: str) -> bool:
+        if name == RACE:
+            return not chart_data.race(run, focus).empty
+        return not CHARTS[name].frame(run, focus).empty
+
+    found = {view: [name for name in names if has_data(name)] for view, names in VIEWS.items()}
+    return {view: names for view, names in found.items() if names}
 
 
 def _code(run: Run, focus: Focus, *, key: str) -> None:
@@ -208,59 +216,6 @@ def _draw(chart: Chart, frame: pd.DataFrame, *, key: str, **options: bool) -> No
     finding = chart.finding(frame)
     st.markdown(f"**{literal(finding)}**")
     show_chart(chart.draw(frame, **options), key=f"{key}_chart", alt=finding)
-
-
-def _race(run: Run, focus: Focus, *, key: str) -> None:
-    cells = chart_data.race(run, focus)
-    if cells.empty:
-        st.info("The race needs a verified trial.", icon=":material/info:")
-        return
-    finding = charts.race_finding(cells)
-    slowest = float(cells["wall_s"].max())
-    state_key = f"{key}_race_started"
-
-    def _start() -> None:
-        st.session_state[state_key] = time.monotonic()
-
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        speeds = [
-            name
-            for name, seconds in RACE_SECONDS.items()
-            if seconds is not None or slowest <= REAL_TIME_LIMIT_S
-        ]
-        speed = st.segmented_control(
-            "Speed", speeds, default=speeds[0], key=f"{key}_speed", required=True
-        )
-        st.button(
-            "Start the race",
-            key=f"{key}_race_go",
-            icon=":material/flag:",
-            type="primary",
-            on_click=_start,
-        )
-    lasts_s = RACE_SECONDS[speed] or slowest
-    factor = slowest / lasts_s
-
-    def _frame() -> None:
-        started = st.session_state.get(state_key)
-        clock_s = slowest if started is None else (time.monotonic() - started) * factor
-        is_over = clock_s >= slowest
-        clock_s = min(clock_s, slowest)
-        st.markdown(
-            f"### {clock_s:.2f} s" + ("" if factor == 1 else f" · shown at {factor:.3g}× speed")
-        )
-        show_chart(
-            charts.race(chart_data.race_at(cells, clock_s)), key=f"{key}_race_chart", alt=finding
-        )
-        if is_over:
-            if started is not None:
-                st.session_state.pop(state_key, None)
-                st.rerun(scope="fragment")
-            st.markdown(f"**{literal(finding)}**")
-
-    running = state_key in st.session_state
-    # Only a race that runs redraws itself.
-    st.fragment(_frame, run_every=RACE_FRAME_S if running else None)()
 
 
 def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:

@@ -1,0 +1,192 @@
+"""A run told in five steps: question, race, timeline, gain, limits. Pages and decks tell the same.
+
+Each step is one statement and at most one picture, so that a room can follow it.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lib.benchmark.statistics import CellSummary
+from lib.benchmark.trials import Run
+from lib.charts import data as chart_data
+from lib.charts.charts import CHARTS
+from lib.charts.data import Focus
+from lib.milvus.operations import OPERATIONS, Effect
+from lib.runs import findings
+from lib.runs.findings import Beside
+from lib.words import bounds_text, duration_text, ratio_text
+
+_THINGS = {
+    Effect.ADDS: "documents",
+    Effect.REMOVES: "deletes",
+    Effect.CHANGES: "replaced documents",
+    Effect.CREATES: "collections",
+    Effect.READS: "lookups",
+}
+QUESTION = "What does async buy me?"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step. `chart` is a name of CHARTS, "race", or empty; `frame` is what it draws."""
+
+    name: str
+    statement: str
+    lines: tuple[str, ...] = ()
+    chart: str = ""
+    frame: pd.DataFrame | None = None
+    notes: str = ""
+
+
+def headline(run: Run) -> str:
+    """Return at most twelve words, true also where async does not win."""
+    cell = findings.leading(run)
+    if cell is None or cell.speedup is None:
+        return "Nothing to compare in this run"
+    if findings.is_undecided(cell):
+        return "Async or not: no measurable difference"
+    if cell.speedup >= 1:
+        return f"{ratio_text(cell.speedup)} faster, same results"
+    return f"{ratio_text(1 / cell.speedup)} slower with async"
+
+
+def line(run: Run) -> str:
+    """Return the two times of the race: '100 documents, one by one: 45.6 s. Async: 0.57 s.'."""
+    cell = findings.leading(run)
+    lanes = chart_data.lanes(run, Focus(cell.operation, cell.count)) if cell else ()
+    if cell is None or len(lanes) < 2:
+        return ""
+    loop, other = (duration_text(trial.wall_s) for trial in lanes)
+    work = f"{cell.count:,} {_things(cell.operation)}"
+    return f"{work}, one by one: {loop}. {cell.label}: {other}."
+
+
+def _things(operation: str) -> str:
+    known = OPERATIONS.get(operation)
+    if known is None:
+        return "calls"
+    return "searches" if known.searches else _THINGS[known.effect]
+
+
+def caveat(run: Run, beside: Beside) -> str:
+    """Return what the headline's figure rests on: the simulated wait, and the gain without it."""
+    latency = run.environment.get("simulated_latency_ms") or 0
+    if not latency:
+        return "Nothing is simulated."
+    told = f"With a simulated {latency:g} ms embedding wait."
+    own = findings.leading(run)
+    plain = findings.leading(beside.plain) if beside.plain else None
+    if own is None or plain is None or plain.operation != own.operation or not plain.speedup:
+        return told
+    return f"{told} Without it: {ratio_text(plain.speedup)}."
+
+
+def steps(run: Run, beside: Beside) -> tuple[Step, ...]:
+    """Return the five steps of a run."""
+    cell = findings.leading(run)
+    focus = Focus(cell.operation, cell.count) if cell else None
+    return (
+        _question(run, cell),
+        _race(run, focus, beside),
+        _timeline(run, focus),
+        _gain(run, beside),
+        _limits(run, beside),
+    )
+
+
+def _question(run: Run, cell: CellSummary | None) -> Step:
+    work = f"{cell.count:,} × {chart_data.operation_label(cell.operation)}" if cell else "The work"
+    return Step(
+        "question",
+        QUESTION,
+        lines=(
+            f"The same work twice on {findings.digest(run).backend}: {work}.",
+            "Once as a loop: each call waits for the one before.",
+            "Once with asyncio.gather: all calls wait at the same time.",
+            "Afterwards both results are checked and must be equal.",
+        ),
+        notes="Ask the room for a guess before the next step: how many times faster?",
+    )
+
+
+def _race(run: Run, focus: Focus | None, beside: Beside) -> Step:
+    frame = chart_data.race(run, focus) if focus else None
+    return Step(
+        "race",
+        headline(run),
+        lines=tuple(text for text in (line(run), caveat(run, beside)) if text),
+        chart="race" if frame is not None and not frame.empty else "",
+        frame=frame,
+        notes="Each cell is a call. The race is shown faster or slower than it was; the clocks "
+        "beside the names are the measured times.",
+    )
+
+
+def _timeline(run: Run, focus: Focus | None) -> Step:
+    chart = CHARTS["waterfall"]
+    frame = chart.frame(run, focus) if focus else pd.DataFrame()
+    drawn = not frame.empty
+    return Step(
+        "timeline",
+        chart.finding(frame) if drawn else "No call was recorded",
+        lines=("Each bar is one call. Pale: embedding. Full: Milvus and client.",),
+        chart="waterfall" if drawn else "",
+        frame=frame if drawn else None,
+        notes="The staircase is the loop. The block is async: the waiting overlaps, the work "
+        "stays the same.",
+    )
+
+
+def _gain(run: Run, beside: Beside) -> Step:
+    frames = [_largest_gains(run)]
+    if beside.plain is not None:
+        plain = _largest_gains(beside.plain)
+        frames.append(plain.assign(group=plain["group"] + ", nothing simulated"))
+    frame = pd.concat(frames, ignore_index=True)
+    latency = findings.simulated(run)
+    return Step(
+        "gain",
+        _gain_statement(findings.leading(run)),
+        lines=(f"{latency.capitalize()}." if latency else "Nothing is simulated.",),
+        chart="speedup" if not frame.empty else "",
+        frame=frame if not frame.empty else None,
+        notes="The bar through each dot is the 95 % interval of the repeats. Where it touches 1, "
+        "nothing is shown.",
+    )
+
+
+def _largest_gains(run: Run) -> pd.DataFrame:
+    """Return the measured speed-ups of each operation's most calls."""
+    frame = CHARTS["speedup"].frame(run, Focus("", 0))
+    largest = [focus.label for focus in chart_data.largest_groups(run)]
+    return frame[frame["group"].isin(largest) & (frame["source"] == "measured")]
+
+
+def _gain_statement(cell: CellSummary | None) -> str:
+    if cell is None or cell.speedup is None:
+        return "Nothing to compare in this run"
+    if cell.speedup_low is None or cell.speedup_high is None:
+        return f"{ratio_text(cell.speedup)}, too few repeats for an interval"
+    bounds = bounds_text(cell.speedup_low, cell.speedup_high)
+    if findings.is_undecided(cell):
+        return f"No measurable difference ({ratio_text(cell.speedup)}, {findings.CI} {bounds})"
+    return f"{ratio_text(cell.speedup)} as fast, {findings.CI} {bounds}"
+
+
+def _limits(run: Run, beside: Beside) -> Step:
+    deleting = findings.why_deleting_gains(run, beside)
+    losses = [deleting.sentence] if deleting and beside.bounded else []
+    losses += [finding.text for finding in findings.where_async_loses(run)[:2]]
+    if not losses:
+        losses = [
+            "In this run async won every comparison.",
+            "It cannot help where nothing waits: a busy client, a store that serves one call at "
+            "a time, or one batch that carries everything.",
+        ]
+    return Step(
+        "limits",
+        "Where async does not help",
+        lines=(*losses, "Other machines, other data: other figures. Measure your own."),
+        notes="Say this before somebody asks.",
+    )

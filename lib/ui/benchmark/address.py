@@ -1,0 +1,171 @@
+"""The form in the page's address: what the address shows is what runs.
+
+An input that is not in the address has the preset's own value, so an address names the preset and
+what differs from it. Streamlit's own binding (`bind="query-params"`) leaves out what equals a
+widget's default instead, which is its lowest value, and sets that value on Back and Forward.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from lib.benchmark.strategies import STRATEGIES
+from lib.benchmark.trials import MAX_REPEATS
+from lib.benchmark.workload import (
+    DELETE_CONSISTENCIES,
+    DELETE_FIELDS,
+    MAX_LATENCY_MS,
+    MAX_WARMUP,
+    PRESETS,
+)
+from lib.milvus.operations import OPERATIONS
+from lib.milvus.ranking import MAX_K
+
+CUSTOM = "custom"
+PRESET_KEY = "b_preset"
+# Without waiting there is little to overlap: on the page the tutorial's experiments start with some
+# simulated latency, said in every title. The presets of the terminal keep their own.
+PAGE_LATENCY_MS = {"tutorial": 50.0}
+SEEN_KEY = "benchmark_address"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input: how the address writes it, and how it is read back.
+
+    `read` raises ValueError for a text that the input does not take.
+    """
+
+    read: Callable[[list[str]], Any]
+    write: Callable[[Any], list[str]] = lambda value: [f"{value:g}"]
+
+
+def _number(
+    kind: type[int] | type[float], low: float, high: float
+) -> Callable[[list[str]], int | float]:
+    def read(texts: list[str]) -> int | float:
+        value = kind(texts[-1])
+        if not low <= value <= high:
+            raise ValueError(texts[-1])
+        return value
+
+    return read
+
+
+def _names(known: Mapping[str, str]) -> Input:
+    """Return an input of several names; the address may hold their titles as well."""
+    by_title = {title: name for name, title in known.items()}
+
+    def read(texts: list[str]) -> list[str]:
+        names = [by_title.get(text, text) for text in texts if text]
+        if any(name not in known for name in names):
+            raise ValueError(texts)
+        return list(dict.fromkeys(names))
+
+    # An address without the name means the preset's own: an empty choice is written as nothing.
+    return Input(read, lambda names: list(names) or [""])
+
+
+def _one_of(choices: tuple[str, ...]) -> Input:
+    def read(texts: list[str]) -> str:
+        if texts[-1] not in choices:
+            raise ValueError(texts[-1])
+        return texts[-1]
+
+    return Input(read, lambda value: [value])
+
+
+_TEXT = Input(lambda texts: texts[-1][:200], lambda value: [value])
+
+COMMON = {
+    "b_latency": Input(_number(float, 0, MAX_LATENCY_MS)),
+    "b_repeats": Input(_number(int, 1, MAX_REPEATS)),
+}
+INPUTS = {
+    **COMMON,
+    "b_operations": _names({name: one.label for name, one in OPERATIONS.items()}),
+    "b_strategies": _names({name: one.title for name, one in STRATEGIES.items()}),
+    "b_counts": _TEXT,
+    "b_limits": _TEXT,
+    "b_rows": Input(_number(int, 1, 10**9), lambda value: [str(value)]),
+    "b_k": Input(_number(int, 1, MAX_K)),
+    "b_warmup": Input(_number(int, 0, MAX_WARMUP)),
+    "b_seed": Input(_number(int, 0, 10**9), lambda value: [str(value)]),
+    "b_delete_by": _one_of(DELETE_FIELDS),
+    "b_delete_consistency": _one_of(DELETE_CONSISTENCIES),
+}
+
+
+def preset_values(preset: str) -> dict[str, Any]:
+    """Return every input's value in a preset; Custom starts as the first one."""
+    plan = PRESETS.get(preset, next(iter(PRESETS.values()))).plan
+    return {
+        "b_latency": PAGE_LATENCY_MS.get(plan.preset, plan.embedding_latency_ms),
+        "b_repeats": plan.repeats,
+        "b_operations": list(plan.operations),
+        "b_strategies": list(plan.strategies),
+        "b_counts": ", ".join(str(count) for count in plan.counts),
+        "b_limits": ", ".join(str(limit) for limit in plan.concurrency),
+        "b_rows": plan.rows,
+        "b_k": plan.k,
+        "b_warmup": plan.warmup,
+        "b_seed": plan.seed,
+        "b_delete_by": plan.delete_by,
+        "b_delete_consistency": plan.delete_consistency,
+    }
+
+
+def read(*, arrived: bool) -> None:
+    """Fill the inputs from the address if it is another one than this form wrote last.
+
+    Call it in runs of the whole page only: a fragment's run may carry the address before the last
+    change. `arrived` says that the visitor comes from another page; a page opened plainly then
+    shows the form as they left it.
+    """
+    shown = {name: st.query_params.get_all(name) for name in (PRESET_KEY, *INPUTS)}
+    shown = {name: texts for name, texts in shown.items() if texts}
+    seen = st.session_state.get(SEEN_KEY)
+    if arrived and not shown and seen:
+        shown = seen
+    elif shown == seen and not arrived and PRESET_KEY in st.session_state:
+        return
+    preset = _preset(shown.get(PRESET_KEY, [""])[-1])
+    values = preset_values(preset)
+    for name, texts in shown.items():
+        if name in (COMMON if preset != CUSTOM else INPUTS):
+            # What cannot be used is the preset's own, and `write` takes it out of the address.
+            with contextlib.suppress(ValueError):
+                values[name] = INPUTS[name].read(texts)
+    st.session_state.update({PRESET_KEY: preset, **values})
+
+
+def write() -> None:
+    """Put the preset and what differs from it into the address."""
+    preset = st.session_state[PRESET_KEY]
+    own = preset_values(preset)
+    for name, value in own.items():
+        # Streamlit forgets an input that was not drawn for a while.
+        st.session_state.setdefault(name, value)
+    shown = {} if preset == next(iter(PRESETS)) else {PRESET_KEY: [preset]}
+    for name, one in (INPUTS if preset == CUSTOM else COMMON).items():
+        if st.session_state[name] != own[name]:
+            shown[name] = one.write(st.session_state[name])
+    st.session_state[SEEN_KEY] = shown
+    for name in (PRESET_KEY, *INPUTS):
+        if name in st.query_params and name not in shown:
+            del st.query_params[name]
+    changed = {
+        name: texts for name, texts in shown.items() if st.query_params.get_all(name) != texts
+    }
+    if changed:
+        st.query_params.update(changed)
+
+
+def _preset(text: str) -> str:
+    """Return a preset's name, from its name or its label; the first one for anything else."""
+    labels = {preset.label: name for name, preset in PRESETS.items()}
+    name = labels.get(text, text.lower())
+    return name if name in PRESETS or name == CUSTOM else next(iter(PRESETS))

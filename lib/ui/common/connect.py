@@ -1,0 +1,136 @@
+"""The dialog that points a visitor's session at another Milvus or embedding provider."""
+
+from typing import Any
+
+import streamlit as st
+
+from lib.errors import LabError
+from lib.milvus.addresses import check_allowed
+from lib.settings import Settings, check_uri
+from lib.ui.common import session, tab
+from lib.ui.common.errors import error_box
+
+PROVIDERS = {"bundled": "Bundled model", "openai": "OpenAI-compatible"}
+
+
+def connect_button(label: str = "Connect to another Milvus", *, key: str = "connect") -> None:
+    """Draw the button that opens the dialog."""
+    if st.button(label, key=key, icon=":material/settings:", width="stretch"):
+        _connect()
+
+
+def stop_if_lost() -> None:
+    """Say on the page that a refresh ended the visitor's connection, and end the page there.
+
+    Nothing runs on another Milvus until the visitor has decided.
+    """
+    lost = tab.lost()
+    if lost is None:
+        return
+    st.title("Connect again")
+    st.warning(
+        "A refresh ends the connection, because the token is kept nowhere.",
+        # As code, or Markdown would make a link of it.
+        title=f"This tab was connected to `{lost['milvus_uri'].replace('`', '')}`",
+        icon=":material/cloud_off:",
+    )
+    with st.container(horizontal=True):
+        if st.button("Connect again", type="primary", icon=":material/settings:"):
+            _connect()
+        if st.button("Use the host's own Milvus"):
+            tab.decided()
+            st.rerun()
+    st.stop()
+
+
+@st.dialog("Connect", width="medium")
+def _connect() -> None:
+    current = session.current_settings()
+    is_hosts = current.public and not session.is_overridden()
+    lost = tab.lost() or {}
+    # A message stands on top, and the dialog is short enough to be seen whole on a small screen.
+    message = st.container()
+    uri = st.text_input(
+        "Milvus URI",
+        value=lost.get("milvus_uri", "" if current.is_embedded or is_hosts else current.milvus_uri),
+        placeholder="http://localhost:19530 or https://….zillizcloud.com",
+        help="Milvus Standalone, a cluster, or Zilliz Cloud.",
+    )
+    left, right = st.columns(2)
+    token = left.text_input("Token", type="password", help="user:password, or an API key.")
+    database = right.text_input(
+        "Database",
+        # What the host set for its own address is nobody else's to see.
+        value=lost.get("milvus_database", "" if is_hosts else str(current.milvus_database)),
+        placeholder="default",
+    )
+    used = lost.get("embedding_provider", current.embedding_provider)
+    provider = st.radio(
+        "Embedding",
+        list(PROVIDERS),
+        format_func=PROVIDERS.get,
+        index=list(PROVIDERS).index(used) if used in PROVIDERS else 0,
+        horizontal=True,
+    )
+    key, base_url, model = "", "", ""
+    if provider == "openai":
+        key = st.text_input("OpenAI key", type="password")
+        left, right = st.columns(2)
+        base_url = left.text_input(
+            "OpenAI base URL",
+            value=lost.get("openai_base_url", "" if is_hosts else current.openai_base_url),
+        )
+        model = right.text_input(
+            "OpenAI model", value=lost.get("openai_model", current.openai_model)
+        )
+    if st.button("Connect", type="primary", key="connect_go"):
+        try:
+            chosen = current.pointed_at(
+                session.host_settings(),
+                milvus_uri=_visitor_address(uri) or current.milvus_uri,
+                milvus_token=token.strip(),
+                milvus_database=database.strip(),
+                embedding_provider=provider,
+                openai_base_url=_visitor_address(base_url, "The OpenAI base URL")
+                or current.openai_base_url,
+                openai_api_key=key.strip(),
+                openai_model=model.strip() or current.openai_model,
+            )
+            session.check(chosen)
+        except LabError as error:
+            with message:
+                error_box(error)
+        else:
+            session.use(chosen)
+            tab.decided()
+            st.rerun()
+    st.caption("The token stays in this session. It is forgotten when the tab is closed.")
+    if session.is_overridden() and st.button("Back to the host's own store"):
+        session.use(None)
+        tab.decided()
+        st.rerun()
+
+
+def chosen_elsewhere(current: Settings) -> dict[str, Any] | None:
+    """Return what the tab may keep of a connection of the visitor's own; None for the host's."""
+    if not session.is_overridden():
+        return None
+    return {name: getattr(current, name) for name in tab.KEPT}
+
+
+def _visitor_address(typed: str, name: str = "The Milvus URI") -> str:
+    """Return an address that a visitor may use, empty for none. Raises LabError."""
+    address = typed.strip()
+    if not address:
+        return ""
+    if "://" not in address and not address.endswith(".db"):
+        # What people copy from a terminal: localhost:19530.
+        address = f"http://{address}"
+    # First of all, so that no other message tells one refused address from another.
+    check_allowed(address, session.host_settings())
+    if "://" not in check_uri(address, name=name):
+        raise LabError(
+            "A file on the host can only be chosen with MILVUS_URI.",
+            next_step="Give an http(s) address here.",
+        )
+    return address

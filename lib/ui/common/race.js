@@ -1,0 +1,57 @@
+// The race of two lanes: one cell a call, filled in the order in which the calls ended.
+// It loops by itself. Where reduced motion is asked for, it stands still at the moment in which
+// the faster lane is done.
+
+const RUN_MS = 6000;
+const REST_MS = 3000;
+
+function lane(one) {
+  const box = document.createElement("div");
+  box.className = "lane";
+  const name = document.createElement("div");
+  name.className = "name";
+  const cells = document.createElement("div");
+  cells.className = "cells";
+  cells.style.setProperty("--hue", one.colour);
+  cells.style.setProperty("--across", Math.min(50, one.cells.length));
+  for (let i = 0; i < one.cells.length; i += 1) cells.append(document.createElement("i"));
+  box.append(name, cells);
+  return { ...one, box, name, places: [...cells.children] };
+}
+
+function draw(lanes, clock) {
+  for (const one of lanes) {
+    let done = 0;
+    one.cells.forEach(([start, end, toCall], i) => {
+      const state = end <= clock ? "done" : start <= clock ? "flying" : "";
+      if (state === "done") done = toCall;
+      if (one.places[i].className !== state) one.places[i].className = state;
+    });
+    const shown = Math.min(clock, one.wall).toFixed(one.wall < 10 ? 2 : 1);
+    const text = `${one.label} · ${done} of ${one.total} · ${shown} s`;
+    if (one.name.textContent !== text) one.name.textContent = text;
+  }
+}
+
+export function race(place, data) {
+  place.replaceChildren();
+  place.setAttribute("role", "img");
+  place.setAttribute("aria-label", data.finding);
+  const lanes = data.lanes.map(lane);
+  for (const one of lanes) place.append(one.box);
+  const slowest = Math.max(...lanes.map((one) => one.wall));
+  const fastest = Math.min(...lanes.map((one) => one.wall));
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
+    draw(lanes, fastest);
+    return () => {};
+  }
+  let frame = 0;
+  let started = null;
+  const step = (now) => {
+    if (started === null || now - started > RUN_MS + REST_MS) started = now;
+    draw(lanes, (Math.min(1, (now - started) / RUN_MS)) * slowest);
+    frame = requestAnimationFrame(step);
+  };
+  frame = requestAnimationFrame(step);
+  return () => cancelAnimationFrame(frame);
+}

@@ -1,0 +1,108 @@
+"""What this tab was connected to, kept by the tab itself so that a refresh can say it.
+
+A refresh starts a new session, and the session before it had the credentials. The tab keeps the
+address in its `sessionStorage`, never a secret. A cookie without content tells the server that
+some tab of this browser has such an address, so that only those wait for the answer.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+# What the tab may keep; neither the token nor the key of the embedding provider is among it.
+KEPT = (
+    "milvus_uri",
+    "milvus_database",
+    "embedding_provider",
+    "openai_base_url",
+    "openai_model",
+)
+MAX_CHARS = 500
+COOKIE = "lab_connected_elsewhere"
+LOST_KEY = "tab_was_connected_to"
+ASKED_KEY = "tab_has_answered"
+WRITTEN_KEY = "tab_has_written"
+
+JS = """
+const KEY = "milvus-async-lab-connection";
+export default function ({ data, setStateValue }) {
+  if (data.keep) {
+    sessionStorage.setItem(KEY, data.keep);
+    document.cookie = data.cookie + "=1; path=/; SameSite=Lax";
+  } else if (data.forget) {
+    sessionStorage.removeItem(KEY);
+  } else if (data.ask) {
+    setStateValue("found", sessionStorage.getItem(KEY) || "nothing");
+  }
+}
+"""
+
+
+def ask() -> None:
+    """Find out, once a session, what the tab was connected to; end the run until it has said.
+
+    Afterwards `lost` tells. Without the cookie there is nothing to wait for.
+    """
+    if st.session_state.get(ASKED_KEY) or st.context.cookies.get(COOKIE) != "1":
+        return
+    answer = _component()(
+        key="tab_ask", data={"ask": True}, on_found_change=lambda: None, default={"found": None}
+    )
+    if answer.found is None:
+        st.stop()
+    st.session_state[ASKED_KEY] = True
+    kept = _checked(answer.found)
+    if kept:
+        st.session_state[LOST_KEY] = kept
+
+
+def lost() -> dict[str, str] | None:
+    """Return what the tab was connected to before it was refreshed, until somebody decides."""
+    found: dict[str, str] | None = st.session_state.get(LOST_KEY)
+    return found
+
+
+def remember(chosen: Mapping[str, Any] | None) -> None:
+    """Let the tab keep what this session is connected to; None makes it forget.
+
+    Call it in every run of a page: a tab that has nothing to keep gets nothing to draw.
+    """
+    if chosen:
+        kept = {name: _without_credentials(str(chosen.get(name, ""))) for name in KEPT}
+        _component()(key="tab_keep", data={"keep": json.dumps(kept), "cookie": COOKIE})
+        st.session_state[WRITTEN_KEY] = True
+    elif st.session_state.get(WRITTEN_KEY):
+        _component()(key="tab_keep", data={"forget": True})
+
+
+def decided() -> None:
+    """Note that the visitor has chosen anew."""
+    # The tab's own note is replaced or removed in the next run.
+    st.session_state[WRITTEN_KEY] = True
+    st.session_state.pop(LOST_KEY, None)
+
+
+def _without_credentials(text: str) -> str:
+    """Return an address without the user and password that may stand in it."""
+    scheme, separator, rest = text.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else text
+
+
+@st.cache_resource(show_spinner=False)
+def _component() -> Any:
+    return st.components.v2.component("tab_memory", js=JS)
+
+
+def _checked(text: str) -> dict[str, str] | None:
+    """Return what a tab says it kept, or None when that is not what this app wrote."""
+    try:
+        kept = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(kept, dict):
+        return None
+    values = {name: kept.get(name, "") for name in KEPT}
+    usable = all(isinstance(value, str) and len(value) <= MAX_CHARS for value in values.values())
+    return values if usable and values["milvus_uri"] else None

@@ -1,0 +1,96 @@
+"""Presentation mode: a run in five steps on the whole screen, which needs no server afterwards."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from lib.charts.charts import CHARTS
+from lib.runs import reports, story
+from lib.runs.store import Entry, RunStore
+from lib.runs.story import Step
+from lib.ui.common.chart import colour_mode
+from lib.ui.common.race import CSS as RACE_CSS
+from lib.ui.common.race import JS as RACE_JS
+from lib.ui.common.race import race_data
+from lib.ui.common.session import current_settings
+from lib.ui.runs.saved import run_store
+
+PRESENT_PARAMETER = "present"
+WHICH_PARAMETER = "run"
+PICTURE_WIDTH = 760
+FOLDER = Path(__file__).parent
+
+
+def is_asked_for() -> bool:
+    """Say whether the address asks for the presentation."""
+    return st.query_params.get(PRESENT_PARAMETER) == "1"
+
+
+def present_link(run_id: str) -> None:
+    """Draw the link that presents a run."""
+    st.page_link(
+        "pages/overview.py",
+        label="Present",
+        icon=":material/slideshow:",
+        query_params={PRESENT_PARAMETER: "1", WHICH_PARAMETER: run_id},
+    )
+
+
+def show() -> None:
+    """Draw the presentation of the run in the address, or of the one to show first."""
+    store = run_store(current_settings())
+    entry = store.get(st.query_params.get(WHICH_PARAMETER)) or store.featured()
+    if entry is None:
+        st.info("There is no run to present yet.", icon=":material/inbox:")
+        return
+    result = _component()(
+        key="presentation",
+        data=_told(entry.id, entry.path.stat().st_mtime_ns, colour_mode(), entry, store),
+        on_closed_change=lambda: None,
+    )
+    if result.closed:
+        st.query_params.clear()
+        st.rerun()
+
+
+@st.cache_data(show_spinner="Preparing the presentation …", max_entries=8)
+def _told(
+    run_id: str, changed_ns: int, mode: str, _entry: Entry, _store: RunStore
+) -> dict[str, Any]:
+    run = _entry.load()
+    steps = [
+        {
+            "statement": step.statement,
+            "lines": step.lines,
+            "notes": step.notes,
+            **_picture(step, mode),
+        }
+        for step in story.steps(run, _store.beside(run))
+    ]
+    return {
+        "run": run_id,
+        "steps": steps,
+        "source": f"{_entry.origin.value.capitalize()} · {reports.note(run)}",
+    }
+
+
+def _picture(step: Step, mode: str) -> dict[str, Any]:
+    if step.frame is None or not step.chart:
+        return {}
+    if step.chart == "race":
+        return {"race": race_data(step.frame, mode)}
+    svg = reports.slide_picture(CHARTS[step.chart], step.frame, mode, width=PICTURE_WIDTH)
+    return {"image": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"}
+
+
+@st.cache_resource(show_spinner=False)
+def _component() -> Any:
+    return st.components.v2.component(
+        "presentation",
+        html='<div id="stage"></div>',
+        css=RACE_CSS + (FOLDER / "present.css").read_text(encoding="utf-8"),
+        js=RACE_JS.replace("export function race", "function race")
+        + (FOLDER / "present.js").read_text(encoding="utf-8"),
+    )

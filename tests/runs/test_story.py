@@ -1,0 +1,44 @@
+"""A run in five steps: short, true, and the same in pages and decks."""
+
+from lib.runs import story
+from lib.runs.findings import ALONE, Beside
+from tests.run_builder import make_run, make_trial
+
+
+def test_the_headline_has_at_most_twelve_words_and_the_line_both_times() -> None:
+    run = make_run()
+    assert story.headline(run) == "50× faster, same results"
+    assert story.line(run) == "100 documents, one by one: 10.1 s. Async: 0.20 s."
+
+
+def test_the_headline_is_true_where_async_does_not_win() -> None:
+    slower = make_run(
+        *(make_trial(repeat=i, call_s=0.001 * 1.01**i) for i in range(3)),
+        *(make_trial("gather", concurrency=None, repeat=i, call_s=0.3 * 1.01**i) for i in range(3)),
+    )
+    assert story.headline(slower) == "3.0× slower with async"
+    equal = make_run(
+        *(make_trial(repeat=i, call_s=0.01 * (1 + 0.1 * i)) for i in range(3)),
+        *(make_trial("gather", concurrency=None, repeat=i, call_s=1.1) for i in range(3)),
+    )
+    assert story.headline(equal) == "Async or not: no measurable difference"
+
+
+def test_the_caveat_names_the_simulated_wait_and_the_gain_without_it() -> None:
+    plain = make_run(environment={"simulated_latency_ms": 0})
+    assert story.caveat(plain, ALONE) == "Nothing is simulated."
+    assert story.caveat(make_run(), ALONE) == "With a simulated 450 ms embedding wait."
+    told = story.caveat(make_run(), Beside(plain=plain))
+    assert told == "With a simulated 450 ms embedding wait. Without it: 50×."
+
+
+def test_the_five_steps_have_one_statement_each_and_none_twice() -> None:
+    steps = story.steps(make_run(), ALONE)
+    assert [step.name for step in steps] == ["question", "race", "timeline", "gain", "limits"]
+    assert len({step.statement for step in steps}) == len(steps)
+    assert [step.chart for step in steps] == ["", "race", "waterfall", "speedup", ""]
+
+
+def test_a_run_without_a_verified_trial_still_has_five_steps() -> None:
+    steps = story.steps(make_run(make_trial(verified=False)), ALONE)
+    assert len(steps) == 5
