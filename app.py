@@ -22,10 +22,11 @@ page = st.navigation(
         st.Page("pages/runs.py", title="Runs", icon=":material/inventory_2:"),
         # Reached by its address alone: /owner.
         st.Page("pages/owner.py", title="Owner", icon=":material/key:", visibility="hidden"),
-    ]
+    ],
+    position="hidden" if present.is_asked_for() else "sidebar",
 )
 if present.is_asked_for():
-    present.show()
+    present.show(page.url_path)
     st.stop()
 sidebar.show(page.url_path)
 try:

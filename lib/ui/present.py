@@ -14,7 +14,7 @@ from lib.ui.common.chart import colour_mode
 from lib.ui.common.race import CSS as RACE_CSS
 from lib.ui.common.race import JS as RACE_JS
 from lib.ui.common.race import race_data
-from lib.ui.common.session import current_settings
+from lib.ui.common.session import current_settings, frame_is_drawn
 from lib.ui.runs.saved import run_store
 
 PRESENT_PARAMETER = "present"
@@ -38,8 +38,9 @@ def present_link(run_id: str) -> None:
     )
 
 
-def show() -> None:
+def show(page: str) -> None:
     """Draw the presentation of the run in the address, or of the one to show first."""
+    frame_is_drawn(page)
     store = run_store(current_settings())
     entry = store.get(st.query_params.get(WHICH_PARAMETER)) or store.featured()
     if entry is None:
