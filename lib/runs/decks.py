@@ -1,74 +1,67 @@
-"""A run → a slide deck for a stakeholder meeting: title, headline, waterfall, method, caveats."""
+"""A run → a slide deck: the five steps of the presentation, with the method in its notes."""
 
 import io
 import struct
 from typing import Any
 
+import pandas as pd
 from pptx import Presentation
 from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 from pptx.util import Emu, Inches, Pt
 
 from lib.benchmark import statistics as trial_statistics
-from lib.benchmark import tutorial_figures
+from lib.benchmark.statistics import Warning_
 from lib.benchmark.trials import Run
+from lib.charts import charts
 from lib.charts import data as chart_data
-from lib.charts.charts import CHARTS
-from lib.charts.data import Focus
-from lib.runs import findings
+from lib.charts.charts import CHARTS, readable
+from lib.runs import story
 from lib.runs.findings import ALONE, Beside
 from lib.runs.reports import Export, drawn, note, specification
+from lib.runs.story import Step
 
 WIDTH, HEIGHT = Inches(13.333), Inches(7.5)
 MARGIN = Inches(0.6)  # also of the title from the top
 TITLE_ONLY = 5  # the default template's layout with nothing but a title
-MOST_CAVEATS = 7
+MOST_WARNINGS = 3
 # More text than this would run into the footer at the usual size.
 MOST_CHARACTERS_LARGE = 600
 PICTURE_SCALE = 2.5
 
 
 def deck(run: Run, beside: Beside = ALONE) -> bytes:
-    """Return a .pptx file of five slides (four where there is nothing to draw)."""
+    """Return a .pptx file: the five steps of the presentation, one statement and picture each."""
     presentation = Presentation()
     presentation.slide_width, presentation.slide_height = WIDTH, HEIGHT
-    _title_slide(presentation, run)
-    bars = chart_data.wall_times(run, chart_data.largest_groups(run))
-    if not bars.empty:
-        chart = CHARTS["wall_time"]
-        _picture_slide(
-            presentation,
-            findings.headline(run),
-            specification(chart.titled(bars, note=note(run), width=1000)),
-            chart.finding(bars),
-            run,
-        )
-    for focus in chart_data.largest_groups(run)[:1]:
-        _waterfall_slide(presentation, run, focus)
-    _text_slide(presentation, "How it was measured", _method(run), run)
-    _text_slide(presentation, "What to keep in mind", _caveats(run, beside), run)
+    for step in story.steps(run, beside):
+        _step_slide(presentation, step, run)
     buffer = io.BytesIO()
     presentation.save(buffer)
     return buffer.getvalue()
 
 
-def _title_slide(presentation: Any, run: Run) -> None:
-    slide = _slide(presentation, findings.headline(run), size=36, top=Inches(0.9), height=2.9)
-    lines = [f"{metric.label}: {metric.value} ({metric.basis})" for metric in findings.metrics(run)]
-    _lines(slide, lines, top=Inches(4.1), size=24)
-    _footer(slide, run)
+def _step_slide(presentation: Any, step: Step, run: Run) -> None:
+    if step.frame is None or not step.chart:
+        _text_slide(presentation, step.statement, list(step.lines), run)
+    else:
+        frame, chart = _drawing(step)
+        spec = specification(readable(chart(frame)).properties(width=1000))
+        slide = _picture_slide(presentation, step.statement, spec, " ".join(step.lines), run)
+        _lines(slide, [" ".join(step.lines)], top=Inches(1.3), size=16, height=Inches(0.6))
+    slide = list(presentation.slides)[-1]
+    slide.notes_slide.notes_text_frame.text = "\n".join((step.notes, *_method(run)))
 
 
-def _waterfall_slide(presentation: Any, run: Run, focus: Focus) -> None:
-    chart = CHARTS["waterfall"]
-    frame = chart.frame(run, focus)
-    if frame.empty:
-        return
-    spec = specification(chart.titled(frame, note=note(run), width=1250))
-    _picture_slide(presentation, chart.finding(frame), spec, chart.finding(frame), run)
+def _drawing(step: Step) -> tuple[pd.DataFrame, Any]:
+    """Return what a still picture of a step draws: of the race, the moment the winner is done."""
+    assert step.frame is not None
+    if step.chart != "race":
+        return step.frame, CHARTS[step.chart].draw
+    return chart_data.race_at(step.frame, float(step.frame["wall_s"].min())), charts.race
 
 
-def _picture_slide(presentation: Any, title: str, spec: dict[str, Any], alt: str, run: Run) -> None:
-    slide = _slide(presentation, title)
+def _picture_slide(presentation: Any, title: str, spec: dict[str, Any], alt: str, run: Run) -> Any:
+    slide = _slide(presentation, title, size=28)
     # The slide says the finding; in the picture it would stand there twice.
     spec = {name: value for name, value in spec.items() if name != "title"}
     png = drawn(spec, ".png", PICTURE_SCALE)
@@ -81,6 +74,7 @@ def _picture_slide(presentation: Any, title: str, spec: dict[str, Any], alt: str
     )
     picture._element.nvPicPr.cNvPr.set("descr", alt)
     _footer(slide, run)
+    return slide
 
 
 def _text_slide(presentation: Any, title: str, lines: list[str], run: Run) -> None:
@@ -105,8 +99,9 @@ def _slide(
     return slide
 
 
-def _lines(slide: Any, lines: list[str], *, top: Any, size: int) -> None:
-    box = slide.shapes.add_textbox(MARGIN, top, WIDTH - 2 * MARGIN, HEIGHT - top - Inches(0.8))
+def _lines(slide: Any, lines: list[str], *, top: Any, size: int, height: Any = None) -> None:
+    height = height or HEIGHT - top - Inches(0.8)
+    box = slide.shapes.add_textbox(MARGIN, top, WIDTH - 2 * MARGIN, height)
     box.text_frame.word_wrap = True
     for i, line in enumerate(lines):
         frame = box.text_frame
@@ -125,25 +120,14 @@ def _method(run: Run) -> list[str]:
     repeats = run.settings.get("repeats", "?")
     return [
         f"{repeats} repeats after warm-up; the strategies alternate in shuffled order.",
-        "Setup is outside the clock; every call's start and end are kept.",
         "After each trial the effect is checked row by row; failures never count as speed.",
         "Speed-up: geometric mean of paired ratios of wall times, 95 % interval by Student's t.",
-        "Closed-loop load: a strategy issues its next call when one has ended, or all at once.",
-        f"Embedding: {run.environment.get('embedding_label', 'unknown')}"
-        + (f"; {findings.simulated(run)}" if findings.simulated(run) else ""),
+        *(warning.message for warning in _warnings(run)),
     ]
 
 
-def _caveats(run: Run, beside: Beside) -> list[str]:
-    deleting = findings.why_deleting_gains(run, beside)
-    lines = [findings.without_the_wait(beside), deleting.sentence if deleting else ""]
-    lines = [line for line in lines if line]
-    lines += [finding.text for finding in findings.where_async_loses(run)[:3]]
-    found = trial_statistics.warnings(run.trials, chart_data.summaries(run))
-    lines += [warning.message for warning in found[:3]]
-    lines += tutorial_figures.reasons(run)[:1] if run.settings.get("preset") == "tutorial" else []
-    last = "Figures hold for this machine, this Milvus and this load; measure your own."
-    return [*lines[: MOST_CAVEATS - 1], last]
+def _warnings(run: Run) -> tuple[Warning_, ...]:
+    return trial_statistics.warnings(run.trials, chart_data.summaries(run))[:MOST_WARNINGS]
 
 
 EXPORT = Export(

@@ -153,12 +153,14 @@ def pictures_zip(run: Run) -> bytes:
 STYLE = """
 :root { color-scheme: light dark; --line: #d3d9e0; }
 body { font: 17px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1, h2, p, li, dd, .loss { overflow-wrap: anywhere; }
 h1 { font-size: 2rem; line-height: 1.2; } h2 { font-size: 1.35rem; margin-top: 2.5rem; }
 .metrics { display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; list-style: none; }
 .metrics li { border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem; flex: 1; }
 .metrics strong { display: block; font-size: 2.2rem; }
 .loss { font-size: 2rem; font-weight: bold; line-height: 1.2; margin-bottom: .25rem; }
-figure { margin: 1.5rem 0; overflow-x: auto; }
+figure[data-spec] { display: block; margin: 1.5rem 0; overflow-x: auto; }
+figure[data-spec] svg { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: .85rem; } .scroll { overflow-x: auto; }
 td, th { border-bottom: 1px solid var(--line); padding: .25rem .6rem; text-align: right; }
 td:first-child, th:first-child, td:nth-child(2), th:nth-child(2) { text-align: left; }
@@ -205,10 +207,10 @@ script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src dat
 <p class="quiet">Milvus Async Lab · {_text(note(run))}</p>
 <h1>{_text(findings.headline(run))}</h1>
 {_metrics(run)}
+{places}
 <p>{_text(findings.without_the_wait(beside))}</p>
 {_losses(run, beside)}
 {_warnings(run)}
-{places}
 {_published(run)}
 <h2>All figures</h2>
 <div class="scroll">{_table(run)}</div>

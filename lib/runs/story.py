@@ -176,7 +176,8 @@ def _gain_statement(cell: CellSummary | None) -> str:
 
 def _limits(run: Run, beside: Beside) -> Step:
     deleting = findings.why_deleting_gains(run, beside)
-    losses = [deleting.sentence] if deleting and beside.bounded else []
+    losses = [text for text in [findings.without_the_wait(beside)] if text]
+    losses += [deleting.sentence] if deleting and beside.bounded else []
     losses += [finding.text for finding in findings.where_async_loses(run)[:2]]
     if not losses:
         losses = [

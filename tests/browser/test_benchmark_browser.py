@@ -159,4 +159,7 @@ def test_the_report_draws_every_chart_from_disk_without_a_network(
         f"document.querySelectorAll('figure svg').length === {expected}", timeout=30_000
     )
     assert problems == []
+    # On a telephone nothing is cut off at the side, and the picture comes before the caveats.
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()

@@ -14,7 +14,7 @@ from lib.benchmark import run_file
 from lib.benchmark.trials import Run
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
-from lib.runs import decks, reports
+from lib.runs import decks, reports, story
 from lib.runs.findings import ALONE, Beside
 from lib.runs.reports import EXPORTS
 from tests.run_builder import make_run, make_trial
@@ -108,14 +108,14 @@ def test_a_picture_says_what_was_simulated() -> None:
     assert "simulated at 450 ms" in svg
 
 
-def test_the_deck_has_title_chart_waterfall_method_and_caveats() -> None:
+def test_the_deck_tells_the_five_steps_with_no_title_twice() -> None:
     slides = Presentation(io.BytesIO(decks.deck(make_run()))).slides
     titles = [slide.shapes.title.text for slide in slides]
-    assert titles[0].startswith("100 documents were added 50× faster")
-    assert titles[2].startswith("Async finished all 100 calls in")
-    assert titles[3:] == ["How it was measured", "What to keep in mind"]
+    assert titles == [step.statement for step in story.steps(make_run(), ALONE)]
+    assert len(set(titles)) == len(titles) == 5
+    assert all(slide.notes_slide.notes_text_frame.text for slide in slides)
     pictures = [shape for slide in slides for shape in slide.shapes if shape.shape_type == 13]
-    assert len(pictures) == 2
+    assert len(pictures) == 3
     for picture in pictures:
         assert picture._element.nvPicPr.cNvPr.get("descr")
     for slide in slides:
