@@ -2,12 +2,14 @@
 
 import streamlit as st
 
+from lib.settings import PROJECT_ROOT
 from lib.ui import present
 from lib.ui.common import corpus, sidebar
 
 st.set_page_config(
     page_title="Milvus Async Lab",
-    page_icon=":material/compare_arrows:",
+    # A file of our own: an icon by name is fetched from another host.
+    page_icon=str(PROJECT_ROOT / "assets" / "icon.svg"),
     layout="wide",
     initial_sidebar_state="auto",
 )

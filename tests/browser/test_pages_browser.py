@@ -126,3 +126,14 @@ def test_the_race_stands_still_where_reduced_motion_is_asked_for(
         "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
     )
     assert clock.inner_text().startswith("Loop · 1 of 100")
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+def test_no_page_asks_another_host_for_anything(app: str, chromium_page: "Page", path: str) -> None:
+    asked: list[str] = []
+    chromium_page.on("request", lambda request: asked.append(request.url))
+    chromium_page.goto(f"{app}/{path}")
+    chromium_page.locator("h1").first.wait_for()
+    chromium_page.wait_for_load_state("networkidle")
+    own = (app, "data:", "blob:")
+    assert [url for url in asked if not url.startswith(own)] == []
