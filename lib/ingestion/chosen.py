@@ -47,11 +47,6 @@ class Chosen:
     files: tuple[str, ...] = ()
     has_vectors: bool = False
 
-    @property
-    def is_chunked(self) -> bool:
-        """Say whether its texts are cut."""
-        return bool(self.files)
-
     def batches(self, size: int, problems: Problems, job: Job | None = None) -> Iterator[Batch]:
         """Yield the rows in batches of at most this many; the job is told which file is read."""
         return from_documents(self._watched(problems, job), size, problems)

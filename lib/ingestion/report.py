@@ -103,9 +103,3 @@ class IngestionReport:
     def rows_per_s(self) -> float:
         """Rows written per second of wall time."""
         return self.tally.written / self.tally.wall_s if self.tally.wall_s else 0.0
-
-    @property
-    def embedding_share(self) -> float:
-        """The part of the time of all batches that went into embedding, between 0 and 1."""
-        both = self.tally.embed_s + self.tally.insert_s
-        return self.tally.embed_s / both if both else 0.0
