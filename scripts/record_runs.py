@@ -27,7 +27,9 @@ from scripts.milvus_server import MilvusServer
 
 RUNS = Path(__file__).resolve().parent.parent / "assets" / "runs"
 REPEATED = ",".join(name for name in OPERATIONS if name != "from_texts")
-ALL = f"--operations {REPEATED} --strategies {','.join(STRATEGIES)} --counts 100 --repeats 5"
+# An open loop and a token bucket have a rate; only a closed loop is as fast as it can be.
+COMPARED = [name for name, strategy in STRATEGIES.items() if not strategy.uses_rate]
+ALL = f"--operations {REPEATED} --strategies {','.join(COMPARED)} --counts 100 --repeats 5"
 CREATION = (
     "--operations from_texts --strategies sync_loop,thread_pool,gather,gather_limited "
     "--counts 100 --repeats 1"
@@ -55,6 +57,9 @@ RECORDINGS = {
         "--strategies sync_loop,thread_pool,gather,gather_limited --repeats 7"
     ),
     "sweep-server": Recording("--preset sweep --repeats 5 --counts 200"),
+    "limit-server": Recording("--preset sweep --concurrency 1,2,4,8,16,32,64"),
+    "rate-server": Recording("--preset rate"),
+    "overload-server": Recording("--preset overload --counts 500,1000,2000,4000 --repeats 1 --yes"),
     "all-server": Recording(ALL),
     "from-texts-server": Recording(CREATION),
     "tutorial-lite-50ms": Recording(

@@ -495,3 +495,21 @@ def sentences(run: Run) -> tuple[str, ...]:
     if overload is not None:
         found += [overload.sentence, *(level.sentence for level in overload.levels)]
     return tuple(found)
+
+
+def short(run: Run) -> str:
+    """Return the advice in at most eight words, or an empty text."""
+    for sweep in (*limit_advice(run), *batch_advice(run)):
+        if sweep.client:
+            return "The client is the limit, not Milvus"
+        return f"Set at most {sweep.advised.level:,} {sweep.unit}"
+    rate = rate_advice(run)
+    if rate is not None:
+        found = rate.rate_per_s
+        return f"It holds {found:,.4g} calls/s" if found else "No rate held"
+    overload = overload_advice(run)
+    if overload is None:
+        return ""
+    if overload.breaks_at is None:
+        return f"Nothing was refused with {overload.most:,} at once"
+    return f"{overload.breaks_at:,} calls at once are too many"

@@ -31,8 +31,9 @@ MAX_RUN_CALLS, MAX_IMPORTED_CALLS = 2_000_000, 300_000
 # settings hold the questions of a run that asked some.
 MAX_SETTINGS, MAX_ENVIRONMENT = 20_000, 500
 MICROSECONDS = 6
-# A timed trial has thousands of calls: its file keeps them in columns, in this unit.
-COLUMN_UNIT_US = 10
+# A trial of thousands of calls is kept in columns. Those of timed trials count in a larger unit.
+MANY_CALLS = 400
+UNIT_US, TIMED_UNIT_US = 1, 10
 MAX_TEXT = 10_000
 
 SECRET_NAMES = re.compile(r"token|password|passwd|secret|api_?key|authorization", re.IGNORECASE)
@@ -99,8 +100,10 @@ def redact(value: Any) -> Any:
 
 
 def _trial_json(trial: Trial) -> str:
-    calls = [] if trial.is_timed else [_call(call) for call in trial.calls]
-    columns = {"columns": _columns(trial.calls)} if trial.is_timed else {}
+    many = trial.is_timed or len(trial.calls) > MANY_CALLS
+    calls = [] if many else [_call(call) for call in trial.calls]
+    unit_us = TIMED_UNIT_US if trial.is_timed else UNIT_US
+    columns = {"columns": _columns(trial.calls, unit_us)} if many else {}
     record = {
         name: _rounded(getattr(trial, name))
         for name in Trial.__dataclass_fields__
@@ -123,29 +126,28 @@ def _call(call: Call) -> dict[str, Any]:
     return record if call.due_s is None else {**record, "due_s": _rounded(call.due_s)}
 
 
-def _columns(calls: Sequence[Call]) -> dict[str, Any]:
-    """Return calls as columns of whole units; of starts and due times the steps between them."""
+def _columns(calls: Sequence[Call], unit_us: int) -> dict[str, Any]:
+    """Return calls as columns of whole units, in the order of their starts; of those the steps."""
+
+    def units(seconds: float) -> int:
+        return round(seconds * 1e6 / unit_us)
+
     ordered = sorted(calls, key=lambda call: call.start_s)
+    starts = [units(call.start_s) for call in ordered]
     columns: dict[str, Any] = {
-        "unit_us": COLUMN_UNIT_US,
-        "start": _steps([call.start_s for call in ordered]),
-        "duration": [_units(call.duration_s) for call in ordered],
+        "unit_us": unit_us,
+        "start": [after - before for before, after in pairwise([0, *starts])],
+        "duration": [units(call.duration_s) for call in ordered],
     }
     if any(call.embed_s for call in ordered):
-        columns["embed"] = [_units(call.embed_s) for call in ordered]
+        columns["embed"] = [units(call.embed_s) for call in ordered]
     if any(call.due_s is not None for call in ordered):
-        columns["late"] = [_units(max(call.start_s - (call.due_s or 0.0), 0.0)) for call in ordered]
-    failed = {i: redact(call.error or "failed") for i, call in enumerate(ordered) if not call.ok}
+        columns["late"] = [units(max(call.start_s - (call.due_s or 0.0), 0.0)) for call in ordered]
+    failed: dict[str, list[int]] = {}
+    for i, call in enumerate(ordered):
+        if not call.ok:
+            failed.setdefault(redact(call.error or "failed"), []).append(i)
     return {**columns, "failed": failed} if failed else columns
-
-
-def _units(seconds: float) -> int:
-    return round(seconds * 1e6 / COLUMN_UNIT_US)
-
-
-def _steps(seconds: Sequence[float]) -> list[int]:
-    units = [0, *(_units(value) for value in seconds)]
-    return [after - before for before, after in pairwise(units)]
 
 
 def _rounded(value: Any) -> Any:
@@ -222,7 +224,7 @@ class _Columns(TypedDict):
     duration: list[Units]
     embed: NotRequired[list[Units]]
     late: NotRequired[list[Units]]
-    failed: NotRequired[dict[str, Text]]
+    failed: NotRequired[dict[Text, list[Units]]]
 
 
 class _ColumnsOfTrial(TypedDict):
@@ -260,15 +262,16 @@ def _from_columns(columns: _Columns, where: str) -> tuple[Call, ...]:
     embed, late = columns.get("embed", none), columns.get("late", none)
     if calls > MAX_TIMED_CALLS or {len(columns["duration"]), len(embed), len(late)} != {calls}:
         raise InvalidInput(f"{where} must have columns of one length, at most {MAX_TIMED_CALLS:,}.")
-    failed, unit_s = columns.get("failed", {}), columns["unit_us"] / 1e6
+    failed = {i: kind for kind, mine in columns.get("failed", {}).items() for i in mine}
+    unit_s = columns["unit_us"] / 1e6
     is_open = "late" in columns
     return tuple(
         Call(
             start_s=start * unit_s,
             end_s=(start + columns["duration"][i]) * unit_s,
             embed_s=embed[i] * unit_s,
-            ok=str(i) not in failed,
-            error=failed.get(str(i)),
+            ok=i not in failed,
+            error=failed.get(i),
             due_s=max(start - late[i], 0) * unit_s if is_open else None,
         )
         for i, start in enumerate(accumulate(columns["start"]))

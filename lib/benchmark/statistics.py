@@ -128,7 +128,7 @@ def cell_label(key: CellKey) -> str:
     """Return how a cell's calls were issued: 'gather, at most 2, 500 rows a call'."""
     label = strategy_label(key.strategy, key.concurrency, key.rate_per_s)
     label += f", {key.batch:,} rows a call" if key.batch > 1 else ""
-    return label + (f", {counted(key.retries, 'retry')}" if key.retries else "")
+    return label + (f", {counted(key.retries, 'retry', 'retries')}" if key.retries else "")
 
 
 def median(values: Sequence[float]) -> float:

@@ -27,6 +27,9 @@ MAX_RATE_PER_S = 20_000
 MIN_SECONDS, MAX_SECONDS = 2.0, 60.0
 MAX_TIMED_RUN_S = 1_800.0
 MAX_TIMED_CALLS = 100_000
+# What a Milvus server takes in one gRPC message (proxy.grpc.serverMaxRecvSize).
+MAX_MESSAGE_BYTES = 64 * 2**20
+TEXT_BYTES = 200
 MAX_LATENCY_MS = 60_000.0
 # A run's file takes no longer text.
 MAX_QUESTION_CHARS = 10_000
@@ -107,7 +110,7 @@ class Cell:
         """The cell in words: 'add_documents × 100, Async, at most 32'."""
         how = STRATEGIES[self.strategy].label(self.concurrency, self.rate_per_s)
         how += f", {self.batch:,} rows a call" if self.batch > 1 else ""
-        how += f", {counted(self.retries, 'retry')}" if self.retries else ""
+        how += f", {counted(self.retries, 'retry', 'retries')}" if self.retries else ""
         much = f"for {self.seconds:g} s" if self.seconds else f"× {self.count:,}"
         return f"{self.operation} {much}, {how}"
 
@@ -330,6 +333,8 @@ class Plan:
         `embedded` Milvus Lite sets up and restores rows without a server's ticks.
         """
         total = _EMBEDDED_SETUP_S if embedded else _SETUP_S
+        if self.experiment == RATE:
+            return total + self.total_trials() * 2 * self.seconds
         between_s = _EMBEDDED_BETWEEN_TRIALS_S if embedded else _BETWEEN_TRIALS_S
         for cell in self.cells():
             one_trial = self._estimate_trial_s(cell, cell.calls, embedded)
@@ -390,6 +395,26 @@ class Plan:
         if self.questions:
             parts.append("--questions questions.txt")
         return " ".join([*parts, f"--output {shlex.quote(output)}"])
+
+
+def message_warning(plan: Plan, dimension: int) -> str:
+    """Say which batches would not fit into one gRPC message; empty where all do.
+
+    A row is its vector of 32-bit numbers, and about as much text as the tutorial's documents have.
+    """
+    row_bytes = 4 * dimension + TEXT_BYTES
+    too_large = [rows for rows in plan.batches if rows * row_bytes > MAX_MESSAGE_BYTES]
+    batched = [n for n in plan.counts if "one_batch" in plan.strategies and not plan.collection]
+    if any(OPERATIONS[name].effect is not Effect.READS for name in plan.operations):
+        too_large += [rows for rows in batched if rows * row_bytes > MAX_MESSAGE_BYTES]
+    if not too_large:
+        return ""
+    rows = min(too_large)
+    return (
+        f"{rows:,} rows of {dimension:,} dimensions take about {rows * row_bytes / 2**20:,.0f} MB: "
+        f"more than the {MAX_MESSAGE_BYTES / 2**20:,.0f} MB that one message to Milvus may have. "
+        "Such calls will fail."
+    )
 
 
 def deletes_wait(delete_by: str, delete_consistency: str) -> bool:

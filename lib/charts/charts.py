@@ -436,15 +436,15 @@ def sweep(frame: pd.DataFrame) -> AnyChart:
     dash = alt.StrokeDash(
         "strategy:N", legend=alt.Legend(orient="top", title=None, symbolSize=600, columns=2)
     )
-    knees = base.transform_filter("datum.is_knee")
+    marked = base.transform_filter("datum.is_marked")
     return alt.layer(
         base.mark_line(strokeWidth=3).encode(order="limit:Q", color=COLOUR, strokeDash=dash),
         base.mark_point(filled=True, size=120, opacity=1).encode(color=COLOUR, tooltip=tooltip),
-        base.transform_filter("!datum.is_knee")
+        base.transform_filter("!datum.is_marked")
         .mark_text(align="right", dx=-10, dy=-8, fontSize=LABEL_SIZE)
         .encode(text="limit:Q"),
-        knees.mark_point(size=600, strokeWidth=3, opacity=1).encode(color=COLOUR),
-        knees.transform_calculate(knee="'knee: ' + datum.limit")
+        marked.mark_point(size=600, strokeWidth=3, opacity=1).encode(color=COLOUR),
+        marked.transform_calculate(knee="datum.mark + datum.limit")
         .mark_text(align="left", dx=18, dy=14, fontSize=LABEL_SIZE, fontWeight="bold")
         .encode(text="knee:N"),
     ).properties(height=380)
@@ -454,9 +454,16 @@ def sweep_finding(frame: pd.DataFrame) -> str:
     """Say for each strategy from which limit on more in flight brings nothing measurable."""
     parts = []
     for strategy, mine in frame.groupby("strategy", sort=False):
+        advised = _records(mine[mine["is_advised"]])
         knee = _records(mine[mine["is_knee"]])
         best: Any = mine.sort_values("throughput_per_s").iloc[-1]
-        if knee:
+        if advised:
+            at = advised[0]
+            parts.append(
+                f"{strategy}: set {at['limit']} {at['unit']}, {at['throughput_per_s']:,.0f}/s at a "
+                f"p95 of {at['p95_ms']:,.3g} ms (n = {at['samples']:,})"
+            )
+        elif knee:
             at = knee[0]
             parts.append(
                 f"{strategy}: more than {at['limit']} in flight brings no measurable gain, "
@@ -469,6 +476,103 @@ def sweep_finding(frame: pd.DataFrame) -> str:
                 f"flight, {best['throughput_per_s']:,.0f}"
             )
     return "; ".join(parts)
+
+
+VERDICTS = ["held", "too much", "void: the client was late"]
+
+
+def rates(frame: pd.DataFrame) -> AnyChart:
+    """Draw the p99 of each rate that was tried, and the line below which it shall stay."""
+    x = alt.X(
+        "rate_per_s:Q",
+        title="calls started a second",
+        scale=alt.Scale(type="log", nice=False, padding=30),
+        axis=alt.Axis(format="~s", tickCount=5),
+    )
+    y = alt.Y(
+        "p99_ms:Q",
+        title="p99 from the due moment (ms, log scale)",
+        scale=alt.Scale(type="log", nice=False, padding=24),
+        axis=alt.Axis(format="~s", tickCount=5),
+    )
+    base = alt.Chart(frame).encode(x=x, y=y)
+    limit = alt.Chart(frame.head(1)).mark_rule(strokeDash=[6, 4], strokeWidth=2)
+    points = base.mark_point(filled=True, size=170, opacity=1).encode(
+        color=COLOUR,
+        shape=alt.Shape(
+            "verdict:N",
+            scale=alt.Scale(domain=VERDICTS, range=["circle", "cross", "triangle"]),
+            legend=alt.Legend(orient="top", title=None, symbolFillColor="gray"),
+        ),
+        tooltip=[
+            alt.Tooltip("rate_per_s:Q", title="calls/s", format=",.4g"),
+            alt.Tooltip("p99_ms:Q", title="p99 (ms)", format=",.2f"),
+            alt.Tooltip("verdict:N"),
+            alt.Tooltip("calls:Q", title="calls", format=","),
+            alt.Tooltip("late:Q", title="started late", format=","),
+        ],
+    )
+    found = base.transform_filter("datum.is_found")
+    return alt.layer(
+        limit.encode(y=alt.Y("limit_ms:Q")),
+        points,
+        found.mark_point(size=600, strokeWidth=3, opacity=1).encode(color=COLOUR),
+        found.transform_calculate(label="format(datum.rate_per_s, ',.4') + '/s'")
+        .mark_text(align="right", dx=-18, dy=-12, fontSize=LABEL_SIZE, fontWeight="bold")
+        .encode(text="label:N"),
+    ).properties(height=380)
+
+
+def rates_finding(frame: pd.DataFrame) -> str:
+    """Say which rate held."""
+    found = frame[frame["is_found"]]
+    limit = float(frame["limit_ms"].iloc[0])
+    if found.empty:
+        return f"No rate kept the p99 below {limit:g} ms"
+    rate, p99 = float(found["rate_per_s"].iloc[0]), float(found["p99_ms"].iloc[0])
+    return f"{rate:,.4g} calls/s kept the p99 below {limit:g} ms (measured {p99:,.3g} ms)"
+
+
+def losses(frame: pd.DataFrame) -> AnyChart:
+    """Draw how many calls each way answered and lost; the lost ones are the pale part."""
+    order = list(dict.fromkeys(frame["strategy"]))
+    y = alt.Y(
+        "strategy:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False, grid=False)
+    )
+    most = float(frame.groupby("strategy")["calls"].sum().max())
+    scale = alt.Scale(domain=[0, most * 1.5], nice=False)
+    bars = (
+        alt.Chart(frame)
+        .mark_bar(height={"band": 0.7})
+        .encode(
+            x=alt.X("calls:Q", title="calls at once", scale=scale, stack="zero"),
+            y=y,
+            color=COLOUR,
+            opacity=alt.Opacity(
+                "part:N",
+                scale=alt.Scale(type="ordinal", domain=["answered", "lost"], range=[1, 0.35]),
+                legend=alt.Legend(
+                    orient="top", title=None, symbolType="square", symbolFillColor="gray"
+                ),
+            ),
+            order=alt.Order("part:N"),
+            tooltip=[alt.Tooltip("strategy:N"), alt.Tooltip("part:N"), alt.Tooltip("calls:Q")],
+        )
+    )
+    totals = frame.groupby(["strategy", "text"], sort=False)["calls"].sum().reset_index()
+    labels = (
+        alt.Chart(totals)
+        .mark_text(align="left", dx=6, fontSize=LABEL_SIZE)
+        .encode(x=alt.X("calls:Q", scale=scale), y=y, text="text:N")
+    )
+    return alt.layer(bars, labels).properties(
+        height=ROW_HEIGHT * 1.5 * len(order) + AXIS_HEIGHT + LEGEND_HEIGHT
+    )
+
+
+def losses_finding(frame: pd.DataFrame) -> str:
+    """Say what broke."""
+    return str(frame["finding"].iloc[0])
 
 
 def split(frame: pd.DataFrame) -> AnyChart:
@@ -686,6 +790,24 @@ _ALL = (
         frame=chart_data.sweep,
         draw=sweep,
         finding=sweep_finding,
+    ),
+    Chart(
+        name="rates",
+        title="Rates",
+        needs="a search for the highest rate",
+        frame=lambda run, focus: chart_data.rates(run),
+        draw=rates,
+        finding=rates_finding,
+        focused=False,
+    ),
+    Chart(
+        name="losses",
+        title="What was lost",
+        needs="an overload",
+        frame=lambda run, focus: chart_data.losses(run),
+        draw=losses,
+        finding=losses_finding,
+        focused=False,
     ),
     Chart(
         name="split",

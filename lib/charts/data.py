@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import pandas as pd
 
+from lib.benchmark import advice
 from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.statistics import CellSummary
 from lib.benchmark.strategies import BASELINE, STRATEGIES
@@ -338,17 +339,19 @@ def sweep(run: Run, focus: Focus) -> pd.DataFrame:
     measurably faster than the lowest limit tried. Measurably: the 95 % interval of the paired
     ratio of wall times lies above 1. Where the intervals do not show that, there is no knee.
     """
+    by_batch = any(cell.batch > 1 for cell, _ in _cells_of(run, focus))
     rows = []
     trials = trial_statistics.by_cell(run.trials)
     for cell, _ in _cells_of(run, focus):
         limited = cell.strategy in STRATEGIES and STRATEGIES[cell.strategy].uses_limit
         if not limited or cell.concurrency is None or not cell.throughput_per_s:
             continue
+        level = cell.batch if by_batch else cell.concurrency
         rows.append(
             {
                 "strategy": STRATEGIES[cell.strategy].title,
                 "family": family(cell.strategy),
-                "limit": cell.concurrency,
+                "limit": level,
                 "throughput_per_s": cell.throughput_per_s,
                 "p50_ms": cell.p50_ms,
                 "p95_ms": cell.p95_ms,
@@ -367,6 +370,20 @@ def sweep(run: Run, focus: Focus) -> pd.DataFrame:
     frame = frame[several].reset_index(drop=True)
     knees = {_knee(list(mine["cell"]), trials) for _, mine in frame.groupby("strategy", sort=False)}
     frame["is_knee"] = [cell in knees for cell in frame["cell"]]
+    frame["unit"] = "rows a call" if by_batch else "in flight"
+    advised = {
+        (STRATEGIES[one.strategy].title, one.advised.level)
+        for one in (*advice.limit_advice(run), *advice.batch_advice(run))
+        if one.operation == focus.operation
+    }
+    names = {name for name, _ in advised}
+    points = list(zip(frame["strategy"], frame["limit"], strict=True))
+    frame["is_advised"] = [point in advised for point in points]
+    # Where a level is advised, that is the point to mark.
+    frame["is_marked"] = frame["is_advised"] | (
+        frame["is_knee"] & ~frame["strategy"].isin(list(names))
+    )
+    frame["mark"] = frame["is_advised"].map({True: "set: ", False: "knee: "})
     return frame.drop(columns="cell")
 
 
@@ -382,6 +399,53 @@ def _knee(cells: list[CellKey], trials: Mapping[CellKey, list[Trial]]) -> CellKe
             # The highest limit tried may still be on the way up.
             return cell if i < len(cells) - 1 and is_faster(cell, cells[0]) else None
     return None
+
+
+def rates(run: Run) -> pd.DataFrame:
+    """Return one row per rate that was tried: its p99 in ms, and whether it held."""
+    columns = [
+        *("rate_per_s", "p99_ms", "verdict", "family", "limit_ms", "calls", "late", "is_found"),
+    ]
+    found = advice.rate_advice(run)
+    if found is None:
+        return pd.DataFrame(columns=columns)
+    verdicts = {True: "held", False: "too much", None: "void: the client was late"}
+    rows = [
+        {
+            "rate_per_s": level.rate_per_s,
+            "p99_ms": level.p99_ms,
+            "verdict": verdicts[level.held],
+            "family": "async" if level.held else "neither",
+            "limit_ms": found.p99_ms,
+            "calls": level.calls,
+            "late": level.late,
+            "is_found": level.rate_per_s == found.rate_per_s,
+        }
+        for level in found.levels
+        if level.p99_ms > 0
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def losses(run: Run) -> pd.DataFrame:
+    """Return two rows per way of an overload: how many calls were answered, and how many lost."""
+    found = advice.overload_advice(run)
+    rows = [
+        {
+            "strategy": level.label,
+            "family": "async",
+            "part": part,
+            "calls": number / level.trials,
+            "text": f"{level.lost / level.trials:,.0f} lost, {duration_text(level.wall_s)}",
+            "finding": found.sentence if found else "",
+        }
+        for level in (found.levels if found else ())
+        for part, number in (
+            ("answered", level.calls * level.trials - level.lost),
+            ("lost", level.lost),
+        )
+    ]
+    return pd.DataFrame(rows, columns=["strategy", "family", "part", "calls", "text", "finding"])
 
 
 def split(run: Run, focus: Focus) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from lib.benchmark.trials import Run
 from lib.charts import charts
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS, readable
-from lib.runs import story
+from lib.runs import findings, story
 from lib.runs.findings import ALONE, Beside
 from lib.runs.reports import Export, drawn, note, specification
 from lib.runs.story import Step
@@ -27,6 +27,7 @@ MOST_WARNINGS = 3
 # More text than this would run into the footer at the usual size.
 MOST_CHARACTERS_LARGE = 600
 PICTURE_SCALE = 2.5
+ADVICE_CHARTS = ("sweep", "rates", "losses")
 
 
 def deck(run: Run, beside: Beside = ALONE) -> bytes:
@@ -35,9 +36,25 @@ def deck(run: Run, beside: Beside = ALONE) -> bytes:
     presentation.slide_width, presentation.slide_height = WIDTH, HEIGHT
     for step in story.steps(run, beside):
         _step_slide(presentation, step, run)
+    _advice_slides(presentation, run)
     buffer = io.BytesIO()
     presentation.save(buffer)
     return buffer.getvalue()
+
+
+def _advice_slides(presentation: Any, run: Run) -> None:
+    """Add a slide for each picture of the advice, and one for what follows from it."""
+    advised = findings.advised(run)
+    if not advised:
+        return
+    focus = chart_data.groups(run)[0]
+    for name in ADVICE_CHARTS:
+        frame = CHARTS[name].frame(run, focus)
+        if not frame.empty:
+            spec = specification(readable(CHARTS[name].draw(frame)).properties(width=1000))
+            finding = CHARTS[name].finding(frame)
+            _picture_slide(presentation, finding, spec, finding, run)
+    _text_slide(presentation, "What follows", list(advised), run)
 
 
 def _step_slide(presentation: Any, step: Step, run: Run) -> None:

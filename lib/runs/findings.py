@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from lib.benchmark import advice, workload
 from lib.benchmark import statistics as trial_statistics
-from lib.benchmark import workload
 from lib.benchmark.statistics import BUSY_SHARE, CellSummary
 from lib.benchmark.strategies import BASELINE, STRATEGIES
 from lib.benchmark.trials import Run
@@ -91,7 +91,8 @@ def headline(run: Run) -> str:
     """Return the sentence that a stakeholder takes away; true also when async does not win."""
     cell = leading(run)
     if cell is None:
-        return _without_comparison(run)
+        found = advice.sentences(run)
+        return found[0] if found else _without_comparison(run)
     return f"{_comparison(cell)}{_conditions(run, cell)}."
 
 
@@ -99,6 +100,12 @@ def leading(run: Run) -> CellSummary | None:
     """Return the async cell that the headline is about; None where nothing is compared."""
     cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]
     return _leading(cells) if cells else None
+
+
+def advised(run: Run) -> tuple[str, ...]:
+    """Return what a run advises beyond its headline."""
+    found = advice.sentences(run)
+    return found[1:] if found and found[0] == headline(run) else found
 
 
 def _leading(cells: list[CellSummary]) -> CellSummary:

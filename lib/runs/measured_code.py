@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from lib.benchmark import advice
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
 from lib.benchmark.workload import DELETE_CONSISTENCIES
@@ -10,6 +11,7 @@ from lib.milvus.operations import OPERATIONS, Effect
 from lib.milvus.snippets import Snippet, opening
 
 COLLECTION = "async_lab_demo"
+TIMED_CALLS = 1_000
 
 _DOCUMENTS = """\
 documents = [
@@ -66,7 +68,7 @@ def measured_code(run: Run, focus: Focus) -> Snippet | None:
         sync=opening(uri, COLLECTION, model, imports=imports)
         + prepare
         + "\nstarted = perf_counter()\n"
-        + f"for i in range({focus.count}):\n    {call}\n"
+        + f"for i in range({_calls(focus)}):\n    {call}\n"
         + 'print(f"{perf_counter() - started:.2f} s")\n',
         asynchronous=opening(uri, COLLECTION, model, imports=f"import asyncio\n{imports}")
         + prepare
@@ -84,14 +86,25 @@ def _async_part(run: Run, focus: Focus, arguments: str) -> str:
         (f"limit = asyncio.Semaphore({limit})\n" if limit is not None else "")
         + f"\n\nasync def one(i):\n{body}"
         + "\n\nasync def main():\n"
-        + f"    await asyncio.gather(*[one(i) for i in range({focus.count})])\n"
+        + f"    await asyncio.gather(*[one(i) for i in range({_calls(focus)})])\n"
         + "\n\nstarted = perf_counter()\nasyncio.run(main())\n"
         + 'print(f"{perf_counter() - started:.2f} s")\n'
     )
 
 
+def _calls(focus: Focus) -> int:
+    """Return how many calls the code makes; a timed trial has no number of its own."""
+    return focus.count or TIMED_CALLS
+
+
 def _limit(run: Run, focus: Focus) -> int | None:
-    """Return the limit of the gather that was measured; None where it had none."""
+    """Return the limit that a sweep advises, or that of the gather that was measured.
+
+    None where it had none.
+    """
+    for advised in advice.limit_advice(run):
+        if advised.operation == focus.operation:
+            return advised.advised.level
     mine = [
         trial
         for trial in run.trials

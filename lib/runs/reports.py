@@ -209,6 +209,7 @@ script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src dat
 {_metrics(run)}
 {places}
 <p>{_text(findings.without_the_wait(beside))}</p>
+{_advice(run)}
 {_losses(run, beside)}
 {_warnings(run)}
 {_published(run)}
@@ -253,6 +254,11 @@ def _metrics(run: Run) -> str:
         for metric in findings.metrics(run)
     )
     return f'<ul class="metrics">{items}</ul>' if items else ""
+
+
+def _advice(run: Run) -> str:
+    items = "".join(f"<li>{_text(line)}</li>" for line in findings.advised(run))
+    return f"<h2>What follows</h2><ul>{items}</ul>" if items else ""
 
 
 def _losses(run: Run, beside: Beside) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lib.benchmark import advice
 from lib.benchmark.statistics import CellSummary
 from lib.benchmark.trials import Run
 from lib.charts import data as chart_data
@@ -43,7 +44,7 @@ def headline(run: Run) -> str:
     """Return at most twelve words, true also where async does not win."""
     cell = findings.leading(run)
     if cell is None or cell.speedup is None:
-        return "Nothing to compare in this run"
+        return advice.short(run) or "Nothing to compare in this run"
     if findings.is_undecided(cell):
         return "Async or not: no measurable difference"
     if cell.speedup >= 1:

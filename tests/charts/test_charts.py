@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+from dataclasses import replace
 
 import pytest
 import vl_convert
 
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
+from lib.benchmark.workload import PRESETS
 from lib.charts import charts
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
@@ -17,6 +19,7 @@ from lib.milvus.operations import OPERATIONS
 from lib.runs import comparison, findings, measured_code
 from lib.settings import PROJECT_ROOT
 from lib.words import bounds_text
+from tests.benchmark.capacity import SEARCH, Capacity, measured
 from tests.run_builder import make_run, make_trial
 
 ADD = Focus("add_documents", 100)
@@ -36,11 +39,25 @@ def sweep_run() -> Run:
     return make_run(*trials)
 
 
+def run_for(name: str) -> tuple[Run, Focus]:
+    """Return a run that has this chart: advice is drawn for the run that asks for it."""
+    server = Capacity(0.01, 64, queue=100)
+    if name == "sweep":
+        return sweep_run(), Focus("add_documents", 96)
+    if name == "rates":
+        plan = replace(PRESETS["rate"].plan, warmup=0, repeats=1)
+        return measured(plan, server), Focus(SEARCH, 0)
+    if name == "losses":
+        plan = replace(PRESETS["overload"].plan, warmup=0, repeats=1)
+        return measured(plan, server), Focus(SEARCH, 500)
+    return make_run(), ADD
+
+
 @pytest.mark.parametrize("mode", ["light", "dark"])
 @pytest.mark.parametrize("name", CHARTS)
 def test_every_chart_can_be_drawn_in_both_themes(name: str, mode: str) -> None:
     chart = CHARTS[name]
-    run, focus = (sweep_run(), Focus("add_documents", 96)) if name == "sweep" else (make_run(), ADD)
+    run, focus = run_for(name)
     frame = chart.frame(run, focus)
     svg = vl_convert.vegalite_to_svg(
         chart.titled(frame, note="note").to_dict(),
@@ -58,7 +75,7 @@ def test_a_run_without_a_verified_trial_gives_no_chart_and_no_exception(name: st
 
 @pytest.mark.parametrize("name", CHARTS)
 def test_sync_is_always_the_first_hue_and_async_the_second(name: str) -> None:
-    run, focus = (sweep_run(), Focus("add_documents", 96)) if name == "sweep" else (make_run(), ADD)
+    run, focus = run_for(name)
     chart = CHARTS[name]
     spec = json.dumps(chart.draw(chart.frame(run, focus)).to_dict())
     assert '"domain": ["loop", "async", "neither", "threads", "batch"]' in spec
@@ -186,7 +203,7 @@ def test_a_race_of_ten_thousand_calls_has_at_most_a_hundred_cells_a_lane() -> No
 def test_the_knee_is_the_lowest_limit_that_none_above_beats_measurably() -> None:
     frame = chart_data.sweep(sweep_run(), Focus("add_documents", 96))
     assert frame.loc[frame["is_knee"], "limit"].tolist() == [8]
-    assert "more than 8 in flight brings no measurable gain" in charts.sweep_finding(frame)
+    assert "set 8 in flight" in charts.sweep_finding(frame)
 
 
 def test_a_sweep_whose_intervals_all_contain_one_has_no_knee() -> None:

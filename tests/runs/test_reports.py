@@ -15,6 +15,7 @@ from lib.benchmark.trials import Run
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
 from lib.runs import decks, reports, story
+from lib.runs.decks import ADVICE_CHARTS
 from lib.runs.findings import ALONE, Beside
 from lib.runs.reports import EXPORTS
 from tests.run_builder import make_run, make_trial
@@ -37,7 +38,7 @@ def page() -> str:
 
 
 def test_the_html_report_has_every_chart_the_run_supports_and_loads_nothing(page: str) -> None:
-    expected = [chart for chart in CHARTS.values() if chart.name != "sweep"]
+    expected = [chart for chart in CHARTS.values() if chart.name not in ADVICE_CHARTS]
     assert page.count("<figure ") == len(expected)
     assert len(page) < 5 * MB
     own_markup = page.replace(reports._runtime(), "")

@@ -29,6 +29,7 @@ PRESET_KEY = "b_preset"
 # Without waiting there is little to overlap: on the page the tutorial's experiments start with some
 # simulated latency, said in every title. The presets of the terminal keep their own.
 PAGE_LATENCY_MS = {"tutorial": 50.0}
+DEFAULT_P99_MS = 50.0
 SEEN_KEY = "benchmark_address"
 
 
@@ -83,6 +84,7 @@ _TEXT = Input(lambda texts: texts[-1][:200], lambda value: [value])
 COMMON = {
     "b_latency": Input(_number(float, 0, MAX_LATENCY_MS)),
     "b_repeats": Input(_number(int, 1, MAX_REPEATS)),
+    "b_p99": Input(_number(float, 1, MAX_LATENCY_MS)),
 }
 INPUTS = {
     **COMMON,
@@ -105,6 +107,7 @@ def preset_values(preset: str) -> dict[str, Any]:
     return {
         "b_latency": PAGE_LATENCY_MS.get(plan.preset, plan.embedding_latency_ms),
         "b_repeats": plan.repeats,
+        "b_p99": plan.p99_ms or DEFAULT_P99_MS,
         "b_operations": list(plan.operations),
         "b_strategies": list(plan.strategies),
         "b_counts": ", ".join(str(count) for count in plan.counts),

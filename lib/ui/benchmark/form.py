@@ -13,9 +13,12 @@ from lib.benchmark.workload import (
     DELETE_FIELDS,
     MAX_LATENCY_MS,
     MAX_WARMUP,
+    OVERLOAD,
+    OVERLOAD_WARNING,
     PRESETS,
     Plan,
     Preset,
+    message_warning,
 )
 from lib.charts.data import operation_label
 from lib.errors import InvalidInput, LabError
@@ -33,6 +36,7 @@ from lib.ui.common.errors import error_box, show_error
 from lib.ui.common.memory import check_room
 from lib.ui.common.sidebar import RUN_PARAMETER
 from lib.ui.runs.saved import run_store
+from lib.words import counted
 
 DELETE_LABELS = {"pk": "the primary key", "id": "a metadata field"}
 
@@ -54,13 +58,18 @@ def run_form(
             on_change=_preset_chosen,
             required=True,
         ) or next(iter(PRESETS))
-        clicked = top.button("Run", type="primary", icon=":material/play_arrow:", key="b_go")
+        agreed = preset != OVERLOAD or opened.is_lite or _agrees()
+        clicked = top.button(
+            "Run", type="primary", icon=":material/play_arrow:", key="b_go", disabled=not agreed
+        )
         address.write()
         with st.expander(
             "Latency, repeats and more", icon=":material/tune:", expanded=preset == CUSTOM
         ):
             with st.container(horizontal=True, vertical_alignment="bottom"):
                 _common_inputs(model)
+                if PRESETS.get(preset) and PRESETS[preset].plan.p99_ms:
+                    _target_input()
             if preset == CUSTOM:
                 _custom_inputs(settings)
         try:
@@ -71,6 +80,8 @@ def run_form(
             return
         summary = PRESETS[preset].summary if preset in PRESETS else ""
         st.caption(f"{summary} {_expectation(plan, embedded=opened.is_lite)}".strip())
+        if too_large := message_warning(plan, model.dimension):
+            st.warning(too_large, icon=":material/scale:")
         if clicked:
             try:
                 check_room(settings)
@@ -125,6 +136,25 @@ def _common_inputs(model: EmbeddingModel) -> None:
         help="An interval takes three, and gets narrow with five or more.",
         width=160,
     )
+
+
+def _target_input() -> None:
+    st.number_input(
+        "p99 below (ms)",
+        min_value=1.0,
+        max_value=MAX_LATENCY_MS,
+        step=10.0,
+        format="%g",
+        key="b_p99",
+        help="The search raises the rate until the p99, counted from the moment a call was due, "
+        "reaches this.",
+        width=160,
+    )
+
+
+def _agrees() -> bool:
+    """Ask before a Milvus that others may use is overloaded."""
+    return st.checkbox(f"Overload this Milvus. {OVERLOAD_WARNING}", key="b_overload")
 
 
 def _custom_inputs(settings: Settings) -> None:
@@ -212,7 +242,13 @@ def _plan(preset: str, settings: Settings) -> Plan:
         "embedding": settings.embedding_provider,
     }
     if preset in PRESETS:
-        return dataclasses.replace(PRESETS[preset].plan, **common)
+        plan = PRESETS[preset].plan
+        if plan.p99_ms:
+            common["p99_ms"] = float(state.b_p99)
+        if plan.preset == OVERLOAD:
+            fitting = tuple(count for count in plan.counts if count <= settings.max_calls)
+            common["counts"] = fitting or (settings.max_calls,)
+        return dataclasses.replace(plan, **common)
     return Plan(
         operations=tuple(state.b_operations),
         strategies=tuple(state.b_strategies),
@@ -244,6 +280,9 @@ def _expectation(plan: Plan, *, embedded: bool) -> str:
     # This plan may wait longer or shorter than the preset, whose summary does not say.
     latency = f", embedding latency simulated at {plan.embedding_latency_ms:g} ms"
     latency = latency if plan.embedding_latency_ms else ""
+    if plan.counts_trials:
+        trials = counted(plan.total_trials(), "trial")
+        return f"About {trials}, roughly {about}{latency}. Every result is checked."
     return (
         f"{plan.total_calls():,} calls in {len(plan.cells())} cells, roughly {about}{latency}. "
         "Closed-loop load; every result is checked."
