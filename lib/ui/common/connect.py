@@ -60,8 +60,11 @@ def _connect() -> None:
     token = left.text_input("Token", type="password", help="user:password, or an API key.")
     database = right.text_input(
         "Database",
-        # What the host set for its own address is nobody else's to see.
-        value=lost.get("milvus_database", "" if is_hosts else str(current.milvus_database)),
+        # The host's is for the host's address alone, so it does not stand in the form.
+        value=lost.get(
+            "milvus_database",
+            "" if session.uses_hosts_milvus() else str(current.milvus_database),
+        ),
         placeholder="default",
     )
     used = lost.get("embedding_provider", current.embedding_provider)
@@ -115,7 +118,10 @@ def chosen_elsewhere(current: Settings) -> dict[str, Any] | None:
     """Return what the tab may keep of a connection of the visitor's own; None for the host's."""
     if not session.is_overridden():
         return None
-    return {name: getattr(current, name) for name in tab.KEPT}
+    kept = {name: getattr(current, name) for name in tab.KEPT}
+    if session.uses_hosts_milvus():
+        kept["milvus_database"] = ""
+    return kept
 
 
 def _visitor_address(typed: str, name: str = "The Milvus URI") -> str:

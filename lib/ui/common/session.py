@@ -121,6 +121,11 @@ def is_overridden() -> bool:
     return CHOSEN_KEY in st.session_state
 
 
+def uses_hosts_milvus() -> bool:
+    """Say whether this session works on the host's own Milvus."""
+    return _is_hosts_milvus(current_settings())
+
+
 def _is_hosts_milvus(chosen: Settings) -> bool:
     host = host_settings()
     names = ("milvus_uri", "milvus_token", "milvus_database")

@@ -1,0 +1,82 @@
+"""The dialog "Connect" in a real browser: secrets, addresses, and a visitor after a refresh."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect
+
+from scripts.openai_endpoint import OpenAIEndpoint
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+LOAD_TIMEOUT_MS = 60_000
+HOSTS_KEY, OWN_KEY = "sk-planted-of-the-host", "sk-of-the-visitor"
+RunApp = Callable[[dict[str, str]], str]
+
+
+def fill(page: "Page", **typed: str) -> None:
+    """Fill the dialog's fields by their labels and submit."""
+    dialog = page.get_by_role("dialog")
+    for label, text in typed.items():
+        dialog.get_by_label(label.replace("_", " "), exact=True).fill(text)
+    dialog.get_by_role("button", name="Connect", exact=True).click()
+
+
+def chosen_collection(page: "Page") -> "Locator":
+    """Return the sidebar's list of collections."""
+    return page.get_by_test_id("stSidebar").get_by_role("combobox").first
+
+
+def open_dialog(page: "Page") -> None:
+    """Open it once the page is drawn."""
+    page.get_by_text("Milvus Lite (embedded)").first.wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.get_by_role("button", name="Connect to another Milvus").click(timeout=LOAD_TIMEOUT_MS)
+    page.get_by_role("dialog").get_by_label("Milvus URI", exact=True).wait_for()
+
+
+def test_the_hosts_key_is_not_sent_to_an_address_that_a_visitor_chose_before(
+    run_app: RunApp, chromium_page: "Page"
+) -> None:
+    url = run_app({"OPENAI_API_KEY": HOSTS_KEY})
+    page = chromium_page
+    with OpenAIEndpoint() as own:
+        page.goto(url)
+        open_dialog(page)
+        page.get_by_role("dialog").get_by_text("OpenAI-compatible").click()
+        fill(page, OpenAI_key=OWN_KEY, OpenAI_base_URL=own.base_url, OpenAI_model="first")
+        page.get_by_text("OpenAI-compatible: first").first.wait_for(timeout=LOAD_TIMEOUT_MS)
+        open_dialog(page)
+        fill(page, OpenAI_model="second")
+        page.get_by_text("OpenAI-compatible: second").first.wait_for(timeout=LOAD_TIMEOUT_MS)
+        keys = {each["authorization"] for each in own.headers}
+    assert keys == {f"Bearer {OWN_KEY}"}
+
+
+def test_a_stranger_is_refused_an_address_and_keeps_what_is_theirs_after_a_refresh(
+    run_app: RunApp, chromium_page: "Page"
+) -> None:
+    url = run_app({"LAB_PUBLIC": "1"})
+    page = chromium_page
+    page.goto(f"{url}/ingestion")
+    open_dialog(page)
+    fill(page, Milvus_URI="http://127.0.0.1:22")
+    page.get_by_text("does not connect to that address").first.wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_text("Pasted text", exact=True).click()
+    page.get_by_label("Text", exact=True).fill("A planted row. " * 20)
+    page.keyboard.press("Control+Enter")
+    page.get_by_role("button", name="Ingest 1 row").click(timeout=LOAD_TIMEOUT_MS)
+    expect(chosen_collection(page)).to_have_value("my_documents", timeout=LOAD_TIMEOUT_MS)
+    page.reload()
+    chosen_collection(page).click(timeout=LOAD_TIMEOUT_MS)
+    page.get_by_role("option", name="my_documents").wait_for()
+    context = page.context.browser.new_context()  # another browser knows nothing of it
+    try:
+        other = context.new_page()
+        other.goto(f"{url}/ingestion")
+        chosen_collection(other).click(timeout=LOAD_TIMEOUT_MS)
+        other.get_by_role("option", name="async_lab").wait_for()
+        assert other.get_by_role("option").count() == 1
+    finally:
+        context.close()
