@@ -33,7 +33,7 @@ GROWTH = 0.02
 
 
 @dataclass(frozen=True)
-class Level:
+class SweepLevel:
     """One level of a sweep: a limit, or a batch size. Times in ms, throughput in calls or rows/s.
 
     `share` is its throughput over the best level's, with an interval from the paired repeats.
@@ -61,9 +61,9 @@ class SweepAdvice:
     operation: str
     strategy: str
     unit: str  # what a level counts: "calls in flight" or "rows a call"
-    levels: tuple[Level, ...]
-    advised: Level
-    best: Level
+    levels: tuple[SweepLevel, ...]
+    advised: SweepLevel
+    best: SweepLevel
     plausible: tuple[int, int]
     p95_cost: Speedup
     client: str
@@ -183,10 +183,10 @@ def _throughput(trials: Sequence[Trial]) -> float:
     return median([trial.throughput_per_s for trial in trials])
 
 
-def _level(level: int, trials: Sequence[Trial], best: Sequence[Trial], unit: str) -> Level:
+def _level(level: int, trials: Sequence[Trial], best: Sequence[Trial], unit: str) -> SweepLevel:
     latencies = [1000 * c.latency_s for trial in trials for c in trial.calls if c.ok]
     in_flight = median([trial.in_flight for trial in trials])
-    return Level(
+    return SweepLevel(
         level=level,
         throughput_per_s=_throughput(trials),
         share=_paired(trials, best, lambda trial: trial.throughput_per_s),
