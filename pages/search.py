@@ -26,7 +26,7 @@ COMPARE, METHODS, WORDS, AT_ONCE, AS_RETRIEVER = (
 )
 
 with st.container(horizontal=True, horizontal_alignment="distribute"):
-    st.header("Search and MMR", width="content", anchor=False)
+    st.title("Search and MMR", width="content", anchor=False)
     view = st.segmented_control(
         "View",
         [COMPARE, METHODS, WORDS, AT_ONCE, AS_RETRIEVER],

@@ -247,7 +247,7 @@ def test_the_chosen_runs_are_in_the_address(app: str, chromium_page: "Page") -> 
     page = chromium_page
     page.goto(f"{app}/runs?r_runs=recorded-sweep-server")
     page.get_by_text("200 searches were answered").first.wait_for(timeout=LOAD_TIMEOUT_MS)
-    assert page.get_by_role("radio", name="Scaling", checked=True).count() == 1
+    page.get_by_role("radio", name="Scaling", checked=True).wait_for()
     page.get_by_role("button", name="Copy link").click()
     page.get_by_text("/runs?r_runs=recorded-sweep-server").wait_for()
     page.goto(f"{app}/runs?r_runs=recorded-tutorial-server,recorded-tutorial-server-450ms")
