@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from lib.milvus import snippets
+from lib.milvus.snippets import row_changes
 from lib.milvus.territory import shown_name
 from lib.ui import connection_or_stop, model_or_stop, show_error
 from lib.ui.collections.files import offer_drop, offer_export
 from lib.ui.collections.list import offer_creation, show_list
 from lib.ui.collections.rows import browse, delete_many
 from lib.ui.common.session import collection_facts
-from lib.ui.common.snippet import snippet
+from lib.ui.common.snippet import here, snippet
 from lib.ui.common.text import literal
 
 st.title("Collections")
@@ -45,7 +45,4 @@ with show_error(), st.container(border=True):
     delete_many(opened, model, facts)
     offer_drop(opened, facts)
 
-snippet(
-    snippets.row_changes(uri=snippets.shown_uri(opened), collection=facts.name, model=model.model),
-    key="collections_code",
-)
+snippet(row_changes(here(opened, model, facts)), key="collections_code")

@@ -5,7 +5,7 @@ import streamlit as st
 from lib.ingestion.chosen import ingest_chosen
 from lib.ingestion.report import IngestionReport
 from lib.jobs import FINISHED, Job
-from lib.milvus import snippets
+from lib.milvus.snippets import EXAMPLE_ROWS, ingestion
 from lib.ui import (
     connection_or_stop,
     current_settings,
@@ -16,6 +16,7 @@ from lib.ui import (
     snippet,
 )
 from lib.ui.common import session
+from lib.ui.common.snippet import here
 from lib.ui.ingestion.action import offer_ingestion, remember_rate
 from lib.ui.ingestion.chunks import DEFAULTS, choose_chunking, show_preview, show_problems
 from lib.ui.ingestion.plan import choose_plan, offer_tuning
@@ -91,11 +92,11 @@ if job_now is not None:
 
 if chosen is not None:
     offer_tuning(opened, model, chosen, plan)
+rows = forecast.first_rows() if forecast else EXAMPLE_ROWS
 snippet(
-    snippets.ingestion(
-        uri=snippets.shown_uri(opened),
-        collection=plan.collection,
-        model=model.model,
+    ingestion(
+        here(opened, model),
+        rows or EXAMPLE_ROWS,
         batch_size=plan.batch_size,
         concurrency=plan.concurrency,
         method=plan.method,

@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from lib.milvus import snippets
 from lib.milvus.snippets import Snippet
 from lib.search import ask as search
+from lib.search.code import comparison_code
 from lib.ui import collection_or_stop, connection_or_stop, model_or_stop, show_error
+from lib.ui.common.snippet import here
 from lib.ui.search.form import (
     chance_if_known,
     learn_chance,
@@ -74,20 +75,8 @@ if not found.hits:
 
 def code(lambda_mult: float) -> Snippet:
     """Return the code of both searches on screen."""
-    subject, before = snippets.subject(question.query, question.like)
-    common = subject | {"k": question.k, "expr": question.whole_expr}
-    by_vector = "_by_vector" if question.like else ""
-    return snippets.similarity_and_mmr(
-        (f"similarity_search_with_score{by_vector}", common),
-        (
-            f"max_marginal_relevance_search{by_vector}",
-            common | {"fetch_k": question.fetch_k, "lambda_mult": lambda_mult},
-        ),
-        uri=snippets.shown_uri(opened),
-        collection=collection.name,
-        model=model.model,
-        before=before,
-    )
+    place = here(opened, model, collection)
+    return comparison_code(opened, collection.name, found, lambda_mult, place)
 
 
 chance, known = chance_if_known(opened, model, collection)

@@ -73,6 +73,11 @@ class Forecast:
     longest_characters: int = 0
     problems: tuple[Problem, ...] = ()
 
+    def first_rows(self) -> list[Document]:
+        """Return the first rows as they will be written, each with its key."""
+        batches = from_documents(self.first, len(self.first) or 1, Problems())
+        return [row for batch in batches for row in batch.documents()]
+
 
 def of_corpus(corpus: Corpus, size: int) -> Chosen:
     """Ingest a bundled corpus; its documents are short and keep their own keys."""
@@ -80,7 +85,10 @@ def of_corpus(corpus: Corpus, size: int) -> Chosen:
     return Chosen(
         label=corpus.label,
         rows=lambda problems: iter(corpus.documents(size, 0)),
-        forecast=lambda: Forecast(size if known is None else min(size, known)),
+        forecast=lambda: Forecast(
+            size if known is None else min(size, known),
+            first=tuple(corpus.documents(min(size, SHOWN_CHUNKS), 0)),
+        ),
         identity=(corpus.name, size),
     )
 

@@ -71,12 +71,14 @@ class Operation:
     embeds: bool  # whether a call spends time in the embedding provider
     summary: str
     arguments: Callable[[Inputs, int], dict[str, Any]]  # the i-th call's keyword arguments
-    # The same arguments as Python text, for the code that a reader copies. Braces are doubled where
-    # the text has one; single ones name a run's numbers.
-    code: str
+    # The same arguments, one by one, as Python text for the code that a reader copies. Braces are
+    # doubled where the text has one; single ones name a run's numbers. `lib/runs/measured_code.py`
+    # lists the variables that the text may use.
+    code: tuple[str, ...]
     # One call with all rows, for operations that accept many at once; searches have no such method
     # in langchain-milvus, so their batched form is a multi-vector request (see strategies).
     batch_arguments: Callable[[Inputs, int], dict[str, Any]] | None = None
+    batch_code: tuple[str, ...] = ()
     ordered: bool = True  # whether the order of the results means something
     # For the estimate of a run: seconds of one call alone, and seconds that a call adds when many
     # are in flight. Typical of a small machine.
@@ -227,11 +229,15 @@ def _delete_consistency(inputs: Inputs) -> dict[str, str]:
     return {"consistency_level": inputs.delete_consistency} if inputs.delete_consistency else {}
 
 
-_TEXTS = "[documents[i].page_content], metadatas=[documents[i].metadata], ids=[ids[i]]"
-_QUERY = 'query=f"test document {{i % 50}}", k={k}'
-_VECTOR = "embedding=vectors[i % 50], k={k}"
-_MMR = ", fetch_k={fetch_k}, lambda_mult={lambda_mult:g}"
-_KEY = "expr=f\"pk == '{{ids[i]}}'\""
+_NEW_ROW = ("metadatas=[new[i].metadata]", "ids=[new[i].id]")
+_TEXTS = ("[new[i].page_content]", *_NEW_ROW)
+_IDS = "ids=[document.id for document in new]"
+_ALL_TEXTS = "[document.page_content for document in new]"
+_ALL_ROWS = ("metadatas=[document.metadata for document in new]", _IDS)
+_QUERY = ("query=queries[i]", "k={k}")
+_VECTOR = ("embedding=vectors[i]", "k={k}")
+_MMR = ("fetch_k={fetch_k}", "lambda_mult={lambda_mult:g}")
+_KEY = "expr=f\"pk == '{{documents[i].id}}'\""
 
 
 _ALL = (
@@ -242,6 +248,7 @@ _ALL = (
         embeds=True,
         summary="Embeds texts and inserts them with metadata and keys.",
         code=_TEXTS,
+        batch_code=(_ALL_TEXTS, *_ALL_ROWS),
         arguments=lambda inputs, i: _add_texts([_new(inputs, i)]),
         batch_arguments=lambda inputs, n: _add_texts(inputs.new[:n]),
     ),
@@ -251,7 +258,8 @@ _ALL = (
         effect=Effect.ADDS,
         embeds=True,
         summary="The same for LangChain documents.",
-        code="[documents[i]], ids=[ids[i]]",
+        code=("[new[i]]", "ids=[new[i].id]"),
+        batch_code=("new", _IDS),
         arguments=lambda inputs, i: _add_documents([_new(inputs, i)]),
         batch_arguments=lambda inputs, n: _add_documents(inputs.new[:n]),
     ),
@@ -261,10 +269,8 @@ _ALL = (
         effect=Effect.ADDS,
         embeds=False,
         summary="Inserts texts whose vectors are already computed.",
-        code=(
-            "[documents[i].page_content], [vectors[i % 50]], "
-            "metadatas=[documents[i].metadata], ids=[ids[i]]"
-        ),
+        code=("[new[i].page_content]", "[new_vectors[i]]", *_NEW_ROW),
+        batch_code=(_ALL_TEXTS, "new_vectors", *_ALL_ROWS),
         arguments=lambda inputs, i: _add_embeddings(
             [_new(inputs, i)], [inputs.new_vectors[i % len(inputs.new_vectors)]]
         ),
@@ -332,7 +338,11 @@ _ALL = (
         effect=Effect.REMOVES,
         embeds=False,
         summary="Deletes rows by key or expression.",
-        code="expr=f\"{delete_by} == '{{ids[i]}}'\"{delete_consistency}",
+        code=("expr=f\"{delete_by} == '{{documents[i].id}}'\"", "{delete_consistency}"),
+        batch_code=(
+            "ids=[document.id for document in documents[:{count}]]",
+            "{delete_consistency}",
+        ),
         arguments=lambda inputs, i: (
             {"expr": _delete_expression(inputs, i)} | _delete_consistency(inputs)
         ),
@@ -346,7 +356,8 @@ _ALL = (
         effect=Effect.CHANGES,
         embeds=True,
         summary="Embeds documents and replaces the rows that have their keys.",
-        code="ids=[ids[i]], documents=[documents[i]]",
+        code=("ids=[revised[i].id]", "documents=[revised[i]]"),
+        batch_code=("ids=[document.id for document in revised]", "documents=revised"),
         arguments=lambda inputs, i: _upsert([_existing(inputs, i)]),
         batch_arguments=lambda inputs, n: _upsert([_existing(inputs, i) for i in range(n)]),
     ),
@@ -356,7 +367,7 @@ _ALL = (
         effect=Effect.READS,
         embeds=False,
         summary="Returns documents that match an expression; no vectors involved.",
-        code=_KEY + ', fields=["pk", "text"], limit={k}',
+        code=(_KEY, 'fields=["pk", "text"]', "limit={k}"),
         # A fresh list each time: the method appends to the list it is given.
         arguments=lambda inputs, i: {
             "expr": _key_equals(inputs, i),
@@ -371,7 +382,7 @@ _ALL = (
         effect=Effect.READS,
         embeds=False,
         summary="Returns the keys of the rows that match an expression.",
-        code=_KEY,
+        code=(_KEY,),
         arguments=lambda inputs, i: {"expr": _key_equals(inputs, i)},
         ordered=False,
     ),
@@ -381,8 +392,7 @@ _ALL = (
         effect=Effect.CREATES,
         embeds=True,
         summary="Creates a collection, indexes it and adds texts.",
-        code=_TEXTS + ", embedding=store.embedding_func, "
-        'collection_name=f"{collection}_{{i}}", connection_args=connection_args',
+        code=(*_TEXTS, "embedding=model", "collection_name=made[i]", "**at"),
         typical_s=(3.2, 3.0),
         arguments=lambda inputs, i: _from_texts(inputs, [_new(inputs, i)], str(i)),
         # No batched form: one call makes one collection, which is another effect than n of them.

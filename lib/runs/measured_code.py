@@ -1,95 +1,210 @@
-"""The code that a benchmark measured, sync and async, to paste and run elsewhere."""
+"""The code that a benchmark measured, as complete programs to run elsewhere."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lib.benchmark import advice
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
-from lib.benchmark.workload import DELETE_CONSISTENCIES
+from lib.benchmark.workload import DELETE_CONSISTENCIES, DISTINCT_QUERIES
 from lib.charts.data import Focus
-from lib.milvus.operations import OPERATIONS, Effect
-from lib.milvus.snippets import Snippet, opening
+from lib.milvus.embeddings import BUNDLED_MODEL_DIR
+from lib.milvus.operations import OPERATIONS, Effect, Operation
+from lib.milvus.snippets import COUNT, OWN, Place, Snippet, indent, opening, options, program
 
-COLLECTION = "async_lab_demo"
 TIMED_CALLS = 1_000
 
+# The documents of the tutorial, drawn as the benchmark draws them.
+_QUERIES = 'queries = [f"test document {{i % {distinct}}}" for i in range({count})]\n'
 _DOCUMENTS = """\
+random = Random({seed})
 documents = [
     Document(
-        page_content=f"This is test document {{i}} with some random content: {{random()}}",
-        metadata={{"id": f"doc_{{i}}", "score": random(), "category": f"cat_{{i % 5}}"}},
+        id=f"doc_{{i}}",
+        page_content=f"This is test document {{i}} with some random content: {{random.random()}}",
+        metadata={{"id": f"doc_{{i}}", "score": random.random(), "category": f"cat_{{i % 5}}"}},
     )
-    for i in range({rows})
+    for i in range({documents})
 ]
-ids = [f"doc_{{i}}" for i in range({rows})]
 """
-_FILL = "store.add_documents(documents, ids=ids)  # outside the clock\n"
-# What the code of some operations names besides the documents, and the line that makes it.
+_FILL = """\
+store.add_documents(documents[:{rows}], ids=[document.id for document in documents[:{rows}]])
+store.client.flush(store.collection_name)
+"""
+# What the code of an operation may name besides `documents` and `model`, and the lines that make
+# it before the clock starts.
 _MADE_BEFORE = {
-    "vectors[": "vectors = store.embedding_func.embed_documents("
-    '[f"test document {i % 50}" for i in range(50)])\n',
-    "connection_args": "connection_args = store._connection_args\n",
+    "new[": "new = documents[{rows}:]\n",
+    "new_vectors": "new_vectors = store.embeddings.embed_documents("
+    "[document.page_content for document in new])\n",
+    "queries[": _QUERIES,
+    "=vectors[": _QUERIES + "vectors = store.embeddings.embed_documents(queries)\n",
+    "revised[": """\
+revised = [
+    Document(
+        id=document.id,
+        page_content=f"{{document.page_content}} (revised)",
+        metadata=document.metadata | {{"revised": True}},
+    )
+    for document in documents[:{count}]
+]
+""",
+    "made[": 'made = [f"{own}_{{i}}" for i in range({count})]\n',
+    "**at": "at = dict(\n{at}\n)\n",
+}
+_SEARCH_AT_ONCE = """\
+results = store.client.search(
+    store.collection_name,
+    data=vectors,
+    anns_field="vector",
+    limit={k},
+    output_fields=["text"],
+)"""
+_DROP = "store.client.drop_collection(store.collection_name)\n"
+_TIDY = dict.fromkeys(Effect, _DROP) | {
+    Effect.CREATES: f"for name in made:\n    store.client.drop_collection(name)\n{_DROP}"
+}
+LINE = 60
+# Milvus Lite reads the parameters of an index from a JSON text only. One list is exact.
+LITE_INDEX = '"IVF_FLAT",\n    "params": {"params": \'{"nlist": 1}\'}'
+# How a program proves what its calls did, by what they do.
+_PROOF = {
+    Effect.ADDS: "{count() - before} rows added",
+    Effect.REMOVES: "{before - count()} rows removed",
+    Effect.CHANGES: "{count('revised == true')} rows changed",
+    Effect.READS: "{sum(len(found) for found in results)} rows returned from {before}",
+    Effect.CREATES: "{sum(store.client.has_collection(name) for name in made)} collections made",
 }
 
 
-def measured_code(run: Run, focus: Focus) -> Snippet | None:
-    """Return the loop and the gather of one group, with the run's numbers.
+def measured_code(
+    run: Run, focus: Focus, *, model_path: str = str(BUNDLED_MODEL_DIR)
+) -> Snippet | None:
+    """Return the loop, the gather and the batched call of one group, with the run's numbers.
 
     None for an operation that is not known here, and for questions to a collection of the reader's.
     """
-    settings: dict[str, Any] = run.settings
     operation = OPERATIONS.get(focus.operation)
-    if operation is None or settings.get("collection"):
+    if operation is None or run.settings.get("collection"):
         return None
+    place = _place(run, model_path)
+    numbers = _numbers(run, focus, operation, place)
+    start = _start(place, operation, numbers)
+    holder = "Milvus" if operation.effect is Effect.CREATES else "store"
+    written = _written(operation.code, numbers)
+
+    def report(way: str) -> str:
+        said = f'print(f"{focus.operation}, {_calls(focus)} calls {way}: {{seconds:.2f}} s")'
+        return f'\n{said}\nprint(f"{_PROOF[operation.effect]}")\n{_TIDY[operation.effect]}'
+
+    calls = f"results.append({holder}.{operation.name}({written}))"
+    batch = _one_batch(operation, numbers)
+    return Snippet(
+        sync=program(
+            place,
+            f"{start}started = perf_counter()\nresults = []\nfor i in range({_calls(focus)}):\n"
+            f"{indent(calls)}\nseconds = perf_counter() - started\n" + report("one after another"),
+        ),
+        asynchronous=program(
+            place,
+            start + _gathered(run, focus, f"{holder}.{operation.async_name}({written})", report),
+        ),
+        one_batch=batch
+        and program(
+            place,
+            f"{start}started = perf_counter()\n{batch}\nseconds = perf_counter() - started\n"
+            + report("as one"),
+        ),
+    )
+
+
+def _written(parts: Iterable[str], numbers: dict[str, Any]) -> str:
+    """Return arguments in one line where they fit, and one a line where they don't."""
+    given = [text for part in parts if (text := part.format(**numbers))]
+    line = ", ".join(given)
+    return line if len(line) <= LINE else "\n    " + ",\n    ".join(given) + ",\n"
+
+
+def _numbers(run: Run, focus: Focus, operation: Operation, place: Place) -> dict[str, Any]:
+    """Return the numbers of a run that code is made with; nothing else of a file becomes code."""
+    settings: dict[str, Any] = run.settings
     level = settings.get("delete_consistency")
     known = level in DELETE_CONSISTENCIES[1:]
-    numbers = {
+    rows = int(settings.get("rows", 1_000))
+    new = _calls(focus) if operation.effect in {Effect.ADDS, Effect.CREATES} else 0
+    return {
         "k": int(settings.get("k", 3)),
         "fetch_k": int(settings.get("fetch_k", 20)),
         "lambda_mult": float(settings.get("lambda_mult", 0.5)),
+        "seed": int(settings.get("seed", 7)),
         "delete_by": "pk" if settings.get("delete_by") == "pk" else "id",
-        "delete_consistency": f', consistency_level="{level}"' if known else "",
-        "collection": COLLECTION,
+        "delete_consistency": f'consistency_level="{level}"' if known else "",
+        "count": _calls(focus),
+        "distinct": DISTINCT_QUERIES,
+        "rows": rows,
+        "documents": rows + new,
+        "own": OWN,
+        "at": indent(_without_name(options(place, _index(place)))),
     }
-    arguments = operation.code.format(**numbers)
-    needs_rows = operation.effect not in (Effect.ADDS, Effect.CREATES)
-    rows = max(focus.count, int(settings.get("rows", 1_000)) if needs_rows else 0)
-    before = _FILL if needs_rows else ""
-    before += "".join(line for name, line in _MADE_BEFORE.items() if name in operation.code)
-    prepare = "\n" + _DOCUMENTS.format(rows=rows) + before
-    imports = "from random import random\nfrom time import perf_counter\n\n"
-    imports += "from langchain_core.documents import Document\n"
-    uri = "http://localhost:19530"
-    if run.environment.get("backend") == "lite":
-        uri = "demo.db"
-    model = str(run.environment.get("embedding", "bundled/"))
-    call = f"store.{focus.operation}({arguments})"
-    return Snippet(
-        sync=opening(uri, COLLECTION, model, imports=imports)
-        + prepare
-        + "\nstarted = perf_counter()\n"
-        + f"for i in range({_calls(focus)}):\n    {call}\n"
-        + 'print(f"{perf_counter() - started:.2f} s")\n',
-        asynchronous=opening(uri, COLLECTION, model, imports=f"import asyncio\n{imports}")
-        + prepare
-        + _async_part(run, focus, arguments),
+
+
+def _place(run: Run, model_path: str) -> Place:
+    return Place(
+        model=str(run.environment.get("embedding", "bundled/")),
+        uri="" if run.environment.get("backend") == "lite" else "http://localhost:19530",
+        from_environment=True,
+        model_path=model_path,
+        latency_ms=float(run.environment.get("simulated_latency_ms") or 0),
+        jitter_ms=float(run.settings.get("embedding_jitter_ms") or 0),
     )
 
 
-def _async_part(run: Run, focus: Focus, arguments: str) -> str:
-    call = f"await store.a{focus.operation}({arguments})"
+def _index(place: Place) -> str:
+    return LITE_INDEX if place.is_lite else ""
+
+
+def _without_name(lines: str) -> str:
+    return "\n".join(line for line in lines.splitlines() if not line.startswith("collection_name"))
+
+
+def _start(place: Place, operation: Operation, numbers: dict[str, Any]) -> str:
+    """Return what runs before the clock starts: the documents, the store and its rows."""
+    code = ", ".join(operation.code)
+    before = [lines for name, lines in _MADE_BEFORE.items() if name in code]
+    documents, fill, *made = (lines.format(**numbers) for lines in (_DOCUMENTS, _FILL, *before))
+    start = f"{documents}{opening(place, _index(place))}{fill}{''.join(made)}"
+    if operation.effect is Effect.CREATES:
+        return start
+    # A strongly consistent count also makes every row visible to the calls that follow.
+    return f"{start}\n\n{COUNT}\n\nbefore = count()\n"
+
+
+def _gathered(run: Run, focus: Focus, call: str, report: Callable[[str], str]) -> str:
     limit = _limit(run, focus)
-    body = f"    {call}\n"
+    body = f"    return await {indent(call).strip()}\n"
+    way = "gathered"
     if limit is not None:
-        body = f"    async with limit:\n        {call}\n"
+        body = f"    async with limit:\n{indent(indent(f'return await {call}'))}\n"
+        way = f"gathered, at most {limit} at once"
     return (
         (f"limit = asyncio.Semaphore({limit})\n" if limit is not None else "")
-        + f"\n\nasync def one(i):\n{body}"
+        + f"\n\nasync def call(i):\n{body}"
         + "\n\nasync def main():\n"
-        + f"    await asyncio.gather(*[one(i) for i in range({_calls(focus)})])\n"
-        + "\n\nstarted = perf_counter()\nasyncio.run(main())\n"
-        + 'print(f"{perf_counter() - started:.2f} s")\n'
+        + "    await store.aclient.has_collection(store.collection_name)  # connects\n"
+        + "    started = perf_counter()\n"
+        + f"    results = await asyncio.gather(*[call(i) for i in range({_calls(focus)})])\n"
+        + "    return perf_counter() - started, results\n"
+        + f"\n\nseconds, results = asyncio.run(main())\n{report(way)}"
     )
+
+
+def _one_batch(operation: Operation, numbers: dict[str, Any]) -> str:
+    if operation.batch_code:
+        return f"store.{operation.name}({_written(operation.batch_code, numbers)})"
+    if not (operation.searches and operation.batchable):
+        return ""
+    embed = "vectors = store.embeddings.embed_documents(queries)\n" if operation.embeds else ""
+    return embed + _SEARCH_AT_ONCE.format(**numbers)
 
 
 def _calls(focus: Focus) -> int:

@@ -306,8 +306,11 @@ def test_the_measured_code_of_every_operation_is_python_and_names_both_methods(
     assert code is not None
     compile(code.sync, "sync.py", "exec")
     compile(code.asynchronous, "async.py", "exec")
-    assert f"store.{operation}(" in code.sync
-    assert f"await store.a{operation}(" in code.asynchronous
+    assert f".{operation}(" in code.sync
+    assert (
+        f"await {'Milvus' if operation == 'from_texts' else 'store'}.a{operation}("
+        in code.asynchronous
+    )
 
 
 def test_the_measured_code_of_a_delete_asks_for_the_consistency_that_was_measured() -> None:
@@ -318,9 +321,10 @@ def test_the_measured_code_of_a_delete_asks_for_the_consistency_that_was_measure
         return code.sync
 
     assert 'consistency_level="Bounded"' in sync("Bounded")
-    assert "consistency_level" not in sync("")
+    asked_for_nothing = sync("")
+    assert "store.delete(expr=f\"id == '{documents[i].id}'\")" in asked_for_nothing
     # A run may be somebody else's file: what it says never becomes code unless it is known.
-    assert "consistency_level" not in sync('"); import os; ("')
+    assert sync('"); import os; ("') == asked_for_nothing
 
 
 def test_the_measured_code_has_the_limit_that_was_measured() -> None:

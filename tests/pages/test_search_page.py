@@ -261,7 +261,7 @@ def test_many_questions_are_a_benchmark_of_the_collection_with_its_checks_and_ch
     assert list(summary["failed_trials"]) == [0] * ways
     assert len(app.get("vega_lite_chart")) >= 2
     code = " ".join(block.value for block in app.code)
-    assert ("asimilarity_search_with_score(query" if key == "many" else "abatch(") in code
+    assert ("asimilarity_search_with_score(question" if key == "many" else "abatch(") in code
     assert "--collection" in code
 
 

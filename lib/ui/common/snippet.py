@@ -1,13 +1,46 @@
-"""Code tabs: the sync and the async version of what was just done."""
+"""The code of what was just done, as programs to copy, to download, or to open as a notebook."""
 
 import streamlit as st
 
-from lib.milvus.snippets import Snippet
+from lib.milvus.collections import Collection
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.snippets import OWN, Place, Snippet, place_of
+from lib.ui.common.session import current_settings
+
+
+def here(opened: Connection, model: EmbeddingModel, collection: Collection | None = None) -> Place:
+    """Return what this visitor works on, for code; a public app names no folder of its host."""
+    hidden = current_settings().public
+    if collection is None:
+        return place_of(opened, model, OWN, hide_paths=hidden)
+    return place_of(opened, model, collection.name, collection.metric_type, hide_paths=hidden)
 
 
 def snippet(code: Snippet, *, key: str, title: str = "The code for this") -> None:
-    """Draw the two versions beside each other in tabs, each copyable."""
+    """Draw each program in a tab, to copy or download, and all of them as one notebook."""
     with st.expander(title, icon=":material/code:", key=key):
-        sync_tab, async_tab = st.tabs(["Sync", "Async"])
-        sync_tab.code(code.sync, language="python")
-        async_tab.code(code.asynchronous, language="python")
+        programs = code.programs
+        for name, tab in zip(programs, st.tabs(list(programs)), strict=True):
+            word = name.lower().replace(" ", "_")
+            with tab:
+                st.code(programs[name], language="python")
+                st.download_button(
+                    "Download as script",
+                    programs[name],
+                    file_name=f"{OWN}_{word}.py",
+                    mime="text/x-python",
+                    key=f"{key}_{word}_script",
+                    icon=":material/download:",
+                    on_click="ignore",
+                )
+        st.download_button(
+            "Open as notebook",
+            code.notebook(title),
+            file_name=f"{OWN}.ipynb",
+            mime="application/x-ipynb+json",
+            key=f"{key}_notebook",
+            icon=":material/book:",
+            help="A Jupyter notebook with all of them, a cell each.",
+            on_click="ignore",
+        )

@@ -65,7 +65,7 @@ def show_problems(seen: Forecast) -> None:
 
 def show_preview(seen: Forecast, cut: Chunking) -> None:
     """Draw the first two chunks with their borders."""
-    if not seen.first:
+    if not seen.mean_characters:  # nothing was cut
         return
     longest = counted(seen.longest_characters, "character")
     st.caption(

@@ -1,7 +1,6 @@
 """Many questions at once: the reader's questions as a benchmark of the chosen collection."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import streamlit as st
 
@@ -9,21 +8,20 @@ from lib.benchmark.retriever import SEARCH_TYPES
 from lib.benchmark.trials import MAX_REPEATS, Run
 from lib.benchmark.workload import MAX_CONCURRENCY, Plan
 from lib.jobs import FINISHED, State
-from lib.milvus import snippets
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA
-from lib.milvus.snippets import Snippet
 from lib.runs import store as runs
 from lib.search import ask as search
+from lib.search.code import many_code
 from lib.settings import Settings
 from lib.ui.benchmark.live import live
 from lib.ui.common import session
 from lib.ui.common.errors import error_box, show_error
 from lib.ui.common.memory import check_room
 from lib.ui.common.session import current_settings
-from lib.ui.common.snippet import snippet
+from lib.ui.common.snippet import here, snippet
 from lib.ui.runs.saved import run_store
 from lib.ui.runs.view import run_view
 from lib.ui.search.form import k_input, lambda_input
@@ -84,7 +82,8 @@ def show_many(
         run_view(run, origin="measured here", key=kind.key, beside=store.beside(run))
         asked = runs.plan_of(run)
         if asked:
-            snippet(_code(kind, asked, opened, model), key=f"{kind.key}_code")
+            place = here(opened, model, collection)
+            snippet(many_code(opened, asked, place), key=f"{kind.key}_code")
     elif job and job.state is State.STOPPED:
         st.info("Stopped before the first trial had finished: there is nothing to show.")
 
@@ -166,18 +165,3 @@ def _form(
         lambda_mult=lambda_mult,
     )
     return plan, submitted
-
-
-def _code(kind: ManyView, plan: Plan, opened: Connection, model: EmbeddingModel) -> Snippet:
-    place: dict[str, Any] = {
-        "uri": snippets.shown_uri(opened),
-        "collection": plan.collection,
-        "model": model.model,
-        "concurrency": plan.concurrency[0],
-    }
-    if kind is MANY:
-        return snippets.many_searches(plan.questions, plan.k, **place)
-    search_type = SEARCH_TYPES[plan.operations[0]]
-    more = {"lambda_mult": plan.lambda_mult, "fetch_k": plan.fetch_k}
-    arguments = {"k": plan.k} | (more if search_type == "mmr" else {})
-    return snippets.retriever(plan.questions, search_type, arguments, **place)

@@ -1,13 +1,11 @@
 """Every search method by hand: choose it, choose sync or async, see what it returns."""
 
 from dataclasses import asdict
-from pprint import pformat
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from lib.milvus import snippets
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
@@ -15,8 +13,9 @@ from lib.milvus.fields import TEXT_FIELD
 from lib.milvus.operations import Operation
 from lib.search import ask as search
 from lib.search.ask import METHODS, Hit, MethodAnswer, Request
+from lib.search.code import method_code
 from lib.ui.common.errors import show_error
-from lib.ui.common.snippet import snippet
+from lib.ui.common.snippet import here, snippet
 from lib.ui.search.form import (
     ask_first_example,
     examples_of,
@@ -188,19 +187,5 @@ def _show_code(
     model: EmbeddingModel,
     collection: Collection,
 ) -> None:
-    arguments = answer.request.arguments()
-    before = ""
-    if "embedding" in arguments:
-        arguments["embedding"] = snippets.Name("vector")
-        before = f"\nvector = {pformat(list(answer.request.vector), width=96, compact=True)}\n"
-    snippet(
-        snippets.call(
-            answer.request.operation,
-            arguments,
-            uri=snippets.shown_uri(opened),
-            collection=collection.name,
-            model=model.model,
-            before=before,
-        ),
-        key="method_code",
-    )
+    place = here(opened, model, collection)
+    snippet(method_code(opened, model, collection.name, answer, place), key="method_code")

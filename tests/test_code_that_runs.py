@@ -1,0 +1,356 @@
+"""Every program that the app can show runs as shown and prints what its page does.
+
+The programs of one Milvus run in one process outside the project, each in an empty folder of its
+own: what they import besides their packages is not there.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.documents import Document
+
+from lib import settings
+from lib.benchmark import runner
+from lib.benchmark.trials import Run
+from lib.benchmark.workload import Plan
+from lib.charts.data import Focus
+from lib.milvus import collections as milvus_collections
+from lib.milvus import snippets
+from lib.milvus.connection import Connection, open_connection
+from lib.milvus.embeddings import BUNDLED_MODEL_DIR, EmbeddingModel, open_model
+from lib.milvus.operations import OPERATIONS
+from lib.milvus.snippets import Place, Snippet, place_of
+from lib.runs.measured_code import measured_code
+from lib.search import ask
+from lib.search.ask import METHODS, Question, Request
+from lib.search.code import comparison_code, many_code, method_code
+from scripts.milvus_server import MilvusServer
+from scripts.openai_endpoint import OpenAIEndpoint
+
+NAME = "code_that_runs"
+COUNT, WAIT_MS = 3, 40
+# A reader's text is text: none of this may end a literal, a comment or a line.
+HOSTILE = "\"\"\"\n'); print('owned') #\\ {0} \u2028 which text is this?"
+TEXTS = [
+    "Round a number to two digits.",
+    "Round a decimal the way banks do.",
+    "Read a text file line by line.",
+    "Quote a \"text\" with 'both' quotes and a backslash \\.",
+    "Write a text file.\nIt has two lines.",
+    HOSTILE,
+    "Sort a list of numbers.",
+    "Sort a dictionary by its values.",
+]
+ROWS = [
+    Document(id=f"row_{i}", page_content=text, metadata={"kind": ["odd", "even"][i % 2], "size": i})
+    for i, text in enumerate(TEXTS)
+]
+QUESTIONS = ("How do I round money?", "sort numbers", HOSTILE)
+EXPR = 'kind == "odd"'
+
+# Runs each program as a script in an empty folder and keeps what it prints or raises; the cells of
+# a notebook as Jupyter does, inside a running event loop.
+RUN_ALL = """
+import asyncio, contextlib, io, json, os, runpy, sys, traceback
+from pathlib import Path
+
+async def notebook(path):
+    names = {"__name__": "__main__"}
+    for cell in json.loads(path.read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile(cell["source"], str(path), "exec"), names)
+
+printed = {}
+folders = sorted(Path(sys.argv[1]).iterdir(), key=lambda folder: (folder / "code.ipynb").exists())
+for folder in folders:
+    os.chdir(folder)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        try:
+            if (folder / "code.ipynb").exists():
+                asyncio.run(notebook(folder / "code.ipynb"))
+            else:
+                runpy.run_path("code.py", run_name="__main__")
+        except BaseException:
+            print(traceback.format_exc())
+    printed[folder.name] = out.getvalue()
+print(json.dumps(printed))
+sys.stdout.flush()
+os._exit(0)
+"""
+
+Check = Callable[[str, str], None]  # the tab's name and what the program printed
+
+
+def run_all(folder: Path, **variables: str) -> dict[str, str]:
+    """Run the programs in the subfolders of a folder, and return what each of them printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_ALL, str(folder)],
+        check=False,
+        capture_output=True,
+        cwd=folder,
+        env=os.environ | variables,
+        text=True,
+        timeout=560,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    printed: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    return printed
+
+
+def write(folder: Path, name: str, code: Snippet) -> None:
+    """Write each program of a snippet, and its notebook, into a folder of its own."""
+    for tab, program in code.programs.items():
+        (folder / f"{name}.{tab}").mkdir()
+        (folder / f"{name}.{tab}" / "code.py").write_text(program, encoding="utf-8")
+
+
+def answers(connection: Connection, model: EmbeddingModel) -> dict[str, ask.MethodAnswer]:
+    """Return what the search page shows for each method, with and without a filter."""
+    vector = tuple(model.embeddings.embed_query(QUESTIONS[0]))
+    found = {}
+    for name, operation in METHODS.items():
+        for expr in ("", EXPR):
+            if not (expr or operation.searches):
+                continue
+            request = Request(
+                name,
+                query=QUESTIONS[2 if expr else 0],
+                vector=vector,
+                k=3,
+                fetch_k=5,
+                lambda_mult=0.4,
+                expr=expr,
+                fields=("kind", "size"),
+            )
+            found[f"{name}{' filtered' * bool(expr)}"] = ask.call_method(
+                connection, model, NAME, request
+            )
+    return found
+
+
+def shown_rows(answer: ask.MethodAnswer) -> list[str]:
+    """Return how the rows of an answer begin when a program prints them."""
+    if not answer.hits:
+        return [f"{len(answer.keys)} keys", *answer.keys]
+    return [
+        f"{hit.rank} {hit.key}" + ("" if hit.score is None else f" {hit.score:.4f}")
+        for hit in answer.hits
+    ]
+
+
+def assert_rows(printed: str, expected: list[str]) -> None:
+    """Check that the lines begin as they should; a score may differ in its fourth digit."""
+    lines = printed.splitlines()
+    assert len(lines) == len(expected), printed
+    for line, start in zip(lines, expected, strict=True):
+        seen, wanted = line.split(" "), start.split(" ")
+        assert seen[:2] == wanted[:2], printed
+        if len(wanted) == 3:
+            assert float(seen[2]) == pytest.approx(float(wanted[2]), abs=2e-4), printed
+
+
+@pytest.fixture(scope="module")
+def model() -> EmbeddingModel:
+    return open_model(settings.load({}))
+
+
+@pytest.fixture(scope="module")
+def filled(backend: Connection, model: EmbeddingModel) -> Iterator[Connection]:
+    milvus_collections.create(backend, NAME, model.dimension, embedding=model.model)
+    backend.store(NAME, model.embeddings).add_documents(ROWS, ids=[str(row.id) for row in ROWS])
+    milvus_collections.prepare_for_search(backend, NAME)
+    assert milvus_collections.count(backend, NAME) == len(ROWS)
+    yield backend
+    milvus_collections.drop(backend, NAME)
+
+
+@pytest.fixture(scope="module")
+def run(filled: Connection, model: EmbeddingModel) -> Run:
+    """The page of a run: every operation, measured for real."""
+    plan = Plan(
+        tuple(OPERATIONS),
+        strategies=("sync_loop", "gather", "one_batch"),
+        counts=(COUNT,),
+        repeats=1,
+        warmup=0,
+        rows=20,
+        embedding_latency_ms=WAIT_MS,
+    )
+    measured = runner.run(plan, filled, model)
+    assert all(trial.verified for trial in measured.trials)
+    return measured
+
+
+@pytest.mark.timeout(600)  # a server takes seconds to make each collection of from_texts
+def test_every_program_prints_what_its_page_shows(
+    filled: Connection, model: EmbeddingModel, run: Run, tmp_path: Path
+) -> None:
+    place = place_of(filled, model, NAME)
+    checks: dict[str, Check] = {}
+
+    def add(name: str, code: Snippet, check: Check) -> None:
+        write(tmp_path, name, code)
+        checks[name] = check
+
+    by_method = answers(filled, model)
+    for name, answer in by_method.items():
+        add(
+            name,
+            method_code(filled, model, NAME, answer, place),
+            lambda tab, printed, answer=answer: assert_rows(printed, shown_rows(answer)),
+        )
+    for name, question in {
+        "compare": Question(HOSTILE, k=3, fetch_k=5),
+        "compare filtered": Question(QUESTIONS[0], k=3, fetch_k=5, expr=EXPR),
+        "compare like": Question(like="row_1", k=3, fetch_k=5),
+    }.items():
+        found = ask.fetch(filled, model, NAME, question)
+        request = Request(
+            f"max_marginal_relevance_search{'_by_vector' * bool(question.like)}",
+            query=question.query,
+            vector=tuple(found.query_vector),
+            k=3,
+            fetch_k=5,
+            lambda_mult=0.4,
+            expr=question.whole_expr,
+        )
+        diverse = ask.call_method(filled, model, NAME, request)
+        nearest = [f"{hit.rank} {hit.key} {hit.score:.4f}" for hit in found.hits[:3]]
+        rows = ["Nearest", *nearest, "With variety", *shown_rows(diverse)]
+        add(
+            name,
+            comparison_code(filled, NAME, found, 0.4, place),
+            lambda tab, printed, rows=rows: assert_rows(printed, rows),
+        )
+    for name, operation in {
+        "many": "similarity_search_with_score",
+        "retriever": "similarity_search",
+        "retriever mmr": "max_marginal_relevance_search",
+    }.items():
+        plan = Plan(
+            (operation,), concurrency=(2,), k=2, fetch_k=5, questions=QUESTIONS, collection=NAME
+        )
+        keys = [
+            ask.call_method(
+                filled, model, NAME, Request(operation, query=query, k=2, fetch_k=5)
+            ).keys
+            for query in QUESTIONS
+        ]
+        add(
+            name,
+            many_code(filled, plan, place),
+            lambda tab, printed, keys=keys: (
+                [found.split() for found in re.findall(r"→ (.*)", printed)]
+                == [list(each) for each in keys]
+                or pytest.fail(printed)
+            ),
+        )
+    for method in snippets.BATCHES:
+        code = snippets.ingestion(place, ROWS, batch_size=3, concurrency=2, method=method)
+        add(
+            f"ingest {method}",
+            code,
+            lambda tab, printed: (
+                printed.startswith(
+                    "8 rows in one call" if tab == "One batch" else "8 rows in 3 batches"
+                )
+                or pytest.fail(printed)
+            ),
+        )
+    add(
+        "rows",
+        snippets.row_changes(place),
+        lambda tab, printed: (
+            (printed.startswith("2 rows, 0 of old.txt") and "The new text" in printed)
+            or pytest.fail(printed)
+        ),
+    )
+    for operation in OPERATIONS:
+        code = measured_code(run, Focus(operation, COUNT))
+        assert code is not None
+        add(
+            f"measured {operation}",
+            code,
+            lambda tab, printed, operation=operation: assert_measured(printed, operation, tab, run),
+        )
+
+    uri = "" if filled.is_lite else place.uri
+    printed = run_all(tmp_path, MILVUS_URI=uri)
+    assert len(printed) > 80
+    for name, text in printed.items():
+        what, _, tab = name.rpartition(".")
+        assert "owned\n" not in text, text
+        assert "Traceback" not in text, f"{name}: {text}"
+        checks[what](tab, text)
+
+
+def assert_measured(printed: str, operation: str, tab: str, run: Run) -> None:
+    """Check the calls, the time and the proof of a measured program against its run."""
+    strategy = {"Sync": "sync_loop", "Async": "gather", "One batch": "one_batch"}[tab]
+    [trial] = [t for t in run.trials if (t.operation, t.strategy) == (operation, strategy)]
+    first, proof = printed.splitlines()[:2]
+    seconds = float(re.fullmatch(rf"{operation}, {COUNT} calls .*: (\S+) s", first)[1])  # type: ignore[index]
+    embedded = sum(call.embed_s for call in trial.calls)
+    if OPERATIONS[operation].embeds and tab == "Sync":
+        assert seconds >= COUNT * WAIT_MS / 1000 <= embedded
+    elif OPERATIONS[operation].embeds:
+        assert seconds >= WAIT_MS / 1000
+    rows = {"similarity_search": COUNT * 3, "max_marginal": COUNT * 3}
+    expected = next((n for start, n in rows.items() if operation.startswith(start)), COUNT)
+    assert int(proof.split()[0]) == expected, printed
+
+
+def test_a_notebook_runs_inside_jupyter_s_loop(tmp_path: Path, model: EmbeddingModel) -> None:
+    place = Place(model=model.model, rows=ROWS)
+    code = snippets.many_searches(QUESTIONS, 2, place, concurrency=2)
+    (tmp_path / "notebook").mkdir()
+    text = code.notebook("Many questions")
+    (tmp_path / "notebook" / "code.ipynb").write_text(text, encoding="utf-8")
+    printed = run_all(tmp_path)["notebook"]
+    assert "Traceback" not in printed
+    for way in ("one after another", "at most 2 at once", "one request"):
+        assert f"3 questions, {way}: " in printed
+    cells: list[dict[str, Any]] = json.loads(text)["cells"]
+    assert [cell["source"] for cell in cells if cell["source"] in code.programs.values()] == list(
+        code.programs.values()
+    )
+
+
+@pytest.mark.parametrize("latency_ms", [0, 30])
+def test_a_program_for_openai_runs_against_any_such_service(
+    latency_ms: int, tmp_path: Path, openai_endpoint: OpenAIEndpoint
+) -> None:
+    place = Place(
+        model="openai/text-embedding-3-small",
+        latency_ms=latency_ms,
+        jitter_ms=latency_ms,
+        rows=ROWS,
+    )
+    write(tmp_path, "openai", snippets.many_searches(QUESTIONS, 2, place, concurrency=2))
+    printed = run_all(tmp_path, OPENAI_API_KEY="a-key", OPENAI_API_BASE=openai_endpoint.base_url)
+    for text in printed.values():
+        assert text.count("→") == 3, text
+
+
+def test_no_program_holds_a_secret_or_a_folder_that_a_public_app_hides(
+    model: EmbeddingModel, milvus_server: MilvusServer
+) -> None:
+    loaded = settings.load({"MILVUS_URI": milvus_server.uri, "MILVUS_TOKEN": "root:secret-word"})
+    opened = open_connection(loaded)
+    try:
+        place = place_of(opened, model, NAME, hide_paths=True)
+    finally:
+        opened.close()
+    code = snippets.call("get_pks", {"expr": EXPR}, place)
+    for program in code.programs.values():
+        assert not re.search("secret-word|root:", program)
+        assert str(BUNDLED_MODEL_DIR.parent) not in program
+        assert BUNDLED_MODEL_DIR.name in program
