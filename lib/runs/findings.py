@@ -117,7 +117,7 @@ def _leading(cells: list[CellSummary]) -> CellSummary:
     return (plain or sorted(most, key=lambda cell: cell.median_wall_s or 0.0))[0]
 
 
-def _leading_of_each(run: Run) -> list[CellSummary]:
+def leading_of_each(run: Run) -> list[CellSummary]:
     """Return the leading async cell of each operation, in the order of the run."""
     cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]
     return [
@@ -202,7 +202,7 @@ def deletes_asked_for(run: Run) -> str:
 
 def without_the_wait(beside: Beside) -> str:
     """Say what the same experiments gave without simulated latency, or nothing."""
-    leading = _leading_of_each(beside.plain) if beside.plain else []
+    leading = leading_of_each(beside.plain) if beside.plain else []
     if not leading:
         return ""
     parts = [
@@ -229,7 +229,7 @@ def why_deleting_gains(run: Run, beside: Beside) -> Finding | None:
 
     None where no delete waited for the clock of a server, or async gained nothing.
     """
-    cell = next((cell for cell in _leading_of_each(run) if cell.operation == "delete"), None)
+    cell = next((cell for cell in leading_of_each(run) if cell.operation == "delete"), None)
     if not deletes_wait(run) or cell is None or is_undecided(cell) or (cell.speedup or 0) < 1:
         return None
     wait = (
@@ -254,7 +254,7 @@ def metrics(run: Run, most: int = 3) -> list[Metric]:
 
     Runs of fewer operations fill up with throughput and latency of the leading cell.
     """
-    leading = _leading_of_each(run)
+    leading = leading_of_each(run)
     found = [
         Metric(
             label=group_label(cell.operation, cell.count),

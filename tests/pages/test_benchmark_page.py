@@ -280,3 +280,12 @@ def test_markup_in_a_run_is_shown_as_text(open_app: OpenApp, tmp_path: Path) -> 
     app.query_params["b_run"] = "kept"
     app.run()
     assert "\\<b\\>\\*\\*loud\\*\\*" in raw_text_of(app)
+
+
+def test_a_run_with_a_gain_says_what_it_would_save_a_day(open_app: OpenApp) -> None:
+    app = open_app(PAGE)  # shows the recorded run: 45.6 s for 100 calls, 80 times as fast
+    assert not app.exception
+    app.number_input(key="b_save_calls").set_value(1_000_000).run()
+    [saved] = [each for each in app.metric if each.label == "Hours of waiting saved a day"]
+    assert saved.value == "125 h"
+    assert saved.delta.startswith("of 127 h")

@@ -20,6 +20,7 @@ from lib.ui.common.race import show_race
 from lib.ui.common.snippet import snippet
 from lib.ui.common.text import literal
 from lib.ui.runs.downloads import chart_downloads, downloads
+from lib.ui.runs.savings import savings
 from lib.words import counted
 
 MOST_LOSSES = 3
@@ -39,6 +40,7 @@ def run_view(run: Run, *, origin: str, key: str, beside: Beside) -> None:
     first_screen(run, origin=origin, key=key, beside=beside)
     advice(run, key=key)
     look_inside(run, key=key)
+    savings(run, key=key)
     losses(run)
     warnings(run)
     speedups_beside_published(run, key=key)

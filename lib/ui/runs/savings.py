@@ -1,0 +1,48 @@
+"""What would I save? A reader's own load, and the hours of waiting that the gain stands for."""
+
+import streamlit as st
+
+from lib.benchmark.trials import Run
+from lib.charts.data import operation_label
+from lib.runs.findings import CI
+from lib.runs.savings import gaining, saved_a_day
+
+# A small service: a call a second.
+CALLS_A_DAY = 86_400
+MOST_CALLS = 1_000_000_000
+MOST_IN_FLIGHT = 10_000
+
+
+def savings(run: Run, *, key: str) -> None:
+    """Draw the calculator, where a gain was shown."""
+    cells = gaining(run)
+    if not cells:
+        return
+
+    @st.fragment
+    def _calculator() -> None:
+        columns = st.columns(3, vertical_alignment="bottom")
+        operation = columns[0].selectbox(
+            "Operation", list(cells), format_func=operation_label, key=f"{key}_save_operation"
+        )
+        calls = columns[1].number_input(
+            "My calls a day", 1, MOST_CALLS, CALLS_A_DAY, key=f"{key}_save_calls"
+        )
+        in_flight = columns[2].number_input(
+            "My calls at once", 1, MOST_IN_FLIGHT, cells[operation].count, key=f"{key}_save_at_once"
+        )
+        found = saved_a_day(run, operation, calls, in_flight)
+        st.metric(
+            "Hours of waiting saved a day",
+            f"{found.saved_h:,.3g} h",
+            f"of {found.waiting_h:,.3g} h, {CI} {found.low_h:,.3g}–{found.high_h:,.3g} h",
+            delta_color="off",
+            delta_arrow="off",
+        )
+        st.caption(
+            "An extrapolation from this run: your calls are taken to wait as long as these did. "
+            "The gain is never taken to be larger than the calls at once, nor than was measured."
+        )
+
+    with st.expander("What would I save?", icon=":material/calculate:", key=f"{key}_savings"):
+        _calculator()
