@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.real_time_aa import SleepyWorkspace
 from lib.benchmark.gate import Verdict, decide
-from lib.benchmark.runner import LANE, run_in
+from lib.benchmark.runner import SUBJECT, run_in
 from lib.benchmark.trials import Run
 from lib.benchmark.workload import Plan
 from lib.jobs import Job
@@ -44,7 +44,7 @@ class SlowedStore:
 def _measured(seed: int, factor: float) -> Run:
     workspace = SleepyWorkspace(seed)
     workspace.store = SlowedStore(seed, factor)  # type: ignore[assignment]  # another stub
-    return run_in(PLAN, workspace, job=Job("gate", LANE))
+    return run_in(PLAN, workspace, job=Job("gate", SUBJECT))
 
 
 def main() -> int:

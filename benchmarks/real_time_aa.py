@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from lib.benchmark.recorder import Recorder
-from lib.benchmark.runner import LANE, run_in
+from lib.benchmark.runner import SUBJECT, run_in
 from lib.benchmark.statistics import summarise
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.workload import Plan
@@ -78,7 +78,7 @@ def main() -> int:
     )
     contained, widths = 0, []
     for seed in range(given.runs):
-        run = run_in(replace(plan, seed=seed), SleepyWorkspace(seed), job=Job("A/A", LANE))
+        run = run_in(replace(plan, seed=seed), SleepyWorkspace(seed), job=Job("A/A", SUBJECT))
         cell = next(cell for cell in summarise(run.trials) if cell.strategy == AGAIN)
         low, high = cell.speedup_low or 0.0, cell.speedup_high or 0.0
         contained += low <= 1 <= high

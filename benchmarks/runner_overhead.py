@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lib import event_loop
-from lib.benchmark.runner import LANE, run_in
+from lib.benchmark.runner import SUBJECT, run_in
 from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import MilvusWorkspace
 from lib.jobs import Job
@@ -86,7 +86,7 @@ def _ratio(plan: Plan, workspace: MilvusWorkspace, strategy: str, repeats: int) 
                 wall_s = BARE[strategy](workspace, plan.counts[0])
                 cpu_s = time.process_time() - before_s
             else:
-                trial = run_in(only, workspace, job=Job("overhead", LANE)).trials[0]
+                trial = run_in(only, workspace, job=Job("overhead", SUBJECT)).trials[0]
                 wall_s, cpu_s = trial.wall_s, trial.cpu_s
             if repeat:
                 (bare if side == "bare" else ours).append(wall_s)

@@ -54,7 +54,7 @@ def _kill_during(strategy: str, server: MilvusServer) -> tuple[float, int, str]:
     def work(job: Job) -> object:
         return runner.run(plan, connection, model, job=job, on_trial=kill)
 
-    job = Jobs().submit("benchmark", work, lane=runner.LANE)
+    job = Jobs().submit("benchmark", work, subject=runner.SUBJECT)
     job.finished.wait()
     seconds = time.perf_counter() - killed[0]
     connection.close()

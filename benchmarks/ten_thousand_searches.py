@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import psutil
 
 from lib import event_loop
-from lib.benchmark.runner import LANE, run_in
+from lib.benchmark.runner import SUBJECT, run_in
 from lib.benchmark.trials import Trial
 from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import MilvusWorkspace
@@ -73,7 +73,7 @@ def _compare(plan: Plan, workspace: MilvusWorkspace, repeats: int) -> int:
                 bare.append(_bare(workspace, calls))
                 bare_cpu.append(time.process_time() - before_s)
             else:
-                trials += run_in(plan, workspace, job=Job("searches", LANE)).trials
+                trials += run_in(plan, workspace, job=Job("searches", SUBJECT)).trials
             most_mb = max(most_mb, _memory_mb())
     failed = sum(not call.ok for trial in trials for call in trial.calls)
     lag_p99 = max(trial.loop_lag_ms_p99 or 0.0 for trial in trials)

@@ -1,7 +1,8 @@
 """Jobs: long work with progress, a stop button and a result, which outlive a page refresh.
 
 A job is plain data plus a cancel. Its worker thread writes to it, a page's fragment reads it; the
-page keeps only the id. Jobs of one lane run one at a time, in the order they came.
+page keeps only the id. All jobs wait in one lane and run one at a time, in the order they came:
+what is measured while something else loads or measures is wrong.
 """
 
 import logging
@@ -19,7 +20,6 @@ from lib.errors import InvalidInput, JobCancelled, LabError
 
 TIME_TO_LIVE_S = 3600.0
 MAX_FINISHED = 50
-SHARED_LANE = "all"
 
 
 class State(Enum):
@@ -54,12 +54,12 @@ class Progress:
 class Job:
     """One piece of work. Its `result` may be partial when the state is STOPPED or FAILED."""
 
-    def __init__(self, label: str, lane: str, owner: str = "") -> None:
+    def __init__(self, label: str, subject: str, owner: str = "", session: str = "") -> None:
         self.id = secrets.token_hex(16)  # nobody can guess it
         self.label = label
-        self.lane = lane
-        self.queue = lane  # where it waits: its lane, or one with all others
+        self.subject = subject  # "benchmark", "ingest:NAME": what other pages look for
         self.owner = owner
+        self.session = session  # who started it
         self.state = State.QUEUED
         self.progress = Progress()
         self.result: Any = None
@@ -120,13 +120,12 @@ class Share:
     """Whose a job is, and how much of the jobs its owner may take; 0 is no limit.
 
     `unfinished` counts jobs that wait or run, `run_s` is the longest a job may run, in seconds.
-    With `one_lane`, all jobs wait in one lane, whatever theirs is.
     """
 
     owner: str = ""
+    session: str = ""
     unfinished: int = 0
     run_s: float = 0.0
-    one_lane: bool = False
 
 
 WHOLE = Share()
@@ -145,8 +144,8 @@ class Jobs:
 
     def __init__(self, time_to_live_s: float = TIME_TO_LIVE_S) -> None:
         self._jobs: dict[str, Job] = {}
-        self._waiting: dict[str, deque[_Queued]] = {}
-        self._running: dict[str, Job] = {}
+        self._waiting: deque[_Queued] = deque()
+        self._running: Job | None = None
         self._lock = threading.RLock()
         self._time_to_live_s = time_to_live_s
         # Called with each job that ended.
@@ -157,26 +156,24 @@ class Jobs:
         label: str,
         work: Work,
         *,
-        lane: str,
+        subject: str,
         held: Held | None = None,
         share: Share = WHOLE,
     ) -> Job:
-        """Queue work in a lane and return its job at once.
+        """Queue work and return its job at once.
 
         `work(job)` returns the result; it may set `job.result` earlier, so that a stop keeps it.
         `held` is released when the job has ended. Raises InvalidInput when the owner has as many
         unfinished jobs as the share allows.
         """
-        job = Job(label, lane, share.owner)
-        job.queue = SHARED_LANE if share.one_lane else lane
+        job = Job(label, subject, share.owner, share.session)
         try:
             with self._lock:
                 self._drop_old()
                 self._check(share)
                 self._jobs[job.id] = job
-                waiting = self._waiting.setdefault(job.queue, deque())
-                waiting.append(_Queued(job, work, held, share.run_s))
-                self._start_next(job.queue)
+                self._waiting.append(_Queued(job, work, held, share.run_s))
+                self._start_next()
         except InvalidInput:
             if held is not None:
                 held.release()
@@ -205,44 +202,47 @@ class Jobs:
         with self._lock:
             return list(self._jobs.values())
 
-    def position(self, job: Job) -> int:
-        """Return how many jobs run or wait before this one in its lane."""
+    def ahead(self, job: Job) -> tuple[Job, ...]:
+        """Return the jobs that a waiting one waits for: the one that runs, then those before it."""
         with self._lock:
-            waiting = [queued.job for queued in self._waiting.get(job.queue, ())]
+            waiting = [queued.job for queued in self._waiting]
             if job not in waiting:
-                return 0
-            return waiting.index(job) + (job.queue in self._running)
+                return ()
+            running = (self._running,) if self._running else ()
+            return (*running, *waiting[: waiting.index(job)])
 
-    def running(self, lane: str) -> Job | None:
-        """Return the job of a lane that runs now."""
-        with self._lock:
-            running = self._running.values()
-            return next((job for job in running if job.lane == lane), None)
+    def running(self, subject: str) -> Job | None:
+        """Return the job on a subject if it runs now."""
+        running = self._running
+        return running if running is not None and running.subject == subject else None
+
+    def unfinished(self, subject: str) -> Job | None:
+        """Return the first job on a subject that runs or waits."""
+        found = (job for job in self.all() if job.subject == subject)
+        return next((job for job in found if job.state not in FINISHED), None)
 
     def cancel(self, job: Job) -> None:
         """Stop a job: a waiting one leaves the queue, a running one is asked to end."""
         held = None
         with self._lock:
-            queue = self._waiting.get(job.queue, deque())
-            for entry in list(queue):
+            for entry in list(self._waiting):
                 if entry.job is job:
-                    queue.remove(entry)
+                    self._waiting.remove(entry)
                     held = entry.held
                     self._finish(job, State.STOPPED)
         job.cancel()
         if held is not None:
             held.release()
 
-    def _start_next(self, lane: str) -> None:
-        if lane in self._running or not self._waiting.get(lane):
+    def _start_next(self) -> None:
+        if self._running is not None or not self._waiting:
             return
-        queued = self._waiting[lane].popleft()
-        job = queued.job
-        self._running[lane] = job
+        queued = self._waiting.popleft()
+        self._running = job = queued.job
         job.state = State.RUNNING
         job.started = time.monotonic()
         threading.Thread(
-            target=self._work, args=(queued,), name=f"job-{job.lane}", daemon=True
+            target=self._work, args=(queued,), name=f"job-{job.subject}", daemon=True
         ).start()
 
     def _work(self, queued: _Queued) -> None:
@@ -281,9 +281,9 @@ class Jobs:
                     queued.held.release()
             finally:
                 with self._lock:
-                    self._running.pop(job.queue, None)
+                    self._running = None
                     self._finish(job, state)
-                    self._start_next(job.queue)
+                    self._start_next()
 
     def _finish(self, job: Job, state: State) -> None:
         job.ended = time.monotonic()

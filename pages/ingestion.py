@@ -72,7 +72,7 @@ if submitted and chosen is not None:
         plan.check()
     with show_error():
         job = session.submit(
-            f"Ingesting {chosen.label}", work, lane=f"ingest:{plan.collection}", opened=opened
+            f"Ingesting {chosen.label}", work, subject=f"ingest:{plan.collection}", opened=opened
         )
     st.query_params["ingestion"] = job.id
     session.choose_collection(plan.collection)

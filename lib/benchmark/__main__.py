@@ -118,7 +118,7 @@ def _run(
             lambda job: runner.run(
                 plan, connection, model, job=job, settings=settings, on_trial=_show_trial
             ),
-            lane=runner.LANE,
+            subject=runner.SUBJECT,
         )
         stopped = _wait(job, bar)
     run = job.result
@@ -280,7 +280,7 @@ def summary_table(run: Run) -> str:
     if level:
         lines.append(f"Deletes asked for the consistency level {level}.")
     lines.extend(advice.sentences(run))
-    lines.extend(f"- {warning.message}" for warning in trial_statistics.warnings(run.trials, cells))
+    lines.extend(f"- {warning.message}" for warning in trial_statistics.warnings(run, cells))
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS
 from lib.settings import Settings
 
-LANE = "benchmark"  # the lane of lib.jobs in which benchmarks wait for each other
+SUBJECT = "benchmark"  # by which pages find the job of a run
 LAG_INTERVAL_S = 0.01
 
 OnTrial = Callable[[Trial], None]
@@ -46,7 +47,7 @@ def run(
     dies (the finished trials stay in `job.result`), EmbeddingFailed when the setup cannot embed.
     """
     plan.check(settings)
-    job = job or Job("Benchmark", LANE)
+    job = job or Job("Benchmark", SUBJECT)
     # Until everything is dropped, which may be after the job's end.
     held = connection.lease()
     watchdog = Watchdog(connection)
@@ -62,7 +63,16 @@ def run(
     record: dict[str, Any] = {}
     try:
         workspace, record = guard.supervise(set_up)
-        return run_in(plan, workspace, job=job, on_trial=on_trial, guard=guard, environment=record)
+        before = connection.uses()
+
+        def note_others(trial: Trial) -> None:
+            record.update(_other_sessions(connection.uses() - before, job.session))
+            if on_trial is not None:
+                on_trial(trial)
+
+        return run_in(
+            plan, workspace, job=job, on_trial=note_others, guard=guard, environment=record
+        )
     except JobCancelled:
         return _partial(job, plan, record, "Stopped during the setup.")
     finally:
@@ -96,6 +106,14 @@ def run_in(
         raise
     job.result = finished = session.result(partial=False)
     return finished
+
+
+def _other_sessions(uses: Counter[str], own: str) -> dict[str, Any]:
+    """Return what a run records of others who used the store meanwhile; nothing where none did."""
+    others = {session: times for session, times in uses.items() if session != own}
+    if not others:
+        return {}
+    return {"other_sessions": len(others), "uses_by_others": sum(others.values())}
 
 
 def plan_settings(plan: Plan) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from lib.benchmark.strategies import BASELINE, STRATEGIES
-from lib.benchmark.trials import CellKey, Trial
+from lib.benchmark.trials import CellKey, Run, Trial
 from lib.words import bounds_text, counted, ratio_text
 
 MIN_REPEATS = 3
@@ -302,9 +302,9 @@ def _against_baseline(
     return gain, f"95 % interval from {gain.pairs} paired repeats"
 
 
-def warnings(trials: Iterable[Trial], summaries: Iterable[CellSummary]) -> tuple[Warning_, ...]:
+def warnings(run: Run, summaries: Iterable[CellSummary]) -> tuple[Warning_, ...]:
     """Return what a reader must know before believing the numbers, the gravest first."""
-    measured = by_cell(trials)
+    measured = by_cell(run.trials)
     cells = list(summaries)
     found: list[Warning_] = []
     for cell in cells:
@@ -317,7 +317,19 @@ def warnings(trials: Iterable[Trial], summaries: Iterable[CellSummary]) -> tuple
                 found.append(Warning_(kind, f"{where}: {message}", *cell.cell[:4]))
     kinds = list(_CHECKS)
     found.sort(key=lambda warning: kinds.index(warning.kind))
-    return (*found, *_few_repeats(cells))
+    return (*_disturbed(run), *found, *_few_repeats(cells))
+
+
+def _disturbed(run: Run) -> tuple[Warning_, ...]:
+    """Warn when others used the store while the run measured."""
+    sessions, uses = (run.environment.get(name) for name in ("other_sessions", "uses_by_others"))
+    if not isinstance(sessions, int) or not isinstance(uses, int):
+        return ()
+    message = (
+        f"{counted(sessions, 'other session')} used this Milvus during the run "
+        f"({counted(uses, 'time')}), which may have slowed it"
+    )
+    return (Warning_("disturbed", message),)
 
 
 def _failed(cell: CellSummary, trials: list[Trial]) -> str:

@@ -15,6 +15,7 @@ import ssl
 import threading
 import time
 import uuid
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,11 @@ LABELS = {
     "server": "Milvus server",
     "zilliz": "Zilliz Cloud",
 }
+
+
+# How often each session used the Milvus at an address: they slow a measurement there.
+_uses: dict[str, Counter[str]] = {}
+_counting_uses = threading.Lock()
 
 
 class Lease:
@@ -165,6 +171,16 @@ class Connection:
     def closed(self) -> bool:
         """Say whether it was closed."""
         return self._closed.is_set()
+
+    def note_use(self, session: str) -> None:
+        """Count that a session works with this Milvus now."""
+        with _counting_uses:
+            _uses.setdefault(self.arguments["uri"], Counter())[session] += 1
+
+    def uses(self) -> Counter[str]:
+        """Return how often each session of this process has worked with this Milvus."""
+        with _counting_uses:
+            return Counter(_uses.get(self.arguments["uri"], {}))
 
     def lease(self) -> Lease:
         """Return a hold; the connection closes when the last one is released.

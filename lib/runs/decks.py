@@ -144,7 +144,7 @@ def _method(run: Run) -> list[str]:
 
 
 def _warnings(run: Run) -> tuple[Warning_, ...]:
-    return trial_statistics.warnings(run.trials, chart_data.summaries(run))[:MOST_WARNINGS]
+    return trial_statistics.warnings(run, chart_data.summaries(run))[:MOST_WARNINGS]
 
 
 EXPORT = Export(

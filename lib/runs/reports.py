@@ -274,7 +274,7 @@ def _losses(run: Run, beside: Beside) -> str:
 
 
 def _warnings(run: Run) -> str:
-    found = trial_statistics.warnings(run.trials, chart_data.summaries(run))
+    found = trial_statistics.warnings(run, chart_data.summaries(run))
     if not found:
         return ""
     items = "".join(f"<li>{_text(warning.message)}</li>" for warning in found)

@@ -331,7 +331,7 @@ def measure(
         return run
 
     held = connection.lease()
-    return jobs.shared().submit(name, work, lane=runner.LANE, held=held, share=share)
+    return jobs.shared().submit(name, work, subject=runner.SUBJECT, held=held, share=share)
 
 
 def _recorded_id(path: Path) -> str:

@@ -109,7 +109,7 @@ def test_stop_ends_each_way_of_a_retriever_within_a_second_as_a_stop(
         concurrency=(1,),
         embedding_latency_ms=300.0,
     )
-    job = Jobs().submit("questions", lambda job: run(plan, lab, model, job=job), lane="test")
+    job = Jobs().submit("questions", lambda job: run(plan, lab, model, job=job), subject="test")
     while not job.progress.done:  # 60 calls of 300 ms take 18 s
         assert not job.finished.wait(0.02)
     job.cancel()

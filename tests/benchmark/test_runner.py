@@ -248,7 +248,7 @@ def test_a_stop_in_mid_trial_is_obeyed_within_a_second_and_keeps_the_finished_tr
     watched = WatchedEmbeddings(slow.embeddings)
     slow = replace(slow, embeddings=TimedEmbeddings(watched))
     jobs = Jobs()
-    job = jobs.submit("test", lambda job: run(plan, lite, slow, job=job), lane="test")
+    job = jobs.submit("test", lambda job: run(plan, lite, slow, job=job), subject="test")
     wait_until(lambda: "× 400" in job.progress.message and job.progress.detail["trials"] == 1)
     wait_until(lambda: watched.under_way)
     asked = time.perf_counter()

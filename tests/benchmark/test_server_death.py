@@ -39,7 +39,7 @@ def test_a_server_killed_in_mid_run_is_reported_within_ten_seconds_by_page_and_c
         job = Jobs().submit(
             "test",
             lambda job: runner.run(plan, connection, model, job=job, on_trial=kill_after_three),
-            lane="test",
+            subject="test",
         )
         assert job.finished.wait(90)
         assert time.perf_counter() - killed[0] < 10

@@ -15,7 +15,7 @@ from lib.benchmark.statistics import (
     t_quantile,
     warnings,
 )
-from lib.benchmark.trials import Trial
+from lib.benchmark.trials import Run, Trial
 from tests.benchmark.stubs import trial
 
 seconds = st.floats(min_value=1e-4, max_value=1e3)
@@ -23,7 +23,7 @@ pairs = st.lists(st.tuples(seconds, seconds), min_size=3, max_size=12)
 
 
 def kinds(trials: list[Trial]) -> list[str]:
-    return [warning.kind for warning in warnings(trials, summarise(trials))]
+    return [warning.kind for warning in warnings(Run({}, {}, tuple(trials)), summarise(trials))]
 
 
 def test_percentiles_interpolate_between_the_nearest_samples() -> None:
@@ -219,7 +219,7 @@ def test_each_warning_comes_when_its_cause_is_there() -> None:
 def test_the_warning_of_no_difference_shows_the_interval() -> None:
     same = [trial(w, r) for r, w in enumerate([1.0, 1.02, 0.99, 1.0, 1.0])]
     same += [trial(w, r, "gather") for r, w in enumerate([0.98, 1.01, 1.0, 1.0, 1.01])]
-    (warning,) = warnings(same, summarise(same))
+    (warning,) = warnings(Run({}, {}, tuple(same)), summarise(same))
     assert "no difference measured: the interval" in warning.message
     assert (warning.strategy, warning.count) == ("gather", 4)
 

@@ -157,7 +157,7 @@ def test_a_stop_ends_it_before_the_next_trial_and_leaves_nothing_behind(
 
     embeddings = Counted(model.embeddings, 3, lambda: None)
     stopping = dataclasses.replace(model, embeddings=embeddings)
-    job = jobs.submit("tuning", work, lane="benchmark")
+    job = jobs.submit("tuning", work, subject="benchmark")
     assert job.finished.wait(60)
     assert (job.state, job.error) == (State.STOPPED, None)
     # One batch went ahead, and the trial under way was finished.
@@ -182,7 +182,7 @@ def test_a_job_of_it_counts_its_trials_and_keeps_the_settings(
 ) -> None:
     jobs = Jobs()
     job = jobs.submit(
-        "tuning", lambda job: find_best(store, model, documents(60), job=job), lane="benchmark"
+        "tuning", lambda job: find_best(store, model, documents(60), job=job), subject="benchmark"
     )
     assert job.finished.wait(60)
     assert (job.state, job.error) == (State.DONE, None)

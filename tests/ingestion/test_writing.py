@@ -485,7 +485,7 @@ def test_a_job_that_ingests_can_be_stopped_from_outside(backend: Connection, nam
     def work(job: Job) -> IngestionReport:
         return ingest(backend, model(), endless, IngestionPlan(name, 10, 2), job=job)
 
-    job = jobs.shared().submit("test", work, lane=f"test:{name}")
+    job = jobs.shared().submit("test", work, subject=f"test:{name}")
     wait_until(lambda: job.progress.done)
     asked = time.perf_counter()
     jobs.shared().cancel(job)

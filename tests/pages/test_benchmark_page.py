@@ -1,5 +1,6 @@
 """The benchmark page without a browser: the form, a run, a stop, a link, and what goes wrong."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
+from lib.benchmark import run_file, runner
 from lib.benchmark.trials import Run
 from lib.benchmark.workload import PRESETS
 from lib.errors import ConnectionFailed
@@ -180,12 +182,42 @@ def test_a_second_run_waits_and_says_so(
     app.button(key="b_go").click().run()
     second = run_id_of(app)
     assert first != second
-    assert "Waiting in the queue 1 before this one" in text_of(app)
+    assert f"Waiting For: {PRESETS['tutorial'].label}" in text_of(app)
     for job_id in (second, first):
         job = jobs.shared().get(job_id)
         assert job is not None
         jobs.shared().cancel(job)
     wait_for_jobs()
+
+
+def test_a_run_says_that_another_session_used_the_store_meanwhile(
+    open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = open_app(PAGE)
+    mine.segmented_control(key="b_preset").set_value("quick").run()
+    mine.number_input(key="b_repeats").set_value(3).run()
+    begun, visited = threading.Event(), threading.Event()
+    show = runner._Session._show
+
+    def wait_for_the_visit(self: Any, *arguments: Any) -> None:
+        begun.set()
+        assert visited.wait(20)
+        show(self, *arguments)
+
+    monkeypatch.setattr(runner._Session, "_show", wait_for_the_visit)
+    mine.button(key="b_go").click().run()
+    assert begun.wait(20)
+    mine.run()  # its own session does not count
+    open_app("pages/overview.py")
+    visited.set()
+    wait_for_jobs()
+    mine.run()
+    job = jobs.shared().get(run_id_of(mine))
+    assert job is not None
+    assert job.result.environment["other_sessions"] == 1
+    assert job.result.environment["uses_by_others"] >= 1
+    assert "1 other session used this Milvus during the run" in text_of(mine)
+    assert "other_sessions" in run_file.to_json(job.result)
 
 
 def test_a_stopped_run_shows_what_was_finished_and_is_kept_as_partial(

@@ -1,6 +1,7 @@
 """What every page does when the settings, the server or the embedding cannot be used."""
 
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,18 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
+from lib.benchmark import runner
+from lib.benchmark.trials import Run
 from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
+from lib.jobs import State
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.settings import Settings
-from tests.pages.conftest import OpenApp, wait_for_jobs
+from tests.pages.conftest import OpenApp, said, wait_for_jobs
+from tests.run_builder import make_run
 
 PAGES = sorted(f"pages/{path.name}" for path in (Path(__file__).parents[2] / "pages").glob("*.py"))
 SHOW_NO_MILVUS = {"pages/overview.py", "pages/runs.py", "pages/owner.py"}
@@ -57,6 +62,38 @@ def test_the_first_visit_loads_the_corpus_by_itself_and_only_once(
     assert rows > 3000
     assert len(jobs.shared()._jobs) == before + 1
     assert int(open_app().sidebar.metric[0].value.replace(",", "")) == rows
+
+
+def test_measuring_here_waits_for_the_first_load_and_says_so(
+    open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, order = threading.Event(), []
+
+    def slow(*arguments: Any, **more: Any) -> Any:
+        assert go.wait(30)
+        try:
+            return ingest(*arguments, **more)
+        finally:
+            order.append("load")
+
+    def measure(*arguments: Any, **more: Any) -> Run:
+        order.append("measure")
+        return make_run()
+
+    monkeypatch.setattr("lib.ui.common.corpus.ingest", slow)
+    monkeypatch.setattr(runner, "run", measure)
+    app = open_app()
+    [button] = [each for each in app.button if each.label.startswith("Measure it here")]
+    button.click().run()
+    assert not app.exception
+    job = jobs.shared().unfinished("benchmark")
+    assert job is not None
+    assert job.state is State.QUEUED
+    assert "Waiting For: Loading: " in said(app).replace("\\", "")
+    assert CORPORA["standard_library"].label in said(app)
+    go.set()
+    wait_for_jobs()
+    assert order == ["load", "measure"]
 
 
 def test_a_store_that_held_rows_is_not_filled_by_itself_after_they_were_deleted(

@@ -41,7 +41,7 @@ def test_a_wrong_token_shows_nothing_and_guessing_is_slowed(open_app: OpenApp) -
 def test_the_owner_sees_numbers_jobs_and_leftovers_but_no_content(open_app: OpenApp) -> None:
     open_app(LAB_PUBLIC="1", LAB_OWNER_TOKEN=TOKEN)
     job = jobs.shared().submit(
-        f"Ingesting {PLANTED}", lambda job: 1, lane=f"ingest:{PLANTED}", share=Share(owner="who")
+        f"Ingesting {PLANTED}", lambda job: 1, subject=f"ingest:{PLANTED}", share=Share(owner="who")
     )
     wait_for_jobs()
     app = knock(open_app, TOKEN)
@@ -72,7 +72,7 @@ def test_each_action_is_one_line_of_json_without_content(
     def fail(job: Job) -> None:
         raise RuntimeError(PLANTED)
 
-    jobs.shared().submit(PLANTED, fail, lane=f"export:{PLANTED}", share=Share(owner="who"))
+    jobs.shared().submit(PLANTED, fail, subject=f"export:{PLANTED}", share=Share(owner="who"))
     wait_for_jobs()
     output = capfd.readouterr()
     lines = [json.loads(each) for each in output.out.splitlines() if each.startswith("{")]

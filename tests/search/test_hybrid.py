@@ -124,7 +124,7 @@ def test_a_stopped_copy_leaves_nothing(lab: Connection, model: EmbeddingModel) -
         job.cancel()  # type: ignore[attr-defined]
         return copy_with_words(lab, model, other, job)  # type: ignore[arg-type]
 
-    job = Jobs().submit("copy", work, lane="test")
+    job = Jobs().submit("copy", work, subject="test")
     assert job.finished.wait(30)
     assert job.state is State.STOPPED
     assert not milvus_collections.exists(lab, f"{name}_words")

@@ -10,7 +10,7 @@ from lib.charts import data as chart_data
 from lib.jobs import FINISHED, Job, State
 from lib.runs import store as runs
 from lib.ui.common.chart import show_chart
-from lib.ui.common.progress import describe
+from lib.ui.common.progress import describe, waiting_for
 from lib.ui.common.race import show_race
 from lib.ui.common.text import literal
 from lib.words import counted
@@ -36,12 +36,7 @@ def _status(job: Job) -> None:
     """Draw progress and Stop in one line, which comes first and so stays in view."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if job.state is State.QUEUED:
-            ahead = jobs.shared().position(job)
-            st.info(
-                f"{ahead} before this one. One benchmark runs at a time.",
-                title="Waiting in the queue",
-                icon=":material/hourglass:",
-            )
+            st.info(waiting_for(job), title="Waiting", icon=":material/hourglass:")
         else:
             st.progress(job.progress.fraction, text=describe(job))
         label = "Stop the run" if job.state is State.RUNNING else "Leave the queue"

@@ -84,7 +84,7 @@ def _start(opened: Connection, name: str, ending: str, expr: str) -> None:
 
     try:
         job = session.submit(
-            f"Exporting {shown_name(name)}", work, lane=f"export:{name}", opened=opened
+            f"Exporting {shown_name(name)}", work, subject=f"export:{name}", opened=opened
         )
     except LabError as error:
         error_box(error)

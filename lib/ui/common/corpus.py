@@ -50,7 +50,7 @@ def load_corpus(
         return report
 
     return jobs.shared().submit(
-        f"Loading: {CORPORA[corpus].label}", work, lane=f"ingest:{collection}", held=held
+        f"Loading: {CORPORA[corpus].label}", work, subject=f"ingest:{collection}", held=held
     )
 
 

@@ -30,8 +30,8 @@ def _job_ended(job: Job) -> None:
     waited = (started or job.created) - job.created
     action(
         "job",
-        # A lane such as "ingest:documents" ends with a name that somebody typed.
-        kind=job.lane.partition(":")[0],
+        # A subject such as "ingest:documents" ends with a name that somebody typed.
+        kind=job.subject.partition(":")[0],
         state=job.state.value,
         seconds=round(job.elapsed_s, 3),
         waited_s=round(waited, 3),

@@ -75,9 +75,9 @@ def show_jobs() -> None:
     st.subheader("Jobs")
     listed = [
         {
-            "Kind": job.lane.partition(":")[0],
+            "Kind": job.subject.partition(":")[0],
             "State": job.state.value,
-            "Place": jobs.shared().position(job),
+            "Place": len(jobs.shared().ahead(job)),
             "Seconds": round(job.elapsed_s, 1),
             "Visitor": log.short(job.owner),
         }

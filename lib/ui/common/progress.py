@@ -6,6 +6,8 @@ from lib import jobs
 from lib.jobs import FINISHED, Job, State
 from lib.ui.common import visitor
 from lib.ui.common.errors import error_box
+from lib.ui.common.text import literal
+from lib.words import counted
 
 REFRESH_S = 0.4
 
@@ -24,9 +26,8 @@ def follow(job: Job, *, key: str) -> bool:
     def _live() -> None:
         if job.state in FINISHED:
             st.rerun()
-        ahead = jobs.shared().position(job)
         if job.state is State.QUEUED:
-            st.info(f"Waiting: {ahead} before this one.", icon=":material/hourglass:")
+            st.info(waiting_for(job), title="Waiting", icon=":material/hourglass:")
         else:
             st.progress(job.progress.fraction, text=describe(job))
         # Somebody else's job is shown without a way to stop it.
@@ -38,6 +39,19 @@ def follow(job: Job, *, key: str) -> bool:
 
     _live()
     return False
+
+
+def waiting_for(job: Job) -> str:
+    """Say what a waiting job waits for, without what another visitor's job is about."""
+    ahead = jobs.shared().ahead(job)
+    if not ahead:
+        return "It begins now."
+    first = ahead[0]
+    # The host's own jobs, such as the first load, are nobody's secret.
+    is_known = first.owner in ("", visitor.owner())
+    what = literal(describe(first)) if is_known else "another visitor's job"
+    others = f" {counted(len(ahead) - 1, 'more job')} before this one." if len(ahead) > 1 else ""
+    return f"For: {what}.{others} One at a time: what runs beside a measurement slows it."
 
 
 def describe(job: Job) -> str:

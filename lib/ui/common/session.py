@@ -1,5 +1,6 @@
 """What a page works with: settings, connection, embedding model, the chosen collection."""
 
+import dataclasses
 import itertools
 import secrets
 import time
@@ -33,6 +34,7 @@ PAGES_KEY = "lab_pages"
 # What a visitor's first collection is called.
 OWN_COLLECTION = "my_documents"
 FAILURE_KEY = "lab_connection_failure"
+SESSION_KEY = "lab_session"
 FAILURE_HOLDS_S = 3.0
 
 
@@ -167,6 +169,12 @@ def _own_model(choice: str, _settings: Settings) -> EmbeddingModel:
     return open_model(_settings)
 
 
+def _session() -> str:
+    """Return what tells this session from others."""
+    name: str = st.session_state.setdefault(SESSION_KEY, secrets.token_hex(16))
+    return name
+
+
 def _choice() -> str:
     """Return the name of this session's choice of connection and model."""
     name: str = st.session_state.setdefault(CHOICE_KEY, secrets.token_hex(16))
@@ -201,6 +209,7 @@ def connection() -> Connection:
         st.session_state[FAILURE_KEY] = time.monotonic(), error
         raise
     _cleaner(host_settings())
+    opened.note_use(_session())
     return opened
 
 
@@ -212,19 +221,19 @@ def model() -> EmbeddingModel:
     return _own_model(_choice(), chosen)
 
 
-def submit(label: str, work: Work, *, lane: str, opened: Connection) -> Job:
+def submit(label: str, work: Work, *, subject: str, opened: Connection) -> Job:
     """Queue work that uses a connection, which stays open until the job has ended.
 
     Raises InvalidInput when this visitor has too many jobs, NoRoom when memory or disk run out.
     """
     check_room(host_settings())
     held = opened.lease()
-    return jobs.shared().submit(label, work, lane=lane, held=held, share=share())
+    return jobs.shared().submit(label, work, subject=subject, held=held, share=share())
 
 
 def share() -> Share:
     """Return whose this session's jobs are, and how much of the jobs it may take."""
-    return visitor.share(host_settings())
+    return dataclasses.replace(visitor.share(host_settings()), session=_session())
 
 
 def job(job_id: str | None) -> Job | None:
@@ -325,7 +334,7 @@ def collection_or_stop(opened: Connection) -> Collection:
     with show_error():
         facts = collection_facts(opened)
     if facts is None or facts.rows == 0:
-        loading = jobs.shared().running(f"ingest:{current_collection()}")
+        loading = jobs.shared().unfinished(f"ingest:{current_collection()}")
         if loading is not None:
             st.info(
                 "This page goes on by itself as soon as the rows are there.",

@@ -61,9 +61,7 @@ def share(settings: Settings) -> Share:
     visitor = current(settings)
     if visitor is None:
         return WHOLE
-    return Share(
-        owner=visitor.id, unfinished=settings.max_jobs, run_s=settings.max_run_s, one_lane=True
-    )
+    return Share(owner=visitor.id, unfinished=settings.max_jobs, run_s=settings.max_run_s)
 
 
 def _find(settings: Settings) -> Visitor:

@@ -112,7 +112,7 @@ def offer_tuning(
 
     def start() -> None:
         try:
-            job = session.submit("Finding the best", work, lane="benchmark", opened=opened)
+            job = session.submit("Finding the best", work, subject="benchmark", opened=opened)
         except LabError as error:
             error_box(error)
             return

@@ -120,7 +120,7 @@ def losses(run: Run) -> None:
 
 def warnings(run: Run) -> None:
     """Draw what a reader must know before believing the numbers."""
-    found = trial_statistics.warnings(run.trials, chart_data.summaries(run))
+    found = trial_statistics.warnings(run, chart_data.summaries(run))
     if not found:
         return
     text = [f"- {literal(warning.message)}" for warning in found]

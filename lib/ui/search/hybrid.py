@@ -106,7 +106,7 @@ def _offer_copy(opened: Connection, model: EmbeddingModel, collection: Collectio
         def work(job: Job) -> str:
             return copy_with_words(opened, model, collection, job)
 
-        job = jobs.shared().submit("Copying rows", work, lane=f"ingest:{name}")
+        job = jobs.shared().submit("Copying rows", work, subject=f"ingest:{name}")
         st.query_params[COPY_PARAMETER] = job.id
     if job is not None and follow(job, key="copy") and job.result:
         rows_changed()
