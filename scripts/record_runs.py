@@ -56,8 +56,7 @@ RECORDINGS = {
         "--operations delete --delete-by id --delete-consistency Bounded --counts 10,100 "
         "--strategies sync_loop,thread_pool,gather,gather_limited --repeats 7"
     ),
-    "sweep-server": Recording("--preset sweep --repeats 5 --counts 200"),
-    "limit-server": Recording("--preset sweep --concurrency 1,2,4,8,16,32,64"),
+    "sweep-server": Recording("--preset sweep --concurrency 1,2,4,8,16,32,64"),
     "rate-server": Recording("--preset rate"),
     "overload-server": Recording("--preset overload --counts 500,1000,2000,4000 --repeats 1 --yes"),
     "all-server": Recording(ALL),

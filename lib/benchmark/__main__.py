@@ -43,6 +43,7 @@ from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import PROVIDERS, open_model
 from lib.milvus.operations import OPERATIONS
 from lib.settings import Settings
+from lib.words import counted
 
 VERIFIED, FAILED, WRONG = 0, 1, 2
 EXIT_CODES = {Verdict.NOT_SLOWER: 0, Verdict.SLOWER: 3, Verdict.UNDECIDED: 4}
@@ -108,11 +109,13 @@ def _run(
     except LabError as error:
         return _say(error, WRONG), None
     seconds = plan.estimate_s(embedded=connection.is_lite)
+    unit = "trial" if plan.counts_trials else "call"
+    total = plan.total_trials() if plan.counts_trials else plan.total_calls()
     _print(
-        f"{connection.label}: {len(plan.cells())} cells, {plan.total_calls():,} calls, "
+        f"{connection.label}: {len(plan.cells())} cells, {counted(total, unit)}, "
         f"very roughly {seconds:,.0f} s. Ctrl-C keeps what is finished."
     )
-    with tqdm(total=plan.total_calls(), unit="call", disable=None, file=sys.stderr) as bar:
+    with tqdm(total=total, unit=unit, disable=None, file=sys.stderr) as bar:
         job = Jobs().submit(
             "Benchmark",
             lambda job: runner.run(

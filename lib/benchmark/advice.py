@@ -96,12 +96,18 @@ class SweepAdvice:
         return text
 
     @property
+    def lowest(self) -> str:
+        """The lowest level in words: '1 call in flight'."""
+        singular, plural = ("call in flight", IN_FLIGHT) if self.is_limit else _ROW_A_CALL
+        return counted(self.levels[0].level, singular, plural)
+
+    @property
     def cost(self) -> str:
         """What the advised level costs in latency, in one line."""
         alone, advised = self.levels[0], self.advised
         return (
-            f"p95 of a call: {advised.p95_ms:,.3g} ms, {_ratio_text(self.p95_cost)} that of "
-            f"{alone.level:,} {self.unit} ({alone.p95_ms:,.3g} ms)."
+            f"p95 of a call: {advised.p95_ms:,.3g} ms, {_ratio_text(self.p95_cost)} that with "
+            f"{self.lowest} ({alone.p95_ms:,.3g} ms)."
         )
 
     @property
@@ -116,6 +122,7 @@ class SweepAdvice:
 
 
 IN_FLIGHT, ROWS_A_CALL = "calls in flight", "rows a call"
+_ROW_A_CALL = ("row a call", ROWS_A_CALL)
 
 
 def limit_advice(run: Run) -> tuple[SweepAdvice, ...]:

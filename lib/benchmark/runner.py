@@ -174,7 +174,7 @@ class _Session:
             trial_arguments(strategy, operation, self._workspace.inputs, cell.count, cell.batch),
             count=cell.count if strategy.is_batch else min(calls * cell.batch, cell.count or calls),
             concurrency=cell.concurrency,
-            seconds=0.0 if warms_up else cell.seconds,
+            seconds=cell.seconds,
             rate_per_s=cell.rate_per_s,
             retries=cell.retries,
             seed=self._plan.seed + (repeat or 0),

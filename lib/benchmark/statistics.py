@@ -288,12 +288,14 @@ def _against_baseline(
 ) -> tuple[Speedup | None, str]:
     if key.strategy == BASELINE:
         return None, "the baseline"
-    baseline = (
+    baseline = [
         trial
         for other, trials in cells.items()
         if (other.operation, other.strategy, other.count) == (key.operation, BASELINE, key.count)
         for trial in trials
-    )
+    ]
+    if not baseline:
+        return None, ""
     gain = paired(baseline, cells[key])
     if gain is None:
         return None, "no repeat in which this and the loop were both verified"
@@ -336,6 +338,11 @@ def _failed(cell: CellSummary, trials: list[Trial]) -> str:
     if not cell.failed_trials:
         return ""
     kinds = ", ".join(f"{kind} ({n:,}×)" for kind, n in cell.errors.items())
+    if void := sum(trial.is_void for trial in trials):
+        return (
+            f"{void} of {len(trials)} trials are void: this process could not keep the rate"
+            f"{f'; failed: {kinds}' if kinds else ''}"
+        )
     return (
         f"{cell.failed_trials} of {len(trials)} trials failed their check and do not count: {kinds}"
     )

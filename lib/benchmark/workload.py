@@ -101,7 +101,9 @@ class Cell:
 
     @property
     def warmup_calls(self) -> int:
-        """How many calls one warm-up trial makes."""
+        """How many calls one warm-up trial makes; a timed one warms up for its whole time."""
+        if self.seconds:
+            return self.calls
         creates = OPERATIONS[self.operation].effect is Effect.CREATES
         return min(self.calls, WARMUP_CREATIONS if creates else WARMUP_CALLS)
 
@@ -319,9 +321,9 @@ class Plan:
         return tuple(cell for group in self.groups() for cell in group)
 
     def total_calls(self) -> int:
-        """Return how many calls are made, warm-up included; of timed trials the warm-up's alone."""
+        """Return how many calls are made, warm-up included; 0 for timed trials: nobody knows."""
         if self.seconds:
-            return sum(self.warmup * cell.warmup_calls for cell in self.cells())
+            return 0
         return sum(
             self.repeats * cell.calls + self.warmup * cell.warmup_calls for cell in self.cells()
         )

@@ -1,6 +1,7 @@
 """Statistics on literal numbers."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from lib.benchmark.statistics import (
     t_quantile,
     warnings,
 )
-from lib.benchmark.trials import Run, Trial
+from lib.benchmark.trials import Call, Run, Trial
 from tests.benchmark.stubs import trial
 
 seconds = st.floats(min_value=1e-4, max_value=1e3)
@@ -168,9 +169,18 @@ def test_a_baseline_that_failed_in_a_repeat_leaves_that_repeat_out() -> None:
 
 
 def test_without_a_verified_pair_the_note_says_why_there_is_no_speed_up() -> None:
-    cell = summarise([trial(1.0, 0, "gather", concurrency=None)])[0]
+    alone = trial(1.0, 0, "gather", concurrency=None)
+    cell = summarise([trial(4.0, 0, errors=["boom"]), alone])[1]
     assert cell.speedup is None
     assert "verified" in cell.speedup_note
+    assert summarise([alone])[0].speedup_note == ""
+
+
+def test_void_trials_are_said_to_be_the_client_s_not_failed() -> None:
+    late = Call(start_s=1.0, end_s=1.1, embed_s=0, ok=True, error=None, due_s=0.5)
+    void = replace(trial(1.1, 0, "open_constant"), calls=(late,), verified=False)
+    [warning, _] = warnings(Run({}, {}, (void,)), summarise([void]))
+    assert "1 of 1 trials are void: this process could not keep the rate" in warning.message
 
 
 def test_warm_up_trials_do_not_count() -> None:
