@@ -35,6 +35,7 @@ from lib.benchmark.workload import (
     OVERLOAD_WARNING,
     PRESETS,
     Plan,
+    message_warning,
     preset,
 )
 from lib.errors import InvalidInput, LabError
@@ -108,6 +109,8 @@ def _run(
         model = open_model(settings, retries=0 if plan.experiment == OVERLOAD else None)
     except LabError as error:
         return _say(error, WRONG), None
+    if too_large := message_warning(plan, model.dimension):
+        _print(too_large)
     seconds = plan.estimate_s(embedded=connection.is_lite)
     unit = "trial" if plan.counts_trials else "call"
     total = plan.total_trials() if plan.counts_trials else plan.total_calls()

@@ -18,11 +18,11 @@ from pathlib import Path
 from lib import jobs
 from lib.benchmark import run_file, runner
 from lib.benchmark.trials import Run
-from lib.benchmark.workload import Plan
+from lib.benchmark.workload import OVERLOAD, Plan
 from lib.errors import InvalidInput, LabError
 from lib.jobs import WHOLE, Job, Share
 from lib.milvus.connection import Connection
-from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.runs import findings
 from lib.runs.findings import Beside, Digest
 from lib.settings import PROJECT_ROOT, Settings
@@ -319,7 +319,10 @@ def measure(
 
     def work(job: Job) -> Run:
         try:
-            run = runner.run(plan, connection, model, job=job, settings=settings)
+            # A provider's own client would retry what this experiment counts.
+            counts_refusals = plan.experiment == OVERLOAD and plan.embedding != "bundled"
+            asked = open_model(settings, retries=0) if counts_refusals else model
+            run = runner.run(plan, connection, asked, job=job, settings=settings)
         except LabError:
             # The server died half way: what was finished is kept like any partial run.
             if isinstance(job.result, Run) and job.result.trials:

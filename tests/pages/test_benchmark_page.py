@@ -17,6 +17,7 @@ from lib.jobs import Job, State
 from lib.runs import store as runs
 from lib.runs.store import RunStore
 from lib.ui.common.sidebar import RUN_PARAMETER
+from scripts.openai_endpoint import OpenAIEndpoint
 from tests.pages.conftest import OpenApp, wait_for_jobs
 from tests.run_builder import make_run, make_trial
 from tests.waiting import wait_until
@@ -188,6 +189,40 @@ def test_a_second_run_waits_and_says_so(
         assert job is not None
         jobs.shared().cancel(job)
     wait_for_jobs()
+
+
+def test_a_batch_that_exceeds_the_message_limit_is_said_before_the_run(open_app: OpenApp) -> None:
+    app = open_app(PAGE, LAB_MAX_CALLS="100000")
+    app.segmented_control(key="b_preset").set_value("batches").run()
+    app.text_input(key="b_batches").set_value("100, 1000, 20000").run()
+    assert "Such calls will fail" not in text_of(app)
+    app.text_input(key="b_batches").set_value("100, 1000, 60000").run()
+    assert "60,000 rows of 256 dimensions take about 70 MB: more than the 64 MB" in text_of(app)
+    assert "60000" in app.query_params["b_batches"]
+
+
+def test_a_provider_is_overloaded_from_the_page_and_its_refusals_are_counted(
+    open_app: OpenApp,
+) -> None:
+    with OpenAIEndpoint(latency_s=0.05, most_in_flight=32) as endpoint:
+        app = open_app(
+            PAGE,
+            EMBEDDING_PROVIDER="openai",
+            OPENAI_API_KEY="any",
+            OPENAI_BASE_URL=endpoint.base_url,
+            LAB_MAX_CALLS="200",
+        )
+        app.segmented_control(key="b_preset").set_value("overload").run()
+        app.segmented_control(key="b_overloaded").set_value("similarity_search").run()
+        app.number_input(key="b_repeats").set_value(1).run()
+        before = endpoint.refused["in flight"]
+        start(app)
+        job = jobs.shared().get(run_id_of(app))
+        assert job is not None
+        refused = [sum(trial.refused.values()) for trial in job.result.trials]
+        # Among them those that a client's own retries would have hidden.
+        assert sum(refused) == endpoint.refused["in flight"] - before > 0
+    assert "calls at once are too many" in text_of(app)
 
 
 def test_a_run_says_that_another_session_used_the_store_meanwhile(

@@ -6,7 +6,7 @@ widget's default instead, which is its lowest value, and sets that value on Back
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,8 @@ PRESET_KEY = "b_preset"
 PAGE_LATENCY_MS = {"tutorial": 50.0}
 DEFAULT_P99_MS = 50.0
 SEEN_KEY = "benchmark_address"
+# What an overload's calls wait for → the operation that shows it.
+OVERLOADED = {"similarity_search_by_vector": "Milvus", "similarity_search": "Embedding provider"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def _names(known: Mapping[str, str]) -> Input:
     return Input(read, lambda names: list(names) or [""])
 
 
-def _one_of(choices: tuple[str, ...]) -> Input:
+def _one_of(choices: Collection[str]) -> Input:
     def read(texts: list[str]) -> str:
         if texts[-1] not in choices:
             raise ValueError(texts[-1])
@@ -85,6 +87,8 @@ COMMON = {
     "b_latency": Input(_number(float, 0, MAX_LATENCY_MS)),
     "b_repeats": Input(_number(int, 1, MAX_REPEATS)),
     "b_p99": Input(_number(float, 1, MAX_LATENCY_MS)),
+    "b_batches": _TEXT,
+    "b_overloaded": _one_of(OVERLOADED),
 }
 INPUTS = {
     **COMMON,
@@ -108,6 +112,8 @@ def preset_values(preset: str) -> dict[str, Any]:
         "b_latency": PAGE_LATENCY_MS.get(plan.preset, plan.embedding_latency_ms),
         "b_repeats": plan.repeats,
         "b_p99": plan.p99_ms or DEFAULT_P99_MS,
+        "b_batches": ", ".join(str(rows) for rows in plan.batches),
+        "b_overloaded": next(iter(OVERLOADED)),
         "b_operations": list(plan.operations),
         "b_strategies": list(plan.strategies),
         "b_counts": ", ".join(str(count) for count in plan.counts),

@@ -30,7 +30,7 @@ from lib.runs import store as runs
 from lib.runs.store import RunStore
 from lib.settings import Settings
 from lib.ui.benchmark import address
-from lib.ui.benchmark.address import CUSTOM, preset_values
+from lib.ui.benchmark.address import CUSTOM, OVERLOADED, preset_values
 from lib.ui.common import session
 from lib.ui.common.errors import error_box, show_error
 from lib.ui.common.memory import check_room
@@ -70,6 +70,10 @@ def run_form(
                 _common_inputs(model)
                 if PRESETS.get(preset) and PRESETS[preset].plan.p99_ms:
                     _target_input()
+                if PRESETS.get(preset) and PRESETS[preset].plan.batches:
+                    _batches_input()
+                if preset == OVERLOAD and settings.embedding_provider != "bundled":
+                    _overloaded_input()
             if preset == CUSTOM:
                 _custom_inputs(settings)
         try:
@@ -149,6 +153,27 @@ def _target_input() -> None:
         help="The search raises the rate until the p99, counted from the moment a call was due, "
         "reaches this.",
         width=160,
+    )
+
+
+def _batches_input() -> None:
+    st.text_input(
+        "Rows a call",
+        key="b_batches",
+        help="Several numbers, with commas between them, make a sweep.",
+        width=280,
+    )
+
+
+def _overloaded_input() -> None:
+    st.segmented_control(
+        "Overload",
+        list(OVERLOADED),
+        format_func=OVERLOADED.__getitem__,
+        key="b_overloaded",
+        required=True,
+        help="A search by vector asks Milvus alone; a search by text asks the embedding provider "
+        "first, which may refuse it.",
     )
 
 
@@ -248,6 +273,10 @@ def _plan(preset: str, settings: Settings) -> Plan:
         if plan.preset == OVERLOAD:
             fitting = tuple(count for count in plan.counts if count <= settings.max_calls)
             common["counts"] = fitting or (settings.max_calls,)
+            common["operations"] = (state.b_overloaded,)
+        if plan.batches:
+            batches = _numbers("Rows a call", state.b_batches)
+            common |= {"batches": batches, "counts": (max(*plan.counts, *batches),)}
         return dataclasses.replace(plan, **common)
     return Plan(
         operations=tuple(state.b_operations),
