@@ -304,6 +304,27 @@ def _against_baseline(
     return gain, f"95 % interval from {gain.pairs} paired repeats"
 
 
+# What each kind of warning is about, for the reader.
+WARNING_TITLES = {
+    "failed": "Failed trials",
+    "client_busy": "The client is the bottleneck",
+    "loop_stalled": "Blocked event loop",
+    "slow_first": "Slow first trial",
+    "outliers": "Trials far from the others",
+    "disturbed": "Another session used the store",
+    "few_repeats": "Few repeats",
+}
+
+
+def grouped(found: Iterable[Warning_]) -> dict[str, list[str]]:
+    """Return the messages of each kind of warning by its title, in the order they came."""
+    by_title: dict[str, list[str]] = {}
+    for warning in found:
+        title = WARNING_TITLES.get(warning.kind, warning.kind)
+        by_title.setdefault(title, []).append(warning.message)
+    return by_title
+
+
 def warnings(run: Run, summaries: Iterable[CellSummary]) -> tuple[Warning_, ...]:
     """Return what a reader must know before believing the numbers, the gravest first."""
     measured = by_cell(run.trials)
@@ -404,20 +425,8 @@ def _stalled(cell: CellSummary, trials: list[Trial]) -> str:
     return f"the event loop was blocked for up to {cell.loop_lag_ms_max:,.0f} ms"
 
 
-def _no_difference(cell: CellSummary, trials: list[Trial]) -> str:
-    if cell.speedup_low is None or cell.speedup_high is None:
-        return ""
-    if not cell.speedup_low <= 1 <= cell.speedup_high:
-        return ""
-    return (
-        f"no difference measured: the interval {cell.speedup_low:.2f}–{cell.speedup_high:.2f} "
-        "contains 1"
-    )
-
-
 _CHECKS = {
     "failed": _failed,
-    "no_difference": _no_difference,
     "client_busy": _client_busy,
     "loop_stalled": _stalled,
     "slow_first": _slow_first,

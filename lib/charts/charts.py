@@ -32,6 +32,8 @@ SHADES = alt.Opacity(
     scale=alt.Scale(type="ordinal", domain=["embedding", "Milvus and client"], range=[0.45, 1]),
     legend=alt.Legend(orient="top", title=None, symbolType="square", symbolFillColor="gray"),
 )
+# Values further apart than this are drawn on a log axis, where groups stand side by side.
+WIDE_SPAN = 20
 ROW_HEIGHT = 30
 # A chart's height on a page includes its axis, and its legend where it has one.
 AXIS_HEIGHT = 70
@@ -110,11 +112,14 @@ def wall_time(frame: pd.DataFrame, *, log: bool = False) -> AnyChart:
     rows, order = _with_rows(frame)
     longest = float(rows["wall_s"].max())
     shortest = float(rows["wall_s"].min())
+    # Beside an operation of seconds, bars of milliseconds would not be seen.
+    log = log or (frame["group"].nunique() > 1 and longest > WIDE_SPAN * shortest)
     start = shortest / 2 if log else 0.0
     end = longest * (longest / start) ** 0.3 if log else longest * HEADROOM
     scale = alt.Scale(type="log" if log else "linear", domain=[start, end], nice=False)
     axis = alt.Axis(tickCount=5, format="~g" if log else "~r", grid=True)
-    x = alt.X("wall_s:Q", scale=scale, title="median wall time (s)", axis=axis)
+    title = "median wall time (s, log)" if log else "median wall time (s)"
+    x = alt.X("wall_s:Q", scale=scale, title=title, axis=axis)
     base = alt.Chart(rows).encode(y=_y(order), x=x)
     bars = base.mark_bar(height={"band": 0.8}).encode(
         x2=alt.datum(start),
@@ -693,7 +698,7 @@ def live(frame: pd.DataFrame) -> AnyChart:
 
 
 def compared(frame: pd.DataFrame) -> AnyChart:
-    """Draw one cell's mean wall time in several runs, each with its 95 % interval."""
+    """Draw one cell's median wall time in several runs, with the mean's 95 % interval."""
     rows, order = _with_rows(frame)
     highest = float(rows[["wall_s", "high"]].max().max())
     lowest = float(rows[["wall_s", "low"]].min().min())

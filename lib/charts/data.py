@@ -489,6 +489,9 @@ def loop_lag(run: Run, focus: Focus) -> pd.DataFrame:
         and not trial.warmup
         and trial.loop_lag_ms_max is not None
     ]
+    # Trials come in the shuffled order of the run, cells by strategy and number.
+    order = [cell.label for cell in summaries(run)]
+    rows.sort(key=lambda row: order.index(str(row["strategy"])))
     return pd.DataFrame(rows, columns=["strategy", "family", "repeat", "lag_ms"])
 
 

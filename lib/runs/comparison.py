@@ -1,5 +1,6 @@
 """Two to four runs, cell by cell: a verdict only where the intervals do not overlap."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,12 +16,13 @@ MIN_RUNS, MAX_RUNS = 2, 4
 
 @dataclass(frozen=True)
 class Level:
-    """One cell of one run: the geometric mean of its wall times in seconds, with a 95 % interval.
+    """One cell of one run: its wall times in seconds.
 
-    Bounds are None below three verified repeats.
+    The interval, 95 %, is of the geometric mean, and None below three verified repeats.
     """
 
     run: str
+    median_s: float
     mean_s: float
     low_s: float | None
     high_s: float | None
@@ -28,10 +30,10 @@ class Level:
 
     @property
     def text(self) -> str:
-        """The mean and its interval: '10.7 s (10.5–10.9)'."""
+        """The median and the interval: '10.7 s (10.5–10.9)'."""
         if self.low_s is None or self.high_s is None:
-            return f"{duration_text(self.mean_s)} (no interval)"
-        return f"{duration_text(self.mean_s)} ({self.low_s:.3g}–{self.high_s:.3g})"
+            return f"{duration_text(self.median_s)} (no interval)"
+        return f"{duration_text(self.median_s)} ({self.low_s:.3g}–{self.high_s:.3g})"
 
 
 @dataclass(frozen=True)
@@ -51,23 +53,31 @@ class ComparedCell:
 
 
 def compare(runs: Sequence[tuple[str, Run]]) -> tuple[ComparedCell, ...]:
-    """Compare the cells that all runs have, in the order of the first run."""
+    """Compare the cells that at least two runs have, in the order in which they appear."""
     by_run = [
         (name, trial_statistics.by_cell(t for t in run.trials if t.counts and t.work_s > 0))
         for name, run in runs
     ]
-    shared = [key for key in by_run[0][1] if all(key in cells for _, cells in by_run)]
+    had = Counter(key for _, cells in by_run for key in cells)
+    shared = [key for key, number in had.items() if number >= MIN_RUNS]
     return tuple(
         ComparedCell(key, levels, _verdict(levels), _is_decided(levels))
         for key in shared
-        if (levels := tuple(_level(name, cells[key]) for name, cells in by_run))
+        if (levels := tuple(_level(name, cells[key]) for name, cells in by_run if key in cells))
     )
+
+
+def strangers(runs: Sequence[tuple[str, Run]], cells: Sequence[ComparedCell]) -> list[str]:
+    """Return the names of the runs that share no cell with another."""
+    met = {level.run for cell in cells for level in cell.levels}
+    return [name for name, _ in runs if name not in met]
 
 
 def _level(name: str, trials: Sequence[Trial]) -> Level:
     """Return a cell's level. The runs are independent, so nothing is paired."""
     walls = [trial.work_s for trial in trials]
-    return Level(name, *trial_statistics.geometric_mean(walls), len(walls))
+    mean = trial_statistics.geometric_mean(walls)
+    return Level(name, trial_statistics.median(walls), *mean, len(walls))
 
 
 def _is_decided(levels: Sequence[Level]) -> bool:
@@ -96,7 +106,15 @@ def _overlap(one: Level, other: Level) -> bool:
     return one.low_s <= other.high_s and other.low_s <= one.high_s
 
 
-def differences(runs: Sequence[tuple[str, Run]]) -> list[str]:
+@dataclass(frozen=True)
+class Difference:
+    """A setting that differs between runs, and what each run has."""
+
+    name: str
+    values: dict[str, str]
+
+
+def differences(runs: Sequence[tuple[str, Run]]) -> list[Difference]:
     """Return what else differs between the runs: settings and environment that bear on speed."""
     found = []
     for where, names in (
@@ -107,10 +125,8 @@ def differences(runs: Sequence[tuple[str, Run]]) -> list[str]:
         for name in names:
             values = [_value(getattr(run, where).get(name)) for _, run in runs]
             if len(set(values)) > 1:
-                pairs = ", ".join(
-                    f"{run} {value}" for (run, _), value in zip(runs, values, strict=True)
-                )
-                found.append(f"{name.replace('_', ' ')}: {pairs}")
+                pairs = {run: value for (run, _), value in zip(runs, values, strict=True)}
+                found.append(Difference(name.replace("_", " "), pairs))
     return found
 
 
@@ -125,7 +141,7 @@ def frame(cells: Sequence[ComparedCell]) -> pd.DataFrame:
             "group": cell.label,
             "strategy": level.run,
             "family": family(cell.key.strategy),
-            "wall_s": level.mean_s,
+            "wall_s": level.median_s,
             "low": level.low_s,
             "high": level.high_s,
             "text": level.text,

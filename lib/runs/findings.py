@@ -18,6 +18,9 @@ from lib.words import bounds_text, duration_text, ratio_text
 CI = "95\u00a0%\u00a0CI"
 # A call shorter than this leaves little waiting to overlap.
 SHORT_CALL_MS = 5.0
+# From this many on, the headline is about all operations and not about the first.
+MANY_OPERATIONS = 4
+_SHORT_TITLES = {"tutorial": "Tutorial"}
 
 # What N calls of an operation did, by what the operation does to the rows.
 _DONE = {
@@ -62,9 +65,11 @@ class Digest:
     """What a list of runs shows of one."""
 
     headline: str
+    title: str
     operations: tuple[str, ...]
     backend: str
     embedding: str
+    latency_ms: float
     time: str
     trials: int
     failed_trials: int
@@ -93,6 +98,9 @@ def headline(run: Run) -> str:
     if cell is None:
         found = advice.sentences(run)
         return found[0] if found else _without_comparison(run)
+    cells = leading_of_each(run)
+    if len(cells) >= MANY_OPERATIONS:
+        return _many(run, cells)
     return f"{_comparison(cell)}{_conditions(run, cell)}."
 
 
@@ -100,6 +108,64 @@ def leading(run: Run) -> CellSummary | None:
     """Return the async cell that the headline is about; None where nothing is compared."""
     cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]
     return _leading(cells) if cells else None
+
+
+def _many(run: Run, cells: list[CellSummary]) -> str:
+    """Say in how many operations async is faster, and what stands out where it is not."""
+    gains = [cell for cell in cells if (cell.speedup_low or 0.0) > 1]
+    text = f"Async is faster in {len(gains)} of {len(cells)} operations"
+    if gains:
+        most = max(gains, key=lambda cell: cell.speedup or 0.0)
+        text += f", at most {ratio_text(most.speedup or 0.0)} ({operation_label(most.operation)})"
+    rest = [cell for cell in cells if cell not in gains]
+    faster = [(gain, cell, other) for cell in rest for gain, other in _threads_beat(run, cell)]
+    if faster:
+        _, cell, other = max(faster, key=lambda each: each[0])
+        loop = baseline(run, cell)
+        beside = (
+            f" (loop: {duration_text(loop.median_wall_s)})" if loop and loop.median_wall_s else ""
+        )
+        name = OPERATIONS[cell.operation].async_name if cell.operation in OPERATIONS else ""
+        text += (
+            f". {name or cell.operation} gathered takes "
+            f"{duration_text(cell.median_wall_s or 0.0)}{beside}, {other.label} "
+            f"{duration_text(other.median_wall_s or 0.0)}"
+        )
+    latency = simulated(run)
+    return f"{text} ({latency})." if latency else f"{text}."
+
+
+def _threads_beat(run: Run, cell: CellSummary) -> Iterable[tuple[float, CellSummary]]:
+    """Return the cells of threads that took less than half the time of an async cell."""
+    for other in summaries(run):
+        same = (other.operation, other.count) == (cell.operation, cell.count)
+        if same and family(other.strategy) == "threads" and other.median_wall_s:
+            gain = (cell.median_wall_s or 0.0) / other.median_wall_s
+            if gain > 2:
+                yield gain, other
+
+
+def title(run: Run) -> str:
+    """Return a run's name for people: 'Tutorial, server, 450 ms simulated'."""
+    settings, latency = run.settings, run.environment.get("simulated_latency_ms") or 0
+    names = list(dict.fromkeys(trial.operation for trial in run.trials))
+    preset = workload.PRESETS.get(str(settings.get("preset", "")))
+    if preset is not None:
+        what = _SHORT_TITLES.get(preset.name, preset.label)
+        if preset.plan.seconds and not settings.get("seconds"):
+            what += ", counted calls"
+    elif len(names) >= MANY_OPERATIONS:
+        what = "All operations" if len(names) == len(OPERATIONS) else f"{len(names)} operations"
+    else:
+        what = " and ".join(operation_label(name) for name in names) or "Nothing finished"
+    level = settings.get("delete_consistency")
+    parts = [
+        what,
+        f"{level} deletes" if level else "",
+        "Milvus Lite" if run.environment.get("backend") == "lite" else "server",
+        f"{latency:g} ms simulated" if latency else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def advised(run: Run) -> tuple[str, ...]:
@@ -319,6 +385,7 @@ def where_async_loses(run: Run) -> list[Finding]:
     or a batched call or threads faster than the fastest async strategy.
     """
     found: list[tuple[float, Finding]] = []
+    undecided: list[CellSummary] = []
     by_group: dict[Focus, list[CellSummary]] = {}
     for cell in summaries(run):
         if cell.median_wall_s is not None:
@@ -328,22 +395,30 @@ def where_async_loses(run: Run) -> list[Finding]:
         if not asynchronous:
             continue
         best = min(asynchronous, key=lambda cell: cell.median_wall_s or 0.0)
-        found += _against_loop(run, focus, best)
+        if is_undecided(best):
+            undecided.append(best)
+        found += _slower_than_loop(run, focus, best)
         found += _against_others(run, focus, best, cells)
+    if undecided:
+        found.append((1.0, _no_difference(run, undecided)))
     return [finding for _, finding in sorted(found, key=lambda item: -item[0])]
 
 
-def _against_loop(run: Run, focus: Focus, best: CellSummary) -> Iterable[tuple[float, Finding]]:
+def _no_difference(run: Run, cells: list[CellSummary]) -> Finding:
+    """Say once for all cells that nothing was shown."""
+    parts = [
+        f"{group_label(cell.operation, cell.count)} "
+        f"({ratio_text(cell.speedup or 0.0)}, {_short_interval(cell)})"
+        for cell in cells
+    ]
+    sentence = f"No measurable difference between async and the loop: {'; '.join(parts)}."
+    return Finding(sentence, _cause(run, cells[0]))
+
+
+def _slower_than_loop(run: Run, focus: Focus, best: CellSummary) -> Iterable[tuple[float, Finding]]:
     if best.speedup is None or best.speedup_low is None or best.speedup_high is None:
         return
-    bounds = bounds_text(best.speedup_low, best.speedup_high)
-    if is_undecided(best):
-        sentence = (
-            f"{focus.label}: no measurable difference between {best.label} and the loop "
-            f"({ratio_text(best.speedup)}, {CI} {bounds})."
-        )
-        yield 1.0, Finding(sentence, _cause(run, best))
-    elif best.speedup_high < 1:
+    if best.speedup_high < 1:
         slower = 1 / best.speedup
         bounds = bounds_text(1 / best.speedup_high, 1 / best.speedup_low)
         sentence = (
@@ -406,11 +481,13 @@ def digest(run: Run) -> Digest:
     names = dict.fromkeys(trial.operation for trial in run.trials)
     return Digest(
         headline=headline(run),
+        title=title(run),
         operations=tuple(operation_label(name) for name in names),
         backend=" ".join(
             str(environment.get(key, "")) for key in ("backend_label", "milvus_version")
         ).strip(),
         embedding=str(environment.get("embedding_label") or environment.get("embedding") or ""),
+        latency_ms=float(environment.get("simulated_latency_ms") or 0.0),
         time=str(environment.get("time", "")),
         trials=len(run.trials),
         failed_trials=sum(not trial.verified for trial in run.trials),

@@ -277,7 +277,14 @@ def _warnings(run: Run) -> str:
     found = trial_statistics.warnings(run, chart_data.summaries(run))
     if not found:
         return ""
-    items = "".join(f"<li>{_text(warning.message)}</li>" for warning in found)
+    items = "".join(
+        f"<li>{_text(messages[0])}</li>"
+        if len(messages) == 1
+        else f"<li><details><summary>{_text(title)}: {len(messages)} times</summary><ul>"
+        + "".join(f"<li>{_text(message)}</li>" for message in messages)
+        + "</ul></details></li>"
+        for title, messages in trial_statistics.grouped(found).items()
+    )
     return f"<h2>Before you believe this</h2><ul>{items}</ul>"
 
 

@@ -244,8 +244,7 @@ class RunStore:
             digest = _summary(path, path.stat().st_mtime_ns)[0]
         except (InvalidInput, OSError):
             return None
-        name = path.stem.replace("-", " ").replace("_", " ").capitalize()
-        card = Card(name=name, origin=Origin.RECORDED.name, saved_at=digest.time)
+        card = Card(name=digest.title, origin=Origin.RECORDED.name, saved_at=digest.time)
         return Entry(_recorded_id(path), card, digest, path)
 
     def _keep(self, run: Run, name: str, origin: Origin, run_id: str) -> Entry:

@@ -7,16 +7,19 @@ from dataclasses import replace
 import pytest
 import vl_convert
 
+from lib.benchmark import run_file
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
 from lib.benchmark.workload import PRESETS
 from lib.charts import charts
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
-from lib.charts.data import Focus
+from lib.charts.data import Focus, summaries
 from lib.charts.theme import VEGA_LITE_VERSION, vega_config
 from lib.milvus.operations import OPERATIONS
 from lib.runs import comparison, findings, measured_code
+from lib.runs.comparison import Difference
+from lib.runs.store import RECORDED_DIR
 from lib.settings import PROJECT_ROOT
 from lib.words import bounds_text
 from tests.benchmark.capacity import SEARCH, Capacity, measured
@@ -123,7 +126,59 @@ def test_an_interval_around_one_is_no_difference_in_headline_and_findings() -> N
         trials.append(make_trial("gather", concurrency=None, repeat=repeat, call_s=call_s))
     run = make_run(*trials)
     assert "no measurable difference" in findings.headline(run)
-    assert "no measurable difference" in findings.where_async_loses(run)[0].sentence
+    assert "No measurable difference" in findings.where_async_loses(run)[0].sentence
+
+
+def test_what_shows_no_difference_is_one_finding_however_many_operations_it_is() -> None:
+    trials = [
+        trial
+        for operation in ("add_documents", "similarity_search", "get_pks")
+        for repeat, call_s in enumerate((0.9, 1.0, 1.15))
+        for trial in (
+            make_trial(operation=operation, repeat=repeat, call_s=0.01),
+            make_trial(
+                "gather", operation=operation, concurrency=None, repeat=repeat, call_s=call_s
+            ),
+        )
+    ]
+    (finding,) = findings.where_async_loses(make_run(*trials))
+    assert finding.sentence.count("CI") == 3
+
+
+def recorded(name: str) -> Run:
+    """Return a run that ships with the app."""
+    return run_file.read(RECORDED_DIR / f"{name}.json")
+
+
+def test_a_run_of_many_operations_is_headed_by_what_stands_out() -> None:
+    headline = findings.headline(recorded("all-server"))
+    assert headline.startswith("Async is faster in 13 of 14 operations, at most 3.9×")
+    assert "afrom_texts gathered takes 319.0 s (loop: 330.9 s)" in headline
+    assert "32 threads 15.4 s" in headline
+
+
+@pytest.mark.parametrize(("call_s", "axis"), [(0.1, "linear"), (10.0, "log")])
+def test_bars_of_groups_that_lie_far_apart_stand_on_a_log_axis(call_s: float, axis: str) -> None:
+    run = make_run(
+        make_trial(call_s=0.1, count=10), make_trial(operation="delete", call_s=call_s, count=10)
+    )
+    frame = chart_data.wall_times(run)
+    assert frame["group"].nunique() == 2
+    layers = charts.wall_time(frame).to_dict()["layer"]
+    assert layers[0]["encoding"]["x"]["scale"]["type"] == axis
+
+
+def test_lags_are_sorted_by_the_number_of_calls_in_flight() -> None:
+    limits = (32, 4, 128, 16)
+    run = make_run(*[make_trial("gather_limited", concurrency=n, lag_ms=1.0) for n in limits])
+    frame = chart_data.loop_lag(run, Focus("add_documents", 100))
+    assert list(frame["strategy"]) == [f"Async, at most {n}" for n in sorted(limits)]
+
+
+def test_a_run_has_a_title_for_people() -> None:
+    assert findings.title(recorded("tutorial-server-450ms")) == "Tutorial, server, 450 ms simulated"
+    assert findings.title(recorded("all-lite")) == "All operations, Milvus Lite"
+    assert findings.title(recorded("delete-bounded-server")) == "Delete, Bounded deletes, server"
 
 
 def test_a_batched_call_that_beats_gather_is_said_with_its_interval() -> None:
@@ -283,10 +338,24 @@ def test_runs_without_a_common_cell_have_nothing_to_compare() -> None:
     assert comparison.compare([("A", make_run()), ("B", other)]) == ()
 
 
+def test_a_run_that_shares_nothing_does_not_hide_what_the_others_share() -> None:
+    runs = [("A", make_run()), ("B", make_run()), ("C", make_run(make_trial(operation="delete")))]
+    cells = comparison.compare(runs)
+    assert [[level.run for level in cell.levels] for cell in cells] == [["A", "B"], ["A", "B"]]
+    assert comparison.strangers(runs, cells) == ["C"]
+
+
+def test_a_comparison_shows_the_median_that_a_run_s_own_page_shows() -> None:
+    run = make_run(*[make_trial(repeat=i, call_s=c) for i, c in enumerate((0.1, 0.1, 0.4))])
+    (cell,) = comparison.compare([("A", run), ("B", run)])
+    assert cell.levels[0].median_s == summaries(run)[0].median_wall_s == pytest.approx(10.0)
+    assert cell.levels[0].text.startswith("10.0 s (")
+
+
 def test_what_else_differs_between_runs_is_named() -> None:
     other = make_run(environment={"milvus_version": "3.0.2"})
     assert comparison.differences([("A", make_run()), ("B", other)]) == [
-        "milvus version: A 2.3.5, B 3.0.2"
+        Difference("milvus version", {"A": "2.3.5", "B": "3.0.2"})
     ]
 
 
@@ -294,7 +363,7 @@ def test_a_delete_s_consistency_is_named_when_the_runs_differ_in_it_and_when_it_
     default, bounded = (make_run(settings={"delete_consistency": each}) for each in ("", "Bounded"))
     assert comparison.differences([("A", make_run()), ("B", default)]) == []
     assert comparison.differences([("A", make_run()), ("B", bounded)]) == [
-        "delete consistency: A not given, B Bounded"
+        Difference("delete consistency", {"A": "not given", "B": "Bounded"})
     ]
 
 

@@ -79,6 +79,9 @@ def choose(entries: Sequence[Entry]) -> list[Entry]:
             ),
             "Result": st.column_config.TextColumn(width="large"),
             "When": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
+            "Simulated wait": st.column_config.NumberColumn(
+                format="%d ms", help="Added to each embedding, as a remote provider would take"
+            ),
         },
         alt="The kept runs; tick one to look at it, two to four to compare them",
     )
@@ -111,12 +114,13 @@ def _table(entries: Sequence[Entry]) -> pd.DataFrame:
         [
             {
                 "Name": entry.card.name,
-                "From": entry.origin.value + (", partial" if entry.digest.partial else ""),
-                "Speed-up": entry.digest.speedup,
-                "Result": entry.digest.headline,
-                "Backend": entry.digest.backend,
-                "Failed trials": entry.digest.failed_trials,
                 "When": pd.to_datetime(entry.digest.time, errors="coerce", utc=True),
+                "Simulated wait": entry.digest.latency_ms,
+                "Speed-up": entry.digest.speedup,
+                "Backend": entry.digest.backend,
+                "From": entry.origin.value + (", partial" if entry.digest.partial else ""),
+                "Failed trials": entry.digest.failed_trials,
+                "Result": entry.digest.headline,
                 "Notes": entry.card.notes,
             }
             for entry in entries

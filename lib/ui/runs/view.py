@@ -7,7 +7,6 @@ import streamlit as st
 
 from lib.benchmark import statistics as trial_statistics
 from lib.benchmark import tutorial_figures
-from lib.benchmark.statistics import Warning_
 from lib.benchmark.trials import Run
 from lib.charts import charts
 from lib.charts import data as chart_data
@@ -21,10 +20,8 @@ from lib.ui.common.snippet import snippet
 from lib.ui.common.text import literal
 from lib.ui.runs.downloads import chart_downloads, downloads
 from lib.ui.runs.savings import savings
-from lib.words import counted
 
 MOST_LOSSES = 3
-MOST_WARNINGS = 4
 RACE = "race"
 # The views of a run, each with what is drawn in it from top to bottom.
 VIEWS = {
@@ -114,8 +111,9 @@ def losses(run: Run) -> None:
     for finding in found[:MOST_LOSSES]:
         st.subheader(literal(finding.sentence), anchor=False)
         st.markdown(finding.cause)
-    for finding in found[MOST_LOSSES:]:
-        st.markdown(f"**{finding.sentence}** {finding.cause}")
+    if more := found[MOST_LOSSES:]:
+        with st.expander(f"{len(more)} more", icon=":material/list:"):
+            st.markdown("\n".join(f"- **{finding.sentence}** {finding.cause}" for finding in more))
 
 
 def warnings(run: Run) -> None:
@@ -123,19 +121,22 @@ def warnings(run: Run) -> None:
     found = trial_statistics.warnings(run, chart_data.summaries(run))
     if not found:
         return
-    text = [f"- {literal(warning.message)}" for warning in found]
+    by_title = trial_statistics.grouped(found)
     st.warning(
-        "\n".join(text[:MOST_WARNINGS]),
-        title=_warning_title(found),
+        "\n".join(
+            f"- {literal(messages[0])}"
+            if len(messages) == 1
+            else f"- {title}: {len(messages)} times"
+            for title, messages in by_title.items()
+        ),
+        title="Before you believe this",
         icon=":material/warning:",
     )
-    if len(text) > MOST_WARNINGS:
-        with st.expander(counted(len(text) - MOST_WARNINGS, "more warning")):
-            st.markdown("\n".join(text[MOST_WARNINGS:]))
-
-
-def _warning_title(found: Sequence[Warning_]) -> str:
-    return "Before you believe this" if len(found) > 1 else "Before you believe this number"
+    many = {title: messages for title, messages in by_title.items() if len(messages) > 1}
+    if many:
+        with st.expander("Each warning", icon=":material/list:"):
+            for title, messages in many.items():
+                st.markdown(f"**{title}**\n\n" + "\n".join(f"- {literal(m)}" for m in messages))
 
 
 def speedups_beside_published(run: Run, *, key: str) -> None:
@@ -245,34 +246,41 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
     st.subheader(f"{len(runs)} runs, cell by cell", anchor=False)
     differing = comparison.differences(runs)
     if differing:
-        st.info(
-            "\n".join(f"- {literal(line)}" for line in differing),
-            title="The runs differ in more than time",
-            icon=":material/difference:",
+        st.markdown("**The runs differ in more than time**")
+        st.dataframe(
+            pd.DataFrame([{"Setting": each.name, **each.values} for each in differing]),
+            hide_index=True,
+            alt="The settings in which the runs differ, one column a run",
         )
     cells = comparison.compare(runs)
     if not cells:
         st.warning("The runs have no cell in common: no operation, count and strategy match.")
         return
+    for name in comparison.strangers(runs, cells):
+        st.info(literal(f"{name} shares no cell with the others."), icon=":material/info:")
     st.caption(
-        "Geometric means of the wall times with 95 % intervals; the view of one run shows medians."
+        "Median wall times, as in the view of one run. The intervals and the verdicts are of "
+        "geometric means."
     )
     st.dataframe(
         pd.DataFrame(
             [
                 {
                     "Cell": cell.label,
-                    **{level.run: level.text for level in cell.levels},
+                    **{
+                        name: next((each.text for each in cell.levels if each.run == name), "–")
+                        for name, _ in runs
+                    },
                     "Verdict": cell.verdict,
                 }
                 for cell in cells
             ]
         ),
         hide_index=True,
-        alt="Each cell's mean wall time in each run, with its interval and the verdict",
+        alt="Each cell's median wall time in each run, with its interval and the verdict",
     )
     decided = sum(cell.is_decided for cell in cells)
-    finding = f"{decided} of {len(cells)} cells differ by more than their intervals allow for"
+    finding = f"{decided} of {len(cells)} differences are clear"
     st.markdown(f"**{finding}**")
     show_chart(charts.compared(comparison.frame(cells)), key=f"{key}_compared", alt=finding)
 
