@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from lib.search.ask import METHODS, Question, Request
 from lib.search.code import comparison_code, many_code, method_code
 from scripts.milvus_server import MilvusServer
 from scripts.openai_endpoint import OpenAIEndpoint
+from tests.run_builder import make_trial
 
 NAME = "code_that_runs"
 COUNT, WAIT_MS = 3, 40
@@ -281,6 +283,22 @@ def test_every_program_prints_what_its_page_shows(
             code,
             lambda tab, printed, operation=operation: assert_measured(printed, operation, tab, run),
         )
+
+    batches = [
+        replace(make_trial("gather_limited", count=8, concurrency=1, call_s=wall_s / 8), batch=rows)
+        for rows, wall_s in {1: 8.0, 2: 4.0, 4: 2.0, 3: 1.0}.items()
+    ]
+    code = measured_code(replace(run, trials=tuple(batches)), Focus("add_documents", 8))
+    assert code is not None
+    assert "limit = asyncio.Semaphore(1)" in code.asynchronous
+    add(
+        "measured batches",
+        code,
+        lambda tab, printed: (
+            re.match(r"add_documents, 3 calls of 3 rows .*\n8 rows added", printed)
+            or pytest.fail(printed)
+        ),
+    )
 
     uri = "" if filled.is_lite else place.uri
     printed = run_all(tmp_path, MILVUS_URI=uri)

@@ -1,5 +1,6 @@
 """The code that a benchmark measured, as complete programs to run elsewhere."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,6 +14,7 @@ from lib.milvus.operations import OPERATIONS, Effect, Operation
 from lib.milvus.snippets import COUNT, OWN, Place, Snippet, indent, opening, options, program
 
 TIMED_CALLS = 1_000
+NEW = re.compile(r"\b(new|new_vectors)\b")
 
 # The documents of the tutorial, drawn as the benchmark draws them.
 _QUERIES = 'queries = [f"test document {{i % {distinct}}}" for i in range({count})]\n'
@@ -91,23 +93,36 @@ def measured_code(
     numbers = _numbers(run, focus, operation, place)
     start = _start(place, operation, numbers)
     holder = "Milvus" if operation.effect is Effect.CREATES else "store"
-    written = _written(operation.code, numbers)
+    rows_a_call = _rows_a_call(run, focus)
+    calls = -(-_calls(focus) // rows_a_call)
+    code, part, of = operation.code, "", ""
+    if rows_a_call > 1:
+        code = tuple(NEW.sub(r"\1[rows]", text) for text in operation.batch_code)
+        part = f"rows = slice({rows_a_call} * i, {rows_a_call} * (i + 1))\n"
+        of = f" of {rows_a_call} rows"
+    written = _written(code, numbers)
 
     def report(way: str) -> str:
-        said = f'print(f"{focus.operation}, {_calls(focus)} calls {way}: {{seconds:.2f}} s")'
+        said = f'print(f"{focus.operation}, {calls} calls{of} {way}: {{seconds:.2f}} s")'
         return f'\n{said}\nprint(f"{_PROOF[operation.effect]}")\n{_TIDY[operation.effect]}'
 
-    calls = f"results.append({holder}.{operation.name}({written}))"
+    one = f"{part}results.append({holder}.{operation.name}({written}))"
     batch = _one_batch(operation, numbers)
     return Snippet(
         sync=program(
             place,
-            f"{start}started = perf_counter()\nresults = []\nfor i in range({_calls(focus)}):\n"
-            f"{indent(calls)}\nseconds = perf_counter() - started\n" + report("one after another"),
+            f"{start}started = perf_counter()\nresults = []\nfor i in range({calls}):\n"
+            f"{indent(one)}\nseconds = perf_counter() - started\n" + report("one after another"),
         ),
         asynchronous=program(
             place,
-            start + _gathered(run, focus, f"{holder}.{operation.async_name}({written})", report),
+            start
+            + _gathered(
+                _limit(run, focus),
+                calls,
+                f"{part}return await {holder}.{operation.async_name}({written})",
+                report,
+            ),
         ),
         one_batch=batch
         and program(
@@ -179,12 +194,11 @@ def _start(place: Place, operation: Operation, numbers: dict[str, Any]) -> str:
     return f"{start}\n\n{COUNT}\n\nbefore = count()\n"
 
 
-def _gathered(run: Run, focus: Focus, call: str, report: Callable[[str], str]) -> str:
-    limit = _limit(run, focus)
-    body = f"    return await {indent(call).strip()}\n"
+def _gathered(limit: int | None, calls: int, call: str, report: Callable[[str], str]) -> str:
+    body = f"{indent(call)}\n"
     way = "gathered"
     if limit is not None:
-        body = f"    async with limit:\n{indent(indent(f'return await {call}'))}\n"
+        body = f"    async with limit:\n{indent(indent(call))}\n"
         way = f"gathered, at most {limit} at once"
     return (
         (f"limit = asyncio.Semaphore({limit})\n" if limit is not None else "")
@@ -192,7 +206,7 @@ def _gathered(run: Run, focus: Focus, call: str, report: Callable[[str], str]) -
         + "\n\nasync def main():\n"
         + "    await store.aclient.has_collection(store.collection_name)  # connects\n"
         + "    started = perf_counter()\n"
-        + f"    results = await asyncio.gather(*[call(i) for i in range({_calls(focus)})])\n"
+        + f"    results = await asyncio.gather(*[call(i) for i in range({calls})])\n"
         + "    return perf_counter() - started, results\n"
         + f"\n\nseconds, results = asyncio.run(main())\n{report(way)}"
     )
@@ -210,6 +224,14 @@ def _one_batch(operation: Operation, numbers: dict[str, Any]) -> str:
 def _calls(focus: Focus) -> int:
     """Return how many calls the code makes; a timed trial has no number of its own."""
     return focus.count or TIMED_CALLS
+
+
+def _rows_a_call(run: Run, focus: Focus) -> int:
+    """Return the batch size that a sweep advises; 1 where none was swept."""
+    for advised in advice.batch_advice(run):
+        if advised.operation == focus.operation:
+            return advised.advised.level
+    return 1
 
 
 def _limit(run: Run, focus: Focus) -> int | None:
