@@ -132,6 +132,7 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("factor", "code"), [(1.0, 0), (0.5, 3)])
 def test_the_command_measures_the_baseline_s_plan_again_and_its_exit_code_is_the_verdict(
     factor: float, code: int, baseline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
