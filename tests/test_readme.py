@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from lib.benchmark import run_file
+from lib.benchmark import advice, run_file
 from lib.benchmark.statistics import CellSummary, summarise
+from lib.benchmark.workload import PRESETS
 from lib.runs.store import RECORDED_DIR
 from lib.words import bounds_text, duration_text, ratio_text
 from scripts import rooms
+from scripts.record_runs import RECORDINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,6 +32,21 @@ def _cell(run: str, operation: str, strategy: str) -> CellSummary:
         if (cell.operation, cell.strategy, cell.count) == (operation, strategy, 100)
     ]
     return cell
+
+
+ADVISED = {"sweep-server": "sweep", "rate-server": "rate", "overload-server": "overload"}
+
+
+@pytest.mark.parametrize(("name", "preset"), ADVISED.items())
+def test_the_advice_in_the_readme_is_the_recorded_run_s(name: str, preset: str) -> None:
+    path = RECORDED_DIR / f"{name}.json"
+    run = run_file.read(path)
+    said = advice.sentences(run)[0]
+    command = f"`python -m lib.benchmark {RECORDINGS[name].words}`"
+    assert f"| `{name}.json` | {PRESETS[preset].label} | {said} | {command} |" in README
+    assert f"--experiment {preset}" in run.settings["command"] or preset == "sweep"
+    assert run.environment["backend"] == "server"
+    assert not run.partial
 
 
 @pytest.mark.parametrize(("run", "operation"), RECORDED)

@@ -332,11 +332,19 @@ class RateAdvice:
         level = self.at_rate
         if level is None or self.closed is None:
             return ""
-        return (
-            f"The same load: p99 {level.p99_ms:,.3g} ms in the open loop, "
-            f"{self.closed.p99_ms:,.3g} ms in the closed loop. A closed loop waits with its next "
-            "call while the server stalls; the open loop counts from the moment a call was due."
+        told = (
+            f"As many calls in flight: p99 {level.p99_ms:,.3g} ms in the open loop at "
+            f"{level.rate_per_s:,.4g}/s, {self.closed.p99_ms:,.3g} ms in a closed loop, which made "
+            f"{self.closed.rate_per_s:,.4g}/s. "
         )
+        if self.closed.p99_ms <= level.p99_ms:
+            return told + (
+                "A closed loop waits with its next call while the server stalls; the open loop "
+                "counts from the moment a call was due."
+            )
+        if self.closed.rate_per_s > level.rate_per_s:
+            return told + "A closed loop makes its next call at once, which was more load here."
+        return told + "It met slower moments: the difference is not that of the loops."
 
 
 def rate_advice(run: Run) -> RateAdvice | None:

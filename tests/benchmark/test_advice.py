@@ -49,6 +49,27 @@ def test_the_highest_rate_is_within_5_percent_of_the_capacity_on_9_of_10_servers
     assert near >= 9
 
 
+@pytest.mark.parametrize(
+    ("p99_ms", "rate_per_s", "reason"),
+    [
+        (10.0, 90.0, "A closed loop waits with its next call while the server stalls"),
+        (40.0, 120.0, "which was more load here"),
+        (40.0, 90.0, "It met slower moments"),
+    ],
+)
+def test_why_the_loops_differ_depends_on_what_was_measured(
+    p99_ms: float, rate_per_s: float, reason: str
+) -> None:
+    level = advice.RateLevel(100.0, 5.0, 20.0, 0, 500, held=True, trials=3)
+    closed = replace(level, rate_per_s=rate_per_s, p99_ms=p99_ms, is_open=False)
+    found = advice.RateAdvice(
+        SEARCH, "open_constant", 50.0, (level,), 100.0, None, is_client_bound=False, closed=closed
+    )
+    assert "p99 20 ms in the open loop at 100/s" in found.contrast
+    assert f"{p99_ms:g} ms in a closed loop, which made {rate_per_s:g}/s" in found.contrast
+    assert reason in found.contrast
+
+
 def p99_ms(trial: Trial) -> float:
     return 1000 * percentile([call.latency_s for call in trial.calls], 99)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lib.benchmark import run_file
-from lib.runs.store import RunStore
+from lib.benchmark import advice, run_file
+from lib.runs.store import RECORDED_DIR, RunStore
 from lib.ui.runs.list import DELETED_KEY
 from tests.pages.conftest import OpenApp
 from tests.run_builder import make_run
@@ -55,6 +55,18 @@ def test_runs_of_this_host_are_listed_and_filtered(open_app: OpenApp, store: Run
     assert "On a server" not in names(app)
     app.text_input(key="r_filter").set_value("no such run").run()
     assert "No run matches the filter" in messages(app)
+
+
+@pytest.mark.parametrize("name", ["sweep-server", "rate-server", "overload-server"])
+def test_a_recorded_run_of_a_preset_opens_with_its_advice(open_app: OpenApp, name: str) -> None:
+    app = open_app()
+    app.query_params["r_runs"] = f"recorded-{name}"
+    app.switch_page(PAGE).run()
+    assert not app.exception
+    first, *others = advice.sentences(run_file.read(RECORDED_DIR / f"{name}.json"))
+    assert first in app.subheader[0].value.replace("\\", "")
+    text = " ".join(each.value for each in app.markdown).replace("\\", "")
+    assert all(sentence in text for sentence in others)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in BROKEN if kind != "60 MB"])
