@@ -21,7 +21,7 @@ from lib.ui.runs.view import run_view
 
 SESSION_KEY = "benchmark_run"
 
-st.title("Benchmark")
+st.title("Benchmark", anchor=False)
 settings = current_settings()
 store = run_store(settings)
 

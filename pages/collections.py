@@ -12,7 +12,7 @@ from lib.ui.common.session import collection_facts
 from lib.ui.common.snippet import here, snippet
 from lib.ui.common.text import literal
 
-st.title("Collections")
+st.title("Collections", anchor=False)
 st.caption("Press a row to work on that collection.")
 
 opened = connection_or_stop()

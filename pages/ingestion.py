@@ -28,7 +28,7 @@ from lib.ui.ingestion.source import (
     needs_chunking,
 )
 
-st.title("Ingestion")
+st.title("Ingestion", anchor=False)
 st.caption("Texts are cut, embedded and inserted in batches, several batches at a time.")
 
 opened = connection_or_stop()

@@ -40,7 +40,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
 if shown and shown.is_recorded:
     st.caption(conditions(run, "Recorded run"))
 
-st.subheader("Fourteen method pairs", anchor=False)
+st.header("Fourteen method pairs", anchor=False)
 st.caption("The async method has an a in front of its name. Every pair can be measured.")
 pairs = pd.DataFrame(
     [

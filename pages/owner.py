@@ -5,7 +5,7 @@ import streamlit as st
 from lib.ui.common.owner import admit, show_jobs, show_leftovers, show_numbers
 from lib.ui.common.session import host_settings
 
-st.title("Owner")
+st.title("Owner", anchor=False)
 settings = host_settings()
 if not admit(settings):
     st.stop()

@@ -10,7 +10,7 @@ from lib.ui.runs.list import choose, edit, import_form, undo_deletion
 from lib.ui.runs.saved import run_store
 from lib.ui.runs.view import comparison_view, run_view
 
-st.title("Runs")
+st.title("Runs", anchor=False)
 store = run_store(current_settings())
 
 undo_deletion(store)

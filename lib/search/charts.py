@@ -65,7 +65,8 @@ def over_lambda(curve: pd.DataFrame) -> alt.LayerChart:
     """
     base = alt.Chart(curve).encode(
         x=alt.X("lambda_mult:Q", title="λ", scale=alt.Scale(domain=[0, 1])),
-        y=alt.Y("value:Q", title="Mean, by cosine", scale=alt.Scale(zero=False, padding=16)),
+        # The data come after the specification: a scale that waits for them warns in the console.
+        y=alt.Y("value:Q", title="Mean, by cosine", scale=alt.Scale(domain=[0, 1])),
         opacity=_measures([CLOSE, UNLIKE]),
         tooltip=[
             alt.Tooltip("lambda_mult:Q", title="λ", format=".2f"),
@@ -168,7 +169,7 @@ def _fate(shown: list[str]) -> dict[str, alt.Color | alt.Shape]:
 def _measures(measures: list[str]) -> alt.Opacity:
     # Two shades of one neutral colour: the hues of this page say what became of a row.
     return alt.Opacity(
-        "measure:N",
+        "measure:O",
         scale=alt.Scale(domain=measures, range=[1.0, 0.4]),
         legend=alt.Legend(title=None, orient="top", labelLimit=320, columns=1),
     )

@@ -18,7 +18,7 @@ _specifications: dict[tuple[Draw, tuple[str, ...], str], dict[str, Any]] = {}
 def show_chart(chart: Any, *, alt: str, key: str) -> None:
     """Draw a chart with texts that can be read in light and in dark.
 
-    Streamlit's chart theme colours axes and marks, but leaves text marks and rules black.
+    `alt` is what a screen reader says of the chart: a sentence with its values.
     """
     st.altair_chart(_coloured(chart, colour_mode()), key=key, alt=alt)
 
@@ -52,6 +52,14 @@ def colour_mode() -> str:
 
 
 def _coloured(chart: Any, mode: str) -> Any:
-    sized: Any = readable(chart)
+    """Give texts the page's colour: Streamlit's theme leaves text marks black and axes too faint.
+
+    Vega would describe each mark by the names of its fields; the chart's own sentence is enough.
+    """
+    made: Any = readable(chart)
+    config = made.config
     colour = text_colour(mode)
-    return sized.configure_text(color=colour).configure_rule(color=colour)
+    for part in (config.axis, config.legend):
+        part.labelColor = part.titleColor = colour
+    config.title.color = config.title.subtitleColor = colour
+    return made.configure_text(color=colour).configure_rule(color=colour).configure_mark(aria=False)

@@ -72,7 +72,7 @@ def _count(all_jobs: list[jobs.Job], state: State) -> int:
 
 def show_jobs() -> None:
     """Draw the jobs of all visitors: kinds and numbers, none of their content."""
-    st.subheader("Jobs")
+    st.header("Jobs")
     listed = [
         {
             "Kind": job.subject.partition(":")[0],
@@ -93,7 +93,7 @@ def show_jobs() -> None:
 
 def show_leftovers() -> None:
     """Draw the collections made to measure and those of visitors, and offer to drop the dead."""
-    st.subheader("Leftovers")
+    st.header("Leftovers")
     st.caption(
         "Dead ones are dropped at the start, and on a public app every minute. What another "
         "machine made is only listed: its process may still run."

@@ -15,7 +15,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def show_report(report: IngestionReport) -> None:
     """Draw one ingestion's outcome."""
     tally = report.tally
-    st.subheader("What went in")
+    st.header("What went in")
     if tally.stopped:
         st.warning(
             f"{counted(tally.written, 'row')} went in and stay there; ingest again to add the "

@@ -16,7 +16,7 @@ from lib.runs.reports import EXPORTS
 
 def downloads(run: Run, *, key: str, beside: Beside = ALONE) -> None:
     """Draw the buttons that export the whole run."""
-    st.markdown("#### Take it away")
+    st.markdown("### Take it away")
     # Imported at first use: python-pptx takes a third of a second of the first page otherwise.
     from lib.runs import decks
 

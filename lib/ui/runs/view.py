@@ -53,7 +53,7 @@ def first_screen(run: Run, *, origin: str, key: str, beside: Beside) -> None:
 
     `beside` are recorded runs without which its numbers would mislead.
     """
-    st.subheader(literal(findings.headline(run)), anchor=False)
+    st.header(literal(findings.headline(run)), anchor=False)
     st.caption(conditions(run, origin))
     shown = findings.metrics(run)
     if shown:
@@ -109,7 +109,7 @@ def losses(run: Run) -> None:
     """Draw where async does not win, in the size of the headline."""
     found = findings.where_async_loses(run)
     for finding in found[:MOST_LOSSES]:
-        st.subheader(literal(finding.sentence), anchor=False)
+        st.header(literal(finding.sentence), anchor=False)
         st.markdown(finding.cause)
     if more := found[MOST_LOSSES:]:
         with st.expander(f"{len(more)} more", icon=":material/list:"):
@@ -144,7 +144,7 @@ def speedups_beside_published(run: Run, *, key: str) -> None:
     frame = CHARTS["speedup"].frame(run, Focus("", 0))
     if frame.empty:
         return
-    st.markdown("#### Speed-up with its interval")
+    st.markdown("### Speed-up with its interval")
     has_published = bool((frame["source"] == "published").any())
     if not has_published:
         _draw(CHARTS["speedup"], frame, key=f"{key}_speedup")
@@ -243,7 +243,7 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
         (f"{name} ({i})" if names.count(name) > 1 else name, run)
         for i, (name, run) in enumerate(runs, start=1)
     ]
-    st.subheader(f"{len(runs)} runs, cell by cell", anchor=False)
+    st.header(f"{len(runs)} runs, cell by cell", anchor=False)
     differing = comparison.differences(runs)
     if differing:
         st.markdown("**The runs differ in more than time**")

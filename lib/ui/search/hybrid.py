@@ -53,7 +53,7 @@ def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collectio
         return
     brought = [(row.vector_rank is not None, row.words_rank is not None) for row in answer.rows]
     st.markdown(
-        f"#### {len(brought)} rows: {brought.count((True, True))} from both, "
+        f"## {len(brought)} rows: {brought.count((True, True))} from both, "
         f"{brought.count((True, False))} from the vector alone, "
         f"{brought.count((False, True))} from the words alone"
     )

@@ -60,7 +60,8 @@ def show_map(comparison: TwoLists) -> None:
         search_charts.plane,
         pd.DataFrame(rows),
         height=520,
-        alt="The question, its candidates and the picks in two dimensions",
+        alt=f"A map of the question, its {len(found.hits)} candidates and the "
+        f"{len(comparison.chosen)} picks",
         key="map",
         selectable=True,
     )

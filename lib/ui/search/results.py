@@ -83,7 +83,7 @@ def _show_lambda(
         slider, sentence = st.columns([2, 3], vertical_alignment="center", gap="medium")
         with slider:
             comparison = compare(found, lambda_input())
-        sentence.markdown(f"#### {takeaway(comparison)}")
+        sentence.markdown(f"## {takeaway(comparison)}")
     chosen = comparison.chosen
     with diverse:
         st.markdown(f"**With variety, λ = {comparison.lambda_mult:g}** :gray[MMR]")
@@ -199,7 +199,7 @@ def _rank_changes(comparison: TwoLists, code: Callable[[float], Snippet]) -> Non
         search_charts.rank_changes,
         pd.DataFrame(ends),
         height=2 * len(comparison.similar) * 30 + AROUND_PIXELS,
-        alt="How each row's similarity rank became its MMR pick",
+        alt=f"{finding}. {takeaway(comparison)}",
         key="rank_changes",
     )
 
@@ -224,7 +224,8 @@ def _trade_off(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
         search_charts.over_lambda,
         table,
         height=320,
-        alt="Closeness to the question and variety of the results for every λ",
+        alt=f"At λ = {comparison.lambda_mult:g} the results are {here.mean_relevance:.2f} close to "
+        f"the question and {1 - here.mean_similarity:.2f} unlike each other, by cosine",
         key="over_lambda",
     )
 
@@ -257,7 +258,9 @@ def _pick_order(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
         search_charts.pick_order,
         pd.DataFrame(rows),
         height=len(picks) * 46 + AROUND_PIXELS,
-        alt="Relevance and redundancy of each MMR pick, in pick order",
+        alt="; ".join(
+            f"pick {pick.position} is {pick.relevance:.2f} close to the question" for pick in picks
+        ),
         key="pick_order",
     )
 

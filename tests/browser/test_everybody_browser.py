@@ -1,0 +1,183 @@
+"""For everybody: contrast, keyboard, headings, what a screen reader hears, and a quiet console."""
+
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+LOAD_TIMEOUT_MS = 60_000
+# Each page, and what is the last thing that it draws.
+PLACES = {
+    "": "text=The async method has",
+    "ingestion": "text=Python's standard library",
+    "collections": "text=Danger zone",
+    "search?q=remove+a+directory": "[data-testid=stVegaLiteChart] svg",
+    "search?view=Any+method": "[data-testid=stMain] button",
+    "benchmark": "text=Take it away",
+    "runs?r_runs=recorded-all-server": "text=Take it away",
+    "runs?r_runs=recorded-tutorial-server,recorded-all-server": "text=cell by cell",
+    "owner": "h1",
+    "?present=1": "h1",
+}
+
+
+@dataclass(frozen=True)
+class Excused:
+    """A finding in Streamlit's own markup that no setting of the theme reaches, and why."""
+
+    scheme: str
+    rule: str
+    nodes: str
+    why: str
+
+
+EXCEPTIONS = [
+    Excused(
+        "dark",
+        "color-contrast",
+        "[data-selected=true] *, [data-testid=stSlider] *",
+        "Streamlit writes white on the primary colour in buttons, and the primary colour on the "
+        "page in chosen segments and beside sliders. No one colour is 4.5 to 1 against both white "
+        "and a dark page; white on the button has 4.5, the segment 3.8.",
+    ),
+]
+# On a deep link Streamlit looks for its server beside the page first and at the root next.
+PROBED = re.compile(r"/(\w+)/_stcore/(health|host-config)$")
+
+
+@pytest.fixture(scope="module")
+def app(run_app, browser) -> str:
+    """One app whose first load has ended."""
+    url = run_app({})
+    page = browser.new_page()
+    page.goto(f"{url}/collections")
+    page.get_by_text("Danger zone").wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.get_by_text("Loading: ").wait_for(state="hidden", timeout=LOAD_TIMEOUT_MS)
+    page.close()
+    return url
+
+
+def findings(page: "Page", scheme: str) -> list[str]:
+    """Return axe's serious and critical findings, without the named exceptions."""
+    page.evaluate(AXE)
+    violations: list[dict[str, Any]] = page.evaluate(
+        "async () => (await axe.run(document, {resultTypes: ['violations'], elementRef: true}))"
+        ".violations.map(v => ({...v, nodes: v.nodes.map(n => ({"
+        "html: n.html, said: n.failureSummary, excused: EXCUSED.filter(e => e.rule === v.id"
+        " && n.element.matches(e.nodes)).length > 0}))}))".replace(
+            "EXCUSED",
+            str([{"rule": e.rule, "nodes": e.nodes} for e in EXCEPTIONS if e.scheme == scheme]),
+        )
+    )
+    return [
+        f"{violation['id']}: {node['html'][:200]} {node['said'][:200]}"
+        for violation in violations
+        if violation["impact"] in ("serious", "critical") or violation["id"] == "heading-order"
+        for node in violation["nodes"]
+        if not node["excused"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("place", PLACES)
+def test_every_page_is_for_everybody_and_quiet(
+    app: str, chromium_page: "Page", place: str, scheme: str
+) -> None:
+    page = chromium_page
+    said: list[str] = []
+    page.on(
+        "console",
+        lambda message: (
+            said.append(f"{message.type}: {message.text} {message.location['url']}")
+            if message.type in ("warning", "error") and not PROBED.search(message.location["url"])
+            else None
+        ),
+    )
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on(
+        "response",
+        lambda answer: (
+            said.append(f"{answer.status} {answer.url}")
+            if answer.status >= 400 and not PROBED.search(answer.url)
+            else None
+        ),
+    )
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith((app, "data:", "blob:"))
+            else said.append(f"asked another host: {request.url}")
+        ),
+    )
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.goto(f"{app}/{place}")
+    page.locator(PLACES[place]).last.wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.wait_for_load_state("networkidle")
+    # Nothing is being redrawn: what is stale is faint.
+    page.wait_for_function("() => !document.querySelector('[data-stale=true], .stSpinner')")
+    assert findings(page, scheme) == []
+    assert said == []
+    described = page.locator("[data-testid=stVegaLiteChart] [role='graphics-document']")
+    for sentence in described.evaluate_all("all => all.map(n => n.getAttribute('aria-label'))"):
+        assert re.search(r"\d", sentence), sentence
+        assert "_" not in re.sub(r"\b(a?[a-z]+_)+[a-z]+\b", "", sentence), sentence
+    marks = page.locator("[data-testid=stVegaLiteChart] .role-mark [aria-label]")
+    assert marks.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "button"), [("benchmark", "Run"), ("", "Measure it here, in ten seconds")]
+)
+def test_the_run_button_is_at_most_six_presses_from_the_top(
+    app: str, chromium_page: "Page", path: str, button: str
+) -> None:
+    page = chromium_page
+    page.goto(f"{app}/{path}")
+    wanted = page.get_by_role("button", name=button, exact=False).first
+    wanted.wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.wait_for_load_state("networkidle")
+    page.keyboard.press("Tab")
+    assert "Skip" in page.evaluate("document.activeElement.innerText")
+    page.keyboard.press("Enter")
+    presses = 2
+    while not wanted.evaluate("node => node === document.activeElement") and presses < 12:
+        page.keyboard.press("Tab")
+        presses += 1
+    assert presses <= 6
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_focus_is_seen_on_whatever_the_keyboard_reaches(
+    app: str, chromium_page: "Page", scheme: str
+) -> None:
+    page = chromium_page
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.goto(f"{app}/benchmark")
+    page.get_by_role("button", name="Run", exact=True).wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.wait_for_load_state("networkidle")
+    unseen = []
+    for _ in range(16):
+        page.keyboard.press("Tab")
+        where = page.evaluate(
+            "() => {const box = document.activeElement.getBoundingClientRect();"
+            "return {x: Math.max(0, box.x - 6), y: Math.max(0, box.y - 6),"
+            "width: box.width + 12, height: Math.min(box.height + 12, 200)}}"
+        )
+        name = page.evaluate(
+            "() => document.activeElement.ariaLabel || document.activeElement.innerText"
+        )
+        if page.evaluate("() => document.activeElement.tagName") == "MAIN":
+            continue  # the page itself, where the skip link leads
+        focused = page.screenshot(clip=where, animations="disabled", caret="hide")
+        page.evaluate("() => {window.last = document.activeElement; window.last.blur()}")
+        if page.screenshot(clip=where, animations="disabled", caret="hide") == focused:
+            unseen.append(name)
+        page.evaluate("() => window.last.focus({focusVisible: true})")
+    assert unseen == []
