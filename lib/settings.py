@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from lib.errors import SettingsError
 
@@ -50,11 +50,11 @@ def canonical(address: str) -> str:
     address = address.strip()
     if "://" not in address:
         return address
-    parts = urlsplit(address)
     try:
+        parts = urlsplit(address)
         port = parts.port
     except ValueError:
-        return address
+        return address  # it is no address, and equals none
     port = port or {"http": 80, "https": 443}.get(parts.scheme, 0)
     path = parts.path.rstrip("/")
     query = f"?{parts.query}" if parts.query else ""
@@ -193,10 +193,21 @@ def _address(name: str, value: str) -> str:
     return check_address(value, name=name)
 
 
+def _split(address: str, name: str) -> SplitResult:
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # read late, and refused only then
+    except ValueError as error:
+        raise SettingsError(
+            f"{name} has no usable host and port; try http://localhost:19530."
+        ) from error
+    return parts
+
+
 def check_address(value: str, *, name: str) -> str:
     """Return an http(s) address or an empty text. Raises SettingsError for anything else."""
     value = value.strip()
-    parts = urlsplit(value)
+    parts = _split(value, name)
     if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
         raise SettingsError(f"{name} must start with http:// or https://.")
     if "@" in parts.netloc:
@@ -223,14 +234,10 @@ def check_uri(value: str, *, name: str = "The Milvus URI") -> str:
         if not uri.endswith(".db"):
             raise SettingsError(f"{name} must end in .db or start with http:// or https://.")
         return uri
-    parts = urlsplit(uri)
+    parts = _split(uri, name)
     if parts.scheme not in {"http", "https"}:
         raise SettingsError(f"{name} must start with http:// or https://, not {parts.scheme}://.")
-    try:
-        port_is_valid = parts.port is None or parts.port > 0
-    except ValueError:
-        port_is_valid = False
-    if not parts.hostname or not port_is_valid:
+    if not parts.hostname or parts.port == 0:
         raise SettingsError(f"{name} has no usable host and port; try http://localhost:19530.")
     if parts.username is not None or parts.password is not None:
         raise SettingsError(

@@ -12,6 +12,7 @@ from lib.errors import InvalidInput
 
 MAX_ENTRIES = 5_000
 MAX_UNPACKED_BYTES = 1 << 30
+MAX_XML_BYTES = 8 << 20
 # Text packs to a tenth, seldom to a fiftieth; what packs to a thousandth was made to.
 MAX_RATIO = 200
 # Below this size any ratio is harmless.
@@ -36,11 +37,29 @@ class ArchivedFile:
     share: float
 
 
-def check_archive(file: BinaryIO) -> None:
-    """Raise InvalidInput for a ZIP that would unpack to too much or cannot be read.
+def check_office(file: BinaryIO) -> None:
+    """Raise InvalidInput for a DOCX or PPTX whose library would take too much memory to open it.
 
-    Formats that are ZIPs inside (DOCX, PPTX) pass through here before their libraries open them.
+    A part of XML takes about twenty times its size as a tree.
     """
+    check_archive(file)
+    with zipfile.ZipFile(file) as archive:
+        xml = sum(each.file_size for each in archive.infolist() if not is_media(each.filename))
+    file.seek(0)
+    if xml > MAX_XML_BYTES:
+        raise InvalidInput(
+            f"it holds {xml / 2**20:,.0f} MB of text and layout, at most "
+            f"{MAX_XML_BYTES / 2**20:,.0f} MB are taken"
+        )
+
+
+def is_media(name: str) -> bool:
+    """Say whether a part of an office document is a picture or the like, which nobody parses."""
+    return not name.lower().endswith((".xml", ".rels"))
+
+
+def check_archive(file: BinaryIO) -> None:
+    """Raise InvalidInput for a ZIP that would unpack to too much or cannot be read."""
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
@@ -82,7 +101,12 @@ def entries(file: BinaryIO, source: str, problems: Problems) -> Iterator[Archive
         for info in archive.infolist():
             before, share = packed / total, info.compress_size / total
             packed += info.compress_size
-            if info.is_dir() or CLUTTER & set(PurePosixPath(info.filename).parts):
+            # A name that begins with a zero byte is read as an empty one.
+            if (
+                not info.filename
+                or info.is_dir()
+                or CLUTTER & set(PurePosixPath(info.filename).parts)
+            ):
                 continue
             if not is_inside(info.filename):
                 problems.add(source, repr(info.filename), "its name leads out of the archive")

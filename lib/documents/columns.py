@@ -102,7 +102,7 @@ def _metadata(values: dict[str, Any], columns: Columns, left_out: set[str]) -> d
     if isinstance(inner, str) and inner.startswith("{"):  # as the lab's Parquet export has it
         try:
             inner = json.loads(inner)
-        except ValueError:
+        except (ValueError, RecursionError):
             return metadata
     if isinstance(inner, dict):
         del metadata[METADATA_COLUMN]
@@ -119,7 +119,7 @@ def as_vector(value: Any) -> NDArray[np.float32] | None:
     if isinstance(value, str):  # as a CSV has it
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     try:
         vector = np.asarray(value, dtype=np.float32)

@@ -18,6 +18,7 @@ MAX_METADATA_BYTES = 65_536
 RESERVED = {PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD}
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MAX_NAME_LENGTH = 128
+MAX_NESTING = 50
 LARGEST_INTEGER = 2**63 - 1
 # Shorter than this in characters, metadata cannot be too long in bytes, even as escaped JSON.
 SURELY_SHORT = MAX_METADATA_BYTES // 12
@@ -93,8 +94,10 @@ def readable(text: str) -> str:
     return text
 
 
-def _storable(value: Any) -> tuple[Any, str]:
+def _storable(value: Any, depth: int = 0) -> tuple[Any, str]:
     """Return what is stored for a value (None: nothing) and what to say about the change."""
+    if depth > MAX_NESTING:
+        raise InvalidInput(f"its metadata is nested more than {MAX_NESTING} levels deep")
     if value is None:
         return None, ""
     if isinstance(value, str):
@@ -106,9 +109,9 @@ def _storable(value: Any) -> tuple[Any, str]:
             return value, ""
         return str(value), "holds a number of more than 64 bits, stored as text"
     if isinstance(value, dict):
-        return {str(key): _storable(part)[0] for key, part in value.items()}, ""
+        return {str(key): _storable(part, depth + 1)[0] for key, part in value.items()}, ""
     if isinstance(value, list | tuple | set):
-        return [_storable(part)[0] for part in value], ""
+        return [_storable(part, depth + 1)[0] for part in value], ""
     if isinstance(value, dt.date | dt.time | uuid.UUID):
         return value.isoformat() if hasattr(value, "isoformat") else str(value), ""
     if isinstance(value, decimal.Decimal):

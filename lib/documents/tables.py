@@ -12,12 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.documents import text_encoding
+from lib.documents.archives import MAX_RATIO, SMALL_BYTES
 from lib.documents.problems import Problems
 from lib.documents.sources import Part
 from lib.errors import InvalidInput
 
 # Rows looked at before a column's values are taken for numbers.
 TYPED_BY_ROWS = 200
+MAX_COLUMNS = 1_000
+MAX_JSON_VALUES = 1_000_000
 PARQUET_ROWS = 1_000
 PARQUET_BUFFER_BYTES = 1 << 20
 INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
@@ -93,6 +96,7 @@ def parquet_rows(file: BinaryIO, source: str, problems: Problems) -> Iterator[Pa
     try:
         # A megabyte at a time: by default whole columns are fetched ahead, several of them.
         with pq.ParquetFile(file, pre_buffer=False, buffer_size=PARQUET_BUFFER_BYTES) as table:
+            _check_packing(table.metadata)
             number, total = 0, table.metadata.num_rows
             for batch in table.iter_batches(batch_size=PARQUET_ROWS, use_threads=False):
                 columns = [_values(column) for column in batch.columns]
@@ -100,8 +104,19 @@ def parquet_rows(file: BinaryIO, source: str, problems: Problems) -> Iterator[Pa
                     number += 1
                     row = dict(zip(batch.schema.names, values, strict=True))
                     yield Part(source, f"row {number:,}", row, number / total)
+    except InvalidInput:
+        raise
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise InvalidInput(f"it is damaged or no Parquet file ({type(error).__name__})") from error
+
+
+def _check_packing(metadata: pq.FileMetaData) -> None:
+    for group in range(metadata.num_row_groups):
+        for place in range(metadata.num_columns):
+            column = metadata.row_group(group).column(place)
+            packed = max(column.total_compressed_size, 1)
+            if column.total_uncompressed_size > max(SMALL_BYTES, MAX_RATIO * packed):
+                raise InvalidInput(f"it would unpack to more than {MAX_RATIO} times its size")
 
 
 def _values(column: pa.Array) -> Sequence[Any]:
@@ -117,6 +132,9 @@ def _values(column: pa.Array) -> Sequence[Any]:
 
 
 def _json(text: str, *, says_line: bool = False) -> Any:
+    # A value takes up to 30 times its letters in memory, so they are counted before they are made.
+    if sum(map(text.count, ",[{")) > MAX_JSON_VALUES:
+        raise InvalidInput(f"it holds more than {MAX_JSON_VALUES:,} values at once")
     try:
         return json.loads(text)
     except RecursionError as error:
@@ -124,6 +142,8 @@ def _json(text: str, *, says_line: bool = False) -> Any:
     except json.JSONDecodeError as error:
         place = f" in line {error.lineno:,}" if says_line else ""
         raise InvalidInput(f"it is not JSON ({error.msg}{place})") from error
+    except ValueError as error:  # Python reads no number of more than 4,300 digits
+        raise InvalidInput("it holds a number of too many digits") from error
 
 
 def _row(value: Any) -> dict[str, Any]:
@@ -146,10 +166,14 @@ def _delimiter(head: str) -> str:
 
 def _distinct(header: Sequence[str]) -> list[str]:
     """Name the columns that have no name, and tell those of one name apart."""
-    names: list[str] = []
+    if len(header) > MAX_COLUMNS:
+        raise InvalidInput(f"it has {len(header):,} columns, at most {MAX_COLUMNS:,} are taken")
+    names: dict[str, None] = {}
     for number, name in enumerate(header, 1):
         own = name.strip() or f"column_{number}"
-        while own in names:
-            own += "_2"
-        names.append(own)
-    return names
+        if own in names:
+            own = next(
+                other for again in itertools.count(2) if (other := f"{own}_{again}") not in names
+            )
+        names[own] = None
+    return list(names)

@@ -28,9 +28,12 @@ def check_allowed(address: str, host: Settings) -> None:
         return
     if not (PLAIN.fullmatch(address) or PLAIN_IPV6.fullmatch(address)):
         raise _refused()
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+        port = parts.port or DEFAULT_PORTS[parts.scheme.lower()]
+    except ValueError as error:
+        raise _refused() from error
     name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    port = parts.port or DEFAULT_PORTS[parts.scheme]
     if not any(_allows(entry, name, port) for entry in host.allowed_hosts):
         raise _refused()
 

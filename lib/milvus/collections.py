@@ -12,6 +12,7 @@ from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput, LabEr
 from lib.milvus.connection import Connection
 from lib.milvus.failures import explain, reported
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD
+from lib.milvus.filters import check_unicode
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 MAX_VARCHAR_BYTES = 65_535
@@ -337,6 +338,7 @@ def check_expression(connection: Connection, name: str, expr: str) -> None:
     """
     if not expr.strip():
         return
+    check_unicode(expr)
     if len(expr.encode()) > MAX_VARCHAR_BYTES:
         raise InvalidInput("The filter is longer than 65,535 bytes.", next_step="Shorten it.")
     try:

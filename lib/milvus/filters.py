@@ -44,7 +44,10 @@ KEYWORDS = frozenset(
 )
 ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 PLAIN_WORDS = re.compile(r"[\w'’-]+(\s+[\w'’-]+)*")
-STRING_LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
+# One that is not closed ends with the expression, so that its beginning is looked at once only.
+STRING_LITERAL = re.compile(
+    r""""(?:[^"\\]|\\.)*(?:"|\\?\Z)|'(?:[^'\\]|\\.)*(?:'|\\?\Z)""", re.DOTALL
+)
 
 
 class FieldKind(Enum):
@@ -119,7 +122,7 @@ def quote(value: Any) -> str:
             raise InvalidInput("A filter can hold finite numbers only.")
         return repr(value)
     if isinstance(value, str):
-        _check_unicode(value)
+        check_unicode(value)
         return f'"{value.translate(ESCAPES)}"'
     raise InvalidInput(f"A filter cannot hold a value of type {type(value).__name__}.")
 
@@ -233,7 +236,8 @@ def _kind_of(value: Any) -> FieldKind:
     return FieldKind.OTHER
 
 
-def _check_unicode(text: str) -> None:
+def check_unicode(text: str) -> None:
+    """Raise InvalidInput for a text that holds half of a character."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -268,6 +268,8 @@ class RunStore:
         path = self._folder / f"{run_id}.card"
         try:
             path.write_text(json.dumps(asdict(card), ensure_ascii=False), encoding="utf-8")
+        except UnicodeEncodeError as error:
+            raise InvalidInput("The name or the notes are not valid Unicode text.") from error
         except OSError as error:
             raise InvalidInput(f"The run's card cannot be written: {error.strerror}.") from error
 

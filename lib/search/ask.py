@@ -371,7 +371,7 @@ def parse_vector(text: str) -> tuple[float, ...]:
     try:
         given = json.loads(text) if text.lstrip().startswith("[") else re.split(r"[\s,;]+", text)
         numbers = tuple(float(part) for part in given if part != "")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InvalidInput(
             "The vector cannot be read.", next_step="Paste numbers like [0.12, -0.3, 0.08]."
         ) from error
@@ -431,6 +431,7 @@ class _Stopwatch:
 
 
 def _check_query(query: str) -> None:
+    filters.check_unicode(query)
     if len(query) > MAX_QUERY_CHARACTERS:
         raise InvalidInput(f"The question is longer than {MAX_QUERY_CHARACTERS:,} characters.")
 
