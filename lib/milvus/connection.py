@@ -42,6 +42,7 @@ from lib.settings import Settings, check_uri
 
 CONNECT_TIMEOUT_S = 5.0
 PING_TIMEOUT_S = 4.0
+RECONNECT_MS = 4_000
 
 # On failure the libraries log the first row, text included, or a traceback per retry. Whoever
 # reads our log must not find a visitor's documents there; our errors carry what is needed.
@@ -450,7 +451,14 @@ def _arguments(uri: str, settings: Settings) -> dict[str, Any]:
         "waitForReady": True,
         "timeout": f"{settings.rpc_timeout_s:g}s",
     }
-    options: dict[str, Any] = {"grpc.service_config": json.dumps({"methodConfig": [deadline]})}
+    options: dict[str, Any] = {
+        "grpc.service_config": json.dumps({"methodConfig": [deadline]}),
+        # A server that came back is found within seconds, however long it was gone: by default an
+        # attempt waits 20 s for one that accepts and stays silent, and two may be 2 minutes apart.
+        "grpc.initial_reconnect_backoff_ms": 500,
+        "grpc.min_reconnect_backoff_ms": RECONNECT_MS,
+        "grpc.max_reconnect_backoff_ms": RECONNECT_MS,
+    }
     if settings.is_embedded:
         # Milvus Lite answers pymilvus's idle pings with GOAWAY, which breaks the next connect.
         options |= {"grpc.keepalive_time_ms": 600_000, "grpc.keepalive_permit_without_calls": 0}
