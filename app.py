@@ -3,8 +3,7 @@
 import streamlit as st
 
 from lib.settings import PROJECT_ROOT
-from lib.ui import present
-from lib.ui.common import corpus, sidebar
+from lib.ui.common import front, presenting, tab
 
 st.set_page_config(
     page_title="Milvus Async Lab",
@@ -25,12 +24,24 @@ page = st.navigation(
         # Reached by its address alone: /owner.
         st.Page("pages/owner.py", title="Owner", icon=":material/key:", visibility="hidden"),
     ],
-    position="hidden" if present.is_asked_for() else "sidebar",
+    position="hidden" if presenting.is_asked_for() else "sidebar",
 )
-if present.is_asked_for():
+if presenting.is_asked_for():
+    from lib.ui import present
+
     present.show(page.url_path)
     st.stop()
+# The first screen stands before pymilvus and langchain are loaded and before Milvus is asked, but
+# for a tab that may have lost its connection: it is told that first.
+stands_first = page.url_path == "" and not tab.has_note()
+if stands_first:
+    front.show()
+
+from lib.ui.common import corpus, sidebar  # noqa: E402 - takes a second at the first visit
+
 sidebar.show(page.url_path)
+if page.url_path == "" and not stands_first:
+    front.show()
 try:
     page.run()
 finally:

@@ -1,8 +1,10 @@
-"""From server start to an interactive first page with the corpus loaded, seen in Chromium.
+"""How soon a visitor sees something, how soon the next page stands, and what a tour costs.
 
-    python -m benchmarks.startup [--repeats 3]
+    python -m benchmarks.startup [--repeats 5] [--app DIRECTORY]
 
-Prints seconds; the reference beside it is the start of an empty Streamlit page on the same machine.
+Starts the app and an empty Streamlit page in turn, each in a fresh process, and opens both in
+Chromium. Times count from the server's first answer to its health check. Prints medians in
+seconds, as ratios to the empty page where that is fair, and the server's memory after a tour.
 """
 
 import argparse
@@ -13,81 +15,138 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+import psutil
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from scripts.processes import free_port
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
-CORPUS_IS_LOADED = """() => {
-  const value = document.querySelector(
-    "[data-testid='stSidebar'] [data-testid='stMetricValue']");
-  return value && parseInt(value.textContent.replace(/[^0-9]/g, '')) > 3000;
-}"""
 # As `make demo` starts it.
 SERVER_FLAGS = [
     "--server.headless=true",
     "--server.address=127.0.0.1",
     "--server.fileWatcherType=none",
 ]
-PAGE_IS_DRAWN = "() => document.querySelector('h1') !== null"
+HEADLINE = "() => document.querySelector('h1') !== null"
+HEADLINE_AND_RACE = """() => document.querySelector('h1') !== null
+  && [...document.querySelectorAll('[data-testid="stBidiComponentRegular"], .stBidiComponent')]
+    .some((each) => each.getBoundingClientRect().height > 50)"""
+# A page rests when its script has ended and nothing was left over from the page before.
+AT_REST = """() => document.querySelector('[data-testid="stApp"]')
+    ?.getAttribute('data-test-script-state') === 'notRunning'
+  && !document.querySelector('[data-testid="stSkeleton"]')
+  && !document.querySelector('[data-stale="true"]')"""
+CORPUS_IS_LOADED = """() => {
+  const value = document.querySelector(
+    "[data-testid='stSidebar'] [data-testid='stMetricValue']");
+  return value && parseInt(value.textContent.replace(/[^0-9]/g, '')) > 3000;
+}"""
+PAGES = {
+    "Ingestion": "Ingestion",
+    "Collections": "Collections",
+    "Search and MMR": "Search",
+    "Benchmark": "Benchmark",
+    "Runs": "Runs",
+}
+FIRST_PAGE = ("headline and race", "at rest")
+TIMEOUT_MS = 60_000
 
 
-def seconds_until(page: Page, script: Path, ready: str) -> float:
-    """Start a Streamlit script and return the seconds until the page says it is ready."""
+@contextmanager
+def served(script: Path, folder: str) -> Iterator[tuple[str, psutil.Process]]:
+    """Start a Streamlit script; yield its address once it answers, and its process."""
     port = free_port()
     flags = [*SERVER_FLAGS, f"--server.port={port}"]
-    with tempfile.TemporaryDirectory() as folder:
+    address = f"http://127.0.0.1:{port}"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", str(script), *flags],
+        cwd=script.parent,
+        env=os.environ | {"LAB_DATA_DIR": folder},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
         started = time.perf_counter()
-        server = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", str(script), *flags],
-            cwd=PROJECT_ROOT,
-            env=os.environ | {"LAB_DATA_DIR": folder},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            while True:
-                try:
-                    page.goto(f"http://127.0.0.1:{port}", timeout=60_000)
-                    break
-                except Exception:
-                    if time.perf_counter() - started > 60:
-                        raise
-                    time.sleep(0.05)
-            page.wait_for_function(ready, timeout=60_000)
-            return time.perf_counter() - started
-        finally:
-            server.terminate()
-            server.wait(timeout=20)
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=5).close()
+                break
+            except OSError:
+                if time.perf_counter() - started > 60:
+                    raise
+                time.sleep(0.02)
+        yield address, psutil.Process(server.pid)
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def seconds(page: Page, ready: str, started: float) -> float:
+    """Return the seconds from `started` until the page says that it is ready."""
+    page.wait_for_function(ready, timeout=TIMEOUT_MS)
+    return time.perf_counter() - started
+
+
+def memory_mb(process: psutil.Process) -> float:
+    """Return the resident memory of a process and its children in MB."""
+    return sum(each.memory_info().rss for each in (process, *process.children(True))) / 1e6
+
+
+def visit(browser: Browser, app: Path, figures: dict[str, list[float]]) -> None:
+    """Open the app in a fresh process, walk through it twice, and note what it took."""
+    with tempfile.TemporaryDirectory() as folder, served(app, folder) as (address, process):
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        started = time.perf_counter()
+        page.goto(address)
+        figures["headline and race"].append(seconds(page, HEADLINE_AND_RACE, started))
+        figures["at rest"].append(seconds(page, AT_REST, started))
+        figures["MB after the first page"].append(memory_mb(process))
+        page.wait_for_function(CORPUS_IS_LOADED, timeout=TIMEOUT_MS)
+        for turn in ("first", "again"):
+            for link, title in PAGES.items():
+                started = time.perf_counter()
+                page.get_by_test_id("stSidebarNav").get_by_role("link", name=link).click()
+                page.get_by_role("heading", level=1, name=title).wait_for()
+                figures[f"{link}, {turn}"].append(seconds(page, AT_REST, started))
+        figures["MB after the tour"].append(memory_mb(process))
+        page.close()
 
 
 def main() -> None:
-    """Alternate the app and an empty page, and print both medians and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
-    repeats = parser.parse_args().repeats
-    app: list[float] = []
-    empty: list[float] = []
+    """Alternate the app and an empty page, and print medians and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--app", type=Path, default=PROJECT_ROOT, help="another copy of the app")
+    given = parser.parse_args()
+    figures: dict[str, list[float]] = defaultdict(list)
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         blank = Path(folder) / "blank.py"
         blank.write_text("import streamlit as st\n\nst.title('Empty')\n")
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        for _ in range(repeats):
-            for script, ready, times in (
-                (PROJECT_ROOT / "app.py", CORPUS_IS_LOADED, app),
-                (blank, PAGE_IS_DRAWN, empty),
-            ):
-                page = browser.new_page()
-                times.append(seconds_until(page, script, ready))
+        for _ in range(given.repeats):
+            with served(blank, folder) as (address, _process):
+                page = browser.new_page(viewport={"width": 1280, "height": 800})
+                started = time.perf_counter()
+                page.goto(address)
+                seconds(page, HEADLINE, started)
+                figures["empty page"].append(seconds(page, AT_REST, started))
                 page.close()
+            visit(browser, given.app.resolve() / "app.py", figures)
         browser.close()
-    print(f"first page, corpus loaded: median {statistics.median(app):.1f} s of {repeats}")
-    print(f"an empty Streamlit page:   median {statistics.median(empty):.1f} s of {repeats}")
-    print(f"ratio: {statistics.median(app) / statistics.median(empty):.1f}")
+    empty = statistics.median(figures["empty page"])
+    for name, values in figures.items():
+        median = statistics.median(values)
+        text = f"{median:6.0f}" if name.startswith("MB") else f"{median:6.2f} s"
+        ratio = f"  {median / empty:.2f} times the empty page" if name in FIRST_PAGE else ""
+        print(f"{name:28}{text}  of {len(values)}{ratio}")
 
 
 if __name__ == "__main__":

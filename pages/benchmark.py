@@ -11,11 +11,11 @@ from lib.ui.benchmark.form import run_form
 from lib.ui.benchmark.live import live
 from lib.ui.common import session
 from lib.ui.common.errors import error_box
+from lib.ui.common.presenting import present_link
 from lib.ui.common.session import connection, model
 from lib.ui.common.share import copy_link
 from lib.ui.common.sidebar import RUN_PARAMETER
 from lib.ui.common.text import literal
-from lib.ui.present import present_link
 from lib.ui.runs.saved import run_store
 from lib.ui.runs.view import run_view
 

@@ -355,6 +355,26 @@ def race_finding(frame: pd.DataFrame) -> str:
     return f"{fast}: {duration_text(walls.min())}. {slow}: {duration_text(walls.max())}.{cell}"
 
 
+def race_picture(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return what race.js draws: lanes with a cell a call, [start, end, number], in seconds."""
+    lanes: list[dict[str, Any]] = [
+        {
+            "label": label,
+            "family": str(mine["family"].iloc[0]),
+            "wall": float(mine["wall_s"].iloc[0]),
+            "total": int(mine["to_call"].max()),
+            "cells": [
+                [round(row.start_s, 4), round(row.end_s, 4), int(row.to_call)] for row in rows
+            ],
+        }
+        for label, mine in frame.groupby("lane", sort=False)
+        for rows in [list[Any](mine.itertuples())]
+    ]
+    # The winner stands on top: it is what the picture is about.
+    lanes.sort(key=lambda lane: lane["wall"])
+    return {"lanes": lanes, "finding": race_finding(frame)}
+
+
 def latency(frame: pd.DataFrame) -> AnyChart:
     """Draw the share of calls that took at most so many milliseconds, per strategy."""
     marks = frame[frame["mark"] != ""].copy()

@@ -23,7 +23,7 @@ from lib.errors import InvalidInput, LabError
 from lib.jobs import WHOLE, Job, Share
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
-from lib.runs import findings
+from lib.runs import findings, front
 from lib.runs.findings import Beside, Digest
 from lib.settings import PROJECT_ROOT, Settings
 
@@ -99,7 +99,10 @@ def _read(path: Path, changed_ns: int) -> Run:
 
 @lru_cache(maxsize=512)
 def _summary(path: Path, changed_ns: int) -> tuple[Digest, Run]:
-    """Return a run's digest, and the run without its trials. The trials are let go at once."""
+    """Return a run's digest, and the run without its trials: kept beside the file, or read."""
+    if kept := front.summary_of(path):
+        known = kept["digest"] | {"operations": tuple(kept["digest"]["operations"])}
+        return Digest(**known), Run(**kept["about"], source=path.name)
     run = run_file.read(path)
     return findings.digest(run), replace(run, trials=())
 

@@ -6,36 +6,19 @@ from typing import Any
 
 import streamlit as st
 
-from lib.charts.charts import CHARTS
+from lib.charts.charts import CHARTS, race_picture
 from lib.runs import reports, story
 from lib.runs.store import Entry, RunStore
 from lib.runs.story import Step
-from lib.ui.common.chart import colour_mode
+from lib.ui.common.presenting import WHICH_PARAMETER
 from lib.ui.common.race import CSS as RACE_CSS
 from lib.ui.common.race import JS as RACE_JS
-from lib.ui.common.race import race_data
+from lib.ui.common.race import colour_mode, race_data
 from lib.ui.common.session import current_settings, frame_is_drawn
 from lib.ui.runs.saved import run_store
 
-PRESENT_PARAMETER = "present"
-WHICH_PARAMETER = "run"
 PICTURE_WIDTH = 760
 FOLDER = Path(__file__).parent
-
-
-def is_asked_for() -> bool:
-    """Say whether the address asks for the presentation."""
-    return st.query_params.get(PRESENT_PARAMETER) == "1"
-
-
-def present_link(run_id: str) -> None:
-    """Draw the link that presents a run."""
-    st.page_link(
-        "pages/overview.py",
-        label="Present",
-        icon=":material/slideshow:",
-        query_params={PRESENT_PARAMETER: "1", WHICH_PARAMETER: run_id},
-    )
 
 
 def show(page: str) -> None:
@@ -81,7 +64,7 @@ def _picture(step: Step, mode: str) -> dict[str, Any]:
     if step.frame is None or not step.chart:
         return {}
     if step.chart == "race":
-        return {"race": race_data(step.frame, mode)}
+        return {"race": race_data(race_picture(step.frame), mode)}
     svg = reports.slide_picture(CHARTS[step.chart], step.frame, mode, width=PICTURE_WIDTH)
     return {"image": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"}
 

@@ -53,7 +53,7 @@ def _chart(run: Run) -> None:
     cells = _race_so_far(run)
     if cells is not None:
         st.markdown(f"**{literal(charts.race_finding(cells))}**")
-        show_race(cells, key="b_live_race")
+        show_race(charts.race_picture(cells), key="b_live_race")
     finished = int(frame["wall_s"].notna().sum())
     st.markdown(f"**{counted(finished, 'trial')} finished**, each a dot; a cross failed its check.")
     show_chart(

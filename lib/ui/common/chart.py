@@ -8,6 +8,7 @@ import streamlit as st
 
 from lib.charts.charts import AnyChart, readable
 from lib.charts.theme import text_colour
+from lib.ui.common.race import colour_mode
 
 Draw = Callable[[pd.DataFrame], AnyChart]
 
@@ -44,11 +45,6 @@ def show_table_chart(
         alt=alt,
         on_select="rerun" if selectable else "ignore",
     )
-
-
-def colour_mode() -> str:
-    """Return 'light' or 'dark', as the visitor sees the page."""
-    return "dark" if st.context.theme.type == "dark" else "light"
 
 
 def _coloured(chart: Any, mode: str) -> Any:

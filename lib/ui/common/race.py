@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
-from lib.charts import charts, theme
-from lib.ui.common.chart import colour_mode
+from lib.charts import theme
 
 FOLDER = Path(__file__).parent
 JS = (FOLDER / "race.js").read_text(encoding="utf-8")
@@ -22,29 +20,22 @@ export default function ({ data, parentElement }) {
 """
 
 
-def show_race(frame: pd.DataFrame, *, key: str) -> None:
-    """Draw the race of `chart_data.race`; it starts over by itself."""
-    _component()(key=key, data=race_data(frame, colour_mode()))
+def show_race(picture: dict[str, Any], *, key: str) -> None:
+    """Draw the race of `charts.race_picture`; it starts over by itself."""
+    _component()(key=key, data=race_data(picture, colour_mode()))
 
 
-def race_data(frame: pd.DataFrame, mode: str) -> dict[str, Any]:
-    """Return what race.js draws: lanes with a cell a call, [start, end, number], in seconds."""
-    lanes: list[dict[str, Any]] = [
-        {
-            "label": label,
-            "colour": theme.family_colour(str(mine["family"].iloc[0]), mode),
-            "wall": float(mine["wall_s"].iloc[0]),
-            "total": int(mine["to_call"].max()),
-            "cells": [
-                [round(row.start_s, 4), round(row.end_s, 4), int(row.to_call)] for row in rows
-            ],
-        }
-        for label, mine in frame.groupby("lane", sort=False)
-        for rows in [list[Any](mine.itertuples())]
+def race_data(picture: dict[str, Any], mode: str) -> dict[str, Any]:
+    """Return a race's picture with the colours of 'light' or 'dark'."""
+    lanes = [
+        lane | {"colour": theme.family_colour(lane["family"], mode)} for lane in picture["lanes"]
     ]
-    # The winner stands on top: it is what the picture is about.
-    lanes.sort(key=lambda lane: lane["wall"])
-    return {"lanes": lanes, "finding": charts.race_finding(frame)}
+    return picture | {"lanes": lanes}
+
+
+def colour_mode() -> str:
+    """Return 'light' or 'dark', as the visitor sees the page."""
+    return "dark" if st.context.theme.type == "dark" else "light"
 
 
 @st.cache_resource(show_spinner=False)

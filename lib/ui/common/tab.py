@@ -40,6 +40,13 @@ export default function ({ data, setStateValue }) {
 """
 
 
+def has_note() -> bool:
+    """Say whether a tab of this browser may know of a connection that this session lost."""
+    return bool(st.session_state.get(LOST_KEY)) or (
+        not st.session_state.get(ASKED_KEY) and st.context.cookies.get(COOKIE) == "1"
+    )
+
+
 def ask() -> None:
     """Find out, once a session, what the tab was connected to; end the run until it has said.
 

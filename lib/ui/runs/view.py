@@ -196,7 +196,7 @@ def look_inside(run: Run, *, key: str) -> None:
             if name == RACE:
                 cells = chart_data.race(run, focus)
                 st.markdown(f"**{literal(charts.race_finding(cells))}**")
-                show_race(cells, key=f"{key}_race")
+                show_race(charts.race_picture(cells), key=f"{key}_race")
                 continue
             chart = CHARTS[name]
             frame = chart.frame(run, focus)

@@ -1,0 +1,64 @@
+"""Keep ready what the first screen and the list of runs show of the recorded runs.
+
+    python -m scripts.summarise_runs
+
+Run it after `assets/runs/` or the words about a run have changed; a test says when.
+"""
+
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+
+from lib.benchmark import run_file
+from lib.charts.charts import race_picture
+from lib.runs import findings, front, story
+from lib.runs.store import RECORDED_DIR, RunStore
+from lib.ui.common.text import literal
+from lib.ui.runs.view import conditions
+
+
+def first_screen() -> str:
+    """Return the text of assets/front.json."""
+    with tempfile.TemporaryDirectory() as empty:
+        store = RunStore(Path(empty))
+        shown = store.featured()
+        if shown is None or not shown.is_recorded:
+            raise SystemExit("There is no recorded run.")
+        run = shown.load()
+        beside = store.beside(run)
+    race = story.steps(run, beside)[1]
+    if race.frame is None:
+        raise SystemExit("The run has no race.")
+    kept = front.Front(
+        run_id=shown.id,
+        statement=literal(race.statement),
+        line=literal(story.line(run)),
+        caveat=literal(story.caveat(run, beside)),
+        conditions=conditions(run, "Recorded run"),
+        race=race_picture(race.frame),
+    )
+    return _text(dataclasses.asdict(kept))
+
+
+def summary(path: Path) -> str:
+    """Return the text of the summary beside a run's file."""
+    run = run_file.read(path)
+    about = {name: getattr(run, name) for name in ("environment", "settings", "partial", "note")}
+    digest = dataclasses.asdict(findings.digest(run))
+    return _text({"bytes": path.stat().st_size, "digest": digest, "about": about})
+
+
+def _text(content: object) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def main() -> None:
+    """Write all of them."""
+    for path in sorted(RECORDED_DIR.glob("*.json")):
+        path.with_suffix(".summary").write_text(summary(path), encoding="utf-8")
+    front.FRONT.write_text(first_screen(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""The first screen's file and the summaries say what the runs say, and need nothing heavy."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lib.runs import front
+from lib.runs.store import RECORDED_DIR
+from lib.settings import PROJECT_ROOT
+from scripts import summarise_runs
+
+AGAIN = "run python -m scripts.summarise_runs"
+
+
+def test_the_first_screen_says_what_its_run_says() -> None:
+    assert front.FRONT.read_text(encoding="utf-8") == summarise_runs.first_screen(), AGAIN
+
+
+@pytest.mark.parametrize("path", sorted(RECORDED_DIR.glob("*.json")), ids=lambda path: path.stem)
+def test_a_summary_says_what_its_run_says(path: Path) -> None:
+    kept = path.with_suffix(".summary").read_text(encoding="utf-8")
+    assert kept == summarise_runs.summary(path), AGAIN
+
+
+def test_a_summary_of_another_file_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    (tmp_path / "a.summary").write_text('{"bytes": 3}')
+    assert front.summary_of(tmp_path / "a.json") is None
+    (tmp_path / "a.summary").write_text("[")
+    assert front.summary_of(tmp_path / "a.json") is None
+
+
+def test_the_first_screen_loads_neither_milvus_nor_langchain_nor_pandas() -> None:
+    program = (
+        "import sys, lib.ui.common.front, lib.ui.common.presenting, lib.ui.common.tab\n"
+        "lib.ui.common.front.front.read()\n"
+        "print({name.split('.')[0] for name in sys.modules})"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    heavy = ("pymilvus", "langchain_core", "langchain_milvus", "pandas", "pyarrow", "altair")
+    assert "'streamlit'" in loaded
+    assert [name for name in heavy if f"'{name}'" in loaded] == []
