@@ -511,7 +511,7 @@ def rates(frame: pd.DataFrame) -> AnyChart:
     x = alt.X(
         "rate_per_s:Q",
         title="calls started a second",
-        scale=alt.Scale(type="log", nice=False, padding=30),
+        scale=alt.Scale(type="log", nice=False, padding=52),
         axis=alt.Axis(format="~s", tickCount=5),
     )
     y = alt.Y(
@@ -543,7 +543,7 @@ def rates(frame: pd.DataFrame) -> AnyChart:
         points,
         found.mark_point(size=600, strokeWidth=3, opacity=1).encode(color=COLOUR),
         found.transform_calculate(label="format(datum.rate_per_s, ',.4') + '/s'")
-        .mark_text(align="right", dx=-18, dy=-12, fontSize=LABEL_SIZE, fontWeight="bold")
+        .mark_text(dy=-26, fontSize=LABEL_SIZE, fontWeight="bold")
         .encode(text="label:N"),
     ).properties(height=380)
 
