@@ -32,7 +32,7 @@ SHADES = alt.Opacity(
     scale=alt.Scale(type="ordinal", domain=["embedding", "Milvus and client"], range=[0.45, 1]),
     legend=alt.Legend(orient="top", title=None, symbolType="square", symbolFillColor="gray"),
 )
-# Values further apart than this are drawn on a log axis, where groups stand side by side.
+# Operations further apart than this start on a log axis.
 WIDE_SPAN = 20
 ROW_HEIGHT = 30
 # A chart's height on a page includes its axis, and its legend where it has one.
@@ -107,13 +107,20 @@ def _height(order: Sequence[str]) -> int:
     return ROW_HEIGHT * len(order) + AXIS_HEIGHT
 
 
+def spans_widely(frame: pd.DataFrame) -> bool:
+    """Say whether one operation's bars would shrink another's of as many calls to nothing.
+
+    A loop and async far apart are the finding, and stay on a linear axis.
+    """
+    longest = frame.groupby(["count", "group"])["wall_s"].max().groupby("count")
+    return bool((longest.max() > WIDE_SPAN * longest.min()).any())
+
+
 def wall_time(frame: pd.DataFrame, *, log: bool = False) -> AnyChart:
     """Draw the median wall time of each cell as a bar, in seconds."""
     rows, order = _with_rows(frame)
     longest = float(rows["wall_s"].max())
     shortest = float(rows["wall_s"].min())
-    # Beside an operation of seconds, bars of milliseconds would not be seen.
-    log = log or (frame["group"].nunique() > 1 and longest > WIDE_SPAN * shortest)
     start = shortest / 2 if log else 0.0
     end = longest * (longest / start) ** 0.3 if log else longest * HEADROOM
     scale = alt.Scale(type="log" if log else "linear", domain=[start, end], nice=False)
@@ -762,12 +769,18 @@ class Chart:
     finding: Callable[[pd.DataFrame], str]
     focused: bool = True  # whether it looks at one group; otherwise at the whole run
     switches: Mapping[str, str] = field(default_factory=dict)  # an argument of `draw` → its label
+    starts_on: Callable[[pd.DataFrame], bool] = lambda frame: False  # how the switches stand first
 
     def titled(self, frame: pd.DataFrame, *, note: str = "", width: int = 860) -> AnyChart:
         """Return the chart as a picture: finding as title, note below it, fixed width."""
         lines = textwrap.wrap(self.finding(frame), TITLE_CHARS)
         title = alt.TitleParams(text=lines, subtitle=textwrap.wrap(note, TITLE_CHARS) or [""])
-        chart: AnyChart = readable(self.draw(frame)).properties(title=title, width=width)
+        chart: AnyChart = readable(self.drawn(frame)).properties(title=title, width=width)
+        return chart
+
+    def drawn(self, frame: pd.DataFrame) -> AnyChart:
+        """Draw it with its switches as they stand first."""
+        chart: AnyChart = self.draw(frame, **dict.fromkeys(self.switches, self.starts_on(frame)))
         return chart
 
 
@@ -781,6 +794,7 @@ _ALL = (
         finding=wall_time_finding,
         focused=False,
         switches={"log": "Log scale"},
+        starts_on=spans_widely,
     ),
     Chart(
         name="speedup",

@@ -1,6 +1,6 @@
 """A run in words: the headline, its metrics, and where async does not win, with the cause."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from lib.benchmark.trials import Run
 from lib.charts.data import Focus, family, group_label, operation_label, summaries
 from lib.milvus.fields import PRIMARY_FIELD
 from lib.milvus.operations import OPERATIONS, Effect
-from lib.words import bounds_text, duration_text, ratio_text
+from lib.words import bounds_text, counted, duration_text, ratio_text
 
 # With spaces that do not break: a line must not begin with a lonely percent sign.
 CI = "95\u00a0%\u00a0CI"
@@ -20,6 +20,8 @@ CI = "95\u00a0%\u00a0CI"
 SHORT_CALL_MS = 5.0
 # From this many on, the headline is about all operations and not about the first.
 MANY_OPERATIONS = 4
+# So many comparisons that come out alike are one finding.
+ALIKE = 3
 _SHORT_TITLES = {"tutorial": "Tutorial"}
 
 # What N calls of an operation did, by what the operation does to the rows.
@@ -131,6 +133,8 @@ def _many(run: Run, cells: list[CellSummary]) -> str:
             f"{duration_text(cell.median_wall_s or 0.0)}{beside}, {other.label} "
             f"{duration_text(other.median_wall_s or 0.0)}"
         )
+        if cell.speedup_low is None:
+            text += f" (no interval: {counted(cell.repeats, 'repeat')})"
     latency = simulated(run)
     return f"{text} ({latency})." if latency else f"{text}."
 
@@ -390,6 +394,7 @@ def where_async_loses(run: Run) -> list[Finding]:
     for cell in summaries(run):
         if cell.median_wall_s is not None:
             by_group.setdefault(Focus(cell.operation, cell.count), []).append(cell)
+    beaten_by: dict[str, list[_Beaten]] = {}
     for focus, cells in by_group.items():
         asynchronous = [cell for cell in cells if family(cell.strategy) == "async"]
         if not asynchronous:
@@ -398,10 +403,35 @@ def where_async_loses(run: Run) -> list[Finding]:
         if is_undecided(best):
             undecided.append(best)
         found += _slower_than_loop(run, focus, best)
-        found += _against_others(run, focus, best, cells)
+        for beaten in _against_others(run, focus, best, cells):
+            beaten_by.setdefault(beaten.by, []).append(beaten)
+    for many in beaten_by.values():
+        found += _alike(many) if len(many) >= ALIKE else [(one.ratio, one.finding) for one in many]
     if undecided:
         found.append((1.0, _no_difference(run, undecided)))
     return [finding for _, finding in sorted(found, key=lambda item: -item[0])]
+
+
+@dataclass(frozen=True)
+class _Beaten:
+    """A strategy without async that was faster than the fastest async one."""
+
+    by: str
+    figure: str  # for which calls, how much faster and the interval
+    ratio: float
+    finding: Finding
+
+
+def _alike(many: Sequence[_Beaten]) -> Iterable[tuple[float, Finding]]:
+    """Say once what came out alike for many operations, the largest first."""
+    ordered = sorted(many, key=lambda each: -each.ratio)
+    most, least = ordered[0], ordered[-1]
+    sentence = (
+        f"{most.by} is {ratio_text(least.ratio)} to {ratio_text(most.ratio)} faster than async "
+        f"in {len(many)} comparisons."
+    )
+    figures = "; ".join(each.figure for each in ordered)
+    yield most.ratio, Finding(sentence, f"{most.finding.cause} {figures}.")
 
 
 def _no_difference(run: Run, cells: list[CellSummary]) -> Finding:
@@ -430,7 +460,7 @@ def _slower_than_loop(run: Run, focus: Focus, best: CellSummary) -> Iterable[tup
 
 def _against_others(
     run: Run, focus: Focus, best: CellSummary, cells: list[CellSummary]
-) -> Iterable[tuple[float, Finding]]:
+) -> Iterable[_Beaten]:
     trials = trial_statistics.by_cell(run.trials)
     fastest: dict[str, CellSummary] = {}
     for cell in cells:
@@ -451,7 +481,14 @@ def _against_others(
             f"{focus.label}: {other.label} is {ratio_text(gain.ratio)} faster than {best.label} "
             f"({CI} {bounds_text(gain.low, gain.high)})."
         )
-        yield gain.ratio, Finding(sentence, cause)
+        yield _Beaten(
+            by=other.label,
+            figure=(
+                f"{focus.label} {ratio_text(gain.ratio)} ({CI} {bounds_text(gain.low, gain.high)})"
+            ),
+            ratio=gain.ratio,
+            finding=Finding(sentence, cause),
+        )
 
 
 def _cause(run: Run, cell: CellSummary) -> str:

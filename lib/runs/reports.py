@@ -112,7 +112,7 @@ def picture(run: Run, chart: Chart, frame: pd.DataFrame, kind: str) -> bytes:
 
 def slide_picture(chart: Chart, frame: pd.DataFrame, mode: str, *, width: int) -> bytes:
     """Return a chart as SVG without a title: a slide says the finding beside it."""
-    bare = charts.readable(chart.draw(frame)).properties(width=width)
+    bare = charts.readable(chart.drawn(frame)).properties(width=width)
     return drawn(specification(bare), ".svg", mode=mode)
 
 

@@ -154,7 +154,7 @@ def test_a_run_of_many_operations_is_headed_by_what_stands_out() -> None:
     headline = findings.headline(recorded("all-server"))
     assert headline.startswith("Async is faster in 13 of 14 operations, at most 3.9×")
     assert "afrom_texts gathered takes 319.0 s (loop: 330.9 s)" in headline
-    assert "32 threads 15.4 s" in headline
+    assert "32 threads 15.4 s (no interval: 1 repeat)" in headline
 
 
 @pytest.mark.parametrize(("call_s", "axis"), [(0.1, "linear"), (10.0, "log")])
@@ -164,8 +164,26 @@ def test_bars_of_groups_that_lie_far_apart_stand_on_a_log_axis(call_s: float, ax
     )
     frame = chart_data.wall_times(run)
     assert frame["group"].nunique() == 2
-    layers = charts.wall_time(frame).to_dict()["layer"]
+    layers = CHARTS["wall_time"].drawn(frame).to_dict()["layer"]
     assert layers[0]["encoding"]["x"]["scale"]["type"] == axis
+
+
+def test_async_far_below_the_loop_stays_on_a_linear_axis_and_the_switch_decides() -> None:
+    frame = chart_data.wall_times(recorded("tutorial-server-450ms"))
+    assert frame["wall_s"].max() > 50 * frame["wall_s"].min()
+    assert not charts.spans_widely(frame)
+    wide = chart_data.wall_times(recorded("all-server"))
+    assert charts.spans_widely(wide)
+    layers = charts.wall_time(wide, log=False).to_dict()["layer"]
+    assert layers[0]["encoding"]["x"]["scale"]["type"] == "linear"
+
+
+def test_a_batch_that_is_faster_in_many_comparisons_is_one_finding_with_each_figure() -> None:
+    found = findings.where_async_loses(recorded("all-server"))
+    assert [finding.sentence for finding in found] == [
+        "One batch is 5.3× to 10.5× faster than async in 9 comparisons."
+    ]
+    assert "Upsert × 100 5.3× (95\u00a0%\u00a0CI 4.3–6.4)." in found[0].cause
 
 
 def test_lags_are_sorted_by_the_number_of_calls_in_flight() -> None:

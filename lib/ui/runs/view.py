@@ -201,7 +201,12 @@ def look_inside(run: Run, *, key: str) -> None:
             chart = CHARTS[name]
             frame = chart.frame(run, focus)
             switches = {
-                option: st.toggle(label, key=f"{key}_{option}", bind="query-params")
+                option: st.toggle(
+                    label,
+                    value=chart.starts_on(frame),
+                    key=f"{key}_{option}",
+                    bind="query-params",
+                )
                 for option, label in chart.switches.items()
             }
             _draw(chart, frame, key=f"{key}_{name}", **switches)
@@ -256,7 +261,8 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
     if not cells:
         st.warning("The runs have no cell in common: no operation, count and strategy match.")
         return
-    for name in comparison.strangers(runs, cells):
+    strangers = comparison.strangers(runs, cells)
+    for name in strangers:
         st.info(literal(f"{name} shares no cell with the others."), icon=":material/info:")
     st.caption(
         "Median wall times, as in the view of one run. The intervals and the verdicts are of "
@@ -267,11 +273,12 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
             [
                 {
                     "Cell": cell.label,
+                    "Verdict": cell.verdict,
                     **{
                         name: next((each.text for each in cell.levels if each.run == name), "–")
                         for name, _ in runs
+                        if name not in strangers
                     },
-                    "Verdict": cell.verdict,
                 }
                 for cell in cells
             ]
