@@ -98,6 +98,7 @@ class Settings:
     visitor_ttl_s: int = 7_200
     allowed_hosts: tuple[str, ...] = ()
     owner_token: str = field(default="", repr=False)
+    gallery_url: str = ""
     undo_mb: int = 64
     rpc_timeout_s: float = 30.0
 
@@ -273,6 +274,7 @@ _READERS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "LAB_VISITOR_TTL_S": ("visitor_ttl_s", _count),
     "LAB_ALLOWED_HOSTS": ("allowed_hosts", _hosts),
     "LAB_OWNER_TOKEN": ("owner_token", _owner_token),
+    "LAB_GALLERY_URL": ("gallery_url", _address),
     "LAB_UNDO_MB": ("undo_mb", _count),
     "LAB_RPC_TIMEOUT_S": ("rpc_timeout_s", _seconds),
 }

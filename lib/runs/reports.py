@@ -1,5 +1,7 @@
 """A run → files: JSON, CSV, pictures, and one HTML report that opens without a network."""
 
+import base64
+import gzip
 import html
 import io
 import json
@@ -169,12 +171,22 @@ pre { white-space: pre-wrap; } code { overflow-wrap: anywhere; } .quiet { opacit
 
 SCRIPT = """
 const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-const read = (id) => JSON.parse(document.getElementById(id).textContent);
-const config = read("config")[dark ? "dark" : "light"];
-for (const place of document.querySelectorAll("figure[data-spec]")) {
-  vegaEmbed(place, read(place.dataset.spec), { config, renderer: "svg", actions: false })
-    .catch((error) => { place.textContent = "This chart could not be drawn: " + error.message; });
+async function read(id) {
+  const element = document.getElementById(id);
+  if (element.type === "application/json") return JSON.parse(element.textContent);
+  const packed = Uint8Array.from(atob(element.textContent), (letter) => letter.charCodeAt(0));
+  const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(unpacked).json();
 }
+(async () => {
+  const config = (await read("config"))[dark ? "dark" : "light"];
+  for (const place of document.querySelectorAll("figure[data-spec]")) {
+    try {
+      const spec = await read(place.dataset.spec);
+      await vegaEmbed(place, spec, { config, renderer: "svg", actions: false });
+    } catch (error) { place.textContent = "This chart could not be drawn: " + error.message; }
+  }
+})();
 """
 
 
@@ -185,29 +197,58 @@ def html_report(run: Run, beside: Beside = ALONE) -> bytes:
     `beside` are recorded runs without which the run's figures would mislead. Whatever a file or a
     person may have written is escaped.
     """
-    drawings = figures(run)
-    places = "\n".join(
-        f'<h2>{_text(figure.title)}</h2>\n<figure data-spec="spec-{i}" role="img" '
-        f'aria-label="{_text(figure.finding)}"></figure>\n'
-        f'<script type="application/json" id="spec-{i}">{_json(figure.spec)}</script>'
-        for i, figure in enumerate(drawings)
+    drawings = "\n".join(
+        drawing(figure, f"spec-{i}", packed=False) for i, figure in enumerate(figures(run))
     )
+    body = f"{sections(run, beside, drawings)}\n<script>{runtime()}</script>"
+    return page(findings.headline(run), body)
+
+
+def page(title: str, body: str, *, scripts: str = "") -> bytes:
+    """Return a page around a body that loads the chart runtime; it draws what `drawing` placed.
+
+    `scripts` is where scripts may come from beside the page itself, as in a content policy.
+    """
     configs = {mode: vega_config(mode) for mode in ("light", "dark")}
-    page = f"""<!doctype html>
+    return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
-script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:">
-<title>{_text(findings.headline(run))}</title>
+script-src 'unsafe-inline' 'unsafe-eval'{scripts}; style-src 'unsafe-inline'; img-src data:">
+<title>{_text(title)}</title>
 <style>{STYLE}</style>
 </head>
 <body>
-<p class="quiet">Milvus Async Lab · {_text(note(run))}</p>
+{body}
+<script type="application/json" id="config">{_json(configs)}</script>
+<script>{SCRIPT}</script>
+</body>
+</html>
+""".encode()
+
+
+def drawing(figure: Figure, name: str, *, packed: bool) -> str:
+    """Return a chart's place in a page and its specification, `packed` in a tenth of the room."""
+    text, kind = _json(figure.spec), "application/json"
+    if packed:
+        # Without the time, which gzip writes down otherwise: the same run gives the same page.
+        text = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+        kind = "application/gzip"
+    return (
+        f'<h2>{_text(figure.title)}</h2>\n<figure data-spec="{name}" role="img" '
+        f'aria-label="{_text(figure.finding)}"></figure>\n'
+        f'<script type="{kind}" id="{name}">{text}</script>'
+    )
+
+
+def sections(run: Run, beside: Beside, drawings: str) -> str:
+    """Return what the report says, in the order of reading, around its drawings."""
+    return f"""<p class="quiet">Milvus Async Lab · {_text(note(run))}</p>
 <h1>{_text(findings.headline(run))}</h1>
 {_metrics(run)}
-{places}
+{drawings}
 <p>{_text(findings.without_the_wait(beside))}</p>
 {_advice(run)}
 {_losses(run, beside)}
@@ -222,18 +263,11 @@ checked; a trial that fails its check takes no part in a speed-up. Speed-ups are
 paired ratios of wall times with Student's 95 % interval on their logarithms.</p>
 <dl>{_environment(run)}</dl>
 <p>The same run from a terminal:</p>
-<pre><code>{_text(run.settings.get("command", ""))}</code></pre>
-<script type="application/json" id="config">{_json(configs)}</script>
-<script>{_runtime()}</script>
-<script>{SCRIPT}</script>
-</body>
-</html>
-"""
-    return page.encode()
+<pre><code>{_text(run.settings.get("command", ""))}</code></pre>"""
 
 
 @lru_cache(maxsize=1)
-def _runtime() -> str:
+def runtime() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script, which contains no end tag."""
     bundle = str(vl_convert.javascript_bundle(EXPOSE, vl_version=VEGA_LITE_VERSION))
     return bundle.replace("</script", "<\\/script")

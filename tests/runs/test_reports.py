@@ -41,7 +41,7 @@ def test_the_html_report_has_every_chart_the_run_supports_and_loads_nothing(page
     expected = [chart for chart in CHARTS.values() if chart.name not in ADVICE_CHARTS]
     assert page.count("<figure ") == len(expected)
     assert len(page) < 5 * MB
-    own_markup = page.replace(reports._runtime(), "")
+    own_markup = page.replace(reports.runtime(), "")
     assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=", own_markup)
     assert "default-src 'none'" in page
 

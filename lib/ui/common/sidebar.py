@@ -22,6 +22,7 @@ def show(page: str) -> None:
     tab.ask()
     connect.stop_if_lost()
     with st.sidebar:
+        _show_gallery()
         tab.remember(connect.chosen_elsewhere(session.current_settings()))
         try:
             opened = session.connection()
@@ -90,6 +91,13 @@ def _running_benchmark() -> None:
             )
 
     _link()
+
+
+def _show_gallery() -> None:
+    """Say where the recorded runs are to be read while a hosted app sleeps."""
+    address = session.host_settings().gallery_url
+    if address:
+        st.page_link(address, label="Recorded runs, also while this app sleeps")
 
 
 def _show_limits(territory: Territory) -> None:

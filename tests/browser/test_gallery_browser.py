@@ -1,0 +1,62 @@
+"""The gallery: recorded runs as static pages, opened from a folder in a real browser."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lib.runs.store import RECORDED_DIR
+from scripts import gallery
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+MB = 1_000_000
+FIRST_CHART_MS = 1_000
+WHEN_DRAWN = """
+const look = () => document.querySelector("figure svg")
+  ? (window.firstChartMs = performance.now()) : requestAnimationFrame(look);
+requestAnimationFrame(look);
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The gallery, written once."""
+    folder = tmp_path_factory.mktemp("site")
+    gallery.write(folder)
+    return folder
+
+
+def test_every_recorded_run_has_a_page_and_all_are_small(site: Path) -> None:
+    recorded = {path.stem for path in RECORDED_DIR.glob("*.json")}
+    pages = {path.stem for path in site.glob("*.html")} - {"index"}
+    assert pages == recorded
+    index = (site / "index.html").read_text(encoding="utf-8")
+    assert {name.removesuffix(".html") for name in re.findall(r'href="([^"]+)"', index)} == recorded
+    assert sum(path.stat().st_size for path in site.iterdir()) < 6 * MB
+
+
+@pytest.mark.alone
+def test_each_page_draws_its_first_chart_within_a_second_and_asks_no_other_host(
+    site: Path, chromium_page: "Page"
+) -> None:
+    asked: list[str] = []
+    problems: list[str] = []
+    chromium_page.on("request", lambda request: asked.append(request.url))
+    chromium_page.on(
+        "console", lambda told: problems.append(told.text) if told.type == "error" else None
+    )
+    chromium_page.on("pageerror", lambda error: problems.append(str(error)))
+    chromium_page.add_init_script(WHEN_DRAWN)
+    for path in sorted(site.glob("*.html")):
+        chromium_page.goto(path.as_uri(), wait_until="commit")
+        drawn = chromium_page.wait_for_function("window.firstChartMs").json_value()
+        assert drawn < FIRST_CHART_MS, path.name
+        places = chromium_page.locator("figure[data-spec]").count()
+        chromium_page.wait_for_function(
+            "n => document.querySelectorAll('figure svg').length === n", arg=places
+        )
+    assert not problems
+    assert all(url.startswith(site.as_uri()) for url in asked)
