@@ -1,7 +1,9 @@
 """A public app: strangers read the host's rows, write their own, and see nothing of each other."""
 
+import asyncio
 import io
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,10 +11,14 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
-from lib.milvus.connection import open_connection
+from lib.milvus import collections as milvus_collections
+from lib.milvus.connection import open_connection, open_lease
+from lib.milvus.embeddings import open_model
 from lib.milvus.territory import expiry, shown_name
 from lib.settings import load
+from lib.ui.common import session
 from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
+from tests.waiting import wait_until
 
 # The tests of one process take more memory together than the app.
 PUBLIC = {"LAB_PUBLIC": "1", "LAB_MAX_MEMORY_MB": "100000"}
@@ -145,3 +151,22 @@ def test_an_archive_that_would_unpack_to_too_much_is_not_read(open_app: OpenApp)
         ("a.zip", packed.getvalue(), "application/zip")
     ).run()
     assert "would unpack to 2 MB; 1 MB are taken here" in problems(app)
+
+
+def test_a_hosted_app_says_where_the_recorded_runs_are_while_it_sleeps(open_app: OpenApp) -> None:
+    address = "https://runs.example.com/"
+    app = open_app(**(PUBLIC | {"LAB_GALLERY_URL": address}))
+    assert address in [each.proto.page for each in app.sidebar.get("page_link")]
+
+
+def test_a_session_that_ends_on_the_web_servers_loop_closes_its_connection(tmp_path: Path) -> None:
+    settings = load({"LAB_DATA_DIR": str(tmp_path)})
+    lease, model = open_lease(settings, None), open_model(settings)
+    milvus_collections.create(lease.connection, "used", model.dimension)
+    lease.connection.store("used", model.embeddings)
+
+    async def end() -> None:
+        session._release(lease)
+
+    asyncio.run(end())
+    wait_until(lambda: lease.connection.closed)

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import secrets
+import threading
 import time
 
 import streamlit as st
@@ -150,8 +151,16 @@ def _cleaner(_host: Settings) -> Cleaner:
     return Cleaner(_pool(), _host)
 
 
+def _release(lease: Lease) -> None:
+    """Let go in a thread: a session that ends runs this on the web server's own event loop.
+
+    The last to let go closes the connection, which no loop may wait for.
+    """
+    threading.Thread(target=lease.release, name="release", daemon=True).start()
+
+
 # Sessions let go when they end or choose anew. No secret is in a key: a choice has a name.
-@st.cache_resource(show_spinner=False, scope="session", on_release=Lease.release)
+@st.cache_resource(show_spinner=False, scope="session", on_release=_release)
 def _lease(choice: str, owner: str, _chosen: Settings, _territory: Territory | None) -> Lease:
     if _is_hosts_milvus(_chosen):
         return _pool().lease(_chosen, _territory)
