@@ -9,12 +9,14 @@ import asyncio
 import atexit
 import concurrent.futures
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from lib.errors import LabError
 
 T = TypeVar("T")
+LOOK_EVERY_S = 0.02
+HELD_S = 0.05
 
 
 class EventLoop:
@@ -25,6 +27,8 @@ class EventLoop:
         self._thread = threading.Thread(target=self._serve, name="lab-event-loop", daemon=True)
         self._thread.start()
         self._notebook_allowed = True
+        self.longest_held_s = 0.0
+        self._is_watched = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -39,6 +43,22 @@ class EventLoop:
     def forbid_nesting(self) -> None:
         """Refuse the notebook path for good: a web process must never patch asyncio."""
         self._notebook_allowed = False
+
+    def watch(self, on_held: Callable[[float], None]) -> None:
+        """Measure from now on how late the loop is, and tell each delay above `HELD_S`, in s.
+
+        A call that blocks makes it late, and so does a processor that is busy elsewhere.
+        """
+        if not self._is_watched:
+            self._is_watched = True
+            self._loop.call_soon_threadsafe(self._look, self._loop.time(), on_held)
+
+    def _look(self, due: float, on_held: Callable[[float], None]) -> None:
+        late_s = self._loop.time() - due
+        self.longest_held_s = max(self.longest_held_s, late_s)
+        if late_s > HELD_S:
+            on_held(late_s)
+        self._loop.call_later(LOOK_EVERY_S, self._look, self._loop.time() + LOOK_EVERY_S, on_held)
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Schedule a coroutine on the loop and return at once; `future.cancel()` cancels it."""

@@ -9,6 +9,7 @@ import pytest
 
 from lib.errors import LabError
 from lib.event_loop import EventLoop
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -141,3 +142,16 @@ def test_in_the_web_process_nesting_is_refused_and_asyncio_stays_as_it_is() -> N
     assert done.returncode != 0
     assert "await the coroutine instead" in done.stderr
     assert "nest_asyncio" not in done.stderr
+
+
+def test_a_call_that_holds_the_loop_is_told(loop: EventLoop) -> None:
+    told: list[float] = []
+    loop.watch(told.append)
+
+    async def block() -> None:
+        # What is to be found: a blocking call on the loop.
+        threading.Event().wait(0.2)
+
+    loop.run(block())
+    wait_until(lambda: any(late > 0.1 for late in told))
+    assert loop.longest_held_s >= max(told)

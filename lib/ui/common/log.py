@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 
-from lib import jobs
+from lib import event_loop, jobs
 from lib.jobs import Job
 
 _log = logging.getLogger("lab.actions")
@@ -51,3 +51,4 @@ def start() -> None:
         _log.setLevel(logging.INFO)
         _log.propagate = False
     jobs.shared().on_end = _job_ended
+    event_loop.shared().watch(lambda late_s: action("loop_held", ms=round(late_s * 1000, 1)))

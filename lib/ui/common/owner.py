@@ -6,7 +6,7 @@ import time
 import pandas as pd
 import streamlit as st
 
-from lib import jobs
+from lib import event_loop, jobs
 from lib.errors import LabError
 from lib.jobs import State
 from lib.milvus import leftovers
@@ -62,6 +62,8 @@ def show_numbers(settings: Settings) -> None:
         st.metric("Sessions and jobs connected", session.host_users(), border=True)
         st.metric("Running", _count(all_jobs, State.RUNNING), border=True)
         st.metric("Waiting", _count(all_jobs, State.QUEUED), border=True)
+        held_ms = 1000 * event_loop.shared().longest_held_s
+        st.metric("Loop held, at most", f"{held_ms:,.0f} ms", border=True)
         limit = f"of {settings.max_memory_mb:,} MB"
         st.metric("Memory", f"{memory.used_mb():,.0f} MB", limit, delta_color="off", border=True)
 
