@@ -1,0 +1,23 @@
+"""Several visitors at once over real websockets: nobody meets an exception or another's things."""
+
+import asyncio
+from pathlib import Path
+
+from scripts import soak
+
+
+def test_visitors_at_once_meet_no_exception_and_nothing_of_each_other(tmp_path: Path) -> None:
+    with soak.app(tmp_path) as (url, pid, log):
+        record, during, after = asyncio.run(
+            soak.soak(url, pid, sessions=4, minutes=0.2, rest_minutes=0)
+        )
+        text = log.read_text(encoding="utf-8")
+    assert soak.report(record, during, after, text)
+    # Each planted a row, and the jobs and runs that followed have ids of 128 bits.
+    ids = [secret for secret in record.secrets if not secret.startswith("planted")]
+    assert len(record.secrets) - len(ids) == 5
+    assert len(ids) > 5
+    assert all(len(each) == 32 for each in ids)
+    assert {"ingest", "search", "MMR", "delete", "benchmark"} <= set(record.seconds)
+    assert '"action": "job"' in text
+    assert not any(secret in text for secret in record.secrets)
