@@ -44,21 +44,26 @@ class EventLoop:
         """Refuse the notebook path for good: a web process must never patch asyncio."""
         self._notebook_allowed = False
 
-    def watch(self, on_held: Callable[[float], None]) -> None:
-        """Measure from now on how late the loop is, and tell each delay above `HELD_S`, in s.
+    def watch(self, on_held: Callable[[float], None], every_s: float = 10.0) -> None:
+        """Measure from now on how late the loop is; tell the worst of each `every_s`, in seconds.
 
-        A call that blocks makes it late, and so does a processor that is busy elsewhere.
+        Told is what lies above `HELD_S`. A call that blocks makes the loop late, and so does a
+        processor that is busy elsewhere.
         """
         if not self._is_watched:
             self._is_watched = True
-            self._loop.call_soon_threadsafe(self._look, self._loop.time(), on_held)
+            asyncio.run_coroutine_threadsafe(self._look(on_held, every_s), self._loop)
 
-    def _look(self, due: float, on_held: Callable[[float], None]) -> None:
-        late_s = self._loop.time() - due
-        self.longest_held_s = max(self.longest_held_s, late_s)
-        if late_s > HELD_S:
-            on_held(late_s)
-        self._loop.call_later(LOOK_EVERY_S, self._look, self._loop.time() + LOOK_EVERY_S, on_held)
+    async def _look(self, on_held: Callable[[float], None], every_s: float) -> None:
+        while True:
+            worst_s, ends = 0.0, self._loop.time() + every_s
+            while self._loop.time() < ends:
+                due = self._loop.time() + LOOK_EVERY_S
+                await asyncio.sleep(LOOK_EVERY_S)
+                worst_s = max(worst_s, self._loop.time() - due)
+            self.longest_held_s = max(self.longest_held_s, worst_s)
+            if worst_s > HELD_S:
+                on_held(worst_s)
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Schedule a coroutine on the loop and return at once; `future.cancel()` cancels it."""

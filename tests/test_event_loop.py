@@ -146,7 +146,7 @@ def test_in_the_web_process_nesting_is_refused_and_asyncio_stays_as_it_is() -> N
 
 def test_a_call_that_holds_the_loop_is_told(loop: EventLoop) -> None:
     told: list[float] = []
-    loop.watch(told.append)
+    loop.watch(told.append, every_s=0.1)
 
     async def block() -> None:
         # What is to be found: a blocking call on the loop.
