@@ -29,6 +29,8 @@ from lib.runs.findings import ALONE, Beside
 
 PICTURE_SCALE = 2.0
 # What the bundled chart runtime leaves behind for the page's own script.
+# What a spreadsheet takes for the beginning of a formula.
+FORMULA = re.compile(r"\s*[=+\-@\t]")
 EXPOSE = "window.vegaEmbed = vegaEmbed;"
 
 
@@ -134,12 +136,24 @@ def drawn(
 
 def calls_csv(run: Run) -> bytes:
     """Return one line per call."""
-    return chart_data.all_calls(run).to_csv(index=False).encode()
+    return _csv(chart_data.all_calls(run))
 
 
 def summary_csv(run: Run) -> bytes:
     """Return one line per cell."""
-    return chart_data.summary(run).to_csv(index=False).encode()
+    return _csv(chart_data.summary(run))
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    """Return a table in which no text is a formula to a spreadsheet: an apostrophe goes before."""
+
+    def inert(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        text = value.replace("\r", " ")  # left unquoted, it would end the line
+        return f"'{text}" if FORMULA.match(text) else text
+
+    return frame.map(inert).to_csv(index=False).encode()
 
 
 def pictures_zip(run: Run) -> bytes:

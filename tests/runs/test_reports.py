@@ -6,6 +6,7 @@ import io
 import json
 import re
 import zipfile
+from dataclasses import replace
 
 import pytest
 from pptx import Presentation
@@ -78,6 +79,20 @@ def test_the_calls_csv_has_a_line_for_every_call_as_measured() -> None:
     assert len(lines) == sum(len(trial.calls) for trial in run.trials)
     assert float(lines[1]["start_s"]) == pytest.approx(0.1)
     assert lines[1]["strategy"] == "sync_loop"
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r="])
+def test_no_text_of_a_csv_is_a_formula(start: str) -> None:
+    trial = make_trial()
+    formula = f"{start}HYPERLINK(1)"
+    failed = replace(trial.calls[0], ok=False, error=formula)
+    run = make_run(replace(trial, calls=(failed, *trial.calls[1:])))
+    for make in (reports.calls_csv, reports.summary_csv):
+        lines = list(csv.DictReader(io.StringIO(make(run).decode(), newline="")))
+        cells = [cell for line in lines for cell in line.values() if "HYPERLINK" in cell]
+        assert cells
+        assert all(cell.startswith("'") for cell in cells)
+    assert float(lines[0]["count"]) == trial.count  # a number stays one
 
 
 def test_the_summary_csv_has_a_line_for_every_cell() -> None:
