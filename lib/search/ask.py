@@ -333,14 +333,16 @@ def call_method(
         store = connection.store(collection, model.embeddings)
         if request.expr:
             milvus_collections.check_expression(connection, collection, request.expr)
+    arguments = request.arguments()
+    if operation.searches:
+        # Without one pymilvus tries again for minutes where each try fails at once.
+        arguments["timeout"] = SEARCH_TIMEOUT_S
     called = time.perf_counter()
     with embedding_clock() as embedding, reported(f"{request.method} failed."):
         if request.asynchronous:
-            result = event_loop.run(
-                operation.acall(store, request.arguments()), timeout=SEARCH_TIMEOUT_S
-            )
+            result = event_loop.run(operation.acall(store, arguments), timeout=SEARCH_TIMEOUT_S + 1)
         else:
-            result = operation.call(store, request.arguments())
+            result = operation.call(store, arguments)
     clock.embed_s += embedding.seconds
     clock.milvus_s += time.perf_counter() - called - embedding.seconds
     result = result or []
