@@ -3,8 +3,9 @@
 import streamlit as st
 
 from lib.settings import PROJECT_ROOT
-from lib.ui.common import front, presenting, tab
+from lib.ui.common import front, memory, presenting, tab
 
+memory.use_few_heaps()
 st.set_page_config(
     page_title="Milvus Async Lab",
     # A file of our own: an icon by name is fetched from another host.
@@ -46,3 +47,4 @@ try:
     page.run()
 finally:
     corpus.page_is_drawn()
+    memory.give_back()
