@@ -64,7 +64,7 @@ def test_a_recorded_run_of_a_preset_opens_with_its_advice(open_app: OpenApp, nam
     app.switch_page(PAGE).run()
     assert not app.exception
     first, *others = advice.sentences(run_file.read(RECORDED_DIR / f"{name}.json"))
-    assert first in app.subheader[0].value.replace("\\", "")
+    assert first in app.header[0].value.replace("\\", "")
     text = " ".join(each.value for each in app.markdown).replace("\\", "")
     assert all(sentence in text for sentence in others)
 
