@@ -15,6 +15,7 @@ from tests.run_builder import make_run, make_trial
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+    from scripts.milvus_server import MilvusServer
     from tests.conftest import AppRunner
 
 CHART = "[data-testid='stVegaLiteChart'] >> css=svg, canvas"
@@ -140,6 +141,36 @@ def test_the_presentation_goes_on_without_a_network_and_without_the_app(
     assert said.inner_text() == "Where async does not help"
     page.keyboard.press("ArrowLeft")
     assert "95" in said.inner_text()
+
+
+def test_a_run_just_made_is_presented_after_its_server_was_killed(
+    run_app: "AppRunner",
+    chromium_page: "Page",
+    milvus_server_class: "type[MilvusServer]",
+    tmp_path: Path,
+) -> None:
+    page = chromium_page
+    with milvus_server_class(tmp_path) as server:
+        own = run_app({"MILVUS_URI": server.uri})
+        page.goto(own)
+        page.get_by_role("button", name="Measure it here").click(timeout=60_000)
+        page.get_by_role("button", name="Stop the run").wait_for(timeout=60_000)
+        page.get_by_role("link", name="Present").first.wait_for(timeout=60_000)
+        page.get_by_text("Take it away").wait_for(timeout=60_000)
+        page.get_by_role("link", name="Present").first.click()
+        page.get_by_role("heading", name="What does async buy me?").wait_for(timeout=60_000)
+        page.keyboard.press("ArrowRight")
+        page.get_by_text("2 of 5").wait_for()
+        server.kill()
+    page.context.set_offline(True)
+    seen = []
+    for step in range(3, 6):
+        page.keyboard.press("ArrowRight")
+        page.get_by_text(f"{step} of 5").wait_for()
+        seen.append(page.get_by_role("heading", level=1).inner_text())
+    assert len(set(seen)) == 3
+    page.get_by_role("button", name="Back").click()
+    assert page.get_by_role("heading", level=1).inner_text() == seen[1]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
