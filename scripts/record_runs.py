@@ -6,7 +6,8 @@ Starts real Milvus servers of its own. Takes about two hours, most of it waiting
 which makes a collection at every call: there one repeat has to do, and the runs of all operations
 are joined from two. The tutorial's experiments are repeated over starts of the server, one repeat
 at each: how long a delete by metadata waits for the server's own clocks differs from start to
-start, so that repeats at one start agree with each other and not with the next start's.
+start, so that repeats at one start agree with each other and not with the next start's. Afterwards
+run `python -m scripts.summarise_runs`.
 """
 
 import argparse
