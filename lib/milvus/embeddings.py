@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from model2vec import StaticModel
 
 BUNDLED_MODEL_DIR = PROJECT_ROOT / "assets" / "embedding-model"
-BUNDLED_MODEL_NAME = "bundled/all-MiniLM-L6-v2-static-256"
+BUNDLED_MODEL_NAME = "bundled/all-MiniLM-L6-v2-static-256-refit"
 # Embedding a few short texts takes less time than handing them to another thread.
 INLINE_TEXTS = 8
 OPENAI_TIMEOUT_S = 30.0
