@@ -20,10 +20,10 @@ from lib.ui.search.form import EXAMPLES
 
 COLLECTION = "chance_under_test"
 RIGHT_ANSWERS = (
-    "tempfile.TemporaryDirectory",
+    "uuid.uuid4",
     "calendar.isleap",
-    "random.choice",
-    "concurrent.futures.ThreadPoolExecutor",
+    "random.randint",
+    "shutil.disk_usage",
     "textwrap.wrap",
 )
 

@@ -20,10 +20,10 @@ from lib.ui.common.text import literal
 
 # Asked of the standard library's docstrings; any other collection gets questions of its own texts.
 EXAMPLES = (
-    "make a temporary folder that cleans itself up",
+    "make a unique identifier",
     "is this a leap year",
-    "pick one element by chance",
-    "run tasks in a pool of threads",
+    "random integer between two bounds",
+    "find out how much free space is left on the disk",
     "break a long paragraph into lines of limited width",
 )
 ROWS_ASKED_FOR = ("tempfile.TemporaryDirectory", "calendar.isleap", "random.choice")
