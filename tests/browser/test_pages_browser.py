@@ -49,6 +49,7 @@ def wait_for_the_corpus(page: "Page", app: str) -> None:
 def test_the_first_visit_ends_with_a_loaded_corpus(app: str, chromium_page: "Page") -> None:
     wait_for_the_corpus(chromium_page, app)
     chromium_page.get_by_text("Loading: ").wait_for(state="hidden", timeout=LOAD_TIMEOUT_MS)
+    assert chromium_page.get_by_text("Loading: ").count() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -129,8 +129,8 @@ def test_what_the_owner_uses_or_lists_is_allowed(packets: list[Any], address: st
 def test_an_app_that_is_not_public_connects_wherever_it_is_told() -> None:
     own = Settings(milvus_uri="unused.db")
     for address in ("http://localhost:19530", "http://[::1]:19530", "http://192.168.1.5:8000/v1"):
-        check_allowed(check_uri(address), own)
-        check_allowed(check_address(address, name="it"), own)
+        assert check_uri(address) == check_address(address, name="it") == address
+        check_allowed(address, own)
 
 
 def test_a_listed_ipv6_address_is_taken_as_it_is_written() -> None:

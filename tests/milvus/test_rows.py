@@ -1,6 +1,5 @@
 """Rows on both backends: every page, every change and its undo, and the way out and back in."""
 
-import time
 import tracemalloc
 import uuid
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from lib.milvus import rows
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import BUNDLED_MODEL_NAME, EmbeddingModel, open_model
 from lib.milvus.rows import Browser
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     pass
@@ -290,10 +290,7 @@ def test_an_undo_that_expires_frees_its_rows(
     monkeypatch.setattr(rows, "UNDO_S", 2.0)
     deletion = rows.delete(backend, backend.store(own, model.embeddings), own, expr="n < 5")
     assert deletion.can_be_undone
-    deadline = time.monotonic() + 10
-    while deletion.rows and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert deletion.rows == ()
+    wait_until(lambda: deletion.rows == (), patience_s=10)
     assert not deletion.can_be_undone
 
 
