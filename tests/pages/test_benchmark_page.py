@@ -32,7 +32,15 @@ def text_of(app: AppTest) -> str:
 
 def raw_text_of(app: AppTest) -> str:
     """Return the same as Markdown."""
-    parts = [*app.subheader, *app.markdown, *app.caption, *app.info, *app.warning, *app.error]
+    parts = [
+        *app.header,
+        *app.subheader,
+        *app.markdown,
+        *app.caption,
+        *app.info,
+        *app.warning,
+        *app.error,
+    ]
     return " ".join(f"{getattr(part, 'title', None) or ''} {part.value}" for part in parts)
 
 
