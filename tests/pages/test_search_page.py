@@ -69,7 +69,7 @@ def said(app: AppTest) -> str:
 
 def heading(app: AppTest) -> str:
     """Return the sentence that says what λ changes."""
-    return next(str(text.value) for text in app.markdown if str(text.value).startswith("####"))
+    return next(str(text.value) for text in app.markdown if str(text.value).startswith("##"))
 
 
 def problems(app: AppTest) -> str:
@@ -91,7 +91,7 @@ def test_the_page_compares_both_lists_and_shows_where_the_time_went(
 ) -> None:
     app = ask(loaded("pages/search.py"), q=QUESTION)
     assert not app.exception
-    assert heading(app).startswith("#### MMR")
+    assert heading(app).startswith("## MMR")
     assert "Answered in" in said(app)
     assert "embedding" in said(app)
     assert len(app.get("vega_lite_chart")) == 1
@@ -105,7 +105,7 @@ def test_the_page_opens_with_the_answer_to_an_example(
     assert not app.exception
     assert fetches == [search.Question(EXAMPLES[0])]
     assert app.text_input(key="q").value == EXAMPLES[0]
-    assert heading(app).startswith("#### MMR swaps")
+    assert heading(app).startswith("## MMR swaps")
     assert "**1. uuid.uuid4**" in said(app)
 
 
