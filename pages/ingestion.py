@@ -64,7 +64,11 @@ def work(job: Job) -> IngestionReport | None:
     """Read, cut, embed and insert what was chosen."""
     if chosen is None or forecast is None:
         return None
-    return ingest_chosen(opened, model, chosen, plan, total=forecast.rows, job=job)
+    try:
+        return ingest_chosen(opened, model, chosen, plan, total=forecast.rows, job=job)
+    finally:
+        # Here and not where the page sees the end: its reader may have gone to the search by then.
+        rows_changed()
 
 
 if submitted and chosen is not None:
@@ -83,7 +87,6 @@ if job_now is not None:
         is_over = follow(job_now, key="ingestion")
     if is_over and st.session_state.get("ingestion_seen") != job_now.id:
         st.session_state["ingestion_seen"] = job_now.id
-        rows_changed()
         st.rerun()
     if is_over and job_now.result is not None:
         remember_rate(model, job_now.result)

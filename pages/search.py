@@ -6,6 +6,7 @@ from lib.milvus.snippets import Snippet
 from lib.search import ask as search
 from lib.search.code import comparison_code
 from lib.ui import collection_or_stop, connection_or_stop, model_or_stop, show_error
+from lib.ui.common.session import rows_version
 from lib.ui.common.snippet import here
 from lib.ui.search.form import (
     chance_if_known,
@@ -57,7 +58,7 @@ if not (question.query.strip() or question.like):
     st.info("Ask something, or pick an example above.", icon=":material/lightbulb:")
     st.stop()
 
-fingerprint = (opened.id, collection.name, collection.rows, model.label, question)
+fingerprint = (opened.id, collection.name, rows_version(), model.label, question)
 if asked or st.session_state.get("search_fingerprint") != fingerprint:
     with show_error():
         st.session_state.search_found = search.fetch(opened, model, collection.name, question)

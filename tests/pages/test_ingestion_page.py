@@ -335,3 +335,21 @@ def test_a_text_full_of_markup_is_shown_as_it_is(page: AppTest, store: Connectio
     assert [element.value for element in page.text] == [markup]
     ingest_now(page)
     assert markup in {row["text"] for row in stored(store)}
+
+
+def test_what_was_ingested_is_found_at_once_also_by_who_left_the_page_before_its_end(
+    page: AppTest,
+) -> None:
+    question = "Where do walruses sing?"
+    page.switch_page("pages/search.py").run()
+    page.text_input(key="q").set_value(question).run()
+    assert "A first row" in said(page)
+    page.switch_page("pages/ingestion.py").run()
+    paste(page, "Walruses sing under the ice, and nobody knows why.")
+    page.button(key="ingest_start").click().run()
+    wait_for_jobs()
+    # The ingestion page is not drawn again.
+    page.switch_page("pages/search.py").run()
+    page.text_input(key="q").set_value(question).run()
+    assert not page.exception
+    assert "under the ice" in said(page)
