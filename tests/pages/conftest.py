@@ -57,7 +57,8 @@ def wait_for_jobs() -> None:
 
 def said(app: AppTest) -> str:
     """Return all text of the page beside its error boxes."""
-    kinds = (app.markdown, app.caption, app.text, app.info, app.warning, app.success)
+    headings = (app.title, app.header, app.subheader)
+    kinds = (*headings, app.markdown, app.caption, app.text, app.info, app.warning, app.success)
     return " ".join(
         f"{getattr(element, 'title', None) or ''} {element.value}"
         for kind in kinds

@@ -20,7 +20,7 @@ from lib.settings import load
 from lib.ui.common.session import COLLECTION_KEY
 from lib.ui.search.form import EXAMPLES
 from tests.milvus.test_filters import NASTY
-from tests.pages.conftest import OpenApp, wait_for_jobs
+from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
 
 QUESTION = "split a string at a separator"
 
@@ -61,20 +61,9 @@ def fetches(monkeypatch: pytest.MonkeyPatch) -> list[search.Question]:
     return asked
 
 
-def said(app: AppTest) -> str:
-    """Return all text of the page."""
-    kinds = (app.markdown, app.caption, app.info, app.warning, app.success, app.subheader)
-    return " ".join(str(element.value) for kind in kinds for element in kind)
-
-
 def heading(app: AppTest) -> str:
     """Return the sentence that says what λ changes."""
     return next(str(text.value) for text in app.markdown if str(text.value).startswith("##"))
-
-
-def problems(app: AppTest) -> str:
-    """Return all that stands in error boxes."""
-    return " ".join(f"{error.title or ''} {error.value}" for error in app.error)
 
 
 def ask(app: AppTest, **fields: Any) -> AppTest:

@@ -15,6 +15,7 @@ def test_visitors_at_once_meet_no_exception_and_nothing_of_each_other(tmp_path: 
     soak.report(record, during, after, text)
     assert not record.exceptions
     assert not record.leaks
+    assert not record.missed
     assert "Traceback" not in text
     # Each planted a row, and the jobs and runs that followed have ids of 128 bits.
     ids = [secret for secret in record.secrets if not secret.startswith("planted")]
