@@ -12,7 +12,7 @@ from lib.benchmark.statistics import CellSummary
 from lib.benchmark.strategies import BASELINE, STRATEGIES
 from lib.benchmark.trials import Call, CellKey, Run, Trial
 from lib.benchmark.tutorial_figures import PUBLISHED
-from lib.benchmark.workload import Cell
+from lib.benchmark.workload import COMPARE, Cell
 from lib.milvus.operations import OPERATIONS
 from lib.words import duration_text, ratio_text
 
@@ -339,12 +339,14 @@ def sweep(run: Run, focus: Focus) -> pd.DataFrame:
     measurably faster than the lowest limit tried. Measurably: the 95 % interval of the paired
     ratio of wall times lies above 1. Where the intervals do not show that, there is no knee.
     """
+    # The limits that a search for a rate or an overload tries are no sweep.
+    is_sweep = run.settings.get("experiment", COMPARE) == COMPARE
     by_batch = any(cell.batch > 1 for cell, _ in _cells_of(run, focus))
     rows = []
     trials = trial_statistics.by_cell(run.trials)
     for cell, _ in _cells_of(run, focus):
         limited = cell.strategy in STRATEGIES and STRATEGIES[cell.strategy].uses_limit
-        if not limited or cell.concurrency is None or not cell.throughput_per_s:
+        if not (is_sweep and limited and cell.concurrency and cell.throughput_per_s):
             continue
         level = cell.batch if by_batch else cell.concurrency
         rows.append(

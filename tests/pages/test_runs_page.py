@@ -67,6 +67,10 @@ def test_a_recorded_run_of_a_preset_opens_with_its_advice(open_app: OpenApp, nam
     assert first in app.header[0].value.replace("\\", "")
     text = " ".join(each.value for each in app.markdown).replace("\\", "")
     assert all(sentence in text for sentence in others)
+    view = next(each for each in app.segmented_control if each.label == "View")
+    assert view.value == "Scaling"
+    # One picture of what is advised, and none of a sweep that was not made.
+    assert len(app.get("vega_lite_chart")) == 1
 
 
 @pytest.mark.parametrize("kind", [kind for kind in BROKEN if kind != "60 MB"])

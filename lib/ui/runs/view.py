@@ -35,7 +35,7 @@ VIEWS = {
 def run_view(run: Run, *, origin: str, key: str, beside: Beside) -> None:
     """Draw a run. `origin` says where it comes from; `key` keeps two views on a page apart."""
     first_screen(run, origin=origin, key=key, beside=beside)
-    advice(run, key=key)
+    advice(run)
     look_inside(run, key=key)
     savings(run, key=key)
     losses(run)
@@ -76,17 +76,10 @@ def first_screen(run: Run, *, origin: str, key: str, beside: Beside) -> None:
         st.markdown(f"**{literal(deleting.sentence)}** {literal(deleting.cause)}")
 
 
-def advice(run: Run, *, key: str) -> None:
-    """Draw what a run advises: its picture, what else follows, and the code with that limit."""
-    found = findings.advised(run)
-    groups = chart_data.groups(run)
-    if not found or not groups:
-        return
-    for name in ("sweep", "rates", "losses"):
-        frame = CHARTS[name].frame(run, groups[0])
-        if not frame.empty:
-            _draw(CHARTS[name], frame, key=f"{key}_advice_{name}")
-    st.markdown("\n".join(f"- {literal(line)}" for line in found))
+def advice(run: Run) -> None:
+    """Draw what a run advises beside its headline; the view below opens on its picture."""
+    if found := findings.advised(run):
+        st.markdown("\n".join(f"- {literal(line)}" for line in found))
 
 
 def conditions(run: Run, origin: str) -> str:
