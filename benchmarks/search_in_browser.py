@@ -55,7 +55,7 @@ WATCH = """() => {
     window.lab.changed = window.lab.listed = 0;
   };
   const column = '[data-testid=stColumn] [data-testid=stMarkdownContainer]';
-  const cards = `h4, ${column} p:first-child > strong`;
+  const cards = `h2, ${column} p:first-child > strong`;
   let titles = '';
   const look = () => {
     const now = [...document.querySelectorAll(cards)].map(node => node.textContent).join('|');
@@ -110,7 +110,7 @@ def first_answer_ms(page: "Page", url: str) -> float:
     page.goto(f"{url}/search")
     page.get_by_role("heading", name="Search and MMR").wait_for(timeout=LOAD_TIMEOUT_MS)
     drawn = time.perf_counter()
-    page.locator("h4").wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.locator("h2").wait_for(timeout=LOAD_TIMEOUT_MS)
     return 1000 * (time.perf_counter() - drawn)
 
 

@@ -22,7 +22,7 @@ def app(run_app) -> str:
 
 def heading(page: "Page") -> str:
     """Return the sentence that says what λ changes."""
-    return page.locator("h4").first.inner_text()
+    return page.locator("h2").first.inner_text()
 
 
 def test_moving_lambda_redraws_the_page_and_search_answers_in_a_blink(
@@ -63,7 +63,7 @@ def test_more_like_this_searches_by_the_row_and_puts_it_into_the_link(
 def test_a_point_of_the_map_finds_its_row_in_the_table(app: str, chromium_page: "Page") -> None:
     open_search(chromium_page, app)
     chromium_page.get_by_role("tab", name="Map of the candidates").click()
-    points = chromium_page.locator("[data-testid='stVegaLiteChart'] path[aria-label*='Status']")
+    points = chromium_page.locator("[data-testid='stVegaLiteChart'] .mark-symbol.role-mark path")
     points.first.wait_for()
     points.first.click(force=True)
     chromium_page.get_by_text("1 of 20 candidates").wait_for()

@@ -254,4 +254,5 @@ def test_the_chosen_runs_are_in_the_address(app: str, chromium_page: "Page") -> 
     page.get_by_text("2 runs, cell by cell").wait_for(timeout=LOAD_TIMEOUT_MS)
     page.reload()
     page.get_by_text("2 runs, cell by cell").wait_for(timeout=LOAD_TIMEOUT_MS)
-    assert page.url.endswith("recorded-tutorial-server-450ms")
+    named = parse_qs(urlsplit(page.url).query)["r_runs"][0].split(",")
+    assert sorted(named) == ["recorded-tutorial-server", "recorded-tutorial-server-450ms"]
