@@ -163,6 +163,8 @@ def test_a_refresh_says_which_connection_it_ended_and_runs_nothing_elsewhere(
     connect(page, other_milvus)
     sidebar = page.get_by_test_id("stSidebar")
     sidebar.get_by_text(other_milvus).wait_for(timeout=LOAD_TIMEOUT_MS)
+    # The address is drawn a moment before the tab's own note is written.
+    page.wait_for_function("() => sessionStorage.length > 0")
 
     page.goto(f"{app}/search?q=split+a+string")
     notice = page.get_by_test_id("stAlert")
