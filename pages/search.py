@@ -58,7 +58,8 @@ if not (question.query.strip() or question.like):
     st.info("Ask something, or pick an example above.", icon=":material/lightbulb:")
     st.stop()
 
-fingerprint = (opened.id, collection.name, rows_version(), model.label, question)
+rows = (collection.rows, rows_version())  # changed by others, changed here
+fingerprint = (opened.id, collection.name, rows, model.label, question)
 if asked or st.session_state.get("search_fingerprint") != fingerprint:
     with show_error():
         st.session_state.search_found = search.fetch(opened, model, collection.name, question)
