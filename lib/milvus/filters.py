@@ -21,6 +21,7 @@ from lib.milvus.failures import reported
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD
 
 SAMPLE_ROWS = 1_000
+MAX_KINDS_OF_ROWS = 6
 MAX_SUGGESTIONS = 200
 MAX_SUGGESTION_CHARACTERS = 80
 # Milvus Lite parses by recursion and gives up near 200 levels, a server takes seconds for a
@@ -176,12 +177,7 @@ def fields(store: Milvus) -> tuple[Field, ...]:
     """Return what a filter can name: the schema's fields and the dynamic ones of a sample."""
     schema = [name for name in store.fields if name != store._vector_field]
     with reported("Could not read a sample of the rows."):
-        rows = store.client.query(
-            store.collection_name,
-            filter="",
-            limit=SAMPLE_ROWS,
-            output_fields=[*(name for name in schema if name != TEXT_FIELD), "$meta"],
-        )
+        rows = _sample(store, [name for name in schema if name != TEXT_FIELD])
     seen: dict[str, list[Any]] = {name: [] for name in schema}
     for row in rows:
         for name, value in row.items():
@@ -192,6 +188,29 @@ def fields(store: Milvus) -> tuple[Field, ...]:
     ]
     # What a person filters by comes first, the key and the text last.
     return tuple(sorted(usable, key=lambda field: (not field.dynamic, field.name)))
+
+
+def _sample(store: Milvus, schema: Sequence[str]) -> list[dict[str, Any]]:
+    """Return rows of every kind that a few questions find.
+
+    Milvus returns the oldest rows first, so the columns of a file that came later would be missed.
+    Each question leaves out the rows that have a field which all rows of the last answer have.
+    """
+    sample: list[dict[str, Any]] = []
+    known: list[str] = []
+    for _ in range(MAX_KINDS_OF_ROWS):
+        rows = store.client.query(
+            store.collection_name,
+            filter=combine(f"not (exists {each})" for each in known),
+            limit=SAMPLE_ROWS,
+            output_fields=[*schema, "$meta"],
+        )
+        sample += rows
+        shared = set.intersection(*(set(row) for row in rows)) if rows else set()
+        if not (dynamic := sorted(shared - {*schema, "$meta"})):
+            break
+        known.append(Field(dynamic[0], FieldKind.OTHER, dynamic=True).expression)
+    return sample
 
 
 def operators_for(field: Field) -> tuple[Operator, ...]:

@@ -281,6 +281,27 @@ def test_the_builder_offers_the_fields_that_are_there(
     assert "exists" not in {operator.name for operator in filters.operators_for(found["pk"])}
 
 
+@pytest.mark.parametrize("backend", ["lite", "server"])
+def test_the_builder_knows_the_columns_of_a_file_that_came_after_many_other_rows(
+    backend: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, name = request.getfixturevalue(backend), f"{COLLECTION}_kinds"
+    monkeypatch.setattr(filters, "SAMPLE_ROWS", 20)
+    milvus_collections.drop(connection, name)
+    milvus_collections.create(connection, name, 2)
+    kinds: list[dict[str, Any]] = [{"length": 1, "a word": "x"}, {"city": "Oslo"}, {"price": 2.5}]
+    for number, fields in enumerate(kinds):
+        same = {"text": "t", "vector": [1.0, 0.0], "source": "s"} | fields
+        connection.client.insert(name, [same | {"pk": f"{number}-{i:02}"} for i in range(30)])
+    milvus_collections.prepare_for_search(connection, name)
+    assert milvus_collections.count(connection, name) == 90
+    store = connection.store(name, FakeEmbeddings(size=2))
+    found = {field.name: field for field in filters.fields(store)}
+    milvus_collections.drop(connection, name)
+    assert {"length", "a word", "city", "price", "source"} <= set(found)
+    assert found["city"].values == ("Oslo",)
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
 def test_a_quoted_text_is_one_literal_that_holds_exactly_this_text(text: str) -> None:
     literal, end = tokenize(quote(text))
