@@ -81,10 +81,10 @@ def code(lambda_mult: float) -> Snippet:
     return comparison_code(opened, collection.name, found, lambda_mult, place)
 
 
-chance, known = chance_if_known(opened, model, collection)
+chance, known = chance_if_known(opened, model, collection, question.expr)
 weak = chance.weak(found) if chance and not question.like else ()
 show_comparison(found, search.metric_of(collection.metric_type), code, weak)
 if not known:
     # Measured once the answer is on the screen; then the page is drawn again with its marks.
-    learn_chance(opened, model, collection)
+    learn_chance(opened, model, collection, question.expr)
     st.rerun()

@@ -44,8 +44,13 @@ class Chance:
         return tuple(bool(over <= least) for over in excess)
 
 
-def measure_chance(connection: Connection, model: EmbeddingModel, collection: str) -> Chance | None:
+def measure_chance(
+    connection: Connection, model: EmbeddingModel, collection: str, expr: str = ""
+) -> Chance | None:
     """Ask a collection texts that mean nothing; None where it has too few words to make them of.
+
+    With a filter they are asked of the rows that it leaves, as the question is: among fewer rows
+    chance finds less.
 
     Raises EmbeddingFailed, and ConnectionFailed when Milvus does not answer.
     """
@@ -59,7 +64,11 @@ def measure_chance(connection: Connection, model: EmbeddingModel, collection: st
         return None
     asked = np.asarray(model.embeddings.embed_documents(texts), dtype=np.float64)
     with reported("Could not search for texts that mean nothing."):
-        answers = [vectors_of(store, rows) for rows in search_rows(store, asked.tolist(), NEAREST)]
+        answers = [
+            vectors_of(store, rows) for rows in search_rows(store, asked.tolist(), NEAREST, expr)
+        ]
+    if not all(answers):
+        return None  # the filter leaves no row
     best = []
     for vector, vectors in zip(asked, answers, strict=True):
         nearest = np.asarray(vectors, dtype=np.float64).reshape(len(vectors), asked.shape[1])

@@ -55,6 +55,23 @@ def test_questions_are_told_from_nonsense(lab: Connection, model: EmbeddingModel
     assert sum(nonsense.values()) <= 3, nonsense
 
 
+def test_a_filter_is_judged_by_what_chance_finds_among_the_rows_that_it_leaves(
+    lab: Connection, model: EmbeddingModel
+) -> None:
+    """A good answer stays one when the filter leaves few rows, though its best row is gone."""
+    expr = 'module in ["calendar", "wave"]'
+    question = Question("is this a leap year", expr=f'({expr}) and pk != "calendar.isleap"')
+    whole = measure_chance(lab, model, COLLECTION)
+    among = measure_chance(lab, model, COLLECTION, question.expr)
+    assert whole is not None
+    assert among is not None
+    assert among.answer_excess < whole.answer_excess
+    found = search.fetch(lab, model, COLLECTION, question)
+    keys = [hit.key for hit in found.hits]
+    assert not among.weak(found)[keys.index("calendar.leapdays")]
+    assert measure_chance(lab, model, COLLECTION, 'module == "no such module"') is None
+
+
 def test_texts_that_mean_nothing_are_made_of_the_collection_s_own_words() -> None:
     texts = [f"{first}{second}ing word" for first in "bcdfghjk" for second in "aeioulmn"]
     made = meaningless(texts, 40)

@@ -97,10 +97,10 @@ def filter_input() -> str:
         key="filter",
         bind="query-params",
         placeholder='kind == "function" and length > 200',
-        help="A Milvus expression over the rows' metadata. Build one below, or type it.",
+        help="Words that the text must hold, or a Milvus expression over the rows' fields.",
         width="stretch",
     )
-    return expr.strip()
+    return filters.from_typed(expr.strip())
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
@@ -178,22 +178,24 @@ def filter_builder(opened: Connection, model: EmbeddingModel, collection: Collec
         if problem:
             st.warning(problem)
         st.caption(
-            f"Fields and values come from a sample of at most {filters.SAMPLE_ROWS:,} rows. "
-            "Conditions are joined with “and”; edit the filter above for anything else."
+            "Fields and values come from a sample of the rows. Conditions are joined with “and”."
         )
 
 
 def chance_if_known(
-    opened: Connection, model: EmbeddingModel, collection: Collection
+    opened: Connection, model: EmbeddingModel, collection: Collection, expr: str
 ) -> tuple[Chance | None, bool]:
-    """Return what chance finds in the collection, and whether this session knows it yet."""
+    """Return what chance finds in the filtered rows, and whether this session knows it yet."""
     key, chance = st.session_state.get("search_chance", (None, None))
-    return chance, key == (opened.id, collection.name, collection.rows, model.model)
+    is_known = key == (opened.id, collection.name, collection.rows, model.model, expr)
+    return (chance if is_known else None), is_known
 
 
-def learn_chance(opened: Connection, model: EmbeddingModel, collection: Collection) -> None:
+def learn_chance(
+    opened: Connection, model: EmbeddingModel, collection: Collection, expr: str
+) -> None:
     """Measure what chance finds, once for all visitors, and keep it for this session."""
-    key = (opened.id, collection.name, collection.rows, model.model)
+    key = (opened.id, collection.name, collection.rows, model.model, expr)
     try:
         chance = _chance(*key, opened, model)
     except LabError:
@@ -207,10 +209,11 @@ def _chance(
     name: str,
     rows: int,
     model_name: str,
+    expr: str,
     _opened: Connection,
     _model: EmbeddingModel,
 ) -> Chance | None:
-    return measure_chance(_opened, _model, name)
+    return measure_chance(_opened, _model, name, expr)
 
 
 def show_subject(question: Question) -> None:
