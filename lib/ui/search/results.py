@@ -105,9 +105,11 @@ def takeaway(lists: TwoLists) -> str:
     if not lists.brought_in:
         order = "another" if lists.chosen != lists.similar else "the same"
         return f"MMR shows the same {counted(k, 'row')} in {order} order"
-    sources = lists.sources(lists.similar), lists.sources(lists.chosen)
-    noun = f"{lists.found.hits[0].source[0]}s"
-    return f"MMR swaps {lists.brought_in} of {k}: {sources[0]} → {sources[1]} {noun}"
+    before, after = lists.sources(lists.similar), lists.sources(lists.chosen)
+    swaps = f"MMR swaps {lists.brought_in} of {counted(k, 'row')}"
+    if before == after:
+        return swaps
+    return f"{swaps}: {counted(after, lists.found.hits[0].source[0])} instead of {before}"
 
 
 def timing_line(timing: Timing) -> str:
