@@ -47,7 +47,7 @@ with source_slot, show_error():
     cut.check()
     chosen = choose_input(source, limits, model, cut, tables_slot)
 with options:
-    plan = choose_plan(opened, model, session.writable_collection(opened), chosen)
+    plan = choose_plan(opened, model, chosen)
 
 forecast = None
 if chosen is not None:
@@ -56,8 +56,11 @@ if chosen is not None:
     with problems_slot:
         show_problems(forecast)
     show_preview(forecast, cut)
+before = session.job(st.query_params.get("ingestion"))
+is_same = chosen is not None and st.session_state.get("ingestion_of") == chosen.identity
+done = before.result if before is not None and is_same else None
 with show_error():
-    submitted = offer_ingestion(opened, model, chosen, forecast, plan)
+    submitted = offer_ingestion(opened, model, chosen, forecast, plan, done)
 
 
 def work(job: Job) -> IngestionReport | None:
@@ -79,6 +82,7 @@ if submitted and chosen is not None:
             f"Ingesting {chosen.label}", work, subject=f"ingest:{plan.collection}", opened=opened
         )
     st.query_params["ingestion"] = job.id
+    st.session_state["ingestion_of"] = chosen.identity
     session.choose_collection(plan.collection)
 
 job_now = session.job(st.query_params.get("ingestion"))

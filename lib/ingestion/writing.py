@@ -93,7 +93,7 @@ def ingest_batches(
         milvus_collections.prepare_for_search(connection, plan.collection)
         if before and not tally.stopped:
             if job:
-                job.progress.message = "looking for rows that are no longer in their source"
+                job.progress.message = "counting rows whose text is gone from its file"
             sweep(connection, plan, known, problems, tally)
         after = count(connection, plan, tally)
     for source, skipped in problems.counts().items():

@@ -171,7 +171,7 @@ def test_files_go_from_preview_to_report_and_only_once(
     assert figure(page, "Added").inner_text() == str(rows)
     expect_rows_in_sidebar(page, before + rows)
 
-    nothing = page.get_by_role("button", name="Nothing new to ingest")
+    nothing = page.get_by_role("button", name="Ingested")
     nothing.wait_for()
     assert nothing.is_disabled()
     wait_until_drawn(page)
@@ -202,6 +202,26 @@ def test_the_columns_that_were_picked_are_what_is_stored(
     page.get_by_text("3 rows", exact=True).wait_for()
     texts = grid(page).locator(f"[data-testid^='glide-cell-{column_of(page, 'text')}-']")
     assert sorted(texts.all_text_contents()) == ["note 0", "note 2", "note 4"]
+    assert page.locator(EXCEPTION).count() == 0
+
+
+def test_a_file_goes_into_a_new_collection_and_is_searched_there(
+    app: str, chromium_page: "Page", tmp_path: Path
+) -> None:
+    page = chromium_page
+    table = tmp_path / "cabbages.csv"
+    table.write_text(TABLE, encoding="utf-8")
+    open_files(page, app, [table])
+    page.get_by_text("Options", exact=True).click()
+    into = page.get_by_role("combobox", name="Into")
+    into.fill("cabbages")
+    into.press("Enter")
+    page.get_by_text("Into “cabbages”").wait_for()
+    ingest_button(page).click()
+    page.get_by_text("Done: 6 rows went into “cabbages”.").wait_for()
+    expect_rows_in_sidebar(page, 6)
+    page.get_by_role("link", name="Search them").click()
+    page.get_by_text("about cabbages").first.wait_for()
     assert page.locator(EXCEPTION).count() == 0
 
 

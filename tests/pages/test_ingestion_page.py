@@ -111,14 +111,19 @@ def test_a_pasted_text_goes_from_preview_to_report_and_into_the_collection(
 
 
 def test_what_is_there_already_cannot_be_ingested_again_and_a_change_replaces(
-    page: AppTest, store: Connection
+    page: AppTest, open_app: OpenApp, store: Connection, tmp_path: Path
 ) -> None:
     ingest_now(paste(page, TEXT))
     before = len(stored(store))
     page.run()
     button = page.button(key="ingest_start")
+    assert (button.label, button.disabled) == ("Ingested", True)
+    assert f"Done: {before - 1} rows went into" in said(page)
+    assert "Search them" in [link.proto.label for link in page.get("page_link")]
+    other = paste(open_app("pages/ingestion.py", MILVUS_URI=str(tmp_path / "lab.db")), TEXT)
+    button = other.button(key="ingest_start")
     assert (button.label, button.disabled) == ("Nothing new to ingest", True)
-    assert f"All {before - 1} rows are in" in said(page)
+    assert f"All {before - 1} rows are in" in said(other)
     paste(page, TEXT.replace("Paragraph 0 tells", "Paragraph 0 sings"))
     assert f"1 new, {before - 2} already there, 1 there and not in these files" in said(page)
     ingest_now(page)

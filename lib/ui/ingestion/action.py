@@ -27,9 +27,14 @@ def offer_ingestion(
     chosen: Chosen | None,
     forecast: Forecast | None,
     plan: IngestionPlan,
+    done: IngestionReport | None,
 ) -> bool:
-    """Draw the button and what it will do, and return whether it was pressed."""
+    """Draw the button and what it will do, and return whether it was pressed.
+
+    `done` says what the last ingestion of the same choice did.
+    """
     label, sentence, can_start = "Ingest", "Choose something to ingest.", False
+    is_done = False
     into = f"“{literal(shown_name(plan.collection))}”"
     if chosen is not None and forecast is not None and not forecast.rows:
         label, sentence = "Nothing to ingest", "No text could be read."
@@ -37,7 +42,11 @@ def offer_ingestion(
         left = _remaining(opened, model, chosen, forecast, plan)
         rows = counted(forecast.rows, "row")
         if left is not None and left.is_nothing and not plan.remove_gone:
+            is_done = done is not None and done.tally.written > 0
             label, sentence = "Nothing new to ingest", f"All {rows} are in {into} already."
+            if done is not None and is_done:
+                label = "Ingested"
+                sentence = f"**Done: {counted(done.tally.written, 'row')} went into {into}.**"
         else:
             about = "" if forecast.is_exact else "about "
             label, can_start = f"Ingest {about}{rows}", True
@@ -52,7 +61,9 @@ def offer_ingestion(
             disabled=not can_start,
             key="ingest_start",
         )
-        st.markdown(sentence, width="stretch")
+        st.markdown(sentence, width="content" if is_done else "stretch")
+        if is_done:
+            st.page_link("pages/search.py", label="Search them", icon=":material/search:")
     return pressed
 
 

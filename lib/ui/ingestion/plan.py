@@ -18,6 +18,7 @@ from lib.ingestion.tuning import REPEATS, Setting
 from lib.jobs import Job
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.territory import is_scratch, shown_name
 from lib.ui.common import session
 from lib.ui.common.errors import error_box
 from lib.ui.common.progress import follow
@@ -32,11 +33,10 @@ WHY_LITE = (
 )
 
 
-def choose_plan(
-    opened: Connection, model: EmbeddingModel, collection: str, chosen: Chosen | None
-) -> IngestionPlan:
+def choose_plan(opened: Connection, model: EmbeddingModel, chosen: Chosen | None) -> IngestionPlan:
     """Draw the controls and return the plan."""
     start = defaults(opened, model)
+    collection = _choose_collection(opened)
     if opened.is_lite:
         st.caption(WHY_LITE)
     st.session_state.setdefault(BATCH_KEY, start.batch_size)
@@ -97,6 +97,24 @@ def choose_plan(
         mode=way,
         remove_gone=remove_gone,
     )
+
+
+def _choose_collection(opened: Connection) -> str:
+    """Draw which collection the rows go into; one that does not exist yet is made."""
+    start = session.writable_collection(opened)
+    names = [name for name in session.description(opened).collections if opened.may_write(name)]
+    names = sorted({start, *(name for name in names if not is_scratch(name))})
+    typed = st.selectbox(
+        "Into",
+        names,
+        index=names.index(start),
+        format_func=shown_name,
+        accept_new_options=True,
+        help="Choose a collection, or type a new name to make one.",
+    )
+    if typed in names or opened.territory is None:
+        return typed
+    return opened.territory.full_name(typed)
 
 
 def offer_tuning(
