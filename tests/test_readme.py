@@ -10,6 +10,7 @@ from lib.benchmark import advice, run_file
 from lib.benchmark.statistics import CellSummary, summarise
 from lib.benchmark.workload import PRESETS
 from lib.runs.store import RECORDED_DIR
+from lib.settings import VARIABLES
 from lib.words import bounds_text, duration_text, ratio_text
 from scripts import rooms
 from scripts.record_runs import RECORDINGS
@@ -17,6 +18,7 @@ from scripts.record_runs import RECORDINGS
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DECISIONS = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+DOCS = sorted((ROOT / "docs").glob("*.md"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 RECORDED = [
     *(("tutorial-server-450ms", name) for name in ("add_documents", "similarity_search", "delete")),
@@ -91,6 +93,40 @@ def test_every_room_of_the_contract_exists_and_no_import_points_upwards() -> Non
     assert [(one, other) for one, other in found if depth[one] >= depth[other]] == []
     folders = {pair for pair in found if all((ROOT / "lib" / room).is_dir() for room in pair)}
     assert len(folders) <= 40
+
+
+def _anchors(text: str) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", ["README.md", *(f"docs/{each.name}" for each in DOCS)])
+def test_every_link_inside_the_repository_leads_somewhere(name: str) -> None:
+    page = ROOT / name
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    own = [link for link in links if "://" not in link]
+    assert own or name != "README.md"
+    broken = []
+    for link in own:
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in _anchors(target.read_text("utf-8"))):
+            broken.append(link)
+    assert broken == []
+
+
+def test_the_readme_names_every_variable_and_each_of_them_is_read() -> None:
+    named = set(re.findall(r"`((?:MILVUS|EMBEDDING|OPENAI|LAB)_[A-Z_]+)`", README))
+    assert named == set(VARIABLES)
+
+
+def test_every_page_in_the_readme_s_table_is_in_the_navigation_and_the_other_way_round() -> None:
+    (table,) = re.findall(r"\| page \| what it does \|\n.*?\n\n", README, re.DOTALL)
+    named = re.findall(r"^\| ([A-Z][\w ]+) \|", table, re.MULTILINE)
+    shown = set(re.findall(r'\btitle="([^"]+)"', (ROOT / "app.py").read_text(encoding="utf-8")))
+    assert set(named) <= shown
+    assert shown - set(named) <= {"Present", "Owner"}
 
 
 def test_every_file_that_the_readme_tells_to_change_exists() -> None:
