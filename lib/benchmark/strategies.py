@@ -6,6 +6,7 @@ on the one background loop.
 """
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,21 +28,29 @@ FAMILIES = ("loop", "async", "threads", "batch")
 class Strategy:
     """One way to issue N calls of one operation.
 
-    `execute` makes the recorder's calls: a function for a worker thread, or a coroutine function
-    for the background loop when `is_async`.
+    `execute` makes the recorder's calls. A function runs in a worker thread, a coroutine function
+    on the background loop.
     """
 
     name: str  # the id in files, URLs and on the command line
     title: str
-    is_async: bool
-    uses_limit: bool
     summary: str
-    limited_label: str  # with the concurrency in it
     execute: Callable[[Recorder], None] | Callable[[Recorder], Coroutine[Any, Any, None]]
+    limited_label: str = ""  # the title with the concurrency in it; empty where there is no limit
     is_batch: bool = False
     uses_rate: bool = False
     can_be_timed: bool = False  # whether it can make calls for a time instead of a number of them
     only: Collection[str] = ()  # the operations it can issue; all of them when empty
+
+    @property
+    def is_async(self) -> bool:
+        """Say whether it awaits the async methods."""
+        return inspect.iscoroutinefunction(self.execute)
+
+    @property
+    def uses_limit(self) -> bool:
+        """Say whether it takes a bound on the calls in flight."""
+        return bool(self.limited_label)
 
     def label(self, concurrency: int | None = None, rate_per_s: float | None = None) -> str:
         """Return the name with its concurrency or rate: 'Async, at most 32'."""
@@ -120,18 +129,13 @@ STRATEGIES: dict[str, Strategy] = {
         Strategy(
             name="sync_loop",
             title="Loop",
-            is_async=False,
-            uses_limit=False,
             summary="One call after another. The baseline of every speed-up.",
-            limited_label="Loop",
             execute=_sync_loop,
             can_be_timed=True,
         ),
         Strategy(
             name="thread_pool",
             title="Threads",
-            is_async=False,
-            uses_limit=True,
             summary="The sync method from a fixed number of threads.",
             limited_label="{} threads",
             execute=_thread_pool,
@@ -139,17 +143,12 @@ STRATEGIES: dict[str, Strategy] = {
         Strategy(
             name="gather",
             title="Async",
-            is_async=True,
-            uses_limit=False,
             summary="All coroutines at once in asyncio.gather, as the tutorial does.",
-            limited_label="Async",
             execute=_gather,
         ),
         Strategy(
             name="gather_limited",
             title="Async, limited",
-            is_async=True,
-            uses_limit=True,
             summary="asyncio.gather with a bound on the calls in flight.",
             limited_label="Async, at most {}",
             execute=_gather_limited,
@@ -158,20 +157,14 @@ STRATEGIES: dict[str, Strategy] = {
         Strategy(
             name="one_batch",
             title="One batch",
-            is_async=False,
-            uses_limit=False,
             summary="One call with everything in it, where the operation has such a form.",
-            limited_label="One batch",
             execute=_one_batch,
             is_batch=True,
         ),
         Strategy(
             name="open_constant",
             title="open loop",
-            is_async=True,
-            uses_limit=False,
             summary="Calls start evenly spaced, whether or not earlier ones were answered.",
-            limited_label="open loop",
             execute=open_loop.open_constant,
             uses_rate=True,
             can_be_timed=True,
@@ -179,10 +172,7 @@ STRATEGIES: dict[str, Strategy] = {
         Strategy(
             name="open_poisson",
             title="open loop, Poisson",
-            is_async=True,
-            uses_limit=False,
             summary="Calls start at random moments with a given mean rate.",
-            limited_label="open loop, Poisson",
             execute=open_loop.open_poisson,
             uses_rate=True,
             can_be_timed=True,
@@ -190,28 +180,20 @@ STRATEGIES: dict[str, Strategy] = {
         Strategy(
             name="token_bucket",
             title="token bucket",
-            is_async=True,
-            uses_limit=False,
             summary="Each call takes a token; tokens come in at a given rate.",
-            limited_label="token bucket",
             execute=open_loop.token_bucket,
             uses_rate=True,
         ),
         Strategy(
             name="retriever_invoke",
             title="retriever invoke",
-            is_async=False,
-            uses_limit=False,
             summary="`invoke` of the store as a LangChain retriever, one call after another.",
-            limited_label="retriever invoke",
             execute=retriever.invoke,
             only=retriever.SEARCH_TYPES,
         ),
         Strategy(
             name="retriever_batch",
             title="retriever batch",
-            is_async=False,
-            uses_limit=True,
             summary="The retriever's `batch`: `invoke` from langchain's threads.",
             limited_label="retriever batch, {} threads",
             execute=retriever.batch,
@@ -220,8 +202,6 @@ STRATEGIES: dict[str, Strategy] = {
         Strategy(
             name="retriever_ainvoke",
             title="retriever ainvoke",
-            is_async=True,
-            uses_limit=True,
             summary="The retriever's `ainvoke` in a gather with a bound on the calls in flight.",
             limited_label="retriever ainvoke, at most {}",
             execute=retriever.ainvoke,
@@ -230,8 +210,6 @@ STRATEGIES: dict[str, Strategy] = {
         Strategy(
             name="retriever_abatch",
             title="retriever abatch",
-            is_async=True,
-            uses_limit=True,
             summary="The retriever's `abatch`: `ainvoke` in langchain's own bounded gather.",
             limited_label="retriever abatch, at most {}",
             execute=retriever.abatch,
