@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks._uploads import upload_of
 from lib import settings
 from lib.documents.chunking import Chunking
 from lib.documents.corpora import CORPORA
@@ -72,11 +73,11 @@ def _files(folder: Path) -> Iterator[tuple[Upload, bool]]:
         root / "benchmarks" / "questions.json",
         _package("altair") / "datasets" / "_metadata" / "metadata.parquet",
     ):
-        yield Upload.of_path(path), False
+        yield upload_of(path), False
     yield Upload.of_bytes("DataFrame.html", pydoc.html.document(pd.DataFrame).encode()), False
     yield Upload.of_bytes("decisions.docx", _docx(root / "docs" / "decisions.md")), False
     yield Upload.of_bytes("guides.zip", _zip(skills, guides)), False
-    yield Upload.of_path(_export(folder)), True
+    yield upload_of(_export(folder)), True
 
 
 def _package(name: str) -> Path:

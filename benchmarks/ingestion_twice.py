@@ -12,12 +12,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks._uploads import upload_of
 from benchmarks.ingestion_backends import arguments, opened, scratch, verdict
 from lib import settings
 from lib.documents.chunking import Chunking
 from lib.documents.corpora import CORPORA
 from lib.documents.files import parsed
-from lib.documents.sources import Reading, Upload
+from lib.documents.sources import Reading
 from lib.ingestion.chosen import ingest_chosen, of_files
 from lib.ingestion.plan import default_plan
 from lib.ingestion.report import IngestionReport
@@ -75,7 +76,7 @@ def _ingest(
 ) -> tuple[float, IngestionReport]:
     started = time.perf_counter()
     plan = default_plan(connection, model, name)
-    uploads = parsed([Upload.of_path(path) for path in files], 1 << 30)
+    uploads = parsed([upload_of(path) for path in files], 1 << 30)
     report = ingest_chosen(connection, model, of_files(uploads, Reading(), Chunking()), plan)
     return time.perf_counter() - started, report
 

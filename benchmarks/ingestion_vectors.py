@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from langchain_core.embeddings import Embeddings
 
+from benchmarks._uploads import upload_of
 from benchmarks.ingestion_backends import (
     address,
     arguments,
@@ -31,7 +32,7 @@ from benchmarks.ingestion_backends import (
 )
 from lib.documents.chunking import Chunking
 from lib.documents.files import parsed
-from lib.documents.sources import Reading, Upload
+from lib.documents.sources import Reading
 from lib.ingestion.batches import Batch
 from lib.ingestion.chosen import ingest_chosen, of_files
 from lib.ingestion.plan import IngestionPlan
@@ -190,7 +191,7 @@ def _ingest_file(
     milvus_collections.ensure(connection, name, DIMENSION, embedding=model.model)
     reading = Reading(take_vectors=True, dimension=DIMENSION)
     plan = IngestionPlan(name, BATCH, concurrency, method="add_embeddings")
-    files = parsed([Upload.of_path(path)], 1 << 40)
+    files = parsed([upload_of(path)], 1 << 40)
     report = ingest_chosen(connection, model, of_files(files, reading, Chunking()), plan)
     return report.rows, report.rows_per_s
 

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 import pydantic
@@ -25,11 +25,6 @@ class Upload:
     def of_bytes(cls, name: str, content: bytes) -> "Upload":
         """Make one of bytes in memory."""
         return cls(name, len(content), lambda: io.BytesIO(content))
-
-    @classmethod
-    def of_path(cls, path: Path, name: str = "") -> "Upload":
-        """Make one of a file on disk."""
-        return cls(name or path.name, path.stat().st_size, lambda: path.open("rb"))
 
     @property
     def ending(self) -> str:

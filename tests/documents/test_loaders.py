@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from langchain_core.documents import Document
 
+from benchmarks._uploads import upload_of
 from lib.documents import archives, loaders, text_encoding
 from lib.documents.chunking import Chunking
 from lib.documents.columns import guess_columns
@@ -500,5 +501,5 @@ def test_files_of_one_name_become_two_sources() -> None:
 def test_a_file_on_disk_is_read_like_an_upload(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("from disk")
-    [document], _ = read_uploads([Upload.of_path(path)])
+    [document], _ = read_uploads([upload_of(path)])
     assert document.page_content == "from disk"

@@ -10,10 +10,11 @@ import pytest
 from langchain_core.documents import Document
 from pymilvus import DataType
 
+from benchmarks._uploads import upload_of
 from lib import settings
 from lib.documents.chunking import Chunking
 from lib.documents.files import parsed
-from lib.documents.sources import DEFAULT_MAX_BYTES, Reading, Upload
+from lib.documents.sources import DEFAULT_MAX_BYTES, Reading
 from lib.errors import InvalidInput, OperationFailed
 from lib.ingestion.chosen import ingest_chosen, of_files
 from lib.ingestion.plan import IngestionPlan
@@ -304,7 +305,7 @@ def test_an_export_imported_into_a_new_collection_is_the_same_rows(
     copy = f"{name}_copy"
     try:
         plan = IngestionPlan(copy, 50, 2, method="add_embeddings")
-        files = parsed([Upload.of_path(path)], DEFAULT_MAX_BYTES)
+        files = parsed([upload_of(path)], DEFAULT_MAX_BYTES)
         report = ingest_chosen(backend, model, of_files(files, reading, Chunking()), plan)
         assert report.problems == ()
         assert (report.rows, report.tally.added, report.tally.embed_s) == (COUNT, COUNT, 0)
@@ -326,7 +327,7 @@ def test_an_export_imported_back_adds_nothing(
     rows.export(backend, own, path, expr='kind == "odd"')
     reading = Reading(take_vectors=True, dimension=model.dimension)
     plan = IngestionPlan(own, 50, 2, method="add_embeddings")
-    files = parsed([Upload.of_path(path)], DEFAULT_MAX_BYTES)
+    files = parsed([upload_of(path)], DEFAULT_MAX_BYTES)
     report = ingest_chosen(backend, model, of_files(files, reading, Chunking()), plan)
     assert (report.rows, report.tally.unchanged, report.tally.added) == (COUNT, 68, 0)
 
