@@ -759,11 +759,10 @@ def compared(frame: pd.DataFrame) -> AnyChart:
 
 @dataclass(frozen=True)
 class Chart:
-    """One entry of CHARTS: what it is called, what it needs, and how it is made from a run."""
+    """One entry of CHARTS: what it is called, and how it is made from a run."""
 
     name: str
     title: str
-    needs: str  # what a run must contain for this chart, for the reader who misses it
     frame: Callable[[Run, Focus], pd.DataFrame]
     draw: Callable[..., Any]
     finding: Callable[[pd.DataFrame], str]
@@ -788,7 +787,6 @@ _ALL = (
     Chart(
         name="wall_time",
         title="Wall time",
-        needs="at least one verified trial",
         frame=lambda run, focus: chart_data.wall_times(run),
         draw=wall_time,
         finding=wall_time_finding,
@@ -799,7 +797,6 @@ _ALL = (
     Chart(
         name="speedup",
         title="Speed-up",
-        needs="a loop and another strategy, verified in the same repeat",
         frame=lambda run, focus: chart_data.speedups(run),
         draw=speedup,
         finding=speedup_finding,
@@ -808,7 +805,6 @@ _ALL = (
     Chart(
         name="waterfall",
         title="Waterfall",
-        needs="a verified trial of the loop or of async",
         frame=chart_data.waterfall,
         draw=waterfall,
         finding=waterfall_finding,
@@ -817,7 +813,6 @@ _ALL = (
     Chart(
         name="latency",
         title="Latency distribution",
-        needs="verified trials of single calls",
         frame=chart_data.latencies,
         draw=latency,
         finding=latency_finding,
@@ -825,7 +820,6 @@ _ALL = (
     Chart(
         name="sweep",
         title="Concurrency sweep",
-        needs="one strategy at two or more concurrency limits",
         frame=chart_data.sweep,
         draw=sweep,
         finding=sweep_finding,
@@ -833,7 +827,6 @@ _ALL = (
     Chart(
         name="rates",
         title="Rates",
-        needs="a search for the highest rate",
         frame=lambda run, focus: chart_data.rates(run),
         draw=rates,
         finding=rates_finding,
@@ -842,7 +835,6 @@ _ALL = (
     Chart(
         name="losses",
         title="What was lost",
-        needs="an overload",
         frame=lambda run, focus: chart_data.losses(run),
         draw=losses,
         finding=losses_finding,
@@ -851,7 +843,6 @@ _ALL = (
     Chart(
         name="split",
         title="Where the time goes",
-        needs="verified trials",
         frame=chart_data.split,
         draw=split,
         finding=split_finding,
@@ -859,7 +850,6 @@ _ALL = (
     Chart(
         name="loop_lag",
         title="Event-loop lag",
-        needs="a strategy that runs on the event loop",
         frame=chart_data.loop_lag,
         draw=loop_lag,
         finding=loop_lag_finding,

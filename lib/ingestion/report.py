@@ -45,7 +45,6 @@ class Tally:
     insert_s: float = 0.0
     lookup_s: float = 0.0
     wall_s: float = 0.0  # of reading and writing
-    sweep_s: float = 0.0  # of looking for rows that are no longer in their source
     stopped: bool = False
     sources: dict[str, SourceTally] = field(default_factory=dict)
 
