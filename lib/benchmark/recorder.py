@@ -10,7 +10,7 @@ from typing import Any
 from lib.benchmark.refusals import refusal
 from lib.benchmark.trials import Call
 from lib.errors import LabError
-from lib.milvus.embeddings import new_embedding_clock
+from lib.milvus.embeddings import embedding_clock
 from lib.milvus.failures import milvus_reason
 from lib.milvus.operations import Operation, result_keys
 
@@ -98,18 +98,13 @@ class Recorder:
         """Make a sync call and record its times and what became of it."""
         if self.stopped:
             return
-        embedding = new_embedding_clock()
+        embedding = embedding_clock()
         self._started[i] = self.clock()
         try:
             result = invoke()
         except Exception as error:  # noqa: BLE001  # whatever fails is counted by its kind
-            self._ended[i] = self.clock()
-            self._fail(i, error)
-        else:
-            self._ended[i] = self.clock()
-            self._take(i, result)
-        self._embedded[i] = embedding.seconds
-        self.finished.append(i)
+            result = error
+        self._end(i, result, embedding.seconds)
 
     async def acall(self, i: int) -> None:
         """Make the i-th call through the async method."""
@@ -137,29 +132,27 @@ class Recorder:
         """Make an async call and record its times and what became of it."""
         if self.stopped:
             return
-        embedding = new_embedding_clock()
+        embedding = embedding_clock()
         self._started[i] = self.clock()
         try:
             result = await (self._again(invoke) if self.retries else invoke())
         except Exception as error:  # noqa: BLE001  # whatever fails is counted by its kind
-            self._ended[i] = self.clock()
-            self._fail(i, error)
-        else:
-            self._ended[i] = self.clock()
-            self._take(i, result)
-        self._embedded[i] = embedding.seconds
-        self.finished.append(i)
+            result = error
+        self._end(i, result, embedding.seconds)
 
-    def _fail(self, i: int, error: Exception) -> None:
-        self._errors[i] = kind = error_kind(error)
-        if refusal(error) is not None:
-            self.refused[kind] += 1
-
-    def _take(self, i: int, result: Any) -> None:
-        if result is False:
+    def _end(self, i: int, result: Any, embedded_s: float) -> None:
+        """Note that a call has ended now, with a result or with the exception that it raised."""
+        self._ended[i] = self.clock()
+        self._embedded[i] = embedded_s
+        if isinstance(result, Exception):
+            self._errors[i] = kind = error_kind(result)
+            if refusal(result) is not None:
+                self.refused[kind] += 1
+        elif result is False:
             self._errors[i] = RETURNED_FALSE
         else:
             self.results[i] = self._keep(result)
+        self.finished.append(i)
 
     @property
     def wall_s(self) -> float:

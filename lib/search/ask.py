@@ -57,7 +57,6 @@ class ScoreMetric:
 
     name: str
     label: str
-    higher_is_better: bool
     explanation: str
 
 
@@ -67,27 +66,21 @@ METRICS: dict[str, ScoreMetric] = {
         ScoreMetric(
             "COSINE",
             "cosine similarity",
-            True,
             "higher is better: 1 is the same direction, 0 is unrelated, −1 is opposite",
         ),
         ScoreMetric(
             "IP",
             "inner product",
-            True,
             "higher is better; for vectors of length 1 it is the cosine similarity",
         ),
-        ScoreMetric(
-            "L2", "squared Euclidean distance", False, "lower is better: 0 is the same vector"
-        ),
+        ScoreMetric("L2", "squared Euclidean distance", "lower is better: 0 is the same vector"),
     )
 }
 
 
 def metric_of(name: str) -> ScoreMetric:
     """Return how to read the scores of a collection's metric type."""
-    return METRICS.get(
-        name, ScoreMetric(name, name, True, "see Milvus's documentation of this metric")
-    )
+    return METRICS.get(name, ScoreMetric(name, name, "see Milvus's documentation of this metric"))
 
 
 @dataclass(frozen=True)
@@ -290,8 +283,8 @@ def fetch(
         with clock.milvus():
             query_vector = row_vector(connection, collection, question.like)
     else:
-        with embedding_clock() as embedding:
-            query_vector = tuple(model.embeddings.embed_query(question.query))
+        embedding = embedding_clock()
+        query_vector = tuple(model.embeddings.embed_query(question.query))
         clock.embed_s += embedding.seconds
     with clock.milvus(), reported("The search failed."):
         rows = search_rows(
@@ -338,7 +331,8 @@ def call_method(
         # Without one pymilvus tries again for minutes where each try fails at once.
         arguments["timeout"] = SEARCH_TIMEOUT_S
     called = time.perf_counter()
-    with embedding_clock() as embedding, reported(f"{request.method} failed."):
+    embedding = embedding_clock()
+    with reported(f"{request.method} failed."):
         if request.asynchronous:
             result = event_loop.run(operation.acall(store, arguments), timeout=SEARCH_TIMEOUT_S + 1)
         else:
