@@ -1,9 +1,10 @@
 """Which failures are refusals: the other side is well, and asks for less."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from lib.milvus.failures import causes
 
 TOO_MANY_REQUESTS = 429
 # How Milvus words that its queue or a quota is full.
@@ -29,21 +30,12 @@ class Refusal:
 
 def refusal(error: BaseException) -> Refusal | None:
     """Return what a refusal asks for; None for any other failure."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if getattr(cause, "status_code", None) == TOO_MANY_REQUESTS:
             return Refusal(_retry_after_s(cause))
         if FULL.search(str(getattr(cause, "message", "") or cause)):
             return Refusal()
     return None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in seen:
-        seen.append(cause)
-        yield cause
-        cause = cause.__cause__
 
 
 def _retry_after_s(error: BaseException) -> float | None:

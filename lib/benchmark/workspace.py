@@ -6,8 +6,8 @@ collection that was there before is only searched.
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from langchain_core.documents import Document
 from langchain_milvus import Milvus
@@ -23,6 +23,7 @@ from lib.milvus.embeddings import EmbeddingModel, SimulatedLatency, TimedEmbeddi
 from lib.milvus.failures import reported
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
 from lib.milvus.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
+from lib.milvus.rows import parts
 
 ROWS_AT_ONCE = 1_000
 OPEN_TIMEOUT_S = 20.0
@@ -34,7 +35,6 @@ SERVER_TICK_S = 0.2
 NEAR_TIE = 0.005
 NEAR_TIE_CANDIDATES = 20
 
-T = TypeVar("T")
 Wrong = Mapping[int, str]  # index of a row or call → what is wrong with it
 
 
@@ -100,10 +100,7 @@ class SearchWorkspace:
 
     def _open_store(self) -> None:
         self.store = self._connection.new_store(self.name, self._embeddings)
-        event_loop.run(self._open_async(), timeout=OPEN_TIMEOUT_S)
-
-    async def _open_async(self) -> None:
-        await self.store.aclient.has_collection(self.name)
+        event_loop.run(self.store.aclient.has_collection(self.name), timeout=OPEN_TIMEOUT_S)
 
     def facts(self) -> dict[str, Any]:
         """Return what the environment record says about the collection."""
@@ -147,7 +144,16 @@ class SearchWorkspace:
 
     def check(self, recorder: Recorder) -> Wrong:
         """Find out by the keys returned which results are not the right ones."""
-        return self._check_reads(recorder)
+        results = recorder.results
+        if recorder.calls < recorder.count:  # one batched call holds the results of all
+            results = results[0] or []
+            if len(results) != recorder.count:
+                return {0: OTHER_ROWS}
+        return {
+            i: OTHER_ROWS
+            for i, keys in enumerate(results)
+            if keys is not None and not self._is_right(recorder.operation, i, keys)
+        }
 
     def restore(self, recorder: Recorder) -> None:
         """Do nothing: searching changes nothing."""
@@ -194,18 +200,6 @@ class SearchWorkspace:
         if operation.is_mmr:  # picks among candidates: a swap early on changes what follows
             return len(set(keys)) == len(right)
         return len(set(keys)) == len(right) and self._near_ties[i % len(expected)].issuperset(keys)
-
-    def _check_reads(self, recorder: Recorder) -> Wrong:
-        results = recorder.results
-        if recorder.calls < recorder.count:  # one batched call holds the results of all
-            results = results[0] or []
-            if len(results) != recorder.count:
-                return {0: OTHER_ROWS}
-        return {
-            i: OTHER_ROWS
-            for i, keys in enumerate(results)
-            if keys is not None and not self._is_right(recorder.operation, i, keys)
-        }
 
 
 class MilvusWorkspace(SearchWorkspace):
@@ -272,7 +266,7 @@ class MilvusWorkspace(SearchWorkspace):
         if effect is Effect.ADDS:
             keys = [str(document.id) for document in self.inputs.new[:count]]
             with reported("Could not delete the rows that a trial added."):
-                for part in _parts(keys):
+                for part in parts(keys, ROWS_AT_ONCE):
                     self._client.delete(self.name, ids=list(part))
         elif effect is Effect.REMOVES:
             present = self._texts_of(self.inputs.existing[:count])
@@ -338,7 +332,7 @@ class MilvusWorkspace(SearchWorkspace):
         """Return key → text of those of the documents that are in the collection now."""
         texts: dict[str, str] = {}
         with reported("Could not read the benchmark's rows back."):
-            for part in _parts([str(document.id) for document in documents]):
+            for part in parts([str(document.id) for document in documents], ROWS_AT_ONCE):
                 rows = self._client.query(
                     self.name,
                     filter=f"{PRIMARY_FIELD} in {list(part)}",
@@ -358,12 +352,12 @@ class MilvusWorkspace(SearchWorkspace):
 
     def _insert(self, documents: Sequence[Document]) -> None:
         with reported("Could not insert the benchmark's rows."):
-            for part in _parts(documents):
+            for part in parts(documents, ROWS_AT_ONCE):
                 self._client.insert(self.name, [self._row(document) for document in part])
 
     def _upsert(self, documents: Sequence[Document]) -> None:
         with reported("Could not put the benchmark's rows back."):
-            for part in _parts(documents):
+            for part in parts(documents, ROWS_AT_ONCE):
                 self._client.upsert(self.name, [self._row(document) for document in part])
 
 
@@ -374,7 +368,7 @@ def open_workspace(plan: Plan, connection: Connection, model: EmbeddingModel) ->
 
 
 _CHECKS: dict[Effect, Callable[[MilvusWorkspace, Recorder], Wrong]] = {
-    Effect.READS: MilvusWorkspace._check_reads,
+    Effect.READS: SearchWorkspace.check,
     Effect.ADDS: MilvusWorkspace._check_adds,
     Effect.REMOVES: MilvusWorkspace._check_removes,
     Effect.CHANGES: MilvusWorkspace._check_changes,
@@ -395,8 +389,3 @@ def _without_effect(
         for i, document in enumerate(documents)
         if not happened(str(document.id), texts)
     }
-
-
-def _parts(items: Sequence[T]) -> Iterable[Sequence[T]]:
-    for start in range(0, len(items), ROWS_AT_ONCE):
-        yield items[start : start + ROWS_AT_ONCE]

@@ -6,7 +6,6 @@ was inserted and needs no memory of an earlier run, so a killed ingestion that i
 same. Sources with unread parts are left alone.
 """
 
-import time
 from array import array
 from collections.abc import Sequence
 
@@ -31,17 +30,13 @@ def sweep(
     connection: Connection, plan: IngestionPlan, known: KnownRows, problems: Problems, tally: Tally
 ) -> None:
     """Sweep the sources that were given whole, and count in the tally what went."""
-    started = time.perf_counter()
     sources = {name: marks for name, marks in known.sources.items() if not problems.spoiled(name)}
     if sources and sum(map(len, sources.values())) != count(connection, plan, tally):
-        names = list(sources)
-        for start in range(0, len(names), SOURCES_PER_QUERY):
-            part = names[start : start + SOURCES_PER_QUERY]
+        for part in rows.parts(list(sources), SOURCES_PER_QUERY):
             given = sum(len(sources[name]) for name in part)
             if count(connection, plan, tally, equals_any("source", part)) > given:
                 for name in part:
                     _sweep_source(connection, plan, name, sources[name], tally)
-    tally.sweep_s = time.perf_counter() - started
 
 
 def count(connection: Connection, plan: IngestionPlan, tally: Tally, expr: str = "") -> int:
@@ -78,6 +73,5 @@ def _sweep_source(
 
 def _remove(connection: Connection, collection: str, keys: Sequence[str]) -> None:
     with reported("Rows that are no longer in their source could not be removed."):
-        for start in range(0, len(keys), rows.KEYS_PER_CALL):
-            part = list(keys[start : start + rows.KEYS_PER_CALL])
-            connection.client.delete(collection, ids=part)
+        for part in rows.parts(keys, rows.KEYS_PER_CALL):
+            connection.client.delete(collection, ids=list(part))

@@ -32,7 +32,7 @@ def explain(error: BaseException, what: str) -> LabError:
         return error
     reason = milvus_reason(error)
     # pymilvus says "server unavailable" for a refused token too; only the cause tells them apart.
-    if any(REFUSED.search(milvus_reason(cause)) for cause in _causes(error)):
+    if any(REFUSED.search(milvus_reason(cause)) for cause in causes(error)):
         return ConnectionFailed(
             f"{what} It refused the credentials.",
             kept="Nothing was changed.",
@@ -57,7 +57,8 @@ def milvus_reason(error: BaseException) -> str:
     return line if len(line) <= 400 else line[:399] + "…"
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what caused it, each once."""
     # pymilvus writes `raise e from e`, which makes an exception its own cause.
     seen: list[BaseException] = []
     cause: BaseException | None = error

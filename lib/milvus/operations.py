@@ -15,6 +15,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_milvus import Milvus
 
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD
+from lib.milvus.filters import quote
 from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA
 
 Vector = Sequence[float]
@@ -56,9 +57,13 @@ class Inputs:
     connection_args: dict[str, Any] = field(default_factory=dict, repr=False)
     embeddings: Embeddings | None = None
 
+    def row(self, i: int) -> Document:
+        """Return the i-th existing row."""
+        return self.existing[i % len(self.existing)]
+
     def key_of(self, i: int) -> str:
         """Return the primary key of the i-th existing row."""
-        return str(self.existing[i % len(self.existing)].id)
+        return str(self.row(i).id)
 
 
 @dataclass(frozen=True)
@@ -131,11 +136,6 @@ def result_keys(result: Any) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
 def _new(inputs: Inputs, i: int) -> Document:
     return inputs.new[i % len(inputs.new)]
 
@@ -185,10 +185,6 @@ def _upsert(documents: Sequence[Document]) -> dict[str, Any]:
     return {"ids": _ids(documents), "documents": _changed(documents)}
 
 
-def _existing(inputs: Inputs, i: int) -> Document:
-    return inputs.existing[i % len(inputs.existing)]
-
-
 def _from_texts(inputs: Inputs, documents: Sequence[Document], suffix: str) -> dict[str, Any]:
     return _add_texts(documents) | {
         "embedding": inputs.embeddings,
@@ -215,14 +211,14 @@ def _mmr(inputs: Inputs) -> dict[str, Any]:
 
 
 def _key_equals(inputs: Inputs, i: int) -> str:
-    return f"{PRIMARY_FIELD} == {_quoted(inputs.key_of(i))}"
+    return f"{PRIMARY_FIELD} == {quote(inputs.key_of(i))}"
 
 
 def _delete_expression(inputs: Inputs, i: int) -> str:
     if inputs.delete_field == PRIMARY_FIELD:
         return _key_equals(inputs, i)
-    value = str(_existing(inputs, i).metadata[inputs.delete_field])
-    return f"{inputs.delete_field} == {_quoted(value)}"
+    value = str(inputs.row(i).metadata[inputs.delete_field])
+    return f"{inputs.delete_field} == {quote(value)}"
 
 
 def _delete_consistency(inputs: Inputs) -> dict[str, str]:
@@ -358,8 +354,8 @@ _ALL = (
         summary="Embeds documents and replaces the rows that have their keys.",
         code=("ids=[revised[i].id]", "documents=[revised[i]]"),
         batch_code=("ids=[document.id for document in revised]", "documents=revised"),
-        arguments=lambda inputs, i: _upsert([_existing(inputs, i)]),
-        batch_arguments=lambda inputs, n: _upsert([_existing(inputs, i) for i in range(n)]),
+        arguments=lambda inputs, i: _upsert([inputs.row(i)]),
+        batch_arguments=lambda inputs, n: _upsert([inputs.row(i) for i in range(n)]),
     ),
     Operation(
         name="search_by_metadata",

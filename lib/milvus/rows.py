@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -43,6 +43,7 @@ SAMPLE_ROWS = 20
 DYNAMIC_FIELD = "$meta"
 
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -288,7 +289,7 @@ def _expressions(connection: Connection, name: str, keys: Sequence[Any], expr: s
         raise InvalidInput("Nothing is chosen to delete.", next_step="Choose rows or a filter.")
     milvus_collections.check_expression(connection, name, expr)
     distinct = list(dict.fromkeys(keys))
-    return [shape.equals_any(part) for part in _parts(distinct, KEYS_PER_CALL)] or [expr]
+    return [shape.equals_any(part) for part in parts(distinct, KEYS_PER_CALL)] or [expr]
 
 
 def delete(
@@ -347,10 +348,10 @@ def undo(connection: Connection, change: Change) -> int:
     shape = layout(connection, name)
     fields = [shape.key, *(each for each in shape.scalars if each == TEXT_FIELD)]
     with reported("The rows could not be put back."):
-        for part in _parts(change.rows, EXPORT_ROWS):
+        for part in parts(change.rows, EXPORT_ROWS):
             # Over rows of the same keys: one that somebody added again does not become two.
             connection.replace_rows(name, list(part))
-        for part in _parts(change.rows, KEYS_PER_CALL):
+        for part in parts(change.rows, KEYS_PER_CALL):
             found = _present(connection, name, shape, [row[shape.key] for row in part], fields)
             texts = {row[shape.key]: row.get(TEXT_FIELD) for row in found}
             back += sum(
@@ -507,6 +508,7 @@ def _exported(row: Row, shape: Layout) -> Row:
     }
 
 
-def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+def parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield the items in order, so many at a time."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
