@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib.benchmark import runner
-from lib.benchmark.statistics import strategy_label
+from lib.benchmark import runner, strategies
 from lib.benchmark.workload import Plan
 from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import IngestionPlan
@@ -82,7 +81,7 @@ def main() -> None:
     for trial in sorted(trials, key=lambda trial: trial.repeat):
         walls.setdefault(trial.strategy, []).append(trial.wall_s)
     for name in STRATEGIES:
-        label = strategy_label(name, arguments.concurrency)
+        label = strategies.STRATEGIES[name].label(arguments.concurrency)
         print(f"  {label:22} median {1000 * statistics.median(walls[name]):8.0f} ms")
     for fast, slow in ((GATHER, LOOP), (BATCH, LOOP), (BATCH, GATHER)):
         ratios = [a / b for a, b in zip(walls[slow], walls[fast], strict=True)]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from lib.benchmark.statistics import MIN_REPEATS, cell_label, t_quantile
+from lib.benchmark.statistics import MIN_REPEATS, cell_text, t_quantile
 from lib.benchmark.trials import MAX_REPEATS, CellKey, Run
 from lib.errors import InvalidInput
 
@@ -42,8 +42,7 @@ class CellDecision:
     @property
     def label(self) -> str:
         """The cell in words."""
-        much = f" × {self.key.count:,}" if self.key.count else ""
-        return f"{self.key.operation}{much}, {cell_label(self.key)}"
+        return cell_text(self.key)
 
     @property
     def text(self) -> str:

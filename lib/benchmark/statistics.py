@@ -85,15 +85,7 @@ class CellSummary:
     @property
     def cell(self) -> CellKey:
         """The cell that it sums up."""
-        return CellKey(
-            self.operation,
-            self.strategy,
-            self.count,
-            self.concurrency,
-            self.rate_per_s,
-            self.batch,
-            self.retries,
-        )
+        return CellKey.of(self)
 
     @property
     def interval_text(self) -> str:
@@ -109,26 +101,25 @@ class CellSummary:
 class Warning_:  # noqa: N801  # Warning is a built-in
     """Something a reader must know before believing a number."""
 
-    kind: str
+    title: str
     message: str
-    operation: str = ""
-    strategy: str = ""
-    count: int = 0
-    concurrency: int | None = None
-
-
-def strategy_label(
-    name: str, concurrency: int | None = None, rate_per_s: float | None = None
-) -> str:
-    """Return a strategy's label, or its name when this version does not know it."""
-    return STRATEGIES[name].label(concurrency, rate_per_s) if name in STRATEGIES else name
 
 
 def cell_label(key: CellKey) -> str:
-    """Return how a cell's calls were issued: 'gather, at most 2, 500 rows a call'."""
-    label = strategy_label(key.strategy, key.concurrency, key.rate_per_s)
+    """Return how a cell's calls were issued: 'Async, at most 2, 500 rows a call'.
+
+    A strategy that this version does not know keeps its name.
+    """
+    known = STRATEGIES.get(key.strategy)
+    label = known.label(key.concurrency, key.rate_per_s) if known else key.strategy
     label += f", {key.batch:,} rows a call" if key.batch > 1 else ""
     return label + (f", {counted(key.retries, 'retry', 'retries')}" if key.retries else "")
+
+
+def cell_text(key: CellKey) -> str:
+    """Return a cell in words: 'add_documents × 100, Async'."""
+    much = f" × {key.count:,}" if key.count else ""
+    return f"{key.operation}{much}, {cell_label(key)}"
 
 
 def median(values: Sequence[float]) -> float:
@@ -304,42 +295,27 @@ def _against_baseline(
     return gain, f"95 % interval from {gain.pairs} paired repeats"
 
 
-# What each kind of warning is about, for the reader.
-WARNING_TITLES = {
-    "failed": "Failed trials",
-    "client_busy": "The client is the bottleneck",
-    "loop_stalled": "Blocked event loop",
-    "slow_first": "Slow first trial",
-    "outliers": "Trials far from the others",
-    "disturbed": "Another session used the store",
-    "few_repeats": "Few repeats",
-}
-
-
 def grouped(found: Iterable[Warning_]) -> dict[str, list[str]]:
     """Return the messages of each kind of warning by its title, in the order they came."""
     by_title: dict[str, list[str]] = {}
     for warning in found:
-        title = WARNING_TITLES.get(warning.kind, warning.kind)
-        by_title.setdefault(title, []).append(warning.message)
+        by_title.setdefault(warning.title, []).append(warning.message)
     return by_title
 
 
 def warnings(run: Run, summaries: Iterable[CellSummary]) -> tuple[Warning_, ...]:
     """Return what a reader must know before believing the numbers, the gravest first."""
-    measured = by_cell(run.trials)
     cells = list(summaries)
-    found: list[Warning_] = []
-    for cell in cells:
-        mine = sorted(measured[cell.cell], key=lambda trial: trial.repeat)
-        for kind, check in _CHECKS.items():
-            message = check(cell, mine)
-            if message:
-                much = f" × {cell.count:,}" if cell.count else ""
-                where = f"{cell.operation}{much}, {cell.label}"
-                found.append(Warning_(kind, f"{where}: {message}", *cell.cell[:4]))
-    kinds = list(_CHECKS)
-    found.sort(key=lambda warning: kinds.index(warning.kind))
+    trials = {
+        key: sorted(mine, key=lambda trial: trial.repeat)
+        for key, mine in by_cell(run.trials).items()
+    }
+    found = [
+        Warning_(title, f"{cell_text(cell.cell)}: {message}")
+        for title, check in _CHECKS.items()
+        for cell in cells
+        if (message := check(cell, trials[cell.cell]))
+    ]
     return (*_disturbed(run), *found, *_few_repeats(cells))
 
 
@@ -352,7 +328,7 @@ def _disturbed(run: Run) -> tuple[Warning_, ...]:
         f"{counted(sessions, 'other session')} used this Milvus during the run "
         f"({counted(uses, 'time')}), which may have slowed it"
     )
-    return (Warning_("disturbed", message),)
+    return (Warning_("Another session used the store", message),)
 
 
 def _failed(cell: CellSummary, trials: list[Trial]) -> str:
@@ -377,7 +353,7 @@ def _few_repeats(cells: Iterable[CellSummary]) -> tuple[Warning_, ...]:
     what = "no interval" if fewest < MIN_REPEATS else "wide intervals"
     times = "repeat gives" if fewest == 1 else "repeats give"
     message = f"{fewest} {times} {what}; {COMFORTABLE_REPEATS} or more are better"
-    return (Warning_("few_repeats", message),)
+    return (Warning_("Few repeats", message),)
 
 
 def _slow_first(cell: CellSummary, trials: list[Trial]) -> str:
@@ -425,10 +401,11 @@ def _stalled(cell: CellSummary, trials: list[Trial]) -> str:
     return f"the event loop was blocked for up to {cell.loop_lag_ms_max:,.0f} ms"
 
 
+# What a warning about a cell is about, for the reader, and how it is found; the gravest first.
 _CHECKS = {
-    "failed": _failed,
-    "client_busy": _client_busy,
-    "loop_stalled": _stalled,
-    "slow_first": _slow_first,
-    "outliers": _outliers,
+    "Failed trials": _failed,
+    "The client is the bottleneck": _client_busy,
+    "Blocked event loop": _stalled,
+    "Slow first trial": _slow_first,
+    "Trials far from the others": _outliers,
 }

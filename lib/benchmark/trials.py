@@ -79,6 +79,11 @@ class CellKey(NamedTuple):
     batch: int = 1
     retries: int = 0
 
+    @classmethod
+    def of(cls, thing: Any) -> "CellKey":
+        """Return the cell of a planned cell, a trial or a summary."""
+        return cls(*(getattr(thing, name) for name in cls._fields))
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -115,15 +120,7 @@ class Trial:
     @property
     def cell(self) -> CellKey:
         """The cell that it repeats."""
-        return CellKey(
-            self.operation,
-            self.strategy,
-            self.count,
-            self.concurrency,
-            self.rate_per_s,
-            self.batch,
-            self.retries,
-        )
+        return CellKey.of(self)
 
     @property
     def is_timed(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from lib.benchmark.statistics import cell_label
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import MAX_CELLS, MAX_REPEATS, CellKey
 from lib.errors import InvalidInput, LabError
@@ -79,15 +80,7 @@ class Cell:
     @property
     def key(self) -> CellKey:
         """What its trials have in common."""
-        return CellKey(
-            self.operation,
-            self.strategy,
-            self.count,
-            self.concurrency,
-            self.rate_per_s,
-            self.batch,
-            self.retries,
-        )
+        return CellKey.of(self)
 
     @property
     def calls(self) -> int:
@@ -110,11 +103,8 @@ class Cell:
     @property
     def label(self) -> str:
         """The cell in words: 'add_documents × 100, Async, at most 32'."""
-        how = STRATEGIES[self.strategy].label(self.concurrency, self.rate_per_s)
-        how += f", {self.batch:,} rows a call" if self.batch > 1 else ""
-        how += f", {counted(self.retries, 'retry', 'retries')}" if self.retries else ""
         much = f"for {self.seconds:g} s" if self.seconds else f"× {self.count:,}"
-        return f"{self.operation} {much}, {how}"
+        return f"{self.operation} {much}, {cell_label(self.key)}"
 
 
 @dataclass(frozen=True)

@@ -300,11 +300,6 @@ def remove_expired(folder: Path, now: float) -> int:
     return removed
 
 
-def plan_of(run: Run) -> Plan | None:
-    """Return the plan that a run followed, or None when its settings do not tell."""
-    return Plan.from_settings(run.settings)
-
-
 def measure(
     plan: Plan,
     connection: Connection,

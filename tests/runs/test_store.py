@@ -14,10 +14,11 @@ import pytest
 from lib.benchmark import run_file
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run, Trial
+from lib.benchmark.workload import Plan
 from lib.errors import InvalidInput
 from lib.milvus.operations import OPERATIONS
 from lib.runs import findings
-from lib.runs.store import KEPT_DELETIONS, Origin, RunStore, plan_of, remove_expired
+from lib.runs.store import KEPT_DELETIONS, Origin, RunStore, remove_expired
 from tests.run_builder import make_run, make_trial
 
 
@@ -174,16 +175,16 @@ def test_a_foreign_or_damaged_file_in_the_folder_is_left_out(
 
 
 def test_a_run_tells_its_plan_and_a_foreign_one_does_not() -> None:
-    plan = plan_of(make_run())
+    plan = Plan.from_settings(make_run().settings)
     assert plan is not None
     assert (plan.operations, plan.counts) == (("add_documents",), (100,))
-    assert plan_of(make_run(settings={"operations": ["no_such"]})) is None
-    assert plan_of(make_run(settings={"counts": ["many"]})) is None
+    assert Plan.from_settings(make_run(settings={"operations": ["no_such"]}).settings) is None
+    assert Plan.from_settings(make_run(settings={"counts": ["many"]}).settings) is None
     # A thousand million cells are counted and not made.
     many = {"operations": list(OPERATIONS), "strategies": list(STRATEGIES)}
     many |= {"counts": list(range(1, 10_000)), "concurrency": list(range(1, 1_000))}
     started = time.perf_counter()
-    assert plan_of(make_run(settings=many)) is None
+    assert Plan.from_settings(make_run(settings=many).settings) is None
     assert time.perf_counter() - started < 1
 
 

@@ -5,10 +5,10 @@ import streamlit as st
 
 from lib import jobs
 from lib.benchmark.trials import Run
+from lib.benchmark.workload import Plan
 from lib.charts import charts
 from lib.charts import data as chart_data
 from lib.jobs import FINISHED, Job, State
-from lib.runs import store as runs
 from lib.ui.common.chart import show_chart
 from lib.ui.common.progress import describe, waiting_for
 from lib.ui.common.race import show_race
@@ -46,7 +46,7 @@ def _status(job: Job) -> None:
 
 
 def _chart(run: Run) -> None:
-    plan = runs.plan_of(run)
+    plan = Plan.from_settings(run.settings)
     frame = chart_data.finished_trials(run, plan.cells() if plan else ())
     if frame.empty:
         return

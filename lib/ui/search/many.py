@@ -80,7 +80,7 @@ def show_many(
     run = job.result if job else kept.load() if kept else None
     if isinstance(run, Run) and run.trials:
         run_view(run, origin="measured here", key=kind.key, beside=store.beside(run))
-        asked = runs.plan_of(run)
+        asked = Plan.from_settings(run.settings)
         if asked:
             place = here(opened, model, collection)
             snippet(many_code(opened, asked, place), key=f"{kind.key}_code")
