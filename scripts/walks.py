@@ -98,7 +98,7 @@ def holds(value: Any, is_thing: Holds, depth: int = DEPTH) -> bool:
         inside = [getattr(value, field.name, None) for field in dataclasses.fields(value)]
     elif hasattr(value, "page_content"):
         inside = [value.page_content]
-    elif isinstance(value, io.BytesIO):
+    elif isinstance(value, io.BytesIO) and not value.closed:
         inside = [value.getvalue()]
     elif type(value).__name__ == "DataFrame":
         return any(is_thing(cell) for name in value.columns for cell in value[name].head(ITEMS))
@@ -150,7 +150,8 @@ def _walk_all(walk: Walk) -> None:
     app.run()
     settle()  # the first visit loads a corpus
     app.switch_page("pages/search.py").run()
-    app.text_input(key="q").set_value("split a string at a separator").run()
+    app.text_input(key="q").set_value("split a string at a separator")
+    app.form_submit_button[0].click().run()
     with walk.on(is_lambda):
         app.slider(key="lambda").set_value(LAMBDA).run()
     walk.show("λ from slider to chart")

@@ -28,46 +28,33 @@ def processes_of(server: MilvusServer) -> list[psutil.Process]:
     return [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == folder]
 
 
-def test_rows_survive_a_restart_at_the_same_address(
-    milvus_server_class: type[MilvusServer], tmp_path: Path
+def test_a_protected_server_beside_another_keeps_its_rows_over_a_restart_and_leaves_no_process(
+    milvus_server: MilvusServer, milvus_server_class: type[MilvusServer], tmp_path: Path
 ) -> None:
-    with milvus_server_class(tmp_path / "server") as server:
-        client = MilvusClient(server.uri, dedicated=True)
+    with milvus_server_class(tmp_path / "second", authorization_enabled=True) as second:
+        assert second.uri != milvus_server.uri
+        assert len(processes_of(second)) == 1
+        client = MilvusClient(second.uri, token=second.token, dedicated=True)
+        assert client.list_collections() == []
         client.create_collection("survivors", dimension=4)
         client.insert("survivors", ROWS)
         client.close()
-        uri = server.uri
+        with pytest.raises(MilvusException):
+            MilvusClient(second.uri, token="root:wrong", timeout=5, dedicated=True)
+        uri = second.uri
 
-        server.stop()
-        assert not server.running
-        server.start()
-        assert server.uri == uri
-        assert count(server, "survivors") == len(ROWS)
+        second.stop()
+        assert not second.running
+        second.start()
+        assert second.uri == uri
+        assert count(second, "survivors") == len(ROWS)
 
-
-def test_two_servers_run_side_by_side_and_a_kill_leaves_no_process(
-    milvus_server: MilvusServer, milvus_server_class: type[MilvusServer], tmp_path: Path
-) -> None:
-    with milvus_server_class(tmp_path / "second") as second:
-        assert second.uri != milvus_server.uri
-        assert len(processes_of(second)) == 1
         second.kill()
         assert processes_of(second) == []
         assert second.pid is None
     client = MilvusClient(milvus_server.uri, dedicated=True)
-    assert "no_such_collection" not in client.list_collections()
+    assert "survivors" not in client.list_collections()
     client.close()
-
-
-def test_a_protected_server_wants_its_token(
-    milvus_server_class: type[MilvusServer], tmp_path: Path
-) -> None:
-    with milvus_server_class(tmp_path / "protected", authorization_enabled=True) as server:
-        client = MilvusClient(server.uri, token=server.token, dedicated=True)
-        assert client.list_collections() == []
-        client.close()
-        with pytest.raises(MilvusException):
-            MilvusClient(server.uri, token="root:wrong", timeout=5, dedicated=True)
 
 
 def test_the_command_stops_by_itself_and_its_server_dies_with_it(

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from lib.documents import files, loaders
 from lib.documents.sources import Part, Upload
+from lib.ingestion import tuning
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.milvus import collections as milvus_collections
@@ -287,8 +288,9 @@ def test_a_new_collection_is_made_by_from_texts_once_and_its_name_is_checked(
 
 
 def test_find_the_best_offers_settings_with_their_intervals_and_puts_one_into_the_form(
-    page: AppTest, store: Connection
+    page: AppTest, store: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(tuning, "REPEATS", 3)  # as few as give an interval
     page.number_input(key="ingest_size_standard_library").set_value(600).run()
     page.button(key="ingest_tune").click().run()
     wait_for_jobs()

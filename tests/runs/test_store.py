@@ -300,8 +300,8 @@ def test_a_list_of_runs_keeps_no_trial_in_memory(store: RunStore) -> None:
     for _ in range(5):
         store.save(make_run(), name="Another")
     gc.collect()
-    before = sum(isinstance(thing, Trial) for thing in gc.get_objects())
+    before = sum(type(thing) is Trial for thing in gc.get_objects())
     entries = store.entries()
     gc.collect()
-    assert sum(isinstance(thing, Trial) for thing in gc.get_objects()) == before
+    assert sum(type(thing) is Trial for thing in gc.get_objects()) == before
     assert all(entry.about.trials == () and entry.about.settings for entry in entries)
