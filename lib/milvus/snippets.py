@@ -197,11 +197,13 @@ def _head(place: Place) -> str:
         notes.append("Set OPENAI_API_KEY first, and OPENAI_API_BASE for another service.")
     elif "/" not in place.model_path and "\\" not in place.model_path:
         notes.append("Copy the app's folder assets/embedding-model beside this file first.")
+    else:
+        notes.append("The path of the embedding model is one of this machine.")
     if place.latency_ms:
         notes.append(f"Each embedding call waits {place.latency_ms:g} ms: simulated latency.")
     text = " ".join(filter(None, notes))
     return "\n".join(
-        [*lines, *textwrap.wrap(text, 96, initial_indent="# ", subsequent_indent="# ")]
+        [*lines, *textwrap.wrap(text, 78, initial_indent="# ", subsequent_indent="# ")]
     )
 
 

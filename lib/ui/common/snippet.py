@@ -21,7 +21,7 @@ def snippet(code: Snippet, *, key: str, title: str = "The code for this") -> Non
     """Draw each program in a tab, to copy or download, and all of them as one notebook."""
     with st.expander(title, icon=":material/code:", key=key):
         programs = code.programs
-        for name, tab in zip(programs, st.tabs(list(programs)), strict=True):
+        for name, tab in zip(programs, st.tabs(list(programs), default="Async"), strict=True):
             word = name.lower().replace(" ", "_")
             with tab:
                 st.code(programs[name], language="python")
