@@ -1,6 +1,7 @@
 """The memory and the disk of this process, and what is refused before they run out."""
 
 import ctypes
+import os
 import time
 from contextlib import suppress
 from functools import lru_cache
@@ -18,6 +19,12 @@ LOOK_AGAIN_S = 10.0
 # glibc gives every thread that allocates a heap of its own, and keeps what was freed in each.
 HEAPS = 2
 M_ARENA_MAX = -8
+# What is larger lies outside the heaps and goes back when it is freed. glibc raises this size by
+# itself, up to 32 MB, and then arrays and tables leave holes in the heaps.
+OWN_MAPPING_BYTES = 128 << 10
+M_MMAP_THRESHOLD = -3
+# pyarrow's own allocator kept 55 MB of what an ingestion had freed; read when pyarrow is loaded.
+ARROW_POOL = "ARROW_DEFAULT_MEMORY_POOL"
 
 
 class NoRoom(LabError):
@@ -30,9 +37,15 @@ def used_mb() -> float:
 
 
 def use_few_heaps() -> None:
-    """Let all threads share a few heaps; call it before threads allocate. Nothing but on glibc."""
+    """Let all threads and pyarrow share a few heaps; call it before they allocate.
+
+    Where there is no glibc, only pyarrow is told.
+    """
+    os.environ.setdefault(ARROW_POOL, "system")
     with suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, HEAPS)
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_ARENA_MAX, HEAPS)
+        libc.mallopt(M_MMAP_THRESHOLD, OWN_MAPPING_BYTES)
 
 
 @lru_cache(maxsize=1)
