@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from lib.benchmark import run_file
-from lib.runs import decks, reports
+from lib.runs import reports
 from lib.runs.findings import ALONE
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--save", type=Path, help="keep the files in this folder")
     arguments = parser.parse_args()
     run = run_file.read(arguments.run)
-    exports = [*reports.EXPORTS.values(), decks.EXPORT]
+    exports = [*reports.EXPORTS.values(), reports.DECK]
     baseline = 0.0
     for export in sorted(exports, key=lambda one: one.name != "json"):
         took = 0.0

@@ -1,4 +1,4 @@
-"""Keep ready what the first screen and the list of runs show of the recorded runs.
+"""Keep ready what the first screen, the list of runs and the charts show of the recorded runs.
 
     python -m scripts.summarise_runs
 
@@ -8,14 +8,23 @@ Run it after `assets/runs/` or the words about a run have changed; a test says w
 import dataclasses
 import json
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
+
 from lib.benchmark import run_file
-from lib.charts.charts import race_picture
+from lib.charts import data as chart_data
+from lib.charts import kept
+from lib.charts.charts import CHARTS, race_picture
 from lib.runs import findings, front, story
 from lib.runs.store import RECORDED_DIR, RunStore
+from lib.search.charts import COLUMNS
 from lib.ui.common.text import literal
 from lib.ui.runs.view import conditions
+
+# The charts of a page's first view of a run; the others are made when their view is chosen.
+DRAWN_FIRST = ("wall_time", "speedup", "sweep", "rates", "losses")
 
 
 def first_screen() -> str:
@@ -49,6 +58,24 @@ def summary(path: Path) -> str:
     return _text({"bytes": path.stat().st_size, "digest": digest, "about": about})
 
 
+def charts() -> str:
+    """Return the text of assets/charts.json: the specifications that pages draw first."""
+    found = {}
+    for path in sorted(RECORDED_DIR.glob("*.json")):
+        run = run_file.read(path)
+        focus = chart_data.largest_groups(run)[0]
+        for chart in map(CHARTS.__getitem__, DRAWN_FIRST):
+            frame = chart.frame(run, focus)
+            if not frame.empty:
+                name = chart.name_with(**chart.standing(frame))
+                found[kept.key_of(name, frame)] = kept.made(chart.drawn(frame))
+    for draw, columns in COLUMNS.items():
+        table = pd.DataFrame(columns=columns)
+        found[kept.key_of(draw.__name__, table)] = kept.made(draw(table))
+    specifications = {key: json.dumps(spec) for key, spec in sorted(found.items())}
+    return _text({"altair": version("altair"), "charts": specifications})
+
+
 def _text(content: object) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
 
@@ -58,6 +85,7 @@ def main() -> None:
     for path in sorted(RECORDED_DIR.glob("*.json")):
         path.with_suffix(".summary").write_text(summary(path), encoding="utf-8")
     front.FRONT.write_text(first_screen(), encoding="utf-8")
+    kept.FILE.write_text(charts(), encoding="utf-8")
 
 
 if __name__ == "__main__":

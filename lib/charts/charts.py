@@ -4,12 +4,14 @@ A chart carries no title of its own: titles do not wrap, and a finding is a sent
 the finding above the chart, `Chart.titled` puts it into an exported picture.
 """
 
+from __future__ import annotations
+
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeAlias
 
-import altair as alt
 import pandas as pd
 
 from lib.benchmark.statistics import STALLED_LAG_MS
@@ -17,21 +19,11 @@ from lib.benchmark.trials import Run
 from lib.charts import data as chart_data
 from lib.charts.data import Focus
 from lib.charts.theme import FAMILIES
+from lib.late import alt
 from lib.words import counted, duration_text, ratio_text
 
-AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart
+AnyChart: TypeAlias = "alt.Chart | alt.LayerChart | alt.FacetChart"
 
-# One hue a family, in the order of the theme's: the third is what was not measured here.
-COLOUR = alt.Color(
-    "family:N",
-    scale=alt.Scale(domain=list(FAMILIES)),
-    legend=None,
-)
-SHADES = alt.Opacity(
-    "part:N",
-    scale=alt.Scale(type="ordinal", domain=["embedding", "Milvus and client"], range=[0.45, 1]),
-    legend=alt.Legend(orient="top", title=None, symbolType="square", symbolFillColor="gray"),
-)
 # Operations further apart than this start on a log axis.
 WIDE_SPAN = 20
 ROW_HEIGHT = 30
@@ -43,6 +35,21 @@ LABEL_SIZE = 15
 HEADROOM = 1.3
 TITLE_CHARS = 78
 HEAD = "|"  # separates a group from a strategy in a row's key; no name contains it
+
+
+# One hue a family, in the order of the theme's: the third is what was not measured here.
+@lru_cache(maxsize=1)
+def _colour() -> alt.Color:
+    return alt.Color("family:N", scale=alt.Scale(domain=list(FAMILIES)), legend=None)
+
+
+@lru_cache(maxsize=1)
+def _shades() -> alt.Opacity:
+    return alt.Opacity(
+        "part:N",
+        scale=alt.Scale(type="ordinal", domain=["embedding", "Milvus and client"], range=[0.45, 1]),
+        legend=alt.Legend(orient="top", title=None, symbolType="square", symbolFillColor="gray"),
+    )
 
 
 def readable(chart: AnyChart) -> AnyChart:
@@ -130,7 +137,7 @@ def wall_time(frame: pd.DataFrame, *, log: bool = False) -> AnyChart:
     base = alt.Chart(rows).encode(y=_y(order), x=x)
     bars = base.mark_bar(height={"band": 0.8}).encode(
         x2=alt.datum(start),
-        color=COLOUR,
+        color=_colour(),
         tooltip=[
             alt.Tooltip("group:N", title="calls"),
             alt.Tooltip("strategy:N", title="strategy"),
@@ -190,10 +197,10 @@ def speedup(frame: pd.DataFrame) -> AnyChart:
         one.encode(x=x),
         base.transform_filter("isValid(datum.low)")
         .mark_rule(strokeWidth=5, opacity=0.5)
-        .encode(x=alt.X("low:Q", scale=scale), x2="high:Q", color=COLOUR),
+        .encode(x=alt.X("low:Q", scale=scale), x2="high:Q", color=_colour()),
         base.mark_point(filled=True, size=180, opacity=1).encode(
             x=x,
-            color=COLOUR,
+            color=_colour(),
             shape=alt.Shape(
                 "source:N",
                 scale=alt.Scale(domain=["measured", "published"], range=["circle", "diamond"]),
@@ -255,8 +262,8 @@ def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
             x2="end_s:Q",
             y=alt.Y("row:Q", scale=y_scale, axis=None),
             y2="row_end:Q",
-            color=COLOUR,
-            opacity=SHADES,
+            color=_colour(),
+            opacity=_shades(),
             tooltip=[
                 alt.Tooltip("lane:N", title="strategy"),
                 alt.Tooltip("call:Q", title="call number"),
@@ -326,7 +333,7 @@ def race(frame: pd.DataFrame) -> AnyChart:
             x2="right:Q",
             y=y,
             y2="bottom:Q",
-            color=COLOUR,
+            color=_colour(),
             opacity=alt.Opacity(
                 "state:N",
                 # Ordinal: the default, a point scale, would read the range as two ends.
@@ -406,11 +413,11 @@ def latency(frame: pd.DataFrame) -> AnyChart:
     curves = (
         alt.Chart(frame[frame["mark"] == ""])
         .mark_line(interpolate="step-after", strokeWidth=3)
-        .encode(x=x, y=y, color=COLOUR, strokeDash=dash)
+        .encode(x=x, y=y, color=_colour(), strokeDash=dash)
     )
     points = alt.Chart(marks).encode(x=x, y=y)
     dots = points.mark_point(filled=True, size=110, opacity=1).encode(
-        color=COLOUR,
+        color=_colour(),
         tooltip=[
             alt.Tooltip("strategy:N"),
             alt.Tooltip("mark:N", title="percentile"),
@@ -470,12 +477,12 @@ def sweep(frame: pd.DataFrame) -> AnyChart:
     )
     marked = base.transform_filter("datum.is_marked")
     return alt.layer(
-        base.mark_line(strokeWidth=3).encode(order="limit:Q", color=COLOUR, strokeDash=dash),
-        base.mark_point(filled=True, size=120, opacity=1).encode(color=COLOUR, tooltip=tooltip),
+        base.mark_line(strokeWidth=3).encode(order="limit:Q", color=_colour(), strokeDash=dash),
+        base.mark_point(filled=True, size=120, opacity=1).encode(color=_colour(), tooltip=tooltip),
         base.transform_filter("!datum.is_marked")
         .mark_text(align="right", dx=-10, dy=-8, fontSize=LABEL_SIZE)
         .encode(text="limit:Q"),
-        marked.mark_point(size=600, strokeWidth=3, opacity=1).encode(color=COLOUR),
+        marked.mark_point(size=600, strokeWidth=3, opacity=1).encode(color=_colour()),
         marked.transform_calculate(knee="datum.mark + datum.limit")
         .mark_text(align="left", dx=18, dy=14, fontSize=LABEL_SIZE, fontWeight="bold")
         .encode(text="knee:N"),
@@ -530,7 +537,7 @@ def rates(frame: pd.DataFrame) -> AnyChart:
     base = alt.Chart(frame).encode(x=x, y=y)
     limit = alt.Chart(frame.head(1)).mark_rule(strokeDash=[6, 4], strokeWidth=2)
     points = base.mark_point(filled=True, size=170, opacity=1).encode(
-        color=COLOUR,
+        color=_colour(),
         shape=alt.Shape(
             "verdict:N",
             scale=alt.Scale(domain=VERDICTS, range=["circle", "cross", "triangle"]),
@@ -548,7 +555,7 @@ def rates(frame: pd.DataFrame) -> AnyChart:
     return alt.layer(
         limit.encode(y=alt.Y("limit_ms:Q")),
         points,
-        found.mark_point(size=600, strokeWidth=3, opacity=1).encode(color=COLOUR),
+        found.mark_point(size=600, strokeWidth=3, opacity=1).encode(color=_colour()),
         found.transform_calculate(label="format(datum.rate_per_s, ',.4') + '/s'")
         .mark_text(dy=-26, fontSize=LABEL_SIZE, fontWeight="bold")
         .encode(text="label:N"),
@@ -579,7 +586,7 @@ def losses(frame: pd.DataFrame) -> AnyChart:
         .encode(
             x=alt.X("calls:Q", title="calls at once", scale=scale, stack="zero"),
             y=y,
-            color=COLOUR,
+            color=_colour(),
             opacity=alt.Opacity(
                 "part:N",
                 scale=alt.Scale(type="ordinal", domain=["answered", "lost"], range=[1, 0.35]),
@@ -623,8 +630,8 @@ def split(frame: pd.DataFrame) -> AnyChart:
         .encode(
             x=x,
             y=y,
-            color=COLOUR,
-            opacity=SHADES,
+            color=_colour(),
+            opacity=_shades(),
             order=alt.Order("part:N", sort="descending"),
             tooltip=[
                 alt.Tooltip("strategy:N"),
@@ -671,7 +678,7 @@ def loop_lag(frame: pd.DataFrame) -> AnyChart:
         .encode(
             x=x,
             y=alt.Y("strategy:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False)),
-            color=COLOUR,
+            color=_colour(),
             tooltip=[
                 alt.Tooltip("strategy:N"),
                 alt.Tooltip("repeat:Q"),
@@ -713,7 +720,7 @@ def live(frame: pd.DataFrame) -> AnyChart:
                 scale=alt.Scale(domain=[0, longest * 1.1], nice=False),
             ),
             y=_y(order),
-            color=COLOUR,
+            color=_colour(),
             shape=alt.Shape(
                 "verified:N",
                 scale=alt.Scale(domain=[True, False], range=["circle", "cross"]),
@@ -745,10 +752,10 @@ def compared(frame: pd.DataFrame) -> AnyChart:
                 axis=alt.Axis(tickCount=5, format="~g"),
             ),
             x2="high:Q",
-            color=COLOUR,
+            color=_colour(),
         ),
         base.mark_point(filled=True, size=160, opacity=1).encode(
-            x=alt.X("wall_s:Q", scale=scale), color=COLOUR
+            x=alt.X("wall_s:Q", scale=scale), color=_colour()
         ),
         base.mark_text(align="left", dx=14, fontSize=LABEL_SIZE).encode(
             x=alt.X("label_x:Q", scale=scale), text="text:N"
@@ -777,9 +784,17 @@ class Chart:
         chart: AnyChart = readable(self.drawn(frame)).properties(title=title, width=width)
         return chart
 
+    def name_with(self, **options: bool) -> str:
+        """Return its name with its switches, which tells its pictures of one table apart."""
+        return " ".join([self.name, *sorted(name for name, is_on in options.items() if is_on)])
+
+    def standing(self, frame: pd.DataFrame) -> dict[str, bool]:
+        """Return its switches as they stand first."""
+        return dict.fromkeys(self.switches, self.starts_on(frame))
+
     def drawn(self, frame: pd.DataFrame) -> AnyChart:
         """Draw it with its switches as they stand first."""
-        chart: AnyChart = self.draw(frame, **dict.fromkeys(self.switches, self.starts_on(frame)))
+        chart: AnyChart = self.draw(frame, **self.standing(frame))
         return chart
 
 

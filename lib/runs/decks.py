@@ -17,7 +17,7 @@ from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS, readable
 from lib.runs import findings, story
 from lib.runs.findings import ALONE, Beside
-from lib.runs.reports import Export, drawn, note, specification
+from lib.runs.reports import drawn, note, specification
 from lib.runs.story import Step
 
 WIDTH, HEIGHT = Inches(13.333), Inches(7.5)
@@ -145,12 +145,3 @@ def _method(run: Run) -> list[str]:
 
 def _warnings(run: Run) -> tuple[Warning_, ...]:
     return trial_statistics.warnings(run, chart_data.summaries(run))[:MOST_WARNINGS]
-
-
-EXPORT = Export(
-    "deck",
-    "Slides (PPTX)",
-    ".pptx",
-    "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    deck,
-)

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import altair as alt
 import pandas as pd
-import vl_convert
 
 from lib.benchmark import run_file, tutorial_figures
 from lib.benchmark import statistics as trial_statistics
@@ -24,6 +22,7 @@ from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS, Chart
 from lib.charts.data import Focus
 from lib.charts.theme import VEGA_LITE_VERSION, vega_config
+from lib.late import alt, vl_convert
 from lib.runs import findings
 from lib.runs.findings import ALONE, Beside
 
@@ -142,6 +141,13 @@ def calls_csv(run: Run) -> bytes:
 def summary_csv(run: Run) -> bytes:
     """Return one line per cell."""
     return _csv(chart_data.summary(run))
+
+
+def _deck(run: Run, beside: Beside) -> bytes:
+    # Imported at first use: python-pptx takes a third of a second and ten megabytes.
+    from lib.runs import decks
+
+    return decks.deck(run, beside)
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
@@ -400,3 +406,10 @@ EXPORTS: dict[str, Export] = {
         ),
     )
 }
+DECK = Export(
+    "deck",
+    "Slides (PPTX)",
+    ".pptx",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    _deck,
+)

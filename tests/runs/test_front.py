@@ -1,11 +1,13 @@
 """The first screen's file and the summaries say what the runs say, and need nothing heavy."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from lib.charts import kept
 from lib.runs import front
 from lib.runs.store import RECORDED_DIR
 from lib.settings import PROJECT_ROOT
@@ -22,6 +24,16 @@ def test_the_first_screen_says_what_its_run_says() -> None:
 def test_a_summary_says_what_its_run_says(path: Path) -> None:
     kept = path.with_suffix(".summary").read_text(encoding="utf-8")
     assert kept == summarise_runs.summary(path), AGAIN
+
+
+def test_the_kept_charts_draw_what_their_runs_say() -> None:
+    kept_ones, made = (
+        json.loads(text) for text in (kept.FILE.read_text(), summarise_runs.charts())
+    )
+    assert list(kept_ones["charts"]) == list(made["charts"]), AGAIN
+    # Another altair writes another specification of the same picture.
+    if kept_ones["altair"] == made["altair"]:
+        assert kept_ones == made, AGAIN
 
 
 def test_a_summary_of_another_file_is_not_used(tmp_path: Path) -> None:

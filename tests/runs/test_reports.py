@@ -154,7 +154,7 @@ def test_what_stands_beside_a_run_on_the_page_stands_in_its_report_and_its_deck_
         html.unescape(EXPORTS["html"].make(run, beside).decode()),
         " ".join(
             shape.text
-            for slide in Presentation(io.BytesIO(decks.EXPORT.make(run, beside))).slides
+            for slide in Presentation(io.BytesIO(reports.DECK.make(run, beside))).slides
             for shape in slide.shapes
             if shape.has_text_frame
         ),
@@ -166,6 +166,6 @@ def test_what_stands_beside_a_run_on_the_page_stands_in_its_report_and_its_deck_
 
 def test_a_run_with_nothing_verified_still_makes_every_file() -> None:
     run = make_run(make_trial(verified=False), partial=True)
-    for export in (*EXPORTS.values(), decks.EXPORT):
+    for export in (*EXPORTS.values(), reports.DECK):
         assert export.make(run, ALONE)
     assert "No trial was verified" in reports.html_report(run).decode()

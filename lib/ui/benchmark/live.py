@@ -57,7 +57,9 @@ def _chart(run: Run) -> None:
     finished = int(frame["wall_s"].notna().sum())
     st.markdown(f"**{counted(finished, 'trial')} finished**, each a dot; a cross failed its check.")
     show_chart(
-        charts.live(frame),
+        "live",
+        frame,
+        lambda: charts.live(frame),
         key="b_live_chart",
         alt=f"Wall times of the {finished} trials finished so far",
     )

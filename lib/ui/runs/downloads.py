@@ -11,21 +11,18 @@ from lib.benchmark.trials import Run
 from lib.charts.charts import Chart
 from lib.runs import reports
 from lib.runs.findings import ALONE, Beside
-from lib.runs.reports import EXPORTS
+from lib.runs.reports import DECK, EXPORTS
 
 
 def downloads(run: Run, *, key: str, beside: Beside = ALONE) -> None:
     """Draw the buttons that export the whole run."""
     st.markdown("### Take it away")
-    # Imported at first use: python-pptx takes a third of a second of the first page otherwise.
-    from lib.runs import decks
-
     stem = reports.stem(run)
 
     @st.fragment
     def _buttons() -> None:
         with st.container(horizontal=True):
-            for export in (*EXPORTS.values(), decks.EXPORT):
+            for export in (*EXPORTS.values(), DECK):
                 _button(
                     export.label,
                     partial(export.make, run, beside),

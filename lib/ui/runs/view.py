@@ -230,7 +230,13 @@ def _code(run: Run, focus: Focus, *, key: str) -> None:
 def _draw(chart: Chart, frame: pd.DataFrame, *, key: str, **options: bool) -> None:
     finding = chart.finding(frame)
     st.markdown(f"**{literal(finding)}**")
-    show_chart(chart.draw(frame, **options), key=f"{key}_chart", alt=finding)
+    show_chart(
+        chart.name_with(**options),
+        frame,
+        lambda: chart.draw(frame, **options),
+        key=f"{key}_chart",
+        alt=finding,
+    )
 
 
 def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
@@ -282,7 +288,10 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
     decided = sum(cell.is_decided for cell in cells)
     finding = f"{decided} of {len(cells)} differences are clear"
     st.markdown(f"**{finding}**")
-    show_chart(charts.compared(comparison.frame(cells)), key=f"{key}_compared", alt=finding)
+    frame = comparison.frame(cells)
+    show_chart(
+        "compared", frame, lambda: charts.compared(frame), key=f"{key}_compared", alt=finding
+    )
 
 
 def summary_table(run: Run) -> None:
