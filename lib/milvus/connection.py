@@ -165,6 +165,7 @@ class Connection:
         self._lock = threading.RLock()
         self._closed = threading.Event()
         self._users = [1]  # whoever opened it; a list, which a view shares
+        self._visitors: Counter[str] = Counter()  # holds by territory, shared too
         self.client: Any = MilvusClient(**arguments)
         self._whole = self
 
@@ -192,14 +193,30 @@ class Connection:
             if self.closed:
                 raise ConnectionFailed("The connection was closed.", next_step="Reload the page.")
             self._users[0] += 1
+            if self.territory is not None:
+                self._visitors[self.territory.prefix] += 1
         return Lease(self)
 
     def _let_go(self) -> None:
         with self._lock:
             self._users[0] -= 1
             # Marked before the lock is free: nobody may take a lease on what is being closed.
+            left = self._left_by_visitor()
             stores = self._mark_closed() if self._users[0] <= 0 else None
+        for store in left:
+            close_store(store)
         self._shut(stores)
+
+    def _left_by_visitor(self) -> list[Milvus]:
+        """Return the kept stores of a visitor's own collections when this was their last hold."""
+        if self.territory is None:
+            return []
+        self._visitors[self.territory.prefix] -= 1
+        if self._visitors[self.territory.prefix] > 0:
+            return []
+        del self._visitors[self.territory.prefix]
+        keys = [key for key in self._stores if self.territory.owns(key[0])]
+        return [self._stores.pop(key) for key in keys]
 
     def limited_to(self, territory: Territory) -> "Connection":
         """Return a view of the same connection that can write to one territory only."""

@@ -9,14 +9,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from lib import event_loop
 from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, Pool, open_connection
 from lib.milvus.embeddings import open_model
 from lib.milvus.territory import Quota, Territory
 from lib.settings import Settings
+from tests.waiting import wait_until
 
 HOLD_THE_FILE = """
 import sys
@@ -227,6 +230,29 @@ def test_a_visitors_view_counts_as_a_user_of_the_whole(milvus_lite_uri: str) -> 
     visitor.release()
     assert host.connection.closed
     assert visitor.connection.closed
+
+
+def test_a_visitors_stores_are_closed_when_their_last_hold_ends(milvus_lite_uri: str) -> None:
+    settings = Settings(milvus_uri=milvus_lite_uri)
+    pool, model, files = Pool(), open_model(Settings()), psutil.Process()
+    territory = Territory.new(60, Quota(1, 10))
+    with pool.lease(settings) as host:
+        milvus_collections.create(host, "shared", model.dimension)
+        shared = host.limited_to(territory).store("shared", model.embeddings)
+        before = files.num_fds()
+        page, job = pool.lease(settings, territory), pool.lease(settings, territory)
+        own = territory.full_name("own")
+        milvus_collections.create(page.connection, own, model.dimension)
+        store = page.connection.store(own, model.embeddings)
+        event_loop.run(store.asimilarity_search("anything"))
+        page.release()
+        assert job.connection.store(own, model.embeddings) is store
+        job.release()
+        wait_until(lambda: files.num_fds() <= before)
+        # What all visitors read stays open.
+        assert host.limited_to(territory).store("shared", model.embeddings) is shared
+        with pool.lease(settings, territory) as again:
+            assert again.store(own, model.embeddings) is not store
 
 
 def test_many_threads_taking_and_releasing_leases_never_meet_a_closed_connection(
