@@ -47,7 +47,9 @@ def test_a_summary_of_another_file_is_not_used(tmp_path: Path) -> None:
 def test_the_first_screen_loads_neither_milvus_nor_langchain_nor_pandas() -> None:
     program = (
         "import sys, lib.ui.common.front, lib.ui.common.presenting, lib.ui.common.tab\n"
-        "lib.ui.common.front.front.read()\n"
+        "from streamlit.testing.v1 import AppTest\n"
+        "drawn = AppTest.from_string('from lib.ui.common import front; front.show()').run()\n"
+        "assert drawn.title and not drawn.exception, drawn.exception\n"
         "print({name.split('.')[0] for name in sys.modules})"
     )
     loaded = subprocess.run(

@@ -14,7 +14,7 @@ MOUNT = """
 let stop = () => {};
 export default function ({ data, parentElement }) {
   stop();
-  stop = race(parentElement.querySelector("#race"), data);
+  stop = race(parentElement.querySelector("#race"), data[0]);
   return stop;
 }
 """
@@ -22,7 +22,8 @@ export default function ({ data, parentElement }) {
 
 def show_race(picture: dict[str, Any], *, key: str) -> None:
     """Draw the race of `charts.race_picture`; it starts over by itself."""
-    _component()(key=key, data=race_data(picture, colour_mode()))
+    # A list: of a dict Streamlit asks each part whether it is a table, for which it loads pandas.
+    _component()(key=key, data=[race_data(picture, colour_mode())])
 
 
 def race_data(picture: dict[str, Any], mode: str) -> dict[str, Any]:
