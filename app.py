@@ -38,7 +38,8 @@ stands_first = page.url_path == "" and not tab.has_note()
 if stands_first:
     front.show()
 
-from lib.ui.common import corpus, sidebar  # noqa: E402 - takes a second at the first visit
+with memory.loading():
+    from lib.ui.common import corpus, sidebar  # takes a second at the first visit
 
 sidebar.show(page.url_path)
 if page.url_path == "" and not stands_first:

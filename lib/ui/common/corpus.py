@@ -2,6 +2,9 @@
 
 import gc
 import threading
+import time
+from functools import lru_cache
+from importlib import import_module
 
 import streamlit as st
 
@@ -15,11 +18,32 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection, Lease
 from lib.milvus.embeddings import EmbeddingModel
-from lib.ui.common import session
+from lib.ui.common import memory, session
 
 FIRST_CORPUS = "standard_library"
 # The first page of a process loads modules, which takes twice as long beside an ingestion.
 DRAWING_S = 5.0
+# What the other pages load, in parts: between them the page that is drawn gets its turn.
+AHEAD = (
+    "lib.runs.store",
+    "lib.ingestion.chosen",
+    "lib.charts.kept",
+    "lib.ui.benchmark.form",
+    "lib.ui.runs.view",
+    "lib.ui.runs.list",
+    "lib.ui.ingestion.action",
+    "lib.ui.ingestion.chunks",
+    "lib.ui.ingestion.report",
+    "lib.ui.collections.list",
+    "lib.ui.collections.rows",
+    "lib.ui.collections.files",
+    "lib.ui.search.methods",
+    "lib.ui.search.many",
+    "lib.ui.search.hybrid",
+    "lib.ui.search.results",
+    "lib.search.code",
+)
+BREATH_S = 0.005
 _starting = threading.Lock()
 _drawn = threading.Event()
 
@@ -54,12 +78,22 @@ def load_corpus(
     )
 
 
+@lru_cache(maxsize=1)  # once in a process
 def page_is_drawn() -> None:
-    """Let the first load begin, once all modules are there."""
-    if not _drawn.is_set():
+    """Load what the other pages need while this one is read, then let the first load begin."""
+    threading.Thread(target=_warm, name="lab-warming", daemon=True).start()
+
+
+def _warm() -> None:
+    try:
+        with memory.loading():
+            for name in AHEAD:
+                import_module(name)
+                time.sleep(BREATH_S)
         # What was imported stays for the life of the process; searching its hundred thousands of
         # objects for garbage again and again would stop every thread for a tenth of a second.
         gc.freeze()
+    finally:
         _drawn.set()
 
 

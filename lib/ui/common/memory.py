@@ -1,9 +1,11 @@
 """The memory and the disk of this process, and what is refused before they run out."""
 
 import ctypes
+import gc
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -46,6 +48,18 @@ def use_few_heaps() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_ARENA_MAX, HEAPS)
         libc.mallopt(M_MMAP_THRESHOLD, OWN_MAPPING_BYTES)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Search no garbage while modules are loaded: they leave none, and it took a fifth longer."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @lru_cache(maxsize=1)
