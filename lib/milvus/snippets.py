@@ -357,7 +357,8 @@ def _show(operation: str, found: str) -> str:
 def call(operation: str, arguments: dict[str, Any], place: Place, *, before: str = "") -> Snippet:
     """Return one reading call of an operation with its real parameters; it prints what it finds.
 
-    `before` are lines that need the store and make what a `Name` among the arguments means.
+    `before` are lines that come after the store is opened. They make the variables that a `Name`
+    among the arguments stands for.
     """
     pair = OPERATIONS[operation]
     written = _arguments(arguments)
@@ -454,13 +455,6 @@ def retriever(
         f'limit = {{"max_concurrency": {concurrency}}}\n\n'
     )
     show = ANSWERS.format(key='document.metadata["pk"]', item="document")
-    ainvoke = TIMED.format(
-        work="answers = await asyncio.gather(*[ask(question) for question in questions])",
-        way=f"ainvoke, at most {concurrency} at once",
-    )
-    abatch = TIMED.format(
-        work="answers = await retriever.abatch(questions, config=limit)", way="abatch"
-    )
     return Snippet(
         sync=program(
             place,
@@ -476,13 +470,30 @@ def retriever(
         ),
         asynchronous=program(
             place,
-            f"{start}in_flight = asyncio.Semaphore({concurrency})\n\n\n"
-            "async def ask(question):\n    async with in_flight:\n"
-            "        return await retriever.ainvoke(question)\n\n\n"
-            f"async def main():\n    await retriever.ainvoke(questions[0])  # connects\n"
-            f"{indent(ainvoke)}\n{indent(abatch)}\n    return answers\n\n\n"
-            f"answers = asyncio.run(main())\n{show}",
+            start
+            + _gathered(
+                "retriever.ainvoke(question)",
+                f"ainvoke, at most {concurrency} at once",
+                concurrency,
+                then=TIMED.format(
+                    work="answers = await retriever.abatch(questions, config=limit)", way="abatch"
+                ),
+            )
+            + show,
         ),
+    )
+
+
+def _gathered(call: str, way: str, concurrency: int, *, then: str = "") -> str:
+    """Return the lines that make a call for each question in a gather with a bound."""
+    gather = TIMED.format(
+        work="answers = await asyncio.gather(*[ask(question) for question in questions])", way=way
+    )
+    return (
+        f"in_flight = asyncio.Semaphore({concurrency})\n\n\n"
+        f"async def ask(question):\n    async with in_flight:\n        return await {call}\n\n\n"
+        "async def main():\n    await ask(questions[0])  # connects\n"
+        f"{indent(gather + then)}\n    return answers\n\n\nanswers = asyncio.run(main())\n"
     )
 
 
@@ -491,10 +502,6 @@ def many_searches(questions: Sequence[str], k: int, place: Place, *, concurrency
     start = f"{opening(place)}{_questions(questions)}"
     show = ANSWERS.format(key='document.metadata["pk"]', item="document, _")
     search = f"similarity_search_with_score(question, k={k})"
-    at_once = TIMED.format(
-        work="answers = await asyncio.gather(*[ask(question) for question in questions])",
-        way=f"at most {concurrency} at once",
-    )
     return Snippet(
         sync=program(
             place,
@@ -507,10 +514,9 @@ def many_searches(questions: Sequence[str], k: int, place: Place, *, concurrency
         ),
         asynchronous=program(
             place,
-            f"{start}limit = asyncio.Semaphore({concurrency})\n\n\n"
-            f"async def ask(question):\n    async with limit:\n        return await store.a{search}"
-            "\n\n\nasync def main():\n    await ask(questions[0])  # connects\n"
-            f"{indent(at_once)}\n    return answers\n\n\nanswers = asyncio.run(main())\n{show}",
+            start
+            + _gathered(f"store.a{search}", f"at most {concurrency} at once", concurrency)
+            + show,
         ),
         one_batch=program(
             place,

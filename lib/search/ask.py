@@ -295,7 +295,7 @@ def fetch(
     matrix = np.asarray(vectors, dtype=np.float64).reshape(len(vectors), len(target))
     return Candidates(
         question=question,
-        hits=tuple(_row_hit(rank, row) for rank, row in enumerate(rows, 1)),
+        hits=tuple(row_hit(rank, row) for rank, row in enumerate(rows, 1)),
         query_vector=target,
         vectors=matrix,
         space=mmr.space(target, matrix),
@@ -476,7 +476,8 @@ def vectors_of(store: Milvus, rows: Sequence[dict[str, Any]]) -> list[Any]:
     return [by_key[key] for key in keys]
 
 
-def _row_hit(rank: int, row: Any) -> Hit:
+def row_hit(rank: int, row: Any) -> Hit:
+    """Return a row that a search found as a hit."""
     metadata = {name: value for name, value in row["entity"].items() if name not in OWN_FIELDS}
     return Hit(
         rank=rank,

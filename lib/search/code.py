@@ -1,7 +1,5 @@
 """An answer → the programs that ask it again."""
 
-from typing import Any
-
 from langchain_core.documents import Document
 
 from lib.benchmark.retriever import SEARCH_TYPES
@@ -10,11 +8,19 @@ from lib.milvus import snippets
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.failures import reported
-from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
+from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD
 from lib.milvus.filters import quote
 from lib.milvus.operations import OPERATIONS
 from lib.milvus.snippets import CARRIED_ROWS, Place, Snippet
-from lib.search.ask import Candidates, Hit, MethodAnswer, Request
+from lib.search.ask import (
+    OWN_FIELDS,
+    Candidates,
+    Hit,
+    MethodAnswer,
+    Request,
+    row_hit,
+    search_rows,
+)
 
 COMPARED = "It holds the rows that were compared."
 FOUND = "It holds the rows that the method looked at."
@@ -91,15 +97,10 @@ def _looked_at(
             else list(request.vector)
         )
         with reported("Could not read the rows that the search looked at."):
-            hits = connection.client.search(
-                collection,
-                data=[vector],
-                anns_field=VECTOR_FIELD,
-                limit=request.fetch_k if operation.is_mmr else request.k,
-                filter=request.expr,
-                output_fields=["*"],
-            )[0]
-        rows = [Document(id=str(hit[PRIMARY_FIELD]), **_content(hit["entity"])) for hit in hits]
+            store = connection.store(collection, model.embeddings)
+            limit = request.fetch_k if operation.is_mmr else request.k
+            found = search_rows(store, [vector], limit, request.expr, ["*"])[0]
+        rows = [_document(row_hit(rank, row)) for rank, row in enumerate(found, 1)]
     else:
         rows = _rows(connection, collection, request.expr, CARRIED_ROWS)
     # A collection without a row cannot even be asked.
@@ -109,13 +110,14 @@ def _looked_at(
 def _rows(connection: Connection, collection: str, expr: str, limit: int) -> list[Document]:
     with reported("Could not read rows for the code."):
         found = connection.client.query(collection, filter=expr, output_fields=["*"], limit=limit)
-    return [Document(id=str(row[PRIMARY_FIELD]), **_content(row)) for row in found]
-
-
-def _content(row: dict[str, Any]) -> dict[str, Any]:
-    fields = (PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD)
-    metadata = {name: value for name, value in row.items() if name not in fields}
-    return {"page_content": str(row.get(TEXT_FIELD, "")), "metadata": metadata}
+    return [
+        Document(
+            id=str(row[PRIMARY_FIELD]),
+            page_content=str(row.get(TEXT_FIELD, "")),
+            metadata={name: value for name, value in row.items() if name not in OWN_FIELDS},
+        )
+        for row in found
+    ]
 
 
 def _document(hit: Hit) -> Document:
