@@ -48,8 +48,12 @@ def _shades() -> alt.Opacity:
     return alt.Opacity(
         "part:N",
         scale=alt.Scale(type="ordinal", domain=["embedding", "Milvus and client"], range=[0.45, 1]),
-        legend=alt.Legend(orient="top", title=None, symbolType="square", symbolFillColor="gray"),
+        legend=_squares(),
     )
+
+
+def _squares() -> alt.Legend:
+    return alt.Legend(orient="top", title=None, symbolType="square", symbolFillColor="gray")
 
 
 def readable(chart: AnyChart) -> AnyChart:
@@ -572,40 +576,56 @@ def rates_finding(frame: pd.DataFrame) -> str:
     return f"{rate:,.4g} calls/s kept the p99 below {limit:g} ms (measured {p99:,.3g} ms)"
 
 
+def _strategies(frame: pd.DataFrame) -> tuple[alt.Y, int]:
+    """Return an axis of a table's strategies in their order, and the height that it needs."""
+    order = list(dict.fromkeys(frame["strategy"]))
+    axis = alt.Axis(ticks=False, domain=False, grid=False)
+    y = alt.Y("strategy:N", sort=order, title=None, axis=axis)
+    return y, round(ROW_HEIGHT * 1.5 * len(order) + AXIS_HEIGHT)
+
+
+def _stacked(
+    frame: pd.DataFrame,
+    totals: pd.DataFrame,
+    field: str,
+    title: str,
+    *,
+    room: float,
+    shades: alt.Opacity,
+    order: alt.Order,
+    tooltip: list[alt.Tooltip],
+) -> AnyChart:
+    """Draw a bar for each strategy from its parts, and behind it the text of its total.
+
+    The axis is `room` times as long as the longest bar.
+    """
+    y, height = _strategies(totals)
+    scale = alt.Scale(domain=[0, float(totals[field].max()) * room], nice=False)
+    x = alt.X(f"{field}:Q", title=title, scale=scale, stack="zero")
+    bars = alt.Chart(frame).mark_bar(height={"band": 0.7}).encode(x=x, y=y, color=_colour())
+    labels = alt.Chart(totals).mark_text(align="left", dx=6, fontSize=LABEL_SIZE)
+    return alt.layer(
+        bars.encode(opacity=shades, order=order, tooltip=tooltip),
+        labels.encode(x=alt.X(f"{field}:Q", scale=scale), y=y, text="text:N"),
+    ).properties(height=height + LEGEND_HEIGHT)
+
+
 def losses(frame: pd.DataFrame) -> AnyChart:
     """Draw how many calls each way answered and lost; the lost ones are the pale part."""
-    order = list(dict.fromkeys(frame["strategy"]))
-    y = alt.Y(
-        "strategy:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False, grid=False)
-    )
-    most = float(frame.groupby("strategy")["calls"].sum().max())
-    scale = alt.Scale(domain=[0, most * 1.5], nice=False)
-    bars = (
-        alt.Chart(frame)
-        .mark_bar(height={"band": 0.7})
-        .encode(
-            x=alt.X("calls:Q", title="calls at once", scale=scale, stack="zero"),
-            y=y,
-            color=_colour(),
-            opacity=alt.Opacity(
-                "part:N",
-                scale=alt.Scale(type="ordinal", domain=["answered", "lost"], range=[1, 0.35]),
-                legend=alt.Legend(
-                    orient="top", title=None, symbolType="square", symbolFillColor="gray"
-                ),
-            ),
-            order=alt.Order("part:N"),
-            tooltip=[alt.Tooltip("strategy:N"), alt.Tooltip("part:N"), alt.Tooltip("calls:Q")],
-        )
-    )
     totals = frame.groupby(["strategy", "text"], sort=False)["calls"].sum().reset_index()
-    labels = (
-        alt.Chart(totals)
-        .mark_text(align="left", dx=6, fontSize=LABEL_SIZE)
-        .encode(x=alt.X("calls:Q", scale=scale), y=y, text="text:N")
-    )
-    return alt.layer(bars, labels).properties(
-        height=ROW_HEIGHT * 1.5 * len(order) + AXIS_HEIGHT + LEGEND_HEIGHT
+    return _stacked(
+        frame,
+        totals,
+        "calls",
+        "calls at once",
+        room=1.5,
+        shades=alt.Opacity(
+            "part:N",
+            scale=alt.Scale(type="ordinal", domain=["answered", "lost"], range=[1, 0.35]),
+            legend=_squares(),
+        ),
+        order=alt.Order("part:N"),
+        tooltip=[alt.Tooltip("strategy:N"), alt.Tooltip("part:N"), alt.Tooltip("calls:Q")],
     )
 
 
@@ -618,36 +638,20 @@ def split(frame: pd.DataFrame) -> AnyChart:
     """Draw the mean time of one call per strategy, embedding and the rest in two shades."""
     totals = frame.groupby(["strategy", "family"], sort=False)["mean_ms"].sum().reset_index()
     totals["text"] = [f"{value:,.3g} ms" for value in totals["mean_ms"]]
-    order = list(totals["strategy"])
-    y = alt.Y(
-        "strategy:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False, grid=False)
-    )
-    scale = alt.Scale(domain=[0, float(totals["mean_ms"].max()) * HEADROOM], nice=False)
-    x = alt.X("mean_ms:Q", title="mean time of one call (ms)", scale=scale, stack="zero")
-    bars = (
-        alt.Chart(frame)
-        .mark_bar(height={"band": 0.7})
-        .encode(
-            x=x,
-            y=y,
-            color=_colour(),
-            opacity=_shades(),
-            order=alt.Order("part:N", sort="descending"),
-            tooltip=[
-                alt.Tooltip("strategy:N"),
-                alt.Tooltip("part:N"),
-                alt.Tooltip("mean_ms:Q", title="mean (ms)", format=",.2f"),
-                alt.Tooltip("samples:Q", title="calls"),
-            ],
-        )
-    )
-    labels = (
-        alt.Chart(totals)
-        .mark_text(align="left", dx=6, fontSize=LABEL_SIZE)
-        .encode(x=alt.X("mean_ms:Q", scale=scale), y=y, text="text:N")
-    )
-    return alt.layer(bars, labels).properties(
-        height=ROW_HEIGHT * 1.5 * len(order) + AXIS_HEIGHT + LEGEND_HEIGHT
+    return _stacked(
+        frame,
+        totals,
+        "mean_ms",
+        "mean time of one call (ms)",
+        room=HEADROOM,
+        shades=_shades(),
+        order=alt.Order("part:N", sort="descending"),
+        tooltip=[
+            alt.Tooltip("strategy:N"),
+            alt.Tooltip("part:N"),
+            alt.Tooltip("mean_ms:Q", title="mean (ms)", format=",.2f"),
+            alt.Tooltip("samples:Q", title="calls"),
+        ],
     )
 
 
@@ -665,7 +669,7 @@ def split_finding(frame: pd.DataFrame) -> str:
 def loop_lag(frame: pd.DataFrame) -> AnyChart:
     """Draw the longest event-loop lag of each trial, with the line above which calls suffer."""
     worst = max(float(frame["lag_ms"].max()), STALLED_LAG_MS)
-    order = list(dict.fromkeys(frame["strategy"]))
+    y, height = _strategies(frame)
     x = alt.X(
         "lag_ms:Q",
         title="longest event-loop lag in a trial (ms)",
@@ -677,7 +681,7 @@ def loop_lag(frame: pd.DataFrame) -> AnyChart:
         .mark_point(filled=True, size=160, opacity=0.8)
         .encode(
             x=x,
-            y=alt.Y("strategy:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False)),
+            y=y,
             color=_colour(),
             tooltip=[
                 alt.Tooltip("strategy:N"),
@@ -689,9 +693,7 @@ def loop_lag(frame: pd.DataFrame) -> AnyChart:
     line = alt.Chart(pd.DataFrame({"lag_ms": [STALLED_LAG_MS]})).mark_rule(
         strokeDash=[6, 4], strokeWidth=2
     )
-    return alt.layer(line.encode(x=x), dots).properties(
-        height=ROW_HEIGHT * 1.5 * len(order) + AXIS_HEIGHT
-    )
+    return alt.layer(line.encode(x=x), dots).properties(height=height)
 
 
 def loop_lag_finding(frame: pd.DataFrame) -> str:
@@ -777,11 +779,11 @@ class Chart:
     switches: Mapping[str, str] = field(default_factory=dict)  # an argument of `draw` → its label
     starts_on: Callable[[pd.DataFrame], bool] = lambda frame: False  # how the switches stand first
 
-    def titled(self, frame: pd.DataFrame, *, note: str = "", width: int = 860) -> AnyChart:
+    def titled(self, frame: pd.DataFrame, *, note: str = "") -> AnyChart:
         """Return the chart as a picture: finding as title, note below it, fixed width."""
         lines = textwrap.wrap(self.finding(frame), TITLE_CHARS)
         title = alt.TitleParams(text=lines, subtitle=textwrap.wrap(note, TITLE_CHARS) or [""])
-        chart: AnyChart = readable(self.drawn(frame)).properties(title=title, width=width)
+        chart: AnyChart = readable(self.drawn(frame)).properties(title=title, width=860)
         return chart
 
     def name_with(self, **options: bool) -> str:

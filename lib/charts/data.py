@@ -1,6 +1,6 @@
 """A run as tables: what each chart draws, and nothing a chart does not draw."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -57,7 +57,7 @@ def family(strategy: str) -> str:
 
 
 class _Same:
-    """Stands for one object, not for its value: comparing 100,000 calls would cost more."""
+    """A key of a cache that compares by identity, because comparing 100,000 calls is slow."""
 
     def __init__(self, thing: tuple[Trial, ...]) -> None:
         self.thing = thing
@@ -94,9 +94,8 @@ def largest_groups(run: Run) -> tuple[Focus, ...]:
     return tuple(largest.values())
 
 
-def wall_times(run: Run, only: Iterable[Focus] | None = None) -> pd.DataFrame:
+def wall_times(run: Run) -> pd.DataFrame:
     """Return one row per cell: its median wall time in seconds."""
-    wanted = set(only) if only is not None else None
     rows = [
         {
             "group": group_label(cell.operation, cell.count),
@@ -109,9 +108,7 @@ def wall_times(run: Run, only: Iterable[Focus] | None = None) -> pd.DataFrame:
         }
         for cell in summaries(run)
         # Timed trials all last as long as they were asked to.
-        if cell.median_wall_s is not None
-        and cell.count
-        and (wanted is None or Focus(cell.operation, cell.count) in wanted)
+        if cell.median_wall_s is not None and cell.count
     ]
     return pd.DataFrame(
         rows, columns=["group", "strategy", "family", "wall_s", "count", "repeats", "text"]
