@@ -13,10 +13,10 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from tqdm import tqdm
 
@@ -46,6 +46,7 @@ from lib.milvus.operations import OPERATIONS
 from lib.settings import Settings
 from lib.words import counted
 
+T = TypeVar("T")
 VERIFIED, FAILED, WRONG = 0, 1, 2
 EXIT_CODES = {Verdict.NOT_SLOWER: 0, Verdict.SLOWER: 3, Verdict.UNDECIDED: 4}
 STDOUT = "-"
@@ -314,11 +315,17 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in _names(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"whole numbers with commas, not {text!r}") from None
+def _list_of(read: Callable[[str], T], what: str) -> Callable[[str], tuple[T, ...]]:
+    def parse(text: str) -> tuple[T, ...]:
+        try:
+            return tuple(map(read, _names(text)))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{what} with commas, not {text!r}") from None
+
+    return parse
+
+
+_numbers, _rates = _list_of(int, "whole numbers"), _list_of(float, "numbers")
 
 
 def _lines(path: str) -> tuple[str, ...]:
@@ -333,13 +340,6 @@ def _whole(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"a whole number, not {text!r}") from None
-
-
-def _rates(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in _names(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"numbers with commas, not {text!r}") from None
 
 
 def _share(text: str) -> float:

@@ -26,7 +26,7 @@ ENOUGH = 0.9
 # Below this share of its limit in flight, a level was not sustained.
 SUSTAINED = 0.85
 MIN_LEVELS = 3
-# The loop wakes up this late, in one of a hundred samples: calls wait for the client.
+# Where one of a hundred samples finds the loop this late, calls wait for the client.
 BUSY_LAG_MS = 50.0
 # An open loop falls behind when its latency grows by more than this part of the time that passes.
 GROWTH = 0.02
@@ -285,7 +285,6 @@ class RateLevel:
     calls: int
     held: bool | None
     trials: int
-    is_open: bool = True
 
 
 @dataclass(frozen=True)
@@ -377,13 +376,11 @@ def rate_advice(run: Run) -> RateAdvice | None:
         rate_per_s=held[-1].rate_per_s if held else None,
         fails_at_per_s=first_failed.rate_per_s if first_failed else None,
         is_client_bound=first_failed is not None and first_failed.held is None,
-        closed=_rate_level(_throughput(beside), beside, p99_ms, is_open=False) if beside else None,
+        closed=_rate_level(_throughput(beside), beside, p99_ms) if beside else None,
     )
 
 
-def _rate_level(
-    rate: float, trials: Sequence[Trial], p99_ms: float, *, is_open: bool = True
-) -> RateLevel:
+def _rate_level(rate: float, trials: Sequence[Trial], p99_ms: float) -> RateLevel:
     valid = [trial for trial in trials if not trial.is_void] or list(trials)
     latencies = [1000 * call.latency_s for trial in valid for call in trial.calls if call.ok]
     verdicts = [verdict for trial in trials if (verdict := holds(trial, p99_ms)) is not None]
@@ -396,7 +393,6 @@ def _rate_level(
         # One failure in several trials is the p99 of that day; a level holds when most held.
         held=2 * sum(verdicts) > len(verdicts) if verdicts else None,
         trials=len(trials),
-        is_open=is_open,
     )
 
 
@@ -445,8 +441,8 @@ class OverloadAdvice:
         """What breaks first, in one line."""
         if self.breaks_at is None:
             return f"Nothing was refused with up to {self.most:,} calls at once."
-        unlimited = self._level("gather", retries=False)
-        limited = self._level("gather_limited", retries=False)
+        unlimited = self._level("gather")
+        limited = self._level("gather_limited")
         text = f"{self.breaks_at:,} calls at once are too many"
         if unlimited is not None:
             share = unlimited.lost / (unlimited.calls * unlimited.trials)
@@ -456,11 +452,10 @@ class OverloadAdvice:
             text += f", {lost} with {limited.label} ({duration_text(limited.wall_s)})"
         return f"{text}."
 
-    def _level(self, strategy: str, *, retries: bool) -> OverloadLevel | None:
-        for level in self.levels:
-            if level.key.strategy == strategy and bool(level.key.retries) == retries:
-                return level
-        return None
+    def _level(self, strategy: str) -> OverloadLevel | None:
+        """Return a strategy's level in which no refused call was tried again."""
+        mine = (level for level in self.levels if level.key.strategy == strategy)
+        return next((level for level in mine if not level.key.retries), None)
 
 
 def overload_advice(run: Run) -> OverloadAdvice | None:

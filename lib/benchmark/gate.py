@@ -1,9 +1,11 @@
 """Is a run slower than a baseline? A decision from intervals; "cannot tell" is an answer."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from statistics import fmean, variance
+from typing import Any
 
 from lib.benchmark.statistics import MIN_REPEATS, cell_text, t_quantile
 from lib.benchmark.trials import MAX_REPEATS, CellKey, Run
@@ -70,7 +72,6 @@ class Decision:
     """All cells of a run against a baseline, and what follows."""
 
     cells: tuple[CellDecision, ...]
-    threshold: float
     differing: tuple[str, ...] = ()
 
     @property
@@ -116,7 +117,9 @@ def decide(baseline: Run, run: Run, threshold: float) -> Decision:
     ]
     missing = len(old) - len(shared)
     absent = (f"cells of the baseline that were not measured: {missing}",) if missing else ()
-    return Decision(tuple(cells), threshold, (*differences(baseline, run), *absent))
+    other = differing((baseline.environment, run.environment), ENVIRONMENT)
+    changed = (f"{name}: {' → '.join(values)}" for name, values in other.items())
+    return Decision(tuple(cells), (*changed, *absent))
 
 
 def same_plan(one: Run, other: Run) -> bool:
@@ -131,13 +134,19 @@ ENVIRONMENT = (
 )
 
 
-def differences(one: Run, other: Run) -> tuple[str, ...]:
-    """Return what else differs between the runs and bears on speed."""
-    return tuple(
-        f"{name.replace('_', ' ')}: {one.environment.get(name)} → {other.environment.get(name)}"
-        for name in ENVIRONMENT
-        if one.environment.get(name) != other.environment.get(name)
-    )
+def differing(
+    records: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return by its name, in words, what differs between records, and what each of them has."""
+    found = {
+        name.replace("_", " "): tuple(_value(record.get(name)) for record in records)
+        for name in names
+    }
+    return {name: values for name, values in found.items() if len(set(values)) > 1}
+
+
+def _value(value: object) -> str:
+    return "not given" if value in (None, "") else str(value)
 
 
 def _walls(run: Run) -> dict[CellKey, dict[int, float]]:
@@ -166,7 +175,7 @@ def _decide_cell(
         return CellDecision(key, 0, paired, None, None, None, Verdict.UNDECIDED)
     repeats = min(len(old), len(new))
     sides = [[new[i] - old[i] for i in both]] if paired else [[*new.values()], [*old.values()]]
-    shift = _mean(sides[0]) - (0.0 if paired else _mean(sides[1]))
+    shift = fmean(sides[0]) - (0.0 if paired else fmean(sides[1]))
     if repeats < MIN_REPEATS:
         return CellDecision(
             key, repeats, paired, math.exp(shift), None, None, Verdict.UNDECIDED, MIN_REPEATS
@@ -187,18 +196,9 @@ def _decide_cell(
     )
 
 
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
-def _variance(values: Sequence[float]) -> float:
-    mean = _mean(values)
-    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
-
-
 def _error(values: Sequence[float]) -> float:
     """Return the squared standard error of the mean."""
-    return _variance(values) / len(values)
+    return variance(values) / len(values)
 
 
 def _degrees(sides: Sequence[Sequence[float]]) -> int:
@@ -213,9 +213,9 @@ def _repeats_needed(
     sides: Sequence[Sequence[float]], margin: float, probability: float
 ) -> int | None:
     """Return the repeats at which the interval is so narrow that one of the verdicts holds."""
-    variance = sum(map(_variance, sides))
+    together = sum(map(variance, sides))
     for repeats in range(MIN_REPEATS, MAX_REPEATS + 1):
         degrees = len(sides) * (repeats - 1)
-        if t_quantile(probability, degrees) * math.sqrt(variance / repeats) < margin:
+        if t_quantile(probability, degrees) * math.sqrt(together / repeats) < margin:
             return repeats
     return None

@@ -44,7 +44,7 @@ async def _open(recorder: Recorder, schedule: Iterator[float]) -> None:
         for i, due in zip(range(recorder.calls), schedule, strict=False):
             if recorder.stopped or (recorder.seconds and due >= recorder.seconds):
                 return
-            # Also when nothing is to wait for: the calls that are due must get the loop.
+            # A sleep of 0 s is needed too: it lets the calls run that are due.
             await asyncio.sleep(max(zero + due - recorder.clock(), 0.0))
             calls.create_task(recorder.acall_due(i, zero + due))
 

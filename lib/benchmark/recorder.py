@@ -73,7 +73,7 @@ class Recorder:
         self._keep = keep
 
     def turns(self) -> Iterable[int]:
-        """Return the indexes of the calls to make; of a timed trial until its time is over."""
+        """Return the indexes of the calls to make. In a timed trial they end with its time."""
         return self._timed_turns() if self.seconds else range(self.calls)
 
     def _timed_turns(self) -> Iterator[int]:

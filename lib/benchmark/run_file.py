@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -25,7 +25,7 @@ from lib.milvus.operations import OPERATIONS
 SCHEMA = 2
 KIND = "milvus-async-lab/run"
 MAX_BYTES = 25 * 1024 * 1024
-# What this lab may have measured, and what somebody else's file may bring.
+# The most calls in a run of this lab, and in a file from elsewhere.
 MAX_RUN_CALLS, MAX_IMPORTED_CALLS = 2_000_000, 300_000
 # The most texts, numbers and objects in what a run says of its settings and its environment. The
 # settings hold the questions of a run that asked some.
@@ -127,7 +127,10 @@ def _call(call: Call) -> dict[str, Any]:
 
 
 def _columns(calls: Sequence[Call], unit_us: int) -> dict[str, Any]:
-    """Return calls as columns of whole units, in the order of their starts; of those the steps."""
+    """Return calls as columns of whole units, in the order of their starts.
+
+    Of the starts the differences are kept, which are short numbers.
+    """
 
     def units(seconds: float) -> int:
         return round(seconds * 1e6 / unit_us)
@@ -353,29 +356,26 @@ def _check_trials(trials: tuple[Trial, ...], most_calls: int) -> None:
 
 def _record(value: dict[str, JsonValue], name: str, most: int) -> dict[str, Any]:
     """Return settings or environment without secrets. Raises InvalidInput when it is too large."""
-    pending: list[Any] = [value]
-    items = 0
-    while pending:
-        item = pending.pop()
-        items += 1
-        if isinstance(item, dict | list):
-            pending += item.values() if isinstance(item, dict) else item
-        if items + len(pending) > most:
+    for number, _ in enumerate(_entries(value, name), 1):
+        if number > most:
             raise InvalidInput(f"{name} has more than {most:,} entries.")
-    record: dict[str, Any] = redact(_plain(value, name))
+    record: dict[str, Any] = redact(value)
     return record
 
 
-def _plain(value: Any, where: str, depth: int = 0) -> Any:
-    """Accept the small free-form records: texts, numbers, lists and objects, not too deep."""
+def _entries(value: Any, where: str, depth: int = 0) -> Iterator[str]:
+    """Yield the place of each text, number, list and object. Raises InvalidInput for a bad one."""
     if depth > 4:
         raise InvalidInput(f"{where} is nested too deeply.")
-    if isinstance(value, dict):
-        return {key: _plain(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
     if isinstance(value, str) and len(value) > MAX_TEXT:
         raise InvalidInput(f"{where} must be a text of at most {MAX_TEXT:,} characters.")
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidInput(f"{where} must be a finite number, not {value}.")
-    return value
+    yield where
+    inside: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, dict):
+        inside = ((f"{where}.{key}", item) for key, item in value.items())
+    elif isinstance(value, list):
+        inside = ((f"{where}[{i}]", item) for i, item in enumerate(value))
+    for place, item in inside:
+        yield from _entries(item, place, depth + 1)

@@ -346,7 +346,7 @@ def _failed(cell: CellSummary, trials: list[Trial]) -> str:
 
 
 def _few_repeats(cells: Iterable[CellSummary]) -> tuple[Warning_, ...]:
-    """Warn once for the whole run: the repeats are its, not a cell's."""
+    """Warn once for the whole run, because all of its cells have the same repeats."""
     fewest = min((cell.repeats for cell in cells if cell.repeats), default=COMFORTABLE_REPEATS)
     if fewest >= COMFORTABLE_REPEATS:
         return ()

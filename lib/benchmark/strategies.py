@@ -70,12 +70,10 @@ class Strategy:
             return "batch"
         return "threads" if self.uses_limit else "loop"
 
-    def applies(self, operation: Operation | str) -> bool:
-        """Say whether the operation can be issued this way."""
-        if isinstance(operation, str):
-            operation = OPERATIONS[operation]
-        offered = not self.only or operation.name in self.only
-        return offered and (operation.batchable or not self.is_batch)
+    def applies(self, operation: str) -> bool:
+        """Say whether the operation of this name can be issued this way."""
+        offered = not self.only or operation in self.only
+        return offered and (OPERATIONS[operation].batchable or not self.is_batch)
 
     def concurrency(self, limit: int | None) -> int | None:
         """Return the most calls in flight at once; None where nothing limits it."""

@@ -160,7 +160,7 @@ class Trial:
 
     @property
     def work_s(self) -> float:
-        """What a comparison compares: the wall time, or of timed trials the seconds a call."""
+        """What is compared: the wall time, or for a timed trial the seconds that a call takes."""
         if not self.is_timed:
             return self.wall_s
         return 1 / self.throughput_per_s if self.throughput_per_s else 0.0

@@ -86,7 +86,7 @@ class Cell:
     def calls(self) -> int:
         """How many calls one trial makes: one when everything is in a single batched call.
 
-        Of a timed trial the most that it may make.
+        For a timed trial it is the most that it may make.
         """
         if self.seconds:
             return MAX_TIMED_CALLS
@@ -341,7 +341,7 @@ class Plan:
         return self.seconds > 0 or self.experiment != COMPARE
 
     def total_trials(self) -> int:
-        """Return how many trials are made, without warm-up; of a search about how many."""
+        """Return how many trials are made, without warm-up. For a search this is an estimate."""
         if self.experiment == RATE:
             return TRIALS_OF_A_SEARCH + self.repeats
         if self.experiment == OVERLOAD:

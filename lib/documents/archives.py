@@ -13,7 +13,7 @@ from lib.errors import InvalidInput
 MAX_ENTRIES = 5_000
 MAX_UNPACKED_BYTES = 1 << 30
 MAX_XML_BYTES = 8 << 20
-# Text packs to a tenth, seldom to a fiftieth; what packs to a thousandth was made to.
+# Text packs to a tenth, seldom to a fiftieth. What packs to a thousandth was made to do harm.
 MAX_RATIO = 200
 # Below this size any ratio is harmless.
 SMALL_BYTES = 1 << 20
@@ -60,13 +60,7 @@ def is_media(name: str) -> bool:
 
 def check_archive(file: BinaryIO) -> None:
     """Raise InvalidInput for a ZIP that would unpack to too much or cannot be read."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise InvalidInput("it is damaged or no ZIP file") from error
-    finally:
-        file.seek(0)
+    entries = _listed(file)
     if len(entries) > MAX_ENTRIES:
         raise InvalidInput(f"it holds {len(entries):,} files, at most {MAX_ENTRIES:,} are taken")
     total = sum(entry.file_size for entry in entries)
@@ -86,10 +80,20 @@ def check_archive(file: BinaryIO) -> None:
 def unpacked_bytes(file: BinaryIO) -> int:
     """Return the bytes that a ZIP says it unpacks to; 0 for what is no ZIP."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            return sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return sum(entry.file_size for entry in _listed(file))
+    except InvalidInput:
         return 0
+
+
+def _listed(file: BinaryIO) -> list[zipfile.ZipInfo]:
+    """Return what a ZIP says it holds. Raises InvalidInput for one that cannot be read."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise InvalidInput("it is damaged or no ZIP file") from error
+    finally:
+        file.seek(0)
 
 
 def entries(file: BinaryIO, source: str, problems: Problems) -> Iterator[ArchivedFile]:

@@ -35,7 +35,8 @@ class Upload:
 class Part(NamedTuple):
     """A page, a section or a row of a file. Its text is `values["text"]`, unless it is a row.
 
-    `share` is how much of the file was read by then, 0 where only the position in it tells.
+    `share` says how much of the file was read by then. It is 0 where the loader does not know: then
+    the position in the file says it.
     """
 
     source: str

@@ -27,7 +27,7 @@ class Defaults:
 
 def defaults(connection: Connection, model: EmbeddingModel) -> Defaults:
     """Return what to start from on this backend with this embedding."""
-    if model.simulated_latency_ms or not model.model.startswith("bundled/"):
+    if model.is_remote:
         return Defaults(128, 8, "A remote embedding service gains most from calls side by side.")
     if connection.is_lite:
         return Defaults(

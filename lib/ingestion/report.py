@@ -39,7 +39,7 @@ class Tally:
     unchanged: int = 0
     refused: int = 0
     removed: int = 0
-    gone: int = 0  # rows whose text is gone from their source, kept because nobody asked
+    gone: int = 0  # rows whose text is gone from their source; kept, nobody asked to remove them
     batches: int = 0
     embed_s: float = 0.0
     insert_s: float = 0.0

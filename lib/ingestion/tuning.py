@@ -65,8 +65,7 @@ class Setting:
 
 def grid_for(model: EmbeddingModel) -> Grid:
     """Return the settings worth trying with an embedding."""
-    is_remote = model.simulated_latency_ms or not model.model.startswith("bundled/")
-    return REMOTE if is_remote else LOCAL
+    return REMOTE if model.is_remote else LOCAL
 
 
 def find_best(

@@ -68,7 +68,7 @@ LABELS = {
 }
 
 
-# How often each session used the Milvus at an address: they slow a measurement there.
+# How often each session used the Milvus at an address. Each use slows a measurement there.
 _uses: dict[str, Counter[str]] = {}
 _counting_uses = threading.Lock()
 

@@ -276,6 +276,11 @@ class EmbeddingModel:
     dimension: int
     simulated_latency_ms: float = 0.0
 
+    @property
+    def is_remote(self) -> bool:
+        """Say whether a call waits for a service, or is slowed as if it did."""
+        return bool(self.simulated_latency_ms) or not self.model.startswith("bundled/")
+
     def slowed(self, mean_ms: float, jitter_ms: float = 0.0, seed: int = 0) -> "EmbeddingModel":
         """Return the same model with labelled simulated latency on every call."""
         if mean_ms == 0 and jitter_ms == 0:

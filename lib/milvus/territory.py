@@ -162,7 +162,7 @@ class Territory:
         return any(name.startswith(each) for each in self._scratch)
 
 
-# Owns no collection: what the stores of the host's collections are guarded with.
+# A territory without a collection. It guards the stores of the host's collections.
 NOTHING = Territory("-", 0.0, Quota(0, 0))
 
 

@@ -6,12 +6,19 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lib.benchmark import gate
 from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.trials import CellKey, Run, Trial
 from lib.charts.data import family, group_label
 from lib.words import duration_text, ratio_text
 
 MIN_RUNS, MAX_RUNS = 2, 4
+# What bears on speed.
+ENVIRONMENT = (
+    *("backend_label", "milvus_version", "distance", "embedding_label"),
+    *("simulated_latency_ms", "cpu_count", "index_type", "dimension"),
+)
+SETTINGS = ("rows", "k", "repeats", "warmup", "delete_by", "delete_consistency")
 
 
 @dataclass(frozen=True)
@@ -116,22 +123,12 @@ class Difference:
 
 def differences(runs: Sequence[tuple[str, Run]]) -> list[Difference]:
     """Return what else differs between the runs: settings and environment that bear on speed."""
-    found = []
-    for where, names in (
-        ("environment", ("backend_label", "milvus_version", "distance", "embedding_label")),
-        ("environment", ("simulated_latency_ms", "cpu_count", "index_type", "dimension")),
-        ("settings", ("rows", "k", "repeats", "warmup", "delete_by", "delete_consistency")),
-    ):
-        for name in names:
-            values = [_value(getattr(run, where).get(name)) for _, run in runs]
-            if len(set(values)) > 1:
-                pairs = {run: value for (run, _), value in zip(runs, values, strict=True)}
-                found.append(Difference(name.replace("_", " "), pairs))
-    return found
-
-
-def _value(value: object) -> str:
-    return "not given" if value in (None, "") else str(value)
+    titles = [title for title, _ in runs]
+    found = gate.differing([run.environment for _, run in runs], ENVIRONMENT)
+    found |= gate.differing([run.settings for _, run in runs], SETTINGS)
+    return [
+        Difference(name, dict(zip(titles, values, strict=True))) for name, values in found.items()
+    ]
 
 
 def frame(cells: Sequence[ComparedCell]) -> pd.DataFrame:

@@ -101,12 +101,10 @@ def _text_slide(presentation: Any, title: str, lines: list[str], run: Run) -> No
     _footer(slide, run)
 
 
-def _slide(
-    presentation: Any, title: str, *, size: int = 24, top: Any = MARGIN, height: float = 1.2
-) -> Any:
+def _slide(presentation: Any, title: str, *, size: int = 24) -> Any:
     slide = presentation.slides.add_slide(presentation.slide_layouts[TITLE_ONLY])
     box = slide.shapes.title
-    box.left, box.top, box.width, box.height = MARGIN, top, WIDTH - 2 * MARGIN, Inches(height)
+    box.left, box.top, box.width, box.height = MARGIN, MARGIN, WIDTH - 2 * MARGIN, Inches(1.2)
     box.text_frame.word_wrap = True
     box.text_frame.vertical_anchor = MSO_ANCHOR.TOP
     box.text_frame.text = title

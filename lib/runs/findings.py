@@ -22,6 +22,8 @@ SHORT_CALL_MS = 5.0
 MANY_OPERATIONS = 4
 # So many comparisons that come out alike are one finding.
 ALIKE = 3
+# So many large numbers stand under the headline.
+MOST_METRICS = 3
 _SHORT_TITLES = {"tutorial": "Tutorial"}
 
 # What N calls of an operation did, by what the operation does to the rows.
@@ -108,8 +110,8 @@ def headline(run: Run) -> str:
 
 def leading(run: Run) -> CellSummary | None:
     """Return the async cell that the headline is about; None where nothing is compared."""
-    cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]
-    return _leading(cells) if cells else None
+    cells = leading_of_each(run)
+    return cells[0] if cells else None
 
 
 def _many(run: Run, cells: list[CellSummary]) -> str:
@@ -178,10 +180,8 @@ def advised(run: Run) -> tuple[str, ...]:
     return found[1:] if found and found[0] == headline(run) else found
 
 
-def _leading(cells: list[CellSummary]) -> CellSummary:
-    """Return the cell that the headline is about: the first operation, most calls, plain gather."""
-    operation = cells[0].operation
-    mine = [cell for cell in cells if cell.operation == operation]
+def _leading(mine: list[CellSummary]) -> CellSummary:
+    """Return the cell of one operation that is told: most calls, plain gather."""
     most = [cell for cell in mine if cell.count == max(cell.count for cell in mine)]
     plain = [cell for cell in most if cell.strategy == "gather"]
     return (plain or sorted(most, key=lambda cell: cell.median_wall_s or 0.0))[0]
@@ -189,7 +189,11 @@ def _leading(cells: list[CellSummary]) -> CellSummary:
 
 def leading_of_each(run: Run) -> list[CellSummary]:
     """Return the leading async cell of each operation, in the order of the run."""
-    cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]
+    cells = [
+        cell
+        for cell in summaries(run)
+        if cell.speedup is not None and family(cell.strategy) == "async"
+    ]
     return [
         _leading([cell for cell in cells if cell.operation == operation])
         for operation in dict.fromkeys(cell.operation for cell in cells)
@@ -319,7 +323,7 @@ def why_deleting_gains(run: Run, beside: Beside) -> Finding | None:
     )
 
 
-def metrics(run: Run, most: int = 3) -> list[Metric]:
+def metrics(run: Run) -> list[Metric]:
     """Return the numbers under the headline: one speed-up for each of the first operations.
 
     Runs of fewer operations fill up with throughput and latency of the leading cell.
@@ -351,7 +355,7 @@ def metrics(run: Run, most: int = 3) -> list[Metric]:
                 how=cell.label,
             )
         )
-    return found[:most]
+    return found[:MOST_METRICS]
 
 
 def _short_interval(cell: CellSummary) -> str:
@@ -369,10 +373,6 @@ def baseline(run: Run, cell: CellSummary) -> CellSummary | None:
     """Return the loop that a cell is compared with."""
     key = (cell.operation, BASELINE, cell.count)
     return next((other for other in summaries(run) if other.cell[:3] == key), None)
-
-
-def _compared(run: Run) -> list[CellSummary]:
-    return [cell for cell in summaries(run) if cell.speedup is not None]
 
 
 def is_undecided(cell: CellSummary) -> bool:
@@ -514,7 +514,7 @@ def _cause(run: Run, cell: CellSummary) -> str:
 def digest(run: Run) -> Digest:
     """Return what a list shows of a run."""
     environment: dict[str, Any] = run.environment
-    cells = [cell for cell in _compared(run) if family(cell.strategy) == "async"]
+    cell = leading(run)
     names = dict.fromkeys(trial.operation for trial in run.trials)
     return Digest(
         headline=headline(run),
@@ -530,5 +530,5 @@ def digest(run: Run) -> Digest:
         failed_trials=sum(not trial.verified for trial in run.trials),
         partial=run.partial,
         # A ratio that may as well be 1 is no gain to show in a list.
-        speedup=None if not cells or is_undecided(_leading(cells)) else _leading(cells).speedup,
+        speedup=None if cell is None or is_undecided(cell) else cell.speedup,
     )

@@ -27,9 +27,9 @@ from lib.runs import findings
 from lib.runs.findings import ALONE, Beside
 
 PICTURE_SCALE = 2.0
-# What the bundled chart runtime leaves behind for the page's own script.
 # What a spreadsheet takes for the beginning of a formula.
 FORMULA = re.compile(r"\s*[=+\-@\t]")
+# What the bundled chart runtime leaves behind for the page's own script.
 EXPOSE = "window.vegaEmbed = vegaEmbed;"
 
 

@@ -8,7 +8,6 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -128,7 +127,9 @@ class RunStore:
     def entries(self) -> tuple[Entry, ...]:
         """Return all readable runs: recorded ones by name, then the newest first."""
         recorded = self._recorded_entries("*.json")
-        own = [entry for path in self._own_files() if (entry := self._own_entry(path)) is not None]
+        paths = (path for path in self._folder.glob("*.json") if ID.fullmatch(path.stem))
+        found = (self._entry(path, is_recorded=False) for path in paths)
+        own = [entry for entry in found if entry is not None]
         own.sort(key=lambda entry: entry.card.saved_at, reverse=True)
         return (*recorded, *own)
 
@@ -177,10 +178,10 @@ class RunStore:
             return None
         path = self._folder / f"{run_id}.json"
         if path.is_file():
-            return self._own_entry(path)
+            return self._entry(path, is_recorded=False)
         for recorded in sorted(self._recorded.glob("*.json")):
             if _recorded_id(recorded) == run_id:
-                return self._recorded_entry(recorded)
+                return self._entry(recorded, is_recorded=True)
         return None
 
     def save(self, run: Run, *, name: str, run_id: str = "") -> Entry:
@@ -229,24 +230,17 @@ class RunStore:
         return self.get(run_id)
 
     def _recorded_entries(self, pattern: str) -> list[Entry]:
-        entries = (self._recorded_entry(path) for path in sorted(self._recorded.glob(pattern)))
+        paths = sorted(self._recorded.glob(pattern))
+        entries = (self._entry(path, is_recorded=True) for path in paths)
         return [entry for entry in entries if entry is not None]
 
-    def _own_files(self) -> Iterable[Path]:
-        return (path for path in self._folder.glob("*.json") if ID.fullmatch(path.stem))
-
-    def _own_entry(self, path: Path) -> Entry | None:
+    def _entry(self, path: Path, *, is_recorded: bool) -> Entry | None:
         try:
             digest = _summary(path, path.stat().st_mtime_ns)[0]
         except (InvalidInput, OSError):
             return None  # a half-written or foreign file in the folder is no run
-        return Entry(path.stem, self._read_card(path.stem), digest, path)
-
-    def _recorded_entry(self, path: Path) -> Entry | None:
-        try:
-            digest = _summary(path, path.stat().st_mtime_ns)[0]
-        except (InvalidInput, OSError):
-            return None
+        if not is_recorded:
+            return Entry(path.stem, self._read_card(path.stem), digest, path)
         card = Card(name=digest.title, origin=Origin.RECORDED.name, saved_at=digest.time)
         return Entry(_recorded_id(path), card, digest, path)
 

@@ -1,4 +1,4 @@
-"""What chance finds in a collection: an answer must do better than texts that mean nothing do.
+"""What a collection answers to texts that mean nothing. A real answer must be better than that.
 
 A static model gives any text a nearest row, and some rows are near to everything. So a row's
 similarity to a question counts only as far as it exceeds the row's mean similarity to texts that

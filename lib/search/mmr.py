@@ -110,14 +110,8 @@ def picks(similarities: Space, chosen: Sequence[int], lambda_mult: float) -> tup
     """Explain an order: each pick's relevance, redundancy and score when it was made."""
     explained = []
     for place, candidate in enumerate(chosen):
-        before = list(chosen[:place])
         relevance = float(similarities.relevance[candidate])
-        closest = (
-            before[int(np.argmax(similarities.similarity[candidate, before]))] if before else None
-        )
-        redundancy = (
-            float(similarities.similarity[candidate, closest]) if closest is not None else 0.0
-        )
+        closest, redundancy = _closest(similarities, candidate, chosen[:place])
         explained.append(
             Pick(
                 position=place + 1,
@@ -153,20 +147,24 @@ def curve(similarities: Space, k: int, steps: int = CURVE_STEPS) -> tuple[CurveP
     return tuple(points)
 
 
-def near_duplicates(
-    similarities: Space, chosen: Sequence[int], threshold: float = NEAR_DUPLICATE
-) -> dict[int, tuple[int, float]]:
+def near_duplicates(similarities: Space, chosen: Sequence[int]) -> dict[int, tuple[int, float]]:
     """Return, for each member that repeats an earlier one, that one and their similarity."""
     found = {}
     for place, candidate in enumerate(chosen):
-        before = list(chosen[:place])
-        if not before:
-            continue
-        likeness = similarities.similarity[candidate, before]
-        closest = int(np.argmax(likeness))
-        if likeness[closest] >= threshold:
-            found[candidate] = (before[closest], float(likeness[closest]))
+        closest, likeness = _closest(similarities, candidate, chosen[:place])
+        if closest is not None and likeness >= NEAR_DUPLICATE:
+            found[candidate] = (closest, likeness)
     return found
+
+
+def _closest(
+    similarities: Space, candidate: int, before: Sequence[int]
+) -> tuple[int | None, float]:
+    """Return the earlier pick that a candidate is most like, and their similarity."""
+    if not before:
+        return None, 0.0
+    closest = before[int(np.argmax(similarities.similarity[candidate, list(before)]))]
+    return closest, float(similarities.similarity[candidate, closest])
 
 
 def project(query: Sequence[float] | Floats, candidates: Sequence[Any] | Floats) -> Projection:

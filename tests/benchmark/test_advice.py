@@ -61,7 +61,7 @@ def test_why_the_loops_differ_depends_on_what_was_measured(
     p99_ms: float, rate_per_s: float, reason: str
 ) -> None:
     level = advice.RateLevel(100.0, 5.0, 20.0, 0, 500, held=True, trials=3)
-    closed = replace(level, rate_per_s=rate_per_s, p99_ms=p99_ms, is_open=False)
+    closed = replace(level, rate_per_s=rate_per_s, p99_ms=p99_ms)
     found = advice.RateAdvice(
         SEARCH, "open_constant", 50.0, (level,), 100.0, None, is_client_bound=False, closed=closed
     )
