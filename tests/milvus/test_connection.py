@@ -234,11 +234,12 @@ def test_a_visitors_view_counts_as_a_user_of_the_whole(milvus_lite_uri: str) -> 
 
 def test_a_visitors_stores_are_closed_when_their_last_hold_ends(milvus_lite_uri: str) -> None:
     settings = Settings(milvus_uri=milvus_lite_uri)
-    pool, model, files = Pool(), open_model(Settings()), psutil.Process()
+    pool, model, files = Pool(), open_model(settings), psutil.Process()
     territory = Territory.new(60, Quota(1, 10))
     with pool.lease(settings) as host:
         milvus_collections.create(host, "shared", model.dimension)
         shared = host.limited_to(territory).store("shared", model.embeddings)
+        event_loop.run(shared.asimilarity_search("anything"))  # what gRPC opens once is open
         before = files.num_fds()
         page, job = pool.lease(settings, territory), pool.lease(settings, territory)
         own = territory.full_name("own")
