@@ -84,9 +84,12 @@ class Job:
 
     @property
     def time_left_s(self) -> float | None:
-        """Seconds left at the pace so far, None while that is unknown."""
+        """Seconds left at the pace so far, None while that is unknown.
+
+        The first calls of a benchmark are its slowest ways, so the pace of a few says nothing.
+        """
         fraction = self.progress.fraction
-        if self.state is not State.RUNNING or fraction < 0.02 or self.elapsed_s < 0.5:
+        if self.state is not State.RUNNING or fraction < 0.1 or self.elapsed_s < 0.5:
             return None
         return self.elapsed_s * (1 - fraction) / fraction
 

@@ -1,5 +1,6 @@
 """A run as tables: what each chart draws, and nothing a chart does not draw."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -163,7 +164,11 @@ def typical_trial(trials: Sequence[Trial]) -> Trial | None:
 
 
 def lanes(run: Run, focus: Focus) -> tuple[Trial, ...]:
-    """Return two typical trials of a group: the sync loop, and gather or what stands for it."""
+    """Return two trials of a group: the sync loop, and gather or what stands for it.
+
+    They are of the repeat whose ratio is nearest to the speed-up, so that what is shown of the
+    times agrees with it; where the two share no repeat, each is typical by itself.
+    """
     mine = trial_statistics.by_cell(
         trial
         for trial in run.trials
@@ -174,7 +179,20 @@ def lanes(run: Run, focus: Focus) -> tuple[Trial, ...]:
     unlimited = [trial for trial in typical if trial.strategy == "gather"]
     others = [trial for trial in typical if family(trial.strategy) == "async"]
     fastest = sorted(others, key=lambda trial: trial.wall_s)
-    return (*sync, *(unlimited or fastest)[:1])
+    shown = (*sync, *(unlimited or fastest)[:1])
+    if len(shown) < 2:
+        return shown
+    loops, others = ([trial for trial in mine[each.cell] if trial.counts] for each in shown)
+    gain = trial_statistics.paired(loops, others)
+    pairs = [
+        (loop, other)
+        for loop in loops
+        for other in others
+        if loop.repeat == other.repeat and loop.work_s and other.work_s
+    ]
+    if gain is None or not pairs:
+        return shown
+    return min(pairs, key=lambda pair: abs(math.log(pair[0].work_s / pair[1].work_s / gain.ratio)))
 
 
 def waterfall(run: Run, focus: Focus) -> pd.DataFrame:

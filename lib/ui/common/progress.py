@@ -66,8 +66,8 @@ def describe(job: Job) -> str:
         parts.append(str(files))
     if progress.message:
         parts.append(progress.message)
-    if job.elapsed_s > 0.5 and progress.done:
-        parts.append(f"{progress.done / job.elapsed_s:,.0f} {progress.unit}/s")
+    if job.elapsed_s > 0.5 and (pace := round(progress.done / job.elapsed_s)):
+        parts.append(f"{pace:,} {progress.unit}/s")
     if job.time_left_s is not None:
         parts.append(f"about {job.time_left_s:,.0f} s left")
     if job.is_cancelled:
