@@ -1,6 +1,6 @@
 """Thirty faults between the lab and a real Milvus server: ten of a network, in three operations.
 
-    python -m benchmarks.faults [--rpc-timeout 7] [--idle 900]
+    python -m benchmarks.faults [--idle 900]
 
 A TCP proxy stands before the server. Each fault begins while an operation runs or just before it.
 Asked: the operation succeeds or says what is wrong within ten seconds; after the fault the
@@ -59,11 +59,9 @@ class Outcome:
 class Bench:
     """One connection through a proxy, on which every fault is tried."""
 
-    def __init__(self, proxy: TcpProxy, rpc_timeout_s: float) -> None:
+    def __init__(self, proxy: TcpProxy) -> None:
         self.proxy = proxy
-        self.settings = Settings(
-            milvus_uri=f"http://127.0.0.1:{proxy.port}", rpc_timeout_s=rpc_timeout_s
-        )
+        self.settings = Settings(milvus_uri=f"http://127.0.0.1:{proxy.port}")
         self.connection: Connection = open_connection(self.settings)
         self.model: EmbeddingModel = open_model(self.settings)
         self.rounds = 0
@@ -159,7 +157,6 @@ OPERATIONS = ("sync search", "async search", "ingest")
 def main() -> int:
     """Print a line for each fault; fail when one was slow, stayed, or lost a row."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rpc-timeout", type=float, default=7.0, metavar="SECONDS")
     parser.add_argument("--idle", type=float, metavar="SECONDS")
     parser.add_argument("--only", default="", help="only faults whose name contains this")
     given = parser.parse_args()
@@ -168,7 +165,7 @@ def main() -> int:
         MilvusServer(folder) as server,
         TcpProxy(server.port) as proxy,
     ):
-        bench = Bench(proxy, given.rpc_timeout)
+        bench = Bench(proxy)
         if given.idle:
             return _idle(bench, given.idle)
         bad = tried = 0

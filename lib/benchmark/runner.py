@@ -14,7 +14,6 @@ from lib.benchmark.guard import Guard
 from lib.benchmark.recorder import Recorder
 from lib.benchmark.strategies import STRATEGIES, Strategy, keeper, trial_arguments
 from lib.benchmark.trials import MOST_LATE, Call, Run, Trial
-from lib.benchmark.watchdog import Watchdog
 from lib.benchmark.workload import Cell, Plan
 from lib.benchmark.workspace import SearchWorkspace, Workspace, Wrong, open_workspace
 from lib.errors import JobCancelled, LabError
@@ -22,6 +21,7 @@ from lib.jobs import Job
 from lib.milvus.connection import Connection, Lease
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS
+from lib.milvus.watchdog import Watchdog
 from lib.settings import Settings
 
 SUBJECT = "benchmark"  # by which pages find the job of a run
@@ -50,7 +50,7 @@ def run(
     job = job or Job("Benchmark", SUBJECT)
     # Until everything is dropped, which may be after the job's end.
     held = connection.lease()
-    watchdog = Watchdog(connection)
+    watchdog = Watchdog(connection, kept="The trials finished before are kept.")
     job.progress.detail = {"phase": "setting up"}
     opened: list[SearchWorkspace] = []
 

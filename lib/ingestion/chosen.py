@@ -210,7 +210,9 @@ def remaining(
     for batch in chosen.batches(rows.KEYS_PER_CALL, Problems()):
         question = known.question(batch)
         with reported(LOOK_UP_FAILED):
-            found = connection.client.query(**question) if question else []
+            found = (
+                connection.client.query(**question, timeout=connection.answer_s) if question else []
+            )
         fresh, other = known.sort_out(batch, found)
         new, changed = new + len(fresh), changed + len(other)
     present = given = 0

@@ -73,10 +73,8 @@ class Tally:
         """Return the tally of one source."""
         return self.sources.setdefault(name, SourceTally())
 
-    def show(self, job: Job | None, total: int) -> None:
+    def show(self, job: Job, total: int) -> None:
         """Write what was counted into a job's progress; `total` is how many rows are expected."""
-        if job is None:
-            return
         job.progress.done = self.given
         job.progress.total = max(total, self.given) if total else 0
         job.progress.detail |= {"added": self.added, "unchanged": self.unchanged}

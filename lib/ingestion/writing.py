@@ -20,7 +20,7 @@ from langchain_milvus import Milvus
 
 from lib import event_loop
 from lib.documents.problems import Problems
-from lib.errors import InvalidInput, JobCancelled, LabError
+from lib.errors import ConnectionFailed, InvalidInput, JobCancelled, LabError
 from lib.ingestion.batches import Batch, from_documents
 from lib.ingestion.known_rows import KnownRows
 from lib.ingestion.plan import METHODS, IngestionPlan
@@ -32,6 +32,7 @@ from lib.milvus.connection import Connection, close_store
 from lib.milvus.embeddings import EmbeddingModel, embedding_clock
 from lib.milvus.failures import reported
 from lib.milvus.operations import OPERATIONS
+from lib.milvus.watchdog import watched
 
 LOOK_UP_FAILED = "Could not look up which rows are there already."
 
@@ -69,13 +70,34 @@ def ingest_batches(
     """Write a stream of batches, as `ingest` does with documents.
 
     `total` is how many rows are expected, 0 when nobody knows.
-    Two ingestions of one process into one collection take turns.
+    Two ingestions of one process into one collection take turns. A server that dies is reported
+    within ten seconds.
     """
     plan.check()
     problems = problems or Problems()
     tally = Tally()
-    if job:
-        job.progress.unit, job.progress.total = "rows", total
+    job = job or Job("Ingestion", "ingest")
+    job.progress.unit, job.progress.total = "rows", total
+
+    def work() -> IngestionReport:
+        return _ingest(connection, model, batches, plan, problems, tally, job, total)
+
+    try:
+        return watched(connection, work, job)
+    except ConnectionFailed as error:
+        raise _with_what_was_kept(error, tally) from error
+
+
+def _ingest(
+    connection: Connection,
+    model: EmbeddingModel,
+    batches: Iterator[Batch],
+    plan: IngestionPlan,
+    problems: Problems,
+    tally: Tally,
+    job: Job,
+    total: int,
+) -> IngestionReport:
     with _turns[connection.address, plan.collection]:
         before = _prepare(connection, model, plan)
         known = KnownRows(plan.collection, before)
@@ -92,8 +114,7 @@ def ingest_batches(
         # Before the sweep: Milvus Lite finds rows by their source in Python until they are flushed.
         milvus_collections.prepare_for_search(connection, plan.collection)
         if before and not tally.stopped:
-            if job:
-                job.progress.message = "counting rows whose text is gone from its file"
+            job.progress.message = "counting rows whose text is gone from its file"
             sweep(connection, plan, known, problems, tally)
         after = count(connection, plan, tally)
     for source, skipped in problems.counts().items():
@@ -134,7 +155,7 @@ def _prepare(connection: Connection, model: EmbeddingModel, plan: IngestionPlan)
 
 
 def _write_all(
-    batches: Iterator[Batch], writer: "_Writer", known: KnownRows, job: Job | None, total: int
+    batches: Iterator[Batch], writer: "_Writer", known: KnownRows, job: Job, total: int
 ) -> None:
     """Write all batches in the plan's mode. Raises JobCancelled after a stop."""
 
@@ -142,13 +163,9 @@ def _write_all(
         writer.tally.count(batch, fresh, changed)
         writer.tally.show(job, total)
 
-    def check() -> None:
-        if job:
-            job.check()
-
     def loop() -> None:
         for batch in batches:
-            check()
+            job.check()
             fresh, changed = known.sort_out(batch, writer.look_up(known.question(batch)))
             writer.write(batch.only(fresh))
             writer.write(batch.only(changed), replaces=True)
@@ -156,7 +173,7 @@ def _write_all(
 
     async def work(feed: "_Feed") -> None:
         while (batch := await feed.get()) is not None:
-            check()
+            job.check()
             fresh, changed = known.sort_out(batch, await writer.alook_up(known.question(batch)))
             await writer.awrite(batch.only(fresh))
             await writer.awrite(batch.only(changed), replaces=True)
@@ -175,7 +192,7 @@ def _write_all(
 
     try:
         if writer.store is None:
-            check()
+            job.check()
             first = _first_with_rows(batches, writer.tally)
             writer.create(first)
             done(first, *known.sort_out(first, ()))

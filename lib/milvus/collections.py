@@ -129,7 +129,7 @@ class Listed:
 def overview(connection: Connection, dimension: int, *, embedding: str) -> list[Listed]:
     """Return all collections, with why one does not fit vectors of this dimension and model."""
     with reported("Could not read the list of collections."):
-        names = sorted(connection.client.list_collections())
+        names = sorted(connection.client.list_collections(timeout=connection.answer_s))
 
     def look(name: str) -> Listed:
         try:
@@ -241,23 +241,29 @@ def create(
 def exists(connection: Connection, name: str) -> bool:
     """Say whether a collection exists."""
     with reported("Could not look the collection up."):
-        return bool(connection.client.has_collection(name))
+        return bool(connection.client.has_collection(name, timeout=connection.answer_s))
 
 
 def describe(connection: Connection, name: str) -> Collection:
     """Return a collection's facts. Raises InvalidInput when it does not exist."""
     with reported(f"Could not read the collection {name!r}."):
-        if not connection.client.has_collection(name):
+        if not connection.client.has_collection(name, timeout=connection.answer_s):
             raise InvalidInput(f"There is no collection named {name!r}.")
-        facts = connection.client.describe_collection(name)
+        facts = connection.client.describe_collection(name, timeout=connection.answer_s)
         vectors = [field for field in facts["fields"] if "dim" in field.get("params", {})]
         if len(vectors) != 1:
             raise CollectionMismatch(
                 f"The collection {name!r} has {len(vectors)} vector fields; the lab works with one."
             )
         vector = vectors[0]
-        indexes = connection.client.list_indexes(name, field_name=vector["name"])
-        index = connection.client.describe_index(name, indexes[0]) if indexes else {}
+        indexes = connection.client.list_indexes(
+            name, field_name=vector["name"], timeout=connection.answer_s
+        )
+        index = (
+            connection.client.describe_index(name, indexes[0], timeout=connection.answer_s)
+            if indexes
+            else {}
+        )
         if connection.is_lite and indexes:
             # A file opened anew holds its collections released; a filter could not even be checked.
             connection.client.load_collection(name)
@@ -281,7 +287,11 @@ def count(connection: Connection, name: str, expr: str = "", *, consistency: str
     """
     with reported(f"Could not count the rows of {name!r}."):
         answer = connection.client.query(
-            name, filter=expr, output_fields=["count(*)"], consistency_level=consistency
+            name,
+            filter=expr,
+            output_fields=["count(*)"],
+            consistency_level=consistency,
+            timeout=connection.answer_s,
         )
     return int(answer[0]["count(*)"])
 
@@ -303,7 +313,10 @@ def check_fits(
 ) -> None:
     """Raise CollectionMismatch unless vectors of this model and dimension belong there."""
     fields = {
-        field["name"] for field in connection.client.describe_collection(collection.name)["fields"]
+        field["name"]
+        for field in connection.client.describe_collection(
+            collection.name, timeout=connection.answer_s
+        )["fields"]
     }
     missing = {PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD} - fields
     if missing:
@@ -342,7 +355,9 @@ def check_expression(connection: Connection, name: str, expr: str) -> None:
     if len(expr.encode()) > MAX_VARCHAR_BYTES:
         raise InvalidInput("The filter is longer than 65,535 bytes.", next_step="Shorten it.")
     try:
-        connection.client.query(name, filter=expr, output_fields=[PRIMARY_FIELD], limit=1)
+        connection.client.query(
+            name, filter=expr, output_fields=[PRIMARY_FIELD], limit=1, timeout=connection.answer_s
+        )
     except Exception as error:
         problem = explain(error, "The filter could not be checked.")
         if isinstance(problem, ConnectionFailed):
@@ -382,6 +397,6 @@ def prepare_for_search(connection: Connection, name: str) -> None:
 def drop(connection: Connection, name: str) -> None:
     """Drop a collection; dropping one that does not exist is harmless."""
     with reported(f"Could not drop the collection {name!r}."):
-        if connection.client.has_collection(name):
+        if connection.client.has_collection(name, timeout=connection.answer_s):
             connection.client.drop_collection(name)
     connection.forget_stores(name)

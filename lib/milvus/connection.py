@@ -42,7 +42,12 @@ from lib.settings import Settings, check_uri
 
 CONNECT_TIMEOUT_S = 5.0
 PING_TIMEOUT_S = 4.0
-RECONNECT_MS = 4_000
+# Shorter than a ping waits, so that the first one after a server came back finds it.
+RECONNECT_MS = 3_000
+# How long an answer may take that a person waits for. Milvus Lite, in this process, cannot be gone
+# but is asked one thing after another: a question waits there for a batch that is being written.
+ANSWER_S = 8.0
+LITE_ANSWER_S = 30.0
 
 # On failure the libraries log the first row, text included, or a traceback per retry. Whoever
 # reads our log must not find a visitor's documents there; our errors carry what is needed.
@@ -244,6 +249,11 @@ class Connection:
     def is_lite(self) -> bool:
         """Say whether Milvus runs inside this process."""
         return self.kind == "lite"
+
+    @property
+    def answer_s(self) -> float:
+        """Seconds that an answer may take which a person waits for, tries again included."""
+        return LITE_ANSWER_S if self.is_lite else ANSWER_S
 
     @property
     def label(self) -> str:

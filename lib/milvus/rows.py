@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -30,6 +31,7 @@ from lib.milvus.failures import reported
 from lib.milvus.fields import METADATA_COLUMN, PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD
 from lib.milvus.filters import combine, equals_any, quote
 from lib.milvus.operations import OPERATIONS
+from lib.milvus.watchdog import watched
 
 WALK_ROWS = 5_000
 # With its vector a row takes some 10 kB in Python. One page of an export is held at a time.
@@ -72,9 +74,9 @@ def layout(connection: Connection, name: str) -> Layout:
     Raises InvalidInput when it does not exist.
     """
     with reported(f"Could not read the fields of {name!r}."):
-        if not connection.client.has_collection(name):
+        if not connection.client.has_collection(name, timeout=connection.answer_s):
             raise InvalidInput(f"There is no collection named {name!r}.")
-        facts = connection.client.describe_collection(name)
+        facts = connection.client.describe_collection(name, timeout=connection.answer_s)
         # Milvus Lite forgets at the end of its process that a collection was loaded.
         connection.client.load_collection(name)
     key = next(each for each in facts["fields"] if each.get("is_primary"))
@@ -197,6 +199,7 @@ def _page(
             limit=limit,
             iterator="True",
             reduce_stop_for_best="True",
+            timeout=connection.answer_s,
         )
     # A server may send more than it was asked for, as much as its segments had in common.
     return sorted((dict(row) for row in found), key=lambda row: row[shape.key])[:limit]
@@ -326,7 +329,7 @@ def delete(
                 )
     with reported("The rows could not be deleted."):
         for each in expressions:
-            event_loop.run(store.adelete(expr=each))
+            watched(connection, partial(event_loop.run, store.adelete(expr=each)))
     left = sum(milvus_collections.count(connection, name, each) for each in expressions)
     change = Change("deleted", name, found - left, tuple(kept.rows))
     if found > left:
@@ -350,7 +353,7 @@ def undo(connection: Connection, change: Change) -> int:
     with reported("The rows could not be put back."):
         for part in parts(change.rows, EXPORT_ROWS):
             # Over rows of the same keys: one that somebody added again does not become two.
-            connection.replace_rows(name, list(part))
+            watched(connection, partial(connection.replace_rows, name, list(part)))
         for part in parts(change.rows, KEYS_PER_CALL):
             found = _present(connection, name, shape, [row[shape.key] for row in part], fields)
             texts = {row[shape.key]: row.get(TEXT_FIELD) for row in found}
@@ -384,7 +387,8 @@ def update(
     with reported("The rows could not be changed."):
         before = _Kept(shape, UNDO_BYTES)
         before.add(_present(connection, name, shape, keys, ["*"]))
-        event_loop.run(OPERATIONS[connection.replaces_by].acall(store, arguments))
+        call = OPERATIONS[connection.replaces_by].acall(store, arguments)
+        watched(connection, lambda: event_loop.run(call))
         change = Change("changed", name, len(documents), tuple(before.rows))
         keep(change)
         found = _present(connection, name, shape, keys, [shape.key, TEXT_FIELD])
@@ -405,6 +409,7 @@ def _present(
         filter=shape.equals_any(keys),
         output_fields=list(fields),
         consistency_level="Strong",
+        timeout=connection.answer_s,
     )
     return [dict(row) for row in found]
 
@@ -422,20 +427,22 @@ def export(
     One page is in memory at a time. The columns are the key, the text, the vector, and the
     metadata as one JSON object, because rows need not have the same metadata.
     """
+    job = job or Job("Export", "export")
+    return watched(connection, lambda: _export(connection, name, path, expr, job), job)
+
+
+def _export(connection: Connection, name: str, path: Path, expr: str, job: Job) -> int:
     shape = layout(connection, name)
     writer = EXPORTS[path.suffix](path)
     written = 0
     total = milvus_collections.count(connection, name, expr)
-    if job:
-        job.progress.total, job.progress.unit = total, "rows"
+    job.progress.total, job.progress.unit = total, "rows"
     try:
         for part in walk(connection, name, expr, fields=["*"], page_rows=EXPORT_ROWS):
-            if job:
-                job.check()
+            job.check()
             writer.write([_exported(row, shape) for row in part])
             written += len(part)
-            if job:
-                job.progress.done = written
+            job.progress.done = written
     finally:
         writer.close()
     return written

@@ -22,7 +22,7 @@ from lib import event_loop
 from lib.errors import InvalidInput, LabError
 from lib.milvus import collections as milvus_collections
 from lib.milvus import filters
-from lib.milvus.connection import Connection
+from lib.milvus.connection import ANSWER_S, Connection
 from lib.milvus.embeddings import EmbeddingModel, embedding_clock
 from lib.milvus.failures import reported
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD
@@ -36,7 +36,6 @@ from lib.milvus.ranking import (
 from lib.search import mmr
 
 MAX_LIMIT = 1_000
-SEARCH_TIMEOUT_S = 30.0
 MAX_QUERY_CHARACTERS = 20_000
 OWN_FIELDS = (PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD)  # all others are metadata
 # Metadata that says where a text came from, the first that a row has.
@@ -288,7 +287,12 @@ def fetch(
         clock.embed_s += embedding.seconds
     with clock.milvus(), reported("The search failed."):
         rows = search_rows(
-            store, [list(query_vector)], question.fetch_k, question.whole_expr, ["*"]
+            store,
+            [list(query_vector)],
+            question.fetch_k,
+            connection.answer_s,
+            question.whole_expr,
+            ["*"],
         )[0]
         vectors = vectors_of(store, rows)
     target = np.asarray(query_vector, dtype=np.float64)
@@ -329,12 +333,14 @@ def call_method(
     arguments = request.arguments()
     if operation.searches:
         # Without one pymilvus tries again for minutes where each try fails at once.
-        arguments["timeout"] = SEARCH_TIMEOUT_S
+        arguments["timeout"] = connection.answer_s
     called = time.perf_counter()
     embedding = embedding_clock()
     with reported(f"{request.method} failed."):
         if request.asynchronous:
-            result = event_loop.run(operation.acall(store, arguments), timeout=SEARCH_TIMEOUT_S + 1)
+            result = event_loop.run(
+                operation.acall(store, arguments), timeout=connection.answer_s + 1
+            )
         else:
             result = operation.call(store, arguments)
     clock.embed_s += embedding.seconds
@@ -354,6 +360,7 @@ def row_vector(connection: Connection, collection: str, key: str) -> tuple[float
             filter=f"{PRIMARY_FIELD} == {filters.quote(key)}",
             output_fields=[VECTOR_FIELD],
             limit=1,
+            timeout=connection.answer_s,
         )
     if not rows:
         raise InvalidInput(
@@ -396,7 +403,11 @@ def sample_queries(
     store = connection.store(collection, model.embeddings)
     with reported("Could not read rows to make queries from."):
         rows = store.client.query(
-            collection, filter="", limit=5_000, output_fields=[PRIMARY_FIELD, TEXT_FIELD]
+            collection,
+            filter="",
+            limit=5_000,
+            output_fields=[PRIMARY_FIELD, TEXT_FIELD],
+            timeout=connection.answer_s,
         )
     rows.sort(key=lambda row: str(row[PRIMARY_FIELD]))
     drawn = random.Random(seed).sample(rows, min(count, len(rows)))
@@ -442,10 +453,14 @@ def search_rows(
     store: Milvus,
     vectors: list[list[float]],
     limit: int,
+    answer_s: float,
     expr: str = "",
     fields: Sequence[str] = (),
 ) -> list[list[dict[str, Any]]]:
-    """Return, for each vector, its nearest rows with these fields and the rows' own vectors."""
+    """Return, for each vector, its nearest rows with these fields and the rows' own vectors.
+
+    Waits at most `answer_s` for each try.
+    """
     found: list[list[dict[str, Any]]] = store.client.search(
         store.collection_name,
         data=vectors,
@@ -454,7 +469,7 @@ def search_rows(
         limit=limit,
         filter=expr,
         output_fields=[*fields, VECTOR_FIELD],
-        timeout=SEARCH_TIMEOUT_S,
+        timeout=answer_s,
     )
     return found
 
@@ -469,6 +484,7 @@ def vectors_of(store: Milvus, rows: Sequence[dict[str, Any]]) -> list[Any]:
         store.collection_name,
         filter=filters.equals_any(PRIMARY_FIELD, keys),
         output_fields=[PRIMARY_FIELD, VECTOR_FIELD],
+        timeout=ANSWER_S,
     )
     by_key = {row[PRIMARY_FIELD]: row[VECTOR_FIELD] for row in found}
     if len(by_key) < len(keys):

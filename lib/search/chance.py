@@ -57,7 +57,11 @@ def measure_chance(
     store = connection.store(collection, model.embeddings)
     with reported("Could not read rows to tell answers from chance."):
         rows = store.client.query(
-            collection, filter="", limit=SAMPLE_ROWS, output_fields=[TEXT_FIELD]
+            collection,
+            filter="",
+            limit=SAMPLE_ROWS,
+            output_fields=[TEXT_FIELD],
+            timeout=connection.answer_s,
         )
     texts = meaningless([str(row[TEXT_FIELD])[:MAX_QUERY_CHARACTERS] for row in rows])
     if not texts:
@@ -65,7 +69,8 @@ def measure_chance(
     asked = np.asarray(model.embeddings.embed_documents(texts), dtype=np.float64)
     with reported("Could not search for texts that mean nothing."):
         answers = [
-            vectors_of(store, rows) for rows in search_rows(store, asked.tolist(), NEAREST, expr)
+            vectors_of(store, rows)
+            for rows in search_rows(store, asked.tolist(), NEAREST, connection.answer_s, expr)
         ]
     if not all(answers):
         return None  # the filter leaves no row

@@ -99,7 +99,8 @@ def _looked_at(
         with reported("Could not read the rows that the search looked at."):
             store = connection.store(collection, model.embeddings)
             limit = request.fetch_k if operation.is_mmr else request.k
-            found = search_rows(store, [vector], limit, request.expr, ["*"])[0]
+            answer_s = connection.answer_s
+            found = search_rows(store, [vector], limit, answer_s, request.expr, ["*"])[0]
         rows = [_document(row_hit(rank, row)) for rank, row in enumerate(found, 1)]
     else:
         rows = _rows(connection, collection, request.expr, CARRIED_ROWS)
@@ -109,7 +110,9 @@ def _looked_at(
 
 def _rows(connection: Connection, collection: str, expr: str, limit: int) -> list[Document]:
     with reported("Could not read rows for the code."):
-        found = connection.client.query(collection, filter=expr, output_fields=["*"], limit=limit)
+        found = connection.client.query(
+            collection, filter=expr, output_fields=["*"], limit=limit, timeout=connection.answer_s
+        )
     return [
         Document(
             id=str(row[PRIMARY_FIELD]),

@@ -17,7 +17,8 @@ from lib.milvus.fields import VECTOR_FIELD, WORDS_FIELD
 from lib.milvus.operations import OPERATIONS
 from lib.milvus.rows import walk
 from lib.milvus.territory import shown_name
-from lib.search.ask import SEARCH_TIMEOUT_S, Hit, Question, document_hit
+from lib.milvus.watchdog import watched
+from lib.search.ask import Hit, Question, document_hit
 
 COPIED_AT_ONCE = 500
 OPERATION = OPERATIONS["similarity_search_with_score"]
@@ -100,12 +101,13 @@ def ask_hybrid(
         arguments: dict[str, Any] = {"query": question.query, "k": k} | dict(way.ranker)
         if question.expr:
             arguments["expr"] = question.expr
+        arguments["timeout"] = connection.answer_s
         if way.ranker:
             # The library's own fetch_k of 4 brings too few rows for a larger k.
             arguments["fetch_k"] = question.fetch_k
         with reported(f"{way.label}: the search failed."):
             found = (
-                event_loop.run(OPERATION.acall(store, arguments), timeout=SEARCH_TIMEOUT_S)
+                event_loop.run(OPERATION.acall(store, arguments), timeout=connection.answer_s + 1)
                 if asynchronous
                 else OPERATION.call(store, arguments)
             )
@@ -145,6 +147,11 @@ def copy_with_words(
         )
     job = job or Job("Copy", "copy")
     job.progress.total, job.progress.unit = collection.rows, "rows"
+    watched(connection, lambda: _copy(connection, collection, name, job), job)
+    return name
+
+
+def _copy(connection: Connection, collection: Collection, name: str, job: Job) -> None:
     milvus_collections.create(
         connection,
         name,
@@ -163,4 +170,3 @@ def copy_with_words(
     except BaseException:
         milvus_collections.drop(connection, name)
         raise
-    return name

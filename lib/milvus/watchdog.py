@@ -1,13 +1,20 @@
 """Notices that a Milvus server died, long before the deadline of an RPC passes."""
 
+import concurrent.futures
+import contextvars
 import socket
 import threading
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from lib.errors import ConnectionFailed
+from lib.jobs import Job
 from lib.milvus.connection import Connection
 
+T = TypeVar("T")
 INTERVAL_S = 1.0
+TICK_S = 0.05
 RPC_TIMEOUT_S = 3.0
 CONNECT_TIMEOUT_S = 1.0
 # A busy server may be late once; one that is gone refuses the connection, which counts at once.
@@ -21,12 +28,13 @@ class Watchdog:
     taken for a dead one. Milvus Lite is not watched: it lives and ends with this process.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, kept: str) -> None:
         self._connection = connection
+        self._kept = kept
         self._error: ConnectionFailed | None = None
         self._ended = threading.Event()
         if not connection.is_lite:
-            threading.Thread(target=self._watch, name="benchmark-watchdog", daemon=True).start()
+            threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     @property
     def is_dead(self) -> bool:
@@ -57,8 +65,8 @@ class Watchdog:
                     self._error = ConnectionFailed(
                         f"{self._connection.label} at {self._connection.address} stopped answering "
                         f"{time.perf_counter() - asked:.1f} s ago.",
-                        kept="The trials finished before are kept.",
-                        next_step="Start the server again and repeat the run.",
+                        kept=self._kept,
+                        next_step="Start the server again, then try again.",
                     )
                     return
 
@@ -69,3 +77,34 @@ class Watchdog:
                 return True
         except OSError:
             return False
+
+
+def watched(connection: Connection, work: Callable[[], T], job: Job | None = None) -> T:
+    """Do work in another thread and return its result; wait no longer once the server is dead.
+
+    A call that waits for a dead server cannot be ended. The thread that made it is left alone with
+    it, and finds at its next look that the job has ended.
+    """
+    if connection.is_lite:
+        return work()
+    answer: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def do() -> None:
+        try:
+            answer.set_result(work())
+        except BaseException as error:  # noqa: BLE001  # handed to the thread that waits
+            answer.set_exception(error)
+
+    watchdog = Watchdog(connection, kept="What was already stored is kept.")
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(do,), name="watched", daemon=True).start()
+    try:
+        while not concurrent.futures.wait([answer], TICK_S).done:
+            watchdog.check()
+        return answer.result()
+    except ConnectionFailed as error:
+        if job is not None:
+            job.end_for(error)
+        raise
+    finally:
+        watchdog.end()
