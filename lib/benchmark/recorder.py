@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from lib.benchmark.refusals import refusal
 from lib.benchmark.trials import Call
 from lib.errors import LabError
 from lib.milvus.embeddings import embedding_clock
 from lib.milvus.failures import milvus_reason
 from lib.milvus.operations import Operation, result_keys
+from lib.milvus.refusals import refusal
 
 RETURNED_FALSE = "reported failure (returned False)"
 NO_EFFECT = "reported success without effect"

@@ -42,6 +42,7 @@ class Tally:
     gone: int = 0  # rows whose text is gone from their source; kept, nobody asked to remove them
     batches: int = 0
     embed_s: float = 0.0
+    waited_s: float = 0.0  # of that, for an embedding service that refused
     insert_s: float = 0.0
     lookup_s: float = 0.0
     wall_s: float = 0.0  # of reading and writing

@@ -6,6 +6,7 @@ other workers. Nothing holds more than a few batches at a time.
 """
 
 import asyncio
+import concurrent.futures
 import contextlib
 import threading
 import time
@@ -29,10 +30,10 @@ from lib.ingestion.sweep import count, sweep
 from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, close_store
-from lib.milvus.embeddings import EmbeddingModel, embedding_clock
+from lib.milvus.embeddings import WORK_S, EmbeddingModel, embedding_clock
 from lib.milvus.failures import reported
 from lib.milvus.operations import OPERATIONS
-from lib.milvus.watchdog import watched
+from lib.milvus.watchdog import TICK_S, watched
 
 LOOK_UP_FAILED = "Could not look up which rows are there already."
 
@@ -103,7 +104,7 @@ def _ingest(
         known = KnownRows(plan.collection, before)
         started = time.perf_counter()
         try:
-            with contextlib.closing(_Writer(connection, model, plan, tally)) as writer:
+            with contextlib.closing(_Writer(connection, model, plan, tally, job)) as writer:
                 _write_all(batches, writer, known, job, total)
         except JobCancelled:
             tally.stopped = True
@@ -197,12 +198,21 @@ def _write_all(
             writer.create(first)
             done(first, *known.sort_out(first, ()))
         if writer.plan.mode == "gather":
-            event_loop.run(gather())
+            _unless_dead(event_loop.submit(gather()), job)
         else:
             loop()
     finally:
         if isinstance(batches, Generator):
             batches.close()
+
+
+def _unless_dead(work: "concurrent.futures.Future[None]", job: Job) -> None:
+    """Wait for the loop's work, and cancel its calls once the server was found dead."""
+    while not concurrent.futures.wait([work], TICK_S).done:
+        if isinstance(job.error, ConnectionFailed):
+            work.cancel()
+            raise job.error
+    work.result()
 
 
 class _Feed:
@@ -247,10 +257,16 @@ class _Writer:
     """Writes batches into the store of a plan's collection, and adds up the time it takes."""
 
     def __init__(
-        self, connection: Connection, model: EmbeddingModel, plan: IngestionPlan, tally: Tally
+        self,
+        connection: Connection,
+        model: EmbeddingModel,
+        plan: IngestionPlan,
+        tally: Tally,
+        job: Job,
     ) -> None:
         self.plan = plan
         self.tally = tally
+        self._job = job
         self._connection = connection
         self._model = model
         self._method = METHODS[plan.method]
@@ -331,11 +347,17 @@ class _Writer:
         method = METHODS[self._connection.replaces_by] if replaces else self._method
         return method.operation, method.arguments(part)
 
+    def _say_wait(self, seconds: float) -> None:
+        self._job.progress.message = (
+            f"the embedding service refused: asking it again after {seconds:.3g} s"
+        )
+
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
-        started, clock = time.perf_counter(), embedding_clock()
+        started, clock = time.perf_counter(), embedding_clock(WORK_S, self._say_wait)
         yield
         took = time.perf_counter() - started
+        self.tally.waited_s += clock.waited_s
         self.tally.embed_s += clock.seconds
         self.tally.insert_s += max(took - clock.seconds, 0.0)
 

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 from langchain_core.embeddings import Embeddings
 
 from lib.errors import EmbeddingFailed, InvalidInput
+from lib.milvus.refusals import refusal
 from lib.settings import OPENAI_ADDRESS, PROJECT_ROOT, Settings, canonical
 
 if TYPE_CHECKING:
     import httpx
+    from langchain_openai import OpenAIEmbeddings
     from model2vec import StaticModel
 
 BUNDLED_MODEL_DIR = PROJECT_ROOT / "assets" / "embedding-model"
@@ -30,6 +32,10 @@ BUNDLED_MODEL_NAME = "bundled/all-MiniLM-L6-v2-static-256-refit"
 INLINE_TEXTS = 8
 OPENAI_TIMEOUT_S = 30.0
 OPENAI_RETRIES = 2
+# How long a call may take, tries again included: one that a person waits for, and any other.
+ANSWER_S = 8.0
+WORK_S = 60.0
+FIRST_WAIT_S = 0.5
 OPENAI_DIMENSIONS = {
     "text-embedding-3-small": 1536,
     "text-embedding-3-large": 3072,
@@ -120,15 +126,28 @@ class SimulatedLatency(Embeddings):
 
 @dataclass
 class EmbeddingClock:
-    """The time that was spent embedding, in seconds."""
+    """The time that was spent embedding, in seconds.
 
+    `patience_s` is how long each of them may take, tries again included. `on_wait` is told how many
+    seconds are waited before the next try; `waited_s` is their sum.
+    """
+
+    patience_s: float = ANSWER_S
+    on_wait: Callable[[float], None] = lambda seconds: None
     seconds: float = 0.0
+    waited_s: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add(self, seconds: float) -> None:
         """Add one embedding call."""
         with self._lock:
             self.seconds += seconds
+
+    def wait(self, seconds: float) -> None:
+        """Note that the service is asked again after so many seconds."""
+        with self._lock:
+            self.waited_s += seconds
+        self.on_wait(seconds)
 
 
 # A context variable, not a global: concurrent calls each see their own clock.
@@ -137,15 +156,83 @@ _clock: contextvars.ContextVar[EmbeddingClock | None] = contextvars.ContextVar(
 )
 
 
-def embedding_clock() -> EmbeddingClock:
+def embedding_clock(
+    patience_s: float = WORK_S, on_wait: Callable[[float], None] = lambda seconds: None
+) -> EmbeddingClock:
     """Start a clock for whatever this thread or task embeds from now on; the next one replaces it.
 
     A benchmark starts one at every call, which is why it is no `with` block: entering one costs
     some microseconds.
     """
-    clock = EmbeddingClock()
+    clock = EmbeddingClock(patience_s, on_wait)
     _clock.set(clock)
     return clock
+
+
+class _Tries:
+    """The tries of one call to a remote service, as long as its caller's patience lasts."""
+
+    def __init__(self) -> None:
+        self._clock = _clock.get() or EmbeddingClock()
+        self._started = time.monotonic()
+        self._made = 0
+
+    @property
+    def timeout_s(self) -> float:
+        """How long the next try may take."""
+        left_s = self._clock.patience_s - (time.monotonic() - self._started)
+        return max(min(left_s, OPENAI_TIMEOUT_S), 0.1)
+
+    def wait_s(self, error: Exception) -> float:
+        """Return how long to wait before the next try. Raises EmbeddingFailed for the last one."""
+        self._made += 1
+        took_s = time.monotonic() - self._started
+        refused = refusal(error)
+        asked_s = refused.retry_after_s if refused else None
+        wait_s = FIRST_WAIT_S * 2 ** (self._made - 1) if asked_s is None else asked_s
+        status = getattr(error, "status_code", 0)
+        passes = refused or status >= 500 or "Connection" in type(error).__name__
+        is_last = asked_s is None and self._made > OPENAI_RETRIES
+        if not passes or is_last or took_s + wait_s >= self._clock.patience_s:
+            raise explain_embedding_error(error, tries=self._made, took_s=took_s) from error
+        self._clock.wait(wait_s)
+        return wait_s
+
+
+class RetryingEmbeddings(Embeddings):
+    """Asks a remote service again after a refusal or a failure that may pass.
+
+    Its client would do so too, but without a word and for minutes.
+    """
+
+    def __init__(self, inner: "OpenAIEmbeddings") -> None:
+        self.inner = inner
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Embed, trying again. Raises EmbeddingFailed when patience is at its end."""
+        tries = _Tries()
+        while True:
+            try:
+                return self.inner.embed_documents(texts, timeout=tries.timeout_s)
+            except Exception as error:  # noqa: BLE001  # raised again unless it may pass
+                time.sleep(tries.wait_s(error))
+
+    def embed_query(self, text: str) -> list[float]:
+        """Embed one text in the same way."""
+        return self.embed_documents([text])[0]
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Embed on the loop, trying again."""
+        tries = _Tries()
+        while True:
+            try:
+                return await self.inner.aembed_documents(texts, timeout=tries.timeout_s)
+            except Exception as error:  # noqa: BLE001  # raised again unless it may pass
+                await asyncio.sleep(tries.wait_s(error))
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """Embed one text in the same way."""
+        return (await self.aembed_documents([text]))[0]
 
 
 @contextlib.contextmanager
@@ -229,7 +316,7 @@ def _build_openai(settings: Settings, retries: int = OPENAI_RETRIES) -> Embeddin
             next_step="Set OPENAI_API_KEY (as an environment variable or a Streamlit secret), "
             "or choose the bundled model.",
         )
-    return OpenAIEmbeddings(
+    embeddings = OpenAIEmbeddings(
         model=settings.openai_model,
         api_key=SecretStr(str(settings.openai_api_key)),
         base_url=settings.openai_base_url,
@@ -246,8 +333,9 @@ def _build_openai(settings: Settings, retries: int = OPENAI_RETRIES) -> Embeddin
         # than OpenAI's own misread; our chunks are far below the limit, so plain text is sent.
         check_embedding_ctx_length=False,
         timeout=OPENAI_TIMEOUT_S,
-        max_retries=retries,
+        max_retries=0,
     )
+    return RetryingEmbeddings(embeddings) if retries else embeddings
 
 
 PROVIDERS: dict[str, Provider] = {
@@ -321,10 +409,16 @@ def open_model(settings: Settings, *, retries: int | None = None) -> EmbeddingMo
     )
 
 
-def explain_embedding_error(error: BaseException) -> EmbeddingFailed:
-    """Word a provider's exception: wrong key, rate limit, server trouble, no answer, nonsense."""
+def explain_embedding_error(
+    error: BaseException, *, tries: int = 1, took_s: float = OPENAI_TIMEOUT_S
+) -> EmbeddingFailed:
+    """Word a provider's exception: wrong key, rate limit, server trouble, no answer, nonsense.
+
+    `tries` were made in `took_s` seconds.
+    """
     if isinstance(error, EmbeddingFailed):
         return error
+    made = f" ({tries} tries in {took_s:.1f} s)" if tries > 1 else ""
     status = getattr(error, "status_code", None)
     name = type(error).__name__
     if status in (401, 403):
@@ -334,23 +428,26 @@ def explain_embedding_error(error: BaseException) -> EmbeddingFailed:
             next_step="Check OPENAI_API_KEY and OPENAI_BASE_URL.",
         )
     if status == 429:
+        refused = refusal(error)
+        asked_s = refused.retry_after_s if refused else None
+        wait = "Wait a minute" if asked_s is None else f"It asks to wait {asked_s:g} s: wait"
         return EmbeddingFailed(
-            "The embedding service is limiting the rate of calls.",
-            next_step="Lower the concurrency, wait a minute, and try again.",
+            f"The embedding service is limiting the rate of calls{made}.",
+            next_step=f"{wait}, then try again, with a lower concurrency.",
         )
     if "Timeout" in name:
         return EmbeddingFailed(
-            f"The embedding service did not answer within {OPENAI_TIMEOUT_S:g} s.",
+            f"The embedding service did not answer within {took_s:.0f} s.",
             next_step="Check OPENAI_BASE_URL and the network.",
         )
     if "Connection" in name:
         return EmbeddingFailed(
-            "The embedding service cannot be reached.",
+            f"The embedding service cannot be reached{made}.",
             next_step="Check OPENAI_BASE_URL and the network, or choose the bundled model.",
         )
     if isinstance(status, int):
         return EmbeddingFailed(
-            f"The embedding service answered with HTTP {status}.",
+            f"The embedding service answered with HTTP {status}{made}.",
             next_step="Check OPENAI_BASE_URL and the model's name, or try again later.",
         )
     return EmbeddingFailed(

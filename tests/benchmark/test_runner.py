@@ -394,8 +394,7 @@ def test_an_embedding_service_that_fails_in_mid_run_is_counted_by_kind_and_never
         openai_base_url=openai_endpoint.base_url,
         openai_model="any",
     )
-    remote = open_model(settings)
-    _without_retries(remote)
+    remote = open_model(settings, retries=0)
 
     def fail_from_now_on(trial: Trial) -> None:
         openai_endpoint.failure = failure
@@ -419,13 +418,6 @@ def test_an_embedding_service_that_fails_in_mid_run_is_counted_by_kind_and_never
     assert cells[bad.strategy].errors[kind] == 3
     assert cells[bad.strategy].samples == 0
     assert cells["gather"].speedup is None
-
-
-def _without_retries(model: EmbeddingModel) -> None:
-    """Let the client fail at once: its patience is not what is tested."""
-    client: Any = model.embeddings.inner  # type: ignore[attr-defined]
-    for one in (client.client, client.async_client):
-        one._client.max_retries = 0
 
 
 def test_a_strategy_s_coroutines_run_on_the_background_loop_and_its_sync_calls_in_threads() -> None:

@@ -21,7 +21,7 @@ from lib.milvus.embeddings import (
     open_model,
 )
 from lib.settings import Settings
-from scripts.openai_endpoint import OpenAIEndpoint
+from scripts.openai_endpoint import RETRY_AFTER_S, OpenAIEndpoint
 
 
 def openai_settings(base_url: str, model: str = "hashing", key: str = "sk-test") -> Settings:
@@ -156,6 +156,49 @@ def test_a_failing_endpoint_is_worded_for_the_reader(
 ) -> None:
     with pytest.raises(EmbeddingFailed, match=message):
         open_model(openai_settings(openai_endpoint.base_url, model=failing))
+
+
+def test_a_refusal_is_waited_for_as_long_as_it_asks_and_said(openai_endpoint: Any) -> None:
+    model = open_model(openai_settings(openai_endpoint.base_url))
+    for embed in (
+        model.embeddings.embed_query,
+        lambda text: event_loop.run(model.embeddings.aembed_query(text)),
+    ):
+        openai_endpoint.reset()
+        openai_endpoint.failure = "429-once"
+        told: list[float] = []
+        try:
+            clock = embedding_clock(on_wait=told.append)
+            assert len(embed("x")) == model.dimension
+        finally:
+            openai_endpoint.failure = None
+        assert told == [RETRY_AFTER_S]
+        assert clock.waited_s == RETRY_AFTER_S <= clock.seconds
+
+
+@pytest.mark.parametrize(
+    ("failure", "asks_s", "message"),
+    [
+        ("429", 30, r"limiting the rate.* asks to wait 30 s"),
+        ("429", 0.1, r"limiting the rate of calls \(\d+ tries"),
+        ("hang", 0, "did not answer within 1 s"),
+        ("500", 0, r"HTTP 500"),
+    ],
+)
+def test_a_person_waits_no_longer_than_their_patience_for_a_service_in_trouble(
+    openai_endpoint: Any, monkeypatch: pytest.MonkeyPatch, failure: str, asks_s: float, message: str
+) -> None:
+    monkeypatch.setattr("scripts.openai_endpoint.RETRY_AFTER_S", asks_s)
+    model = open_model(openai_settings(openai_endpoint.base_url))
+    openai_endpoint.failure = failure
+    started = time.perf_counter()
+    try:
+        embedding_clock(patience_s=1.0)
+        with pytest.raises(EmbeddingFailed, match=message):
+            model.embeddings.embed_query("x")
+    finally:
+        openai_endpoint.failure = None
+    assert time.perf_counter() - started < 2
 
 
 def test_a_missing_key_and_an_unreachable_endpoint_are_worded_for_the_reader() -> None:

@@ -1,5 +1,7 @@
 """Follow a job on a page: live progress, Stop, and one full rerun when it ends."""
 
+import time
+
 import streamlit as st
 
 from lib import jobs
@@ -10,6 +12,8 @@ from lib.ui.common.text import literal
 from lib.words import counted
 
 REFRESH_S = 0.4
+SILENT_S = 8.0
+NEWS_KEY = "lab_job_news"
 
 
 def follow(job: Job, *, key: str) -> bool:
@@ -30,6 +34,12 @@ def follow(job: Job, *, key: str) -> bool:
             st.info(waiting_for(job), title="Waiting", icon=":material/hourglass:")
         else:
             st.progress(job.progress.fraction, text=describe(job))
+            silent_s = _silent_s(job)
+            if silent_s > SILENT_S:
+                st.caption(
+                    f"Nothing new for {silent_s:.0f} s. What never answers is given up by itself, "
+                    "and what is written by then is kept."
+                )
         # Somebody else's job is shown without a way to stop it.
         if job.owner == visitor.owner() and st.button(
             "Stop", key=f"{key}_stop", icon=":material/stop:", disabled=job.is_cancelled
@@ -39,6 +49,17 @@ def follow(job: Job, *, key: str) -> bool:
 
     _live()
     return False
+
+
+def _silent_s(job: Job) -> float:
+    """Return for how long this page has seen nothing new of a job."""
+    now, news = time.monotonic(), (job.progress.done, job.progress.message)
+    since: float
+    seen, since = st.session_state.get(NEWS_KEY, (None, now))
+    if seen != (job.id, news):
+        since = now
+        st.session_state[NEWS_KEY] = (job.id, news), now
+    return now - since
 
 
 def waiting_for(job: Job) -> str:

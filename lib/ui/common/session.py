@@ -1,10 +1,12 @@
 """What a page works with: settings, connection, embedding model, the chosen collection."""
 
+import contextlib
 import dataclasses
 import itertools
 import secrets
 import threading
 import time
+from collections.abc import Iterator
 
 import streamlit as st
 
@@ -35,6 +37,7 @@ PAGES_KEY = "lab_pages"
 # What a visitor's first collection is called.
 OWN_COLLECTION = "my_documents"
 FAILURE_KEY = "lab_connection_failure"
+MODEL_FAILURE_KEY = "lab_model_failure"
 SESSION_KEY = "lab_session"
 FAILURE_HOLDS_S = 3.0
 
@@ -106,6 +109,7 @@ def use(chosen: Settings | None) -> None:
         st.session_state[CHOSEN_KEY] = chosen
     st.session_state.pop(CHOICE_KEY, None)
     st.session_state.pop(FAILURE_KEY, None)
+    st.session_state.pop(MODEL_FAILURE_KEY, None)
     st.session_state.pop(COLLECTION_KEY, None)
 
 
@@ -198,25 +202,21 @@ def _let_go() -> None:
 def connection() -> Connection:
     """Return the open connection of this visitor's settings. Raises ConnectionFailed."""
     chosen = current_settings()
-    failed_at, failure = st.session_state.get(FAILURE_KEY, (0.0, None))
-    if failure is not None and time.monotonic() - failed_at < FAILURE_HOLDS_S:
-        raise failure
-    try:
-        who = visitor.current(chosen)
-        territory = who.territory if who else None
-        opened = _lease(_choice(), share().owner, chosen, territory).connection
-        if not opened.is_lite or opened.closed:
-            try:
-                opened.ping()
-            except LabError:
-                _pool().retire(opened)
-                raise
-    except LabError as error:
-        # The next try opens a fresh connection instead of failing for ever; the failure is
-        # remembered for a moment, so that sidebar and page wait for it only once.
-        _let_go()
-        st.session_state[FAILURE_KEY] = time.monotonic(), error
-        raise
+    with _waited_for_once(FAILURE_KEY):
+        try:
+            who = visitor.current(chosen)
+            territory = who.territory if who else None
+            opened = _lease(_choice(), share().owner, chosen, territory).connection
+            if not opened.is_lite or opened.closed:
+                try:
+                    opened.ping()
+                except LabError:
+                    _pool().retire(opened)
+                    raise
+        except LabError:
+            # The next try opens a fresh connection instead of failing for ever.
+            _let_go()
+            raise
     _cleaner(host_settings())
     opened.note_use(_session())
     return opened
@@ -225,9 +225,23 @@ def connection() -> Connection:
 def model() -> EmbeddingModel:
     """Return the embedding model of this visitor's settings. Raises EmbeddingFailed."""
     chosen = current_settings()
-    if _is_hosts_model(chosen):
-        return _host_model(chosen.embedding_provider, chosen.openai_model, chosen)
-    return _own_model(_choice(), chosen)
+    with _waited_for_once(MODEL_FAILURE_KEY):
+        if _is_hosts_model(chosen):
+            return _host_model(chosen.embedding_provider, chosen.openai_model, chosen)
+        return _own_model(_choice(), chosen)
+
+
+@contextlib.contextmanager
+def _waited_for_once(key: str) -> Iterator[None]:
+    """Remember a failure for a moment, so that sidebar and page wait for it only once."""
+    failed_at, failure = st.session_state.get(key, (0.0, None))
+    if failure is not None and time.monotonic() - failed_at < FAILURE_HOLDS_S:
+        raise failure
+    try:
+        yield
+    except LabError as error:
+        st.session_state[key] = time.monotonic(), error
+        raise
 
 
 def submit(label: str, work: Work, *, subject: str, opened: Connection) -> Job:

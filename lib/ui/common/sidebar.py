@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from lib import jobs
-from lib.errors import LabError
+from lib.errors import EmbeddingFailed, LabError
 from lib.milvus.connection import Description
 from lib.milvus.territory import Territory, is_scratch, shown_name
 from lib.ui.common import connect, corpus, memory, session, tab
@@ -31,7 +31,8 @@ def show(page: str) -> None:
             names = _existing_collections(description)
             facts, loading = corpus.facts_unless_loading(opened)
         except LabError as error:
-            st.badge("Not connected", icon=":material/cloud_off:", color="red")
+            name = "No embedding" if isinstance(error, EmbeddingFailed) else "Not connected"
+            st.badge(name, icon=":material/cloud_off:", color="red")
             st.caption(error.what)
             connect.connect_button()
             return

@@ -130,5 +130,10 @@ def _sentence(report: IngestionReport) -> str:
             + (f", {tally.lookup_s:.2f} s looking up what is there" if tally.lookup_s else "")
             + "."
         )
+    if tally.waited_s:
+        parts.append(
+            "The embedding service refused calls, which were made again after "
+            f"{tally.waited_s:.1f} s of waiting."
+        )
     parts.append(f"“{literal(report.collection)}” now holds {counted(report.rows, 'row')}.")
     return " ".join(parts)

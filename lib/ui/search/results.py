@@ -117,6 +117,10 @@ def timing_line(timing: Timing) -> str:
     return (
         f"Answered in **{timing.total_ms:.1f} ms**: embedding {timing.embed_ms:.1f} ms, "
         f"Milvus {timing.milvus_ms:.1f} ms, this app {timing.app_ms:.1f} ms."
+    ) + (
+        f" The embedding service refused at first: {timing.waited_ms / 1000:.1f} s were waited."
+        if timing.waited_ms
+        else ""
     )
 
 
