@@ -199,7 +199,7 @@ def main() -> int:
                 good = outcome.is_good and outcome.silent_s <= ALLOWED_S
                 tried, bad = tried + 1, bad + (not good)
                 print(
-                    f"{'ok ' if good else 'BAD'} {fault:28} {operation:13} {outcome.took_s:5.1f} s, "
+                    f"{'ok ' if good else 'BAD'} {fault:28} {operation:13} {outcome.took_s:.1f} s, "
                     f"without news {outcome.silent_s:.1f} s: "
                     f"{outcome.said or 'succeeded'} | back in {outcome.back_s:.1f} s "
                     f"{outcome.back_said} | lost {outcome.lost}",
