@@ -149,11 +149,12 @@ class Bench:
 
 
 def _listen(job: Job, news: list[float], ended: threading.Event) -> None:
-    """Note when a job's rows grew."""
-    seen = 0.0
+    """Note when a job's progress changed on the page."""
+    seen = (0.0, "")
     while not ended.wait(0.02):
-        if job.progress.done != seen:
-            seen = job.progress.done
+        now = (job.progress.done, job.progress.message)
+        if now != seen:
+            seen = now
             news.append(time.perf_counter())
 
 

@@ -21,7 +21,13 @@ from langchain_milvus import Milvus
 
 from lib import event_loop
 from lib.documents.problems import Problems
-from lib.errors import ConnectionFailed, InvalidInput, JobCancelled, LabError
+from lib.errors import (
+    ConnectionFailed,
+    InvalidInput,
+    JobCancelled,
+    LabError,
+    OperationFailed,
+)
 from lib.ingestion.batches import Batch, from_documents
 from lib.ingestion.known_rows import KnownRows
 from lib.ingestion.plan import METHODS, IngestionPlan
@@ -109,6 +115,8 @@ def _ingest(
         except JobCancelled:
             tally.stopped = True
         except LabError as error:
+            if isinstance(error, OperationFailed):
+                connection.heal(plan.collection)
             raise _with_what_was_kept(error, tally) from error
         finally:
             tally.wall_s = time.perf_counter() - started
@@ -354,6 +362,7 @@ class _Writer:
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
+        self._connection.check_room()
         started, clock = time.perf_counter(), embedding_clock(WORK_S, self._say_wait)
         yield
         took = time.perf_counter() - started

@@ -128,8 +128,7 @@ class Listed:
 
 def overview(connection: Connection, dimension: int, *, embedding: str) -> list[Listed]:
     """Return all collections, with why one does not fit vectors of this dimension and model."""
-    with reported("Could not read the list of collections."):
-        names = sorted(connection.client.list_collections(timeout=connection.answer_s))
+    names = connection.collection_names()
 
     def look(name: str) -> Listed:
         try:
@@ -204,6 +203,7 @@ def create(
     if not index_type:
         index_type, index_params = LITE_INDEX if connection.is_lite else ("AUTOINDEX", {})
     check_index(connection, index_type, metric_type, index_params or {})
+    connection.check_room()
     client = connection.client
     schema = client.create_schema(auto_id=False, enable_dynamic_field=True)
     schema.add_field(PRIMARY_FIELD, DataType.VARCHAR, is_primary=True, max_length=MAX_VARCHAR_BYTES)
@@ -389,9 +389,13 @@ def prepare_for_search(connection: Connection, name: str) -> None:
     """Make searches fast after writing: Milvus Lite scans unflushed rows one by one in Python."""
     if not connection.is_lite:
         return
-    with reported(f"Could not flush the collection {name!r}."):
-        connection.client.flush(name)
-        connection.wait_for_index(name)
+    try:
+        with reported(f"Could not flush the collection {name!r}."):
+            connection.client.flush(name)
+            connection.wait_for_index(name)
+    except LabError:
+        connection.reread(name)
+        raise
 
 
 def drop(connection: Connection, name: str) -> None:

@@ -46,7 +46,8 @@ PING_TIMEOUT_S = 4.0
 RECONNECT_MS = 3_000
 # How long an answer may take that a person waits for. Milvus Lite, in this process, cannot be gone
 # but is asked one thing after another: a question waits there for a batch that is being written.
-ANSWER_S = 8.0
+# The last try may take as long again as lies between two tries to connect.
+ANSWER_S = 6.0
 LITE_ANSWER_S = 30.0
 
 # On failure the libraries log the first row, text included, or a traceback per retry. Whoever
@@ -262,14 +263,43 @@ class Connection:
 
     def describe(self) -> Description:
         """Ask the backend who it is and what it holds. Raises ConnectionFailed."""
+        with reported(f"{self.label} does not answer."):
+            version = self.client.get_server_version(timeout=PING_TIMEOUT_S)
+        return Description(
+            kind=self.kind,
+            label=self.label,
+            version=_plain_version(version),
+            address=self.address,
+            collections=tuple(self.collection_names()),
+        )
+
+    def collection_names(self) -> list[str]:
+        """Return the names of all collections that may be read, damaged ones too."""
         with reported("Could not read the list of collections."):
-            return Description(
-                kind=self.kind,
-                label=self.label,
-                version=_plain_version(self.client.get_server_version(timeout=PING_TIMEOUT_S)),
-                address=self.address,
-                collections=tuple(sorted(self.client.list_collections(timeout=PING_TIMEOUT_S))),
-            )
+            if self._lite is None:
+                return sorted(self.client.list_collections(timeout=PING_TIMEOUT_S))
+            may_read = self.territory.may_read if self.territory else lambda name: True
+            return sorted(filter(may_read, self._lite.names()))
+
+    def check_room(self) -> None:
+        """Raise OperationFailed when the disk under Milvus Lite is too full to write to."""
+        if self._lite is not None:
+            self._lite.check_room()
+
+    def heal(self, collection: str) -> None:
+        """Bring back into Milvus Lite's sight what it acknowledged before a write failed."""
+        if self._lite is None:
+            return
+        try:
+            self.client.flush(collection)
+        except MilvusException:
+            self.reread(collection)
+
+    def reread(self, collection: str) -> None:
+        """Let Milvus Lite read a collection from the disk again, after a flush that failed."""
+        if self._lite is not None:
+            self._lite.reread(collection)
+            self.client.load_collection(collection)
 
     def ping(self) -> float:
         """Return the seconds one small RPC takes. Raises ConnectionFailed within 5 seconds."""
@@ -339,6 +369,7 @@ class Connection:
 
     def replace_rows(self, collection: str, rows: list[dict[str, Any]]) -> None:
         """Write whole rows, vectors and all, over those of the same keys, as `replaces_by` says."""
+        self.check_room()
         (self.client.insert if self.is_lite else self.client.upsert)(collection, rows)
 
     def wait_for_index(self, collection: str) -> None:

@@ -18,10 +18,35 @@ def reported(what: str) -> Iterator[None]:
         raise explain(error, what) from error
 
 
+# The folders of the host are nobody's business; below a Milvus Lite's own they tell what is meant.
+FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s'\"]*\.db/|(?:[^\s/'\"]+/)+)")
 UNREACHABLE = re.compile(
     r"fail connecting|unavailable|failed to connect|connection refused|deadline exceeded"
     r"|retry timeout|retry run out|should create connect|channel.*clos|connection.*clos",
     re.IGNORECASE,
+)
+# What the disk under Milvus Lite does: how it is worded, what it means, and what helps.
+OF_THE_DISK: tuple[tuple[re.Pattern[str], str, str], ...] = (
+    (
+        re.compile(r"errno (27|28|122)\b|no space left", re.IGNORECASE),
+        "The disk is full, or a quota is reached.",
+        "Free some space, then try again.",
+    ),
+    (
+        re.compile(r"errno (1|13|30)\b|read-only file system", re.IGNORECASE),
+        "Its folder cannot be written to.",
+        "Make it writable, or set MILVUS_URI to another path ending in .db.",
+    ),
+    (
+        re.compile(r"faiss", re.IGNORECASE),
+        "Its index is damaged.",
+        "Delete the folder “indexes” of the collection: it is made anew from the rows.",
+    ),
+    (
+        re.compile(r"parquet|not valid json|codec can't decode|corrupt", re.IGNORECASE),
+        "A file of it is damaged",
+        "Put back a copy of that file. The other collections work.",
+    ),
 )
 REFUSED = re.compile(r"unauthenticated|auth check fail|permission.?denied", re.IGNORECASE)
 
@@ -31,6 +56,12 @@ def explain(error: BaseException, what: str) -> LabError:
     if isinstance(error, LabError):
         return error
     reason = milvus_reason(error)
+    for worded, sentence, next_step in OF_THE_DISK:
+        if worded.search(reason):
+            said = sentence if sentence.endswith(".") else f"{sentence}: {reason}"
+            return OperationFailed(
+                f"{what} {said}", kept="What was already stored is kept.", next_step=next_step
+            )
     # pymilvus says "server unavailable" for a refused token too; only the cause tells them apart.
     if any(REFUSED.search(milvus_reason(cause)) for cause in causes(error)):
         return ConnectionFailed(
@@ -53,7 +84,7 @@ def milvus_reason(error: BaseException) -> str:
     code = getattr(error, "code", None)
     if callable(code):  # a gRPC error
         message = f"{code()}: {error.details()}" if hasattr(error, "details") else str(code())
-    line = " ".join(str(message).split())
+    line = FOLDERS.sub("", " ".join(str(message).split()))
     return line if len(line) <= 400 else line[:399] + "…"
 
 

@@ -384,6 +384,7 @@ def update(
     shape = layout(connection, name)
     keys = [str(document.id) for document in documents]
     arguments = {"documents": list(documents), "ids": keys}
+    connection.check_room()
     with reported("The rows could not be changed."):
         before = _Kept(shape, UNDO_BYTES)
         before.add(_present(connection, name, shape, keys, ["*"]))

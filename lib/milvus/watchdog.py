@@ -15,7 +15,8 @@ from lib.milvus.connection import Connection
 T = TypeVar("T")
 INTERVAL_S = 1.0
 TICK_S = 0.05
-RPC_TIMEOUT_S = 3.0
+# Less than lies between two tries to connect: a miss takes no longer than this.
+RPC_TIMEOUT_S = 2.3
 CONNECT_TIMEOUT_S = 1.0
 # A busy server may be late once; one that is gone refuses the connection, which counts at once.
 MISSES = 2

@@ -164,6 +164,7 @@ def _copy(connection: Connection, collection: Collection, name: str, job: Job) -
         with reported(f"Could not copy the rows of {shown_name(collection.name)}."):
             for part in walk(connection, collection.name, fields=["*"], page_rows=COPIED_AT_ONCE):
                 job.check()
+                connection.check_room()
                 connection.client.insert(name, part)
                 job.progress.done += len(part)
         milvus_collections.prepare_for_search(connection, name)
