@@ -32,7 +32,8 @@ class Fault:
 
     `cuts` ends the open connections when the fault begins. `answers` is what a new connection gets:
     "pass", "close" (before a byte), or "silence". `requests` and `responses` say whether bytes go
-    on. `delay_s` holds up each block of a response, and `pace_bytes` is its size. After
+    on; a connection that lost some stays silent for good, as no network gives part of them later.
+    `delay_s` holds up each block of a response, and `pace_bytes` is its size. After
     `response_bytes` of responses a connection ends: with a reset, or with `garbage` in front of it.
     """
 
@@ -179,9 +180,11 @@ class TcpProxy:
     async def _pass_requests(
         self, reader: asyncio.StreamReader, server: asyncio.StreamWriter, heard: "Heard"
     ) -> None:
+        is_lost = False
         with contextlib.suppress(OSError):
             while block := await reader.read(BLOCK_BYTES):
-                if self._fault.requests and heard.within(self.forgets_after_s):
+                is_lost |= not (self._fault.requests and heard.within(self.forgets_after_s))
+                if not is_lost:
                     server.write(block)
                     await server.drain()
         _end(server, resets=False)
@@ -189,7 +192,7 @@ class TcpProxy:
     async def _pass_responses(
         self, reader: asyncio.StreamReader, client: asyncio.StreamWriter, heard: "Heard"
     ) -> None:
-        passed, of = 0, self._fault
+        passed, of, is_lost = 0, self._fault, False
         with contextlib.suppress(OSError):
             while block := await reader.read(self._fault.pace_bytes):
                 fault = self._fault
@@ -197,7 +200,8 @@ class TcpProxy:
                     passed, of = 0, fault
                 if fault.delay_s:
                     await asyncio.sleep(fault.delay_s)
-                if not (fault.responses and heard.within(self.forgets_after_s)):
+                is_lost |= not (fault.responses and heard.within(self.forgets_after_s))
+                if is_lost:
                     continue
                 if fault.response_bytes is not None:
                     block = block[: max(fault.response_bytes - passed, 0)]
