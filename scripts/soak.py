@@ -235,7 +235,7 @@ async def work(visitor: Visitor) -> None:
         await visitor.act("open", "benchmark")
         await visitor.act("benchmark", "benchmark", b_preset="Ten seconds")
         await visitor.act("benchmark", "benchmark", visitor.query, b_go=None)
-        await visitor.until("benchmark", "had finished all", "Take it away")
+        await visitor.until("benchmark", "Take it away")
 
 
 @dataclass(frozen=True)

@@ -521,9 +521,14 @@ def _arguments(uri: str, settings: Settings) -> dict[str, Any]:
         # Milvus Lite answers pymilvus's idle pings with GOAWAY, which breaks the next connect.
         options |= {"grpc.keepalive_time_ms": 600_000, "grpc.keepalive_permit_without_calls": 0}
     else:
-        # A link that went silent is given up after 9 s, not 15, so that the next try finds another
-        # one. A server refuses pings more often than every 5 s.
-        options |= {"grpc.keepalive_time_ms": 6_000, "grpc.keepalive_timeout_ms": 3_000}
+        # A link that went silent is given up within seconds, so that the next try takes another
+        # one. By default a ping may stay unanswered for a minute, and after two without a call
+        # between them there are no more. A server refuses pings more often than every 5 s.
+        options |= {
+            "grpc.keepalive_time_ms": 6_000,
+            "grpc.http2.max_pings_without_data": 0,
+            "grpc.http2.ping_timeout_ms": 3_500,
+        }
     arguments: dict[str, Any] = {
         "uri": uri,
         "timeout": CONNECT_TIMEOUT_S,
