@@ -23,7 +23,7 @@ MISSES = 2
 
 
 class Watchdog:
-    """Asks the server for its version once a second, in a thread of its own.
+    """Asks the server for its version once a second, in a thread of its own; after a miss at once.
 
     The version is answered by the proxy alone, so a server that is busy with collections is not
     taken for a dead one. Milvus Lite is not watched: it lives and ends with this process.
@@ -53,7 +53,7 @@ class Watchdog:
 
     def _watch(self) -> None:
         misses = 0
-        while not self._ended.wait(INTERVAL_S):
+        while not self._ended.wait(0.0 if misses else INTERVAL_S):
             asked = time.perf_counter()
             try:
                 self._connection.client.get_server_version(timeout=RPC_TIMEOUT_S)
