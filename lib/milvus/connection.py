@@ -299,7 +299,8 @@ class Connection:
         """Let Milvus Lite read a collection from the disk again, after a flush that failed."""
         if self._lite is not None:
             self._lite.reread(collection)
-            self.client.load_collection(collection)
+            with contextlib.suppress(MilvusException):  # the next who asks is told why
+                self.client.load_collection(collection)
 
     def ping(self) -> float:
         """Return the seconds one small RPC takes. Raises ConnectionFailed within 5 seconds."""
