@@ -10,8 +10,9 @@ ARGS ?=
 # Watching the files of every imported package makes the first page half a second later.
 # While editing pages: make demo WATCH=auto
 WATCH ?= none
-# Most tests wait more than they compute; the tests of one file share what they start.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
+# Most tests wait more than they compute; the tests of one file share what they start. Files are
+# handed out in the order of tests/conftest.py: those that wait most come first.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m

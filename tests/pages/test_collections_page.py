@@ -11,26 +11,21 @@ from langchain_core.documents import Document
 from streamlit.testing.v1 import AppTest
 
 from lib.errors import OperationFailed
-from lib.ingestion.plan import IngestionPlan
-from lib.ingestion.writing import ingest
 from lib.milvus import collections as milvus_collections
 from lib.milvus import rows
-from lib.milvus.connection import Connection, open_connection
-from lib.milvus.embeddings import open_model
+from lib.milvus.connection import Connection
 from lib.milvus.territory import SCRATCH_PREFIX
 from lib.settings import load
 from lib.ui.collections import rows as collection_rows
-from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
+from tests.pages.conftest import OpenApp, copy_of, fill, problems, said, wait_for_jobs
 
 COLLECTION = load({}).collection
 COUNT = 120
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Connection]:
-    """A store whose collection fills two pages and a bit; the page works on it too."""
-    settings = load({"MILVUS_URI": str(tmp_path / "lab.db")})
-    opened = open_connection(settings)
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The path of a store whose collection fills two pages and a bit."""
     documents = [
         Document(
             page_content=f"Text number {i}",
@@ -39,9 +34,14 @@ def store(tmp_path: Path) -> Iterator[Connection]:
         )
         for i in range(COUNT)
     ]
-    ingest(opened, open_model(settings), documents, IngestionPlan(COLLECTION))
-    yield opened
-    opened.close()
+    return fill(tmp_path_factory.mktemp("filled") / "lab.db", documents)
+
+
+@pytest.fixture
+def store(filled: Path, tmp_path: Path) -> Iterator[Connection]:
+    """Such a store; the page works on it too."""
+    with copy_of(filled, tmp_path / "lab.db") as opened:
+        yield opened
 
 
 @pytest.fixture

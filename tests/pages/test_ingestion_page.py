@@ -14,28 +14,28 @@ from streamlit.testing.v1 import AppTest
 from lib.documents import files, loaders
 from lib.documents.sources import Part, Upload
 from lib.ingestion import tuning
-from lib.ingestion.plan import IngestionPlan
-from lib.ingestion.writing import ingest
 from lib.milvus import collections as milvus_collections
 from lib.milvus import rows
-from lib.milvus.connection import Connection, open_connection
-from lib.milvus.embeddings import open_model
+from lib.milvus.connection import Connection
 from lib.settings import load
-from tests.pages.conftest import OpenApp, figures, problems, said, wait_for_jobs
+from tests.pages.conftest import OpenApp, copy_of, figures, fill, problems, said, wait_for_jobs
 
 TEXT = "\n\n".join(f"Paragraph {i} tells of the walrus and of the carpenter." for i in range(40))
 COLLECTION = load({}).collection
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Connection]:
-    """A store with one row, so that no corpus is loaded by itself; the page works on it too."""
-    settings = load({"MILVUS_URI": str(tmp_path / "lab.db")})
-    opened = open_connection(settings)
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The path of a store with one row, so that no corpus is loaded by itself."""
     first = Document(page_content="A first row", metadata={"source": "before"}, id="first")
-    ingest(opened, open_model(settings), [first], IngestionPlan(COLLECTION))
-    yield opened
-    opened.close()
+    return fill(tmp_path_factory.mktemp("filled") / "lab.db", [first])
+
+
+@pytest.fixture
+def store(filled: Path, tmp_path: Path) -> Iterator[Connection]:
+    """Such a store; the page works on it too."""
+    with copy_of(filled, tmp_path / "lab.db") as opened:
+        yield opened
 
 
 @pytest.fixture
