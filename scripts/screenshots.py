@@ -31,8 +31,10 @@ PAGES = {
     "overview": "",
     "search": "/search?q=remove+a+directory+and+everything+inside+it",
     "benchmark": "/benchmark",
+    "runs": "/runs",
     "run": "/runs?r_runs=recorded-tutorial-server-450ms",
     "all-operations": "/runs?r_runs=recorded-all-server",
+    "sweep": "/runs?r_runs=recorded-sweep-server",
     "comparison": "/runs?r_runs=recorded-tutorial-server,recorded-tutorial-server-450ms",
     "ingestion": "/ingestion",
     "collections": "/collections",
@@ -61,7 +63,7 @@ def main() -> None:
         )
         try:
             url = apps()
-            _wait_for_the_corpus(browser, url)
+            wait_for_the_corpus(browser, url)
             names = given.only.split(",") if given.only else list(PAGES if given.all else README)
             shots = itertools.product(names, ("light", "dark"), SIZES) if given.all else ()
             for name, scheme, size in shots:
@@ -77,7 +79,8 @@ def main() -> None:
         print(f"{path.name:<32} {path.stat().st_size / 1e3:8,.0f} KB")
 
 
-def _open(browser: Browser, address: str, scheme: str, size: str) -> Page:
+def open_page(browser: Browser, address: str, scheme: str, size: str) -> Page:
+    """Return a page that shows the address in a colour scheme and a size, at rest."""
     width, height = SIZES[size]
     page = browser.new_page(
         viewport={"width": width, "height": height},
@@ -91,14 +94,15 @@ def _open(browser: Browser, address: str, scheme: str, size: str) -> Page:
     return page
 
 
-def _wait_for_the_corpus(browser: Browser, url: str) -> None:
-    page = _open(browser, url, "light", "1280")
+def wait_for_the_corpus(browser: Browser, url: str) -> None:
+    """Wait until the app has loaded its bundled corpus."""
+    page = open_page(browser, url, "light", "1280")
     page.wait_for_function(CORPUS_IS_LOADED)
     page.close()
 
 
 def _shoot(browser: Browser, url: str, name: str, scheme: str, size: str, path: Path) -> None:
-    page = _open(browser, url + PAGES[name], scheme, size)
+    page = open_page(browser, url + PAGES[name], scheme, size)
     _save(page.screenshot(), path.with_suffix(".png"))
     page.close()
 
@@ -111,7 +115,7 @@ def _save(png: bytes, path: Path) -> None:
 
 def _film(browser: Browser, url: str, path: Path) -> None:
     """Write one round of the race as an animated picture."""
-    page = _open(browser, url, "light", "1280")
+    page = open_page(browser, url, "light", "1280")
     race = page.locator(RACE)
     frames = []
     shoot: Callable[[], bytes] = race.screenshot
