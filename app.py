@@ -3,7 +3,7 @@
 import streamlit as st
 
 from lib.settings import PROJECT_ROOT
-from lib.ui.common import front, memory, presenting, tab
+from lib.ui.common import contrast, front, memory, presenting, tab
 
 memory.use_few_heaps()
 st.set_page_config(
@@ -13,6 +13,7 @@ st.set_page_config(
     layout="wide",
     initial_sidebar_state="auto",
 )
+contrast.make_readable()
 
 page = st.navigation(
     [

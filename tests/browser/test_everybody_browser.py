@@ -1,7 +1,6 @@
 """For everybody: contrast, keyboard, headings, what a screen reader hears, and a quiet console."""
 
 import re
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -27,26 +26,6 @@ PLACES = {
 }
 
 
-@dataclass(frozen=True)
-class Excused:
-    """A finding in Streamlit's own markup that no setting of the theme reaches, and why."""
-
-    scheme: str
-    rule: str
-    nodes: str
-    why: str
-
-
-EXCEPTIONS = [
-    Excused(
-        "dark",
-        "color-contrast",
-        "[data-selected=true] *, [data-testid=stSlider] *",
-        "Streamlit writes white on the primary colour in buttons, and the primary colour on the "
-        "page in chosen segments and beside sliders. No one colour is 4.5 to 1 against both white "
-        "and a dark page; white on the button has 4.5, the segment 3.8.",
-    ),
-]
 # On a deep link Streamlit looks for its server beside the page first and at the root next.
 PROBED = re.compile(r"/(\w+)/_stcore/(health|host-config)$")
 
@@ -63,24 +42,17 @@ def app(run_app, browser) -> str:
     return url
 
 
-def findings(page: "Page", scheme: str) -> list[str]:
-    """Return axe's serious and critical findings, without the named exceptions."""
+def findings(page: "Page") -> list[str]:
+    """Return axe's serious and critical findings."""
     page.evaluate(AXE)
     violations: list[dict[str, Any]] = page.evaluate(
-        "async () => (await axe.run(document, {resultTypes: ['violations'], elementRef: true}))"
-        ".violations.map(v => ({...v, nodes: v.nodes.map(n => ({"
-        "html: n.html, said: n.failureSummary, excused: EXCUSED.filter(e => e.rule === v.id"
-        " && n.element.matches(e.nodes)).length > 0}))}))".replace(
-            "EXCUSED",
-            str([{"rule": e.rule, "nodes": e.nodes} for e in EXCEPTIONS if e.scheme == scheme]),
-        )
+        "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
     )
     return [
-        f"{violation['id']}: {node['html'][:200]} {node['said'][:200]}"
+        f"{violation['id']}: {node['html'][:200]} {node['failureSummary'][:200]}"
         for violation in violations
         if violation["impact"] in ("serious", "critical") or violation["id"] == "heading-order"
         for node in violation["nodes"]
-        if not node["excused"]
     ]
 
 
@@ -122,7 +94,7 @@ def test_every_page_is_for_everybody_and_quiet(
     page.wait_for_load_state("networkidle")
     # Nothing is being redrawn: what is stale is faint.
     page.wait_for_function("() => !document.querySelector('[data-stale=true], .stSpinner')")
-    assert findings(page, scheme) == []
+    assert findings(page) == []
     assert said == []
     described = page.locator("[data-testid=stVegaLiteChart] [role='graphics-document']")
     for sentence in described.evaluate_all("all => all.map(n => n.getAttribute('aria-label'))"):
