@@ -99,8 +99,11 @@ def _connect() -> None:
                 openai_api_key=key.strip(),
                 openai_model=model.strip() or current.openai_model,
             )
+            # Before it is used: a refresh a moment later finds the note.
+            tab.remember(_note(chosen), key="tab_note")
             session.check(chosen)
         except LabError as error:
+            tab.remember(chosen_elsewhere(current), key="tab_note_again")
             with message:
                 error_box(error)
         else:
@@ -116,10 +119,12 @@ def _connect() -> None:
 
 def chosen_elsewhere(current: Settings) -> dict[str, Any] | None:
     """Return what the tab may keep of a connection of the visitor's own; None for the host's."""
-    if not session.is_overridden():
-        return None
-    kept = {name: getattr(current, name) for name in tab.KEPT}
-    if session.uses_hosts_milvus():
+    return _note(current) if session.is_overridden() else None
+
+
+def _note(chosen: Settings) -> dict[str, Any]:
+    kept = {name: getattr(chosen, name) for name in tab.KEPT}
+    if session.is_hosts_milvus(chosen):
         kept["milvus_database"] = ""
     return kept
 

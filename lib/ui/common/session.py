@@ -119,7 +119,7 @@ def check(chosen: Settings) -> None:
     for address in (chosen.milvus_uri, chosen.openai_base_url):
         check_allowed(address, host_settings())
     open_model(chosen)
-    if not _is_hosts_milvus(chosen):
+    if not is_hosts_milvus(chosen):
         open_connection(chosen).close()
 
 
@@ -130,10 +130,11 @@ def is_overridden() -> bool:
 
 def uses_hosts_milvus() -> bool:
     """Say whether this session works on the host's own Milvus."""
-    return _is_hosts_milvus(current_settings())
+    return is_hosts_milvus(current_settings())
 
 
-def _is_hosts_milvus(chosen: Settings) -> bool:
+def is_hosts_milvus(chosen: Settings) -> bool:
+    """Say whether these settings are of the host's own Milvus."""
     host = host_settings()
     names = ("milvus_uri", "milvus_token", "milvus_database")
     return all(getattr(chosen, name) == getattr(host, name) for name in names)
@@ -166,7 +167,7 @@ def _release(lease: Lease) -> None:
 # Sessions let go when they end or choose anew. No secret is in a key: a choice has a name.
 @st.cache_resource(show_spinner=False, scope="session", on_release=_release)
 def _lease(choice: str, owner: str, _chosen: Settings, _territory: Territory | None) -> Lease:
-    if _is_hosts_milvus(_chosen):
+    if is_hosts_milvus(_chosen):
         return _pool().lease(_chosen, _territory)
     check_allowed(_chosen.milvus_uri, host_settings())
     return open_lease(_chosen, _territory)

@@ -71,17 +71,17 @@ def lost() -> dict[str, str] | None:
     return found
 
 
-def remember(chosen: Mapping[str, Any] | None) -> None:
+def remember(chosen: Mapping[str, Any] | None, *, key: str = "tab_keep") -> None:
     """Let the tab keep what this session is connected to; None makes it forget.
 
     Call it in every run of a page: a tab that has nothing to keep gets nothing to draw.
     """
     if chosen:
         kept = {name: _without_credentials(str(chosen.get(name, ""))) for name in KEPT}
-        _component()(key="tab_keep", data={"keep": json.dumps(kept), "cookie": COOKIE})
+        _component()(key=key, data={"keep": json.dumps(kept), "cookie": COOKIE})
         st.session_state[WRITTEN_KEY] = True
     elif st.session_state.get(WRITTEN_KEY):
-        _component()(key="tab_keep", data={"forget": True})
+        _component()(key=key, data={"forget": True})
 
 
 def decided() -> None:
