@@ -8,14 +8,11 @@ from lib.errors import LabError
 from lib.jobs import FINISHED, State
 from lib.ui import current_settings
 from lib.ui.benchmark.form import run_form
-from lib.ui.benchmark.live import live
+from lib.ui.benchmark.live import bar, live
 from lib.ui.common import session
 from lib.ui.common.errors import error_box
-from lib.ui.common.presenting import present_link
 from lib.ui.common.session import connection, model
-from lib.ui.common.share import copy_link
 from lib.ui.common.sidebar import RUN_PARAMETER
-from lib.ui.common.text import literal
 from lib.ui.runs.saved import run_store
 from lib.ui.runs.view import run_view
 
@@ -54,13 +51,11 @@ if run_id and (job or kept):
     st.session_state[SESSION_KEY] = run_id
     st.query_params[RUN_PARAMETER] = run_id
 
-if run_id and (job or kept):
-    with st.container(horizontal=True):
-        copy_link("benchmark", b_run=run_id)
-        present_link(run_id)
 if job and job.state not in FINISHED:
     live(job)
     st.stop()
+if run_id and (job or kept):
+    bar(run_id)
 
 if job and job.error:
     error_box(job.error)
@@ -68,15 +63,12 @@ measured = job.result if job else None
 if isinstance(measured, Run) and measured.trials:
     run_view(measured, origin="measured here", key="b", beside=store.beside(measured))
 elif job and job.state is State.STOPPED:
-    st.info("Stopped before the first trial had finished: there is nothing to show.")
+    st.info("Stopped before the first trial had finished.")
 elif kept:
     run = kept.load()
     run_view(run, origin=kept.origin.value, key="b", beside=store.beside(run))
 elif recorded := store.featured():
-    st.info(
-        literal(f"{recorded.title}. Press Run to measure your own."),
-        title=f"Showing a {'recorded' if recorded.is_recorded else 'kept'} run",
-        icon=":material/history:",
-    )
+    kind = "recorded" if recorded.is_recorded else "kept"
+    st.markdown(f":material/history: Showing a {kind} run. Press Run to measure your own.")
     run = recorded.load()
     run_view(run, origin=recorded.origin.value, key="b", beside=store.beside(run))

@@ -10,12 +10,26 @@ from lib.charts import charts
 from lib.charts import data as chart_data
 from lib.jobs import FINISHED, Job, State
 from lib.ui.common.chart import show_chart
+from lib.ui.common.in_view import in_view
+from lib.ui.common.presenting import present_link
 from lib.ui.common.progress import describe, waiting_for
 from lib.ui.common.race import show_race
+from lib.ui.common.share import copy_link
 from lib.ui.common.text import literal
 from lib.words import counted
 
 REFRESH_S = 0.5
+BAR_KEY = "run_bar"
+
+
+def bar(run_id: str, job: Job | None = None) -> None:
+    """Draw what stays in view: how far a job is and Stop, or else the way to present its run."""
+    with in_view(BAR_KEY), st.container(horizontal=True, vertical_alignment="center"):
+        if job is not None:
+            _status(job)
+        else:
+            present_link(run_id)
+        copy_link("benchmark", b_run=run_id)
 
 
 def live(job: Job) -> None:
@@ -25,7 +39,7 @@ def live(job: Job) -> None:
     def _live() -> None:
         if job.state in FINISHED:
             st.rerun()
-        _status(job)
+        bar(job.id, job)
         if isinstance(job.result, Run):
             _chart(job.result)
 
@@ -33,16 +47,14 @@ def live(job: Job) -> None:
 
 
 def _status(job: Job) -> None:
-    """Draw progress and Stop in one line, which comes first and so stays in view."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if job.state is State.QUEUED:
-            st.info(waiting_for(job), title="Waiting", icon=":material/hourglass:")
-        else:
-            st.progress(job.progress.fraction, text=describe(job))
-        label = "Stop the run" if job.state is State.RUNNING else "Leave the queue"
-        if st.button(label, key="b_stop", icon=":material/stop:", disabled=job.is_cancelled):
-            jobs.shared().cancel(job)
-            st.rerun(scope="fragment")
+    if job.state is State.QUEUED:
+        st.info(waiting_for(job), title="Waiting", icon=":material/hourglass:")
+    else:
+        st.progress(job.progress.fraction, text=describe(job))
+    label = "Stop the run" if job.state is State.RUNNING else "Leave the queue"
+    if st.button(label, key="b_stop", icon=":material/stop:", disabled=job.is_cancelled):
+        jobs.shared().cancel(job)
+        st.rerun(scope="fragment")
 
 
 def _chart(run: Run) -> None:

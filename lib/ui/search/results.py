@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from lib.charts.theme import colours
 from lib.milvus.ranking import DEFAULT_K
 from lib.milvus.snippets import Snippet
 from lib.search import charts as search_charts
@@ -17,6 +16,7 @@ from lib.search import mmr
 from lib.search.ask import Candidates, ScoreMetric, Timing, TwoLists, compare
 from lib.search.charts import CLOSE, REPEATS, UNLIKE
 from lib.ui.common.chart import show_table_chart
+from lib.ui.common.in_view import in_view
 from lib.ui.common.snippet import snippet
 from lib.ui.common.text import highlighted, literal
 from lib.ui.search.form import lambda_input, more_like
@@ -27,11 +27,6 @@ PREVIEW_CHARACTERS = 48
 SHOWN_ROWS = 50
 LIST_PIXELS = 460  # a longer list scrolls inside, so that λ stays beside it
 AROUND_PIXELS = 110  # what axis and legend take of a chart's height
-# λ stays in view while the lists and charts below it scroll. The class is the container's key.
-STICKY = (
-    "<style>:has(> .st-key-lambda_bar) {{position: sticky; top: 3.5rem; z-index: 9; "
-    "background: {background};}}</style>"
-)
 NOTHING_ANSWERS = "Nothing here answers this well"
 
 
@@ -45,9 +40,7 @@ def show_comparison(
 
     `weak` says of each candidate whether it is no better than chance; empty where nobody knows.
     """
-    mode = "dark" if st.context.theme.type == "dark" else "light"
-    st.html(STICKY.format(background=colours(mode)["backgroundColor"]))
-    bar = st.container(key="lambda_bar")
+    bar = in_view("lambda_bar")
     if weak and all(weak):
         st.warning(
             "Texts that mean nothing find rows as near as these.",
@@ -223,9 +216,7 @@ def _trade_off(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
             (UNLIKE, 1 - spread.mean_similarity),
         )
     )
-    st.caption(
-        "Towards λ = 0 the results differ more from each other, and are less close to the question."
-    )
+    st.caption("Towards λ = 0: more variety, less close to the question.")
     show_table_chart(
         search_charts.over_lambda,
         table,
@@ -257,8 +248,8 @@ def _pick_order(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
         if pick.closest is not None:
             rows.append(common | {"measure": REPEATS, "value": pick.redundancy, "other": closest})
     st.caption(
-        "MMR wants the strong bar long and the faint one short; λ says how much each counts. "
-        "Nothing is picked before the first row, so only closeness counts there."
+        "MMR wants the strong bar long and the faint one short; λ weighs them. For the first pick "
+        "only closeness counts."
     )
     show_table_chart(
         search_charts.pick_order,
