@@ -6,7 +6,7 @@ from lib.errors import InvalidInput
 from lib.ui import current_settings
 from lib.ui.common.presenting import present_link
 from lib.ui.common.share import copy_link
-from lib.ui.runs.list import choose, edit, import_form, undo_deletion
+from lib.ui.runs.list import choose, edit, import_form, is_folded, undo_deletion
 from lib.ui.runs.saved import run_store
 from lib.ui.runs.view import comparison_view, run_view
 
@@ -25,9 +25,14 @@ if not entries:
     st.page_link("pages/benchmark.py", label="Go to Benchmark", icon=":material/speed:")
     st.stop()
 
-chosen = choose(entries)
+with (
+    st.expander("All runs", icon=":material/list:", key="runs_list")
+    if is_folded()
+    else st.container()
+):
+    chosen = choose(entries)
 if not chosen:
-    st.info("Choose one run to look at, or two to four to compare.", icon=":material/touch_app:")
+    st.info("Tick one run to see it, two to four to compare.", icon=":material/touch_app:")
     st.stop()
 
 try:
@@ -36,7 +41,7 @@ except (InvalidInput, OSError) as error:
     st.error(str(error), title="A run cannot be read", icon=":material/error:")
     st.stop()
 
-with st.container(horizontal=True):
+with st.container(horizontal=True, vertical_alignment="center"):
     copy_link("runs", r_runs=",".join(entry.id for entry in chosen))
     present_link(chosen[0].id)
 if len(loaded) == 1:

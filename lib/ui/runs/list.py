@@ -9,12 +9,21 @@ from lib.benchmark.run_file import MAX_BYTES
 from lib.errors import InvalidInput, LabError
 from lib.runs.comparison import MAX_RUNS
 from lib.runs.store import MAX_NAME_CHARS, MAX_NOTES_CHARS, Entry, Origin, RunStore
+from lib.ui.common import session
 from lib.ui.common.errors import error_box
 from lib.ui.common.text import literal
 
 # The chosen runs in the address: /runs?r_runs=ID,ID
 CHOSEN_PARAMETER = "r_runs"
 DELETED_KEY = "runs_deleted"
+FOLDED_KEY = "runs_folded"
+
+
+def is_folded() -> bool:
+    """Say whether the list gives way to the runs of the address that the page was opened with."""
+    if FOLDED_KEY not in st.session_state or session.arrived():
+        st.session_state[FOLDED_KEY] = CHOSEN_PARAMETER in st.query_params
+    return bool(st.session_state[FOLDED_KEY])
 
 
 def import_form(store: RunStore) -> None:
@@ -74,14 +83,17 @@ def choose(entries: Sequence[Entry]) -> list[Entry]:
         # Another list of runs is another table: ticks never move to another run.
         key="r_table_" + "-".join(entry.id for entry in shown)[:200],
         column_config={
-            "Speed-up": st.column_config.NumberColumn(
-                format="%.1f×", help="Of the headline's comparison; the run's page has its interval"
+            "Result": st.column_config.TextColumn(
+                help="The gain that the run's headline names, or what the run advises", width=110
             ),
-            "Result": st.column_config.TextColumn(width="large"),
-            "When": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
-            "Simulated wait": st.column_config.NumberColumn(
-                format="%d ms", help="Added to each embedding, as a remote provider would take"
+            "When": st.column_config.DatetimeColumn(format="YYYY-MM-DD", width=95),
+            "Wait": st.column_config.NumberColumn(
+                format="%d ms",
+                help="Simulated: added to each embedding, as a remote provider would take",
+                width=75,
             ),
+            "Backend": st.column_config.TextColumn(width=145),
+            "From": st.column_config.TextColumn(width=100),
         },
         alt="The kept runs; tick one to look at it, two to four to compare them",
     )
@@ -110,28 +122,26 @@ def _matches(entry: Entry, text: str) -> bool:
 
 
 def _table(entries: Sequence[Entry]) -> pd.DataFrame:
-    return pd.DataFrame(
+    table = pd.DataFrame(
         [
             {
                 "Name": entry.card.name,
+                "Result": entry.digest.result,
                 "When": pd.to_datetime(entry.digest.time, errors="coerce", utc=True),
-                "Simulated wait": entry.digest.latency_ms,
-                "Speed-up": entry.digest.speedup,
-                "Backend": entry.digest.backend,
+                "Wait": entry.digest.latency_ms or None,
+                "Backend": entry.digest.backend.replace(" (embedded)", ""),
                 "From": entry.origin.value + (", partial" if entry.digest.partial else ""),
-                "Failed trials": entry.digest.failed_trials,
-                "Result": entry.digest.headline,
                 "Notes": entry.card.notes,
             }
             for entry in entries
         ]
-    ).astype({"Speed-up": float})
+    ).astype({"Wait": float})
+    return table if table["Notes"].any() else table.drop(columns="Notes")
 
 
 def edit(store: RunStore, entry: Entry) -> None:
-    """Draw name, notes and Delete of a run of this host; a recorded run only shows its origin."""
+    """Draw name, notes and Delete of a run of this host; a recorded run cannot be changed."""
     if entry.is_recorded:
-        st.badge("Recorded run: ships with the app", icon=":material/verified:", color="blue")
         return
     with st.expander("Name and notes", icon=":material/edit:", key="r_edit"):
         with st.form(f"edit_{entry.id}", border=False):
