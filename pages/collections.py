@@ -25,7 +25,7 @@ with show_error():
 
 if facts is None:
     st.info(
-        "The collection in use does not exist yet: ingest something into it, or create it above.",
+        "The collection in use does not exist yet. Ingest something, or create it above.",
         icon=":material/inbox:",
     )
     st.page_link("pages/ingestion.py", label="Go to Ingestion", icon=":material/upload_file:")

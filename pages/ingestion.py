@@ -29,7 +29,6 @@ from lib.ui.ingestion.source import (
 )
 
 st.title("Ingestion", anchor=False)
-st.caption("Texts are cut, embedded and inserted in batches, several batches at a time.")
 
 opened = connection_or_stop()
 model = model_or_stop()

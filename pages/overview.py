@@ -13,7 +13,7 @@ if st.session_state.get(MEASURE_KEY):
     start(PRESETS["quick"])
 
 st.header("Fourteen method pairs", anchor=False)
-st.caption("The async method has an a in front of its name. Every pair can be measured.")
+st.caption("The async method has an a in front of its name.")
 pairs = pd.DataFrame(
     [
         {

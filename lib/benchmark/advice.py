@@ -81,18 +81,16 @@ class SweepAdvice:
     @property
     def sentence(self) -> str:
         """The advice in one line, with its interval."""
-        what = "At most {:,} in flight" if self.is_limit else "{:,} rows a call"
+        what = "Set {:,} in flight" if self.is_limit else "Set {:,} rows a call"
         thing = "calls/s" if self.is_limit else "rows/s"
         low, high = self.plausible
-        between = f"; the repeats leave {low:,} to {high:,} open" if low != high else ""
+        between = f" The repeats do not tell {low:,} to {high:,} apart." if low != high else ""
         text = (
             f"{what.format(self.advised.level)}: {self.advised.throughput_per_s:,.0f} {thing}, "
-            f"{_share_text(self.advised.share)} of the best level ({self.best.level:,}){between}."
+            f"{_share_text(self.advised.share)} of the most ({self.best.level:,}).{between}"
         )
         if self.client:
-            return (
-                f"This process is the limit, not Milvus: {self.client}. What it could reach: {text}"
-            )
+            return f"The client is the limit, not Milvus: {self.client}. It reached: {text}"
         return text
 
     @property
@@ -104,10 +102,10 @@ class SweepAdvice:
     @property
     def cost(self) -> str:
         """What the advised level costs in latency, in one line."""
-        alone, advised = self.levels[0], self.advised
+        advised = self.advised
         return (
             f"p95 of a call: {advised.p95_ms:,.3g} ms, {_ratio_text(self.p95_cost)} that with "
-            f"{self.lowest} ({alone.p95_ms:,.3g} ms)."
+            f"{self.lowest}."
         )
 
     @property
@@ -115,9 +113,8 @@ class SweepAdvice:
         """Little's law beside the advice: predicted and measured calls in flight."""
         return (
             f"Little's law: {self.best.throughput_per_s:,.0f} calls/s × "
-            f"{self.levels[0].p50_ms:,.3g} ms of a lone call = {self.predicted_in_flight:,.1f} "
-            f"calls in flight; measured at the advised limit: {self.advised.in_flight:,.1f}. "
-            "It says where to begin, not where to end: under load a call takes longer."
+            f"{self.levels[0].p50_ms:,.3g} ms = {self.predicted_in_flight:,.1f} in flight; "
+            f"measured {self.advised.in_flight:,.1f}, as calls take longer under load."
         )
 
 
@@ -235,10 +232,10 @@ def _client(trials: Sequence[Trial]) -> str:
 
 def _share_text(share: Speedup) -> str:
     if share.low is None or share.high is None:
-        return f"{share.ratio:.0%} (no interval: fewer than {MIN_REPEATS} repeats)"
+        return f"{share.ratio:.0%} (fewer than {MIN_REPEATS} repeats)"
     if share.ratio == share.low == share.high:
         return f"{share.ratio:.0%}"
-    return f"{share.ratio:.0%} (95 % interval {share.low:.0%}–{share.high:.0%})"
+    return f"{share.ratio:.0%} (95 % CI {share.low * 100:.0f}–{share.high:.0%})"
 
 
 def _ratio_text(ratio: Speedup) -> str:
@@ -319,10 +316,10 @@ class RateAdvice:
         if self.fails_at_per_s is not None:
             end = f"{self.fails_at_per_s:,.4g}/s did not hold"
             if self.is_client_bound:
-                end = f"at {self.fails_at_per_s:,.4g}/s this process could not keep the rate"
+                end = f"at {self.fails_at_per_s:,.4g}/s the client was too slow"
         return (
             f"Holds {self.rate_per_s:,.4g} calls/s with a p99 below {self.p99_ms:g} ms "
-            f"(measured {level.p99_ms:,.3g} ms, n = {level.calls:,}); {end}."
+            f"({level.p99_ms:,.3g} ms, n = {level.calls:,}); {end}."
         )
 
     @property
@@ -332,18 +329,16 @@ class RateAdvice:
         if level is None or self.closed is None:
             return ""
         told = (
-            f"As many calls in flight: p99 {level.p99_ms:,.3g} ms in the open loop at "
-            f"{level.rate_per_s:,.4g}/s, {self.closed.p99_ms:,.3g} ms in a closed loop, which made "
+            f"A closed loop with as many calls in flight: p99 {self.closed.p99_ms:,.3g} ms at "
             f"{self.closed.rate_per_s:,.4g}/s. "
         )
         if self.closed.p99_ms <= level.p99_ms:
             return told + (
-                "A closed loop waits with its next call while the server stalls; the open loop "
-                "counts from the moment a call was due."
+                "It waits while the server stalls; the open loop counts from when a call was due."
             )
         if self.closed.rate_per_s > level.rate_per_s:
-            return told + "A closed loop makes its next call at once, which was more load here."
-        return told + "It met slower moments: the difference is not that of the loops."
+            return told + "It makes its next call at once: more load."
+        return told + "It met slower moments."
 
 
 def rate_advice(run: Run) -> RateAdvice | None:
@@ -420,10 +415,10 @@ class OverloadLevel:
         """What became of the calls, in one line."""
         total = self.calls * self.trials
         kinds = "; ".join(f"{n:,}× {kind}" for kind, n in self.refused.items())
-        refused = f", refused: {kinds}" if kinds else ", none refused"
+        refused = f"; refused: {kinds}" if kinds else ""
         return (
-            f"{self.label}: {self.lost:,} of {counted(total, 'call')} lost{refused}, "
-            f"{duration_text(self.wall_s)} a trial."
+            f"{self.label}: {self.lost:,} of {counted(total, 'call')} lost in "
+            f"{duration_text(self.wall_s)}{refused}."
         )
 
 
@@ -446,7 +441,7 @@ class OverloadAdvice:
         text = f"{self.breaks_at:,} calls at once are too many"
         if unlimited is not None:
             share = unlimited.lost / (unlimited.calls * unlimited.trials)
-            text += f": {share:.0%} were lost without a limit"
+            text += f": {share:.0%} lost without a limit"
         if limited is not None:
             lost = f"{limited.lost:,}" if limited.lost else "none"
             text += f", {lost} with {limited.label} ({duration_text(limited.wall_s)})"
@@ -507,12 +502,25 @@ def sentences(run: Run) -> tuple[str, ...]:
     return tuple(found)
 
 
+def brief(run: Run) -> str:
+    """Return the advice as a list of runs shows it: 'limit 16', '580/s'; or an empty text."""
+    for sweep in (*limit_advice(run), *batch_advice(run)):
+        return f"{'limit' if sweep.is_limit else 'batch of'} {sweep.advised.level:,}"
+    rate = rate_advice(run)
+    if rate is not None:
+        return f"{rate.rate_per_s:,.0f}/s" if rate.rate_per_s else "no rate held"
+    overload = overload_advice(run)
+    if overload is None:
+        return ""
+    return f"breaks at {overload.breaks_at:,}" if overload.breaks_at else "nothing broke"
+
+
 def short(run: Run) -> str:
     """Return the advice in at most eight words, or an empty text."""
     for sweep in (*limit_advice(run), *batch_advice(run)):
         if sweep.client:
             return "The client is the limit, not Milvus"
-        return f"Set at most {sweep.advised.level:,} {sweep.unit}"
+        return f"Set {sweep.advised.level:,} {sweep.unit}"
     rate = rate_advice(run)
     if rate is not None:
         found = rate.rate_per_s

@@ -325,8 +325,8 @@ def _disturbed(run: Run) -> tuple[Warning_, ...]:
     if not isinstance(sessions, int) or not isinstance(uses, int):
         return ()
     message = (
-        f"{counted(sessions, 'other session')} used this Milvus during the run "
-        f"({counted(uses, 'time')}), which may have slowed it"
+        f"{counted(sessions, 'other session')} used this Milvus meanwhile "
+        f"({counted(uses, 'time')}), which may have slowed the run"
     )
     return (Warning_("Another session used the store", message),)
 
@@ -337,12 +337,10 @@ def _failed(cell: CellSummary, trials: list[Trial]) -> str:
     kinds = ", ".join(f"{kind} ({n:,}×)" for kind, n in cell.errors.items())
     if void := sum(trial.is_void for trial in trials):
         return (
-            f"{void} of {len(trials)} trials are void: this process could not keep the rate"
+            f"{void} of {len(trials)} trials are void: the client could not keep the rate"
             f"{f'; failed: {kinds}' if kinds else ''}"
         )
-    return (
-        f"{cell.failed_trials} of {len(trials)} trials failed their check and do not count: {kinds}"
-    )
+    return f"{cell.failed_trials} of {len(trials)} trials failed and do not count: {kinds}"
 
 
 def _few_repeats(cells: Iterable[CellSummary]) -> tuple[Warning_, ...]:
@@ -362,7 +360,7 @@ def _slow_first(cell: CellSummary, trials: list[Trial]) -> str:
         return ""
     return (
         f"the first trial took {walls[0] / median(walls[1:]):.1f} times as long as the others: "
-        "more warm-up is needed"
+        "warm up more"
     )
 
 
@@ -390,8 +388,8 @@ def _client_busy(cell: CellSummary, trials: list[Trial]) -> str:
     if cell.cpu_share is None or cell.cpu_share < BUSY_SHARE:
         return ""
     return (
-        f"this process used {cell.cpu_share:.0%} of one processor core: the client (and Milvus "
-        "Lite, which runs in it) is the bottleneck, not the network or a server"
+        f"the client (and Milvus Lite in it) used {cell.cpu_share:.0%} of a processor core: it is "
+        "the bottleneck"
     )
 
 

@@ -41,21 +41,13 @@ def reasons(run: Run) -> list[str]:
     environment: dict[str, Any] = run.environment
     simulated = environment.get("simulated_latency_ms") or 0
     embedding = environment.get("embedding_label") or environment.get("embedding") or "unknown"
-    here = (
-        f"with {simulated:g} ms of waiting per call, simulated"
-        if simulated
-        else "without a network in between"
-    )
+    here = f"with a simulated wait of {simulated:g} ms" if simulated else "without a network"
     return [
-        "There, each call waits for OpenAI's embedding service over the network, whose rate limits "
-        f"hold back many calls at once. Here, embedding is “{embedding}”, {here}.",
-        "There, the first timing contains creating the collection. Here, setup is outside the "
-        "clock and warm-up trials are thrown away.",
-        "There, one run each, async always first. Here, repeats alternate in shuffled order, and "
-        "the speed-up has an interval.",
-        "There, the deletes of 100 name ten rows that were already gone. Here, every delete hits a "
-        "row that exists, and the effect is checked.",
-        f"The Milvus differs: here {environment.get('backend_label', 'unknown')} "
+        f"Embedding: there OpenAI, whose rate limits slow many calls. Here “{embedding}”, {here}.",
+        "Clock: there creating the collection counts. Here setup and warm-up do not.",
+        "Repeats: there one run, async first. Here shuffled repeats with an interval.",
+        "Deletes: there 10 of 100 rows were already gone. Here every row exists.",
+        f"Milvus: here {environment.get('backend_label', 'unknown')} "
         f"{environment.get('milvus_version', '')}, {environment.get('distance', '')}".rstrip(" ,")
         + ".",
     ]

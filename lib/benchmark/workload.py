@@ -433,9 +433,8 @@ PRESETS: dict[str, Preset] = {
     for preset in (
         Preset(
             name="tutorial",
-            label="The tutorial's three experiments",
-            summary="Add, search and delete, 10 and 100 times, in a loop and with gather; "
-            "one document per call, 1,000 starting rows.",
+            label="Tutorial",
+            summary="The tutorial's add, search and delete, 10 and 100 times.",
             plan=Plan(
                 operations=("add_documents", "similarity_search", "delete"),
                 strategies=("sync_loop", "gather"),
@@ -453,14 +452,16 @@ PRESETS: dict[str, Preset] = {
                 strategies=("sync_loop", "gather", "one_batch"),
                 counts=(20,),
                 rows=200,
-                embedding_latency_ms=50.0,
+                # Short waits and more repeats: the interval stays narrow beside other programs.
+                repeats=6,
+                embedding_latency_ms=30.0,
                 preset="quick",
             ),
         ),
         Preset(
             name="sweep",
-            label="How much concurrency",
-            summary="Searches at 1 to 128 in flight, 2 s a level: which limit to set.",
+            label="Concurrency",
+            summary="Which limit to set: searches at 1 to 128 in flight.",
             plan=Plan(
                 operations=("similarity_search_by_vector",),
                 strategies=("gather_limited",),
@@ -471,8 +472,8 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="batches",
-            label="How large a batch",
-            summary="2,000 documents in batches of 10 to 1,000: which batch size to set.",
+            label="Batch size",
+            summary="Which batch size to set: 2,000 documents in batches of 10 to 1,000.",
             plan=Plan(
                 operations=("add_documents",),
                 strategies=("gather_limited",),
@@ -484,8 +485,8 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="rate",
-            label="What load does it hold",
-            summary="Searches that start at a rate: the highest one whose p99 stays below 50 ms.",
+            label="Load",
+            summary="What load it holds: the most searches a second with a p99 below 50 ms.",
             plan=Plan(
                 operations=("similarity_search_by_vector",),
                 strategies=("open_constant", "gather_limited"),
@@ -497,9 +498,8 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="overload",
-            label="What breaks first",
-            summary="More and more searches at once until the server refuses some; then the same "
-            "with a limit, with a token bucket and with retries.",
+            label="Overload",
+            summary="What breaks first, and what avoids it: a limit, a token bucket, retries.",
             plan=Plan(
                 operations=("similarity_search_by_vector",),
                 strategies=("gather", "gather_limited", "token_bucket"),

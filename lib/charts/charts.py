@@ -164,8 +164,7 @@ def wall_time_finding(frame: pd.DataFrame) -> str:
         if slow["wall_s"] / fast["wall_s"] > gap:
             gap = slow["wall_s"] / fast["wall_s"]
             widest = (
-                f"{group}: {slow['text']} as {slow['strategy']}, {fast['text']} as "
-                f"{fast['strategy']}"
+                f"{group}: {slow['strategy']} {slow['text']}, {fast['strategy']} {fast['text']}"
             )
     return widest
 
@@ -509,7 +508,7 @@ def sweep_finding(frame: pd.DataFrame) -> str:
         elif knee:
             at = knee[0]
             parts.append(
-                f"{strategy}: more than {at['limit']} in flight brings no measurable gain, "
+                f"{strategy}: no measurable gain above {at['limit']} in flight, "
                 f"{at['throughput_per_s']:,.0f} calls/s at a p95 of {at['p95_ms']:,.3g} ms "
                 f"(n = {at['samples']:,})"
             )

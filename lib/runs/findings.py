@@ -24,16 +24,22 @@ MANY_OPERATIONS = 4
 ALIKE = 3
 # So many large numbers stand under the headline.
 MOST_METRICS = 3
-_SHORT_TITLES = {"tutorial": "Tutorial"}
+METHOD = (
+    "Setup and warm-up are outside the clock. The strategies alternate in an order shuffled by the "
+    "seed. Each trial's effect is checked row by row; a failed trial does not count. A speed-up is "
+    "the geometric mean of paired ratios, with Student's 95 % interval on their logarithms."
+)
 
 # What N calls of an operation did, by what the operation does to the rows.
 _DONE = {
-    Effect.ADDS: "documents were added",
-    Effect.REMOVES: "deletes were made",
-    Effect.CHANGES: "documents were replaced",
-    Effect.CREATES: "collections were created",
-    Effect.READS: "lookups were answered",
+    Effect.ADDS: "added {} documents",
+    Effect.REMOVES: "made {} deletes",
+    Effect.CHANGES: "replaced {} documents",
+    Effect.CREATES: "created {} collections",
+    Effect.READS: "answered {} lookups",
 }
+# As most strategies that are measured: a figure that says no other is this one's.
+_PLAIN = STRATEGIES["gather"].title
 
 
 @dataclass(frozen=True)
@@ -47,16 +53,20 @@ class Metric:
 
     @property
     def basis(self) -> str:
-        """The interval and the strategy with its concurrency."""
-        return f"{self.interval}, {self.how}"
+        """The interval, and the strategy where it is another than plain async."""
+        return self.interval if self.how == _PLAIN else f"{self.interval}, {self.how}"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison in a sentence, and why it came out so (empty where async simply wins)."""
+    """One comparison in a sentence, and why it came out so (empty where async simply wins).
+
+    `figures` are the comparisons one by one where the sentence is about many.
+    """
 
     sentence: str
     cause: str = ""
+    figures: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -79,6 +89,7 @@ class Digest:
     failed_trials: int
     partial: bool
     speedup: float | None
+    result: str
 
 
 @dataclass(frozen=True)
@@ -119,24 +130,23 @@ def _many(run: Run, cells: list[CellSummary]) -> str:
     gains = [cell for cell in cells if (cell.speedup_low or 0.0) > 1]
     text = f"Async is faster in {len(gains)} of {len(cells)} operations"
     if gains:
-        most = max(gains, key=lambda cell: cell.speedup or 0.0)
-        text += f", at most {ratio_text(most.speedup or 0.0)} ({operation_label(most.operation)})"
+        text += f", up to {ratio_text(max(cell.speedup or 0.0 for cell in gains))}"
     rest = [cell for cell in cells if cell not in gains]
     faster = [(gain, cell, other) for cell in rest for gain, other in _threads_beat(run, cell)]
     if faster:
         _, cell, other = max(faster, key=lambda each: each[0])
         loop = baseline(run, cell)
         beside = (
-            f" (loop: {duration_text(loop.median_wall_s)})" if loop and loop.median_wall_s else ""
+            f", loop {duration_text(loop.median_wall_s)}" if loop and loop.median_wall_s else ""
         )
         name = OPERATIONS[cell.operation].async_name if cell.operation in OPERATIONS else ""
         text += (
-            f". {name or cell.operation} gathered takes "
+            f". {name or cell.operation}: {cell.label} "
             f"{duration_text(cell.median_wall_s or 0.0)}{beside}, {other.label} "
             f"{duration_text(other.median_wall_s or 0.0)}"
         )
         if cell.speedup_low is None:
-            text += f" (no interval: {counted(cell.repeats, 'repeat')})"
+            text += f" ({counted(cell.repeats, 'repeat')})"
     latency = simulated(run)
     return f"{text} ({latency})." if latency else f"{text}."
 
@@ -157,7 +167,7 @@ def title(run: Run) -> str:
     names = list(dict.fromkeys(trial.operation for trial in run.trials))
     preset = workload.PRESETS.get(str(settings.get("preset", "")))
     if preset is not None:
-        what = _SHORT_TITLES.get(preset.name, preset.label)
+        what = preset.label
         if preset.plan.seconds and not settings.get("seconds"):
             what += ", counted calls"
     elif len(names) >= MANY_OPERATIONS:
@@ -201,27 +211,24 @@ def leading_of_each(run: Run) -> list[CellSummary]:
 
 
 def _comparison(cell: CellSummary) -> str:
-    done = f"{cell.count:,} {_done(cell.operation)}"
-    how = _how(cell)
     ratio = cell.speedup or 0.0
     if is_undecided(cell):
-        return f"{done}: no measurable difference between {how} and one by one"
+        group = group_label(cell.operation, cell.count)
+        return f"{group}: no measurable difference with {cell.label}"
     if ratio >= 1:
-        return f"{done} {ratio_text(ratio)} faster with {how} than one by one"
-    return f"{done} {ratio_text(1 / ratio)} slower with {how} than one by one"
+        return f"{_did(cell)} {ratio_text(ratio)} faster than the loop"
+    return f"{_did(cell)} {ratio_text(1 / ratio)} slower than the loop"
 
 
-def _how(cell: CellSummary) -> str:
-    """Return 'asyncio.gather (at most 32)': the concurrency is always named."""
-    limit = cell.label.partition(", ")[2] or "no limit"
-    return f"asyncio.gather ({limit})" if cell.strategy.startswith("gather") else cell.label
-
-
-def _done(operation: str) -> str:
-    known = OPERATIONS.get(operation)
+def _did(cell: CellSummary) -> str:
+    """Return 'Async, at most 32, added 100 documents': the concurrency is always named."""
+    known = OPERATIONS.get(cell.operation)
     if known is None:
-        return f"calls of {operation} ended"
-    return "searches were answered" if known.searches else _DONE[known.effect]
+        done = f"made {{}} calls of {cell.operation}"
+    else:
+        done = "answered {} searches" if known.searches else _DONE[known.effect]
+    comma = "," if "," in cell.label else ""
+    return f"{cell.label}{comma} {done.format(f'{cell.count:,}')}"
 
 
 def _conditions(run: Run, cell: CellSummary) -> str:
@@ -236,14 +243,13 @@ def _chosen_from(run: Run, cell: CellSummary) -> str:
         for trial in run.trials
         if trial.cell[:3] == cell.cell[:3]
     }
-    return f"the fastest of {len(tried)} limits tried" if len(tried) > 1 else ""
+    return f"the fastest of {len(tried)} limits" if len(tried) > 1 else ""
 
 
 def _interval(cell: CellSummary) -> str:
     low, high = cell.speedup_low, cell.speedup_high
     if low is None or high is None or cell.speedup is None:
-        times = "repeat" if cell.repeats == 1 else "repeats"
-        return f"no interval: {cell.repeats} {times}, it takes three"
+        return _short_interval(cell)
     if cell.speedup < 1 and not is_undecided(cell):
         return f"{CI} {bounds_text(1 / high, 1 / low)}"
     if is_undecided(cell):
@@ -254,7 +260,7 @@ def _interval(cell: CellSummary) -> str:
 def simulated(run: Run) -> str:
     """Return the label that simulated latency carries everywhere, or an empty text."""
     latency = run.environment.get("simulated_latency_ms") or 0
-    return f"embedding latency simulated at {latency:g} ms" if latency else ""
+    return f"{latency:g} ms simulated embedding wait" if latency else ""
 
 
 def _without_comparison(run: Run) -> str:
@@ -262,10 +268,7 @@ def _without_comparison(run: Run) -> str:
     if not good:
         return "No trial was verified: nothing can be compared."
     cell = good[0]
-    return (
-        f"{cell.count:,} {_done(cell.operation)} in {duration_text(cell.median_wall_s or 0)} "
-        f"({cell.label}); nothing to compare it with."
-    )
+    return f"{_did(cell)} in {duration_text(cell.median_wall_s or 0)}; nothing to compare it with."
 
 
 def deletes_asked_for(run: Run) -> str:
@@ -280,11 +283,11 @@ def without_the_wait(beside: Beside) -> str:
     if not leading:
         return ""
     parts = [
-        f"{group_label(cell.operation, cell.count)}: {ratio_text(cell.speedup or 0)} "
+        f"{operation_label(cell.operation)} {ratio_text(cell.speedup or 0)} "
         f"({_short_interval(cell)})"
         for cell in leading
     ]
-    return f"Without the simulated wait the same experiments gave, as recorded, {'; '.join(parts)}."
+    return f"Without the simulated wait, as recorded: {', '.join(parts)}."
 
 
 def deletes_wait(run: Run) -> bool:
@@ -306,20 +309,16 @@ def why_deleting_gains(run: Run, beside: Beside) -> Finding | None:
     cell = next((cell for cell in leading_of_each(run) if cell.operation == "delete"), None)
     if not deletes_wait(run) or cell is None or is_undecided(cell) or (cell.speedup or 0) < 1:
         return None
-    wait = (
-        "To find rows by a metadata field, each delete waits for ticks of the server's clock, "
-        "200 ms apart by default; gathered deletes wait for the same ones."
-    )
+    wait = "A delete by metadata waits for the server's clock (200 ms); gathered deletes share it."
     own = baseline(run, cell)
     loop = baseline(beside.bounded, cell) if beside.bounded else None
     if loop is None or own is None or not (loop.median_wall_s and own.median_wall_s):
         return Finding("Deleting gains without embedding anything.", wait)
     return Finding(
         f"Deletes can skip the wait: with Bounded consistency the plain loop takes "
-        f"{duration_text(loop.median_wall_s)} for {cell.count:,}, as recorded, instead of "
+        f"{duration_text(loop.median_wall_s)} (recorded) instead of "
         f"{duration_text(own.median_wall_s)}.",
-        f"{wait} Asked for a bounded view, a delete does not wait, and may miss rows of the last "
-        "moments.",
+        f"{wait} A bounded view may miss the newest rows.",
     )
 
 
@@ -360,7 +359,7 @@ def metrics(run: Run) -> list[Metric]:
 
 def _short_interval(cell: CellSummary) -> str:
     if cell.speedup_low is None or cell.speedup_high is None:
-        return f"no interval ({cell.repeats} of 3 repeats)"
+        return f"no interval: {cell.repeats} of 3 repeats"
     return f"{CI} {bounds_text(cell.speedup_low, cell.speedup_high)}"
 
 
@@ -430,8 +429,8 @@ def _alike(many: Sequence[_Beaten]) -> Iterable[tuple[float, Finding]]:
         f"{most.by} is {ratio_text(least.ratio)} to {ratio_text(most.ratio)} faster than async "
         f"in {len(many)} comparisons."
     )
-    figures = "; ".join(each.figure for each in ordered)
-    yield most.ratio, Finding(sentence, f"{most.finding.cause} {figures}.")
+    figures = tuple(each.figure for each in ordered)
+    yield most.ratio, Finding(sentence, most.finding.cause, figures)
 
 
 def _no_difference(run: Run, cells: list[CellSummary]) -> Finding:
@@ -472,8 +471,7 @@ def _against_others(
         if gain is None or gain.low is None or gain.high is None or gain.low <= 1:
             continue
         cause = (
-            "One request carries everything, so nothing is paid per call. Where the work is known "
-            "in advance, batch it."
+            "One request carries everything. Where the work is known in advance, batch it."
             if other.strategy in STRATEGIES and STRATEGIES[other.strategy].is_batch
             else "Threads overlap the waiting too, without the cost of scheduling coroutines."
         )
@@ -494,28 +492,22 @@ def _against_others(
 def _cause(run: Run, cell: CellSummary) -> str:
     if run.environment.get("backend") == "lite":
         return (
-            "The embedded store is one process that serves one request at a time: calls in flight "
-            "only wait in its queue. A Milvus server serves them side by side."
+            "The embedded store serves one request at a time: calls in flight wait in its queue. A "
+            "Milvus server serves them side by side."
         )
     if cell.cpu_share is not None and cell.cpu_share >= BUSY_SHARE:
-        return (
-            f"This process used {cell.cpu_share:.0%} of a processor core: the client itself is "
-            "the bottleneck, and more calls in flight cannot help it."
-        )
+        return f"The client used {cell.cpu_share:.0%} of a processor core: it is the bottleneck."
     loop = baseline(run, cell)
     if loop is not None and loop.p50_ms is not None and loop.p50_ms < SHORT_CALL_MS:
-        return (
-            "A single call is so short that little waiting is left to overlap; scheduling the "
-            "calls costs about as much."
-        )
-    return "The server answers these calls one after another, however they are issued."
+        return "A call is so short that little waiting is left to overlap."
+    return "The server answers these calls one after another."
 
 
 def digest(run: Run) -> Digest:
     """Return what a list shows of a run."""
     environment: dict[str, Any] = run.environment
-    cell = leading(run)
     names = dict.fromkeys(trial.operation for trial in run.trials)
+    speedup, result = _result(run)
     return Digest(
         headline=headline(run),
         title=title(run),
@@ -529,6 +521,21 @@ def digest(run: Run) -> Digest:
         trials=len(run.trials),
         failed_trials=sum(not trial.verified for trial in run.trials),
         partial=run.partial,
-        # A ratio that may as well be 1 is no gain to show in a list.
-        speedup=None if cell is None or is_undecided(cell) else cell.speedup,
+        speedup=speedup,
+        result=result,
     )
+
+
+def _result(run: Run) -> tuple[float | None, str]:
+    """Return the gain that the headline names, and what a list of runs shows in its place."""
+    cells = leading_of_each(run)
+    if not cells:
+        return None, advice.brief(run)
+    if len(cells) >= MANY_OPERATIONS:
+        gains = [cell.speedup or 0.0 for cell in cells if (cell.speedup_low or 0.0) > 1]
+        return (max(gains), f"up to {ratio_text(max(gains))}") if gains else (None, "no gain")
+    cell = cells[0]
+    # A ratio that may as well be 1 is no gain to show.
+    if is_undecided(cell) or cell.speedup is None:
+        return None, "no difference"
+    return cell.speedup, ratio_text(cell.speedup)

@@ -277,10 +277,7 @@ def sections(run: Run, beside: Beside, drawings: str) -> str:
 <h2>All figures</h2>
 <div class="scroll">{_table(run)}</div>
 <h2>Method and environment</h2>
-<p>Closed-loop load. Setup is outside the clock, warm-up trials are thrown away, the strategies
-alternate within each repeat in an order shuffled by the seed. After each trial the effect is
-checked; a trial that fails its check takes no part in a speed-up. Speed-ups are geometric means of
-paired ratios of wall times with Student's 95 % interval on their logarithms.</p>
+<p>Closed-loop load. {findings.METHOD}</p>
 <dl>{_environment(run)}</dl>
 <p>The same run from a terminal:</p>
 <pre><code>{_text(run.settings.get("command", ""))}</code></pre>"""
@@ -317,7 +314,8 @@ def _advice(run: Run) -> str:
 
 def _losses(run: Run, beside: Beside) -> str:
     losses = "".join(
-        f'<p class="loss">{_text(finding.sentence)}</p><p>{_text(finding.cause)}</p>'
+        f'<p class="loss">{_text(finding.sentence)}</p>'
+        f"<p>{_text(' '.join((finding.cause, '; '.join(finding.figures))))}</p>"
         for finding in findings.where_async_loses(run)
     )
     deleting = findings.why_deleting_gains(run, beside)
@@ -328,13 +326,15 @@ def _losses(run: Run, beside: Beside) -> str:
 
 
 def _warnings(run: Run) -> str:
-    found = trial_statistics.warnings(run, chart_data.summaries(run))
+    cells = chart_data.summaries(run)
+    found = trial_statistics.warnings(run, cells)
     if not found:
         return ""
     items = "".join(
         f"<li>{_text(messages[0])}</li>"
         if len(messages) == 1
-        else f"<li><details><summary>{_text(title)}: {len(messages)} times</summary><ul>"
+        else f"<li><details><summary>{_text(title)}: {len(messages)} of {len(cells)} cells"
+        "</summary><ul>"
         + "".join(f"<li>{_text(message)}</li>" for message in messages)
         + "</ul></details></li>"
         for title, messages in trial_statistics.grouped(found).items()

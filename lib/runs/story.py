@@ -103,9 +103,9 @@ def _question(run: Run, cell: CellSummary | None) -> Step:
         QUESTION,
         lines=(
             f"The same work twice on {findings.digest(run).backend}: {work}.",
-            "Once as a loop: each call waits for the one before.",
-            "Once with asyncio.gather: all calls wait at the same time.",
-            "Afterwards both results are checked and must be equal.",
+            "Loop: each call waits for the one before.",
+            "Async: all calls wait at the same time.",
+            "Both results are checked and must be equal.",
         ),
         notes="Ask the room for a guess before the next step: how many times faster?",
     )
@@ -149,7 +149,7 @@ def _gain(run: Run, beside: Beside) -> Step:
     return Step(
         "gain",
         _gain_statement(findings.leading(run)),
-        lines=(f"{latency.capitalize()}." if latency else "Nothing is simulated.",),
+        lines=(f"{latency}." if latency else "Nothing is simulated.",),
         chart="speedup" if not frame.empty else "",
         frame=frame if not frame.empty else None,
         notes="The bar through each dot is the 95 % interval of the repeats. Where it touches 1, "
@@ -184,11 +184,11 @@ def _limits(run: Run, beside: Beside) -> Step:
         losses = [
             "In this run async won every comparison.",
             "It cannot help where nothing waits: a busy client, a store that serves one call at "
-            "a time, or one batch that carries everything.",
+            "a time, one batch.",
         ]
     return Step(
         "limits",
         "Where async does not help",
-        lines=(*losses, "Other machines, other data: other figures. Measure your own."),
+        lines=(*losses, "Other machines give other figures. Measure your own."),
         notes="Say this before somebody asks.",
     )

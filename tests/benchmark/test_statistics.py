@@ -181,7 +181,7 @@ def test_void_trials_are_said_to_be_the_client_s_not_failed() -> None:
     late = Call(start_s=1.0, end_s=1.1, embed_s=0, ok=True, error=None, due_s=0.5)
     void = replace(trial(1.1, 0, "open_constant"), calls=(late,), verified=False)
     [warning] = warnings(Run({}, {}, (void,)), summarise([void]))
-    assert "1 of 1 trials are void: this process could not keep the rate" in warning.message
+    assert "1 of 1 trials are void: the client could not keep the rate" in warning.message
 
 
 def test_warm_up_trials_do_not_count() -> None:

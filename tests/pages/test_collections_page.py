@@ -155,7 +155,7 @@ def test_more_than_an_undo_holds_is_deleted_only_after_the_name_was_typed(
     page = open_app("pages/collections.py", MILVUS_URI=str(tmp_path / "lab.db"), LAB_UNDO_MB="1")
     page.text_input(key="delete_expr").set_value('kind == "odd"').run()
     assert f"Matching: **60** of {COUNT} rows" in said(page)
-    assert "An undo holds 1 MB" in said(page)
+    assert "more than an undo holds (1 MB)" in said(page)
     assert page.button(key="delete_start").disabled
     name = page.text_input(key=f"delete_name_{COLLECTION}")
     name.set_value(COLLECTION.upper()).run()
@@ -272,7 +272,7 @@ def test_a_dropped_collection_is_gone_and_the_page_says_what_to_do(
     assert store.client.list_collections() == []
     assert "Dropped “async" in said(page)
     assert "There is no collection yet" in said(page)
-    assert "does not exist yet: ingest something" in said(page)
+    assert "does not exist yet. Ingest something" in said(page)
     assert not page.main.header
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import random
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -123,7 +124,7 @@ def test_moving_lambda_asks_nothing_of_milvus_and_changes_the_answer(
 
 @pytest.mark.parametrize(
     ("tab", "text"),
-    [("Map of the candidates", "original space of 256 dimensions"), ("Code and export", "")],
+    [("Map of the candidates", "of 256 dimensions"), ("Code and export", "")],
 )
 def test_a_closer_look_is_drawn_when_its_tab_is_opened(
     loaded: OpenApp, fetches: list[search.Question], tab: str, text: str
@@ -244,7 +245,7 @@ def test_many_questions_are_a_benchmark_of_the_collection_with_its_checks_and_ch
     app.run()
     assert not app.exception
     assert not app.error, problems(app)
-    assert "20 searches were answered" in said(app)
+    assert re.search(r"answered 20 searches|× 20", said(app))
     summary = next(frame.value for frame in app.dataframe if "median_wall_s" in frame.value)
     assert len(summary) == ways
     assert list(summary["failed_trials"]) == [0] * ways

@@ -51,21 +51,20 @@ def run_form(
     def _form() -> None:
         top = st.container(horizontal=True, vertical_alignment="bottom")
         preset: str = top.segmented_control(
-            "What to run",
+            "Preset",
             [*PRESETS, CUSTOM],
             format_func=lambda name: PRESETS[name].label if name in PRESETS else "Custom",
             key="b_preset",
             on_change=_preset_chosen,
             required=True,
+            label_visibility="collapsed",
         ) or next(iter(PRESETS))
         agreed = preset != OVERLOAD or opened.is_lite or _agrees()
         clicked = top.button(
             "Run", type="primary", icon=":material/play_arrow:", key="b_go", disabled=not agreed
         )
         address.write()
-        with st.expander(
-            "Latency, repeats and more", icon=":material/tune:", expanded=preset == CUSTOM
-        ):
+        with st.expander("Settings", icon=":material/tune:", expanded=preset == CUSTOM):
             with st.container(horizontal=True, vertical_alignment="bottom"):
                 _common_inputs(model)
                 if PRESETS.get(preset) and PRESETS[preset].plan.p99_ms:
@@ -128,8 +127,7 @@ def _common_inputs(model: EmbeddingModel) -> None:
         step=50.0,
         format="%g",
         key="b_latency",
-        help=f"Waiting added to each call of “{model.label}”, to rehearse a remote provider. "
-        "Every figure made with it says so. Choose another provider in the sidebar.",
+        help=f"Added to each call of “{model.label}”, as a remote provider would take.",
         width=280,
     )
     st.number_input(
@@ -150,8 +148,7 @@ def _target_input() -> None:
         step=10.0,
         format="%g",
         key="b_p99",
-        help="The search raises the rate until the p99, counted from the moment a call was due, "
-        "reaches this.",
+        help="The rate rises until the p99 reaches this. It is counted from when a call was due.",
         width=160,
     )
 
@@ -172,8 +169,7 @@ def _overloaded_input() -> None:
         format_func=OVERLOADED.__getitem__,
         key="b_overloaded",
         required=True,
-        help="A search by vector asks Milvus alone; a search by text asks the embedding provider "
-        "first, which may refuse it.",
+        help="A search by vector asks Milvus alone; a search by text asks the provider first.",
     )
 
 
@@ -246,9 +242,8 @@ def _delete_inputs() -> None:
         DELETE_CONSISTENCIES,
         format_func=lambda level: level or "none: the library's way",
         key="b_delete_consistency",
-        help="How fresh a view a delete by metadata takes to find its row. Without a level a "
-        "server waits for its clock; with Bounded or Eventually it does not, and may miss the "
-        "newest rows.",
+        help="Without a level a server waits for its clock to find the row; with Bounded or "
+        "Eventually it does not, and may miss the newest rows.",
     )
 
 
@@ -307,12 +302,8 @@ def _expectation(plan: Plan, *, embedded: bool) -> str:
     seconds = plan.estimate_s(embedded=embedded)
     about = f"{seconds:,.0f} s" if seconds < 90 else f"{seconds / 60:,.0f} min"
     # This plan may wait longer or shorter than the preset, whose summary does not say.
-    latency = f", embedding latency simulated at {plan.embedding_latency_ms:g} ms"
+    latency = f", {plan.embedding_latency_ms:g} ms simulated embedding wait"
     latency = latency if plan.embedding_latency_ms else ""
     if plan.counts_trials:
-        trials = counted(plan.total_trials(), "trial")
-        return f"About {trials}, roughly {about}{latency}. Every result is checked."
-    return (
-        f"{plan.total_calls():,} calls in {len(plan.cells())} cells, roughly {about}{latency}. "
-        "Closed-loop load; every result is checked."
-    )
+        return f"About {counted(plan.total_trials(), 'trial')}, {about}{latency}."
+    return f"{plan.total_calls():,} calls, about {about}{latency}."

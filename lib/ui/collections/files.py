@@ -57,10 +57,7 @@ def offer_export(opened: Connection, facts: Collection) -> None:
                     on_click="ignore",
                     key="export_download",
                 )
-        st.caption(
-            "Keys, texts, vectors and metadata are in the file. To import it, here or elsewhere, "
-            "upload it on the Ingestion page: rows keep their keys and vectors."
-        )
+        st.caption("Holds keys, texts, vectors and metadata. To import it, upload it on Ingestion.")
         st.page_link(
             "pages/ingestion.py",
             label="Import on Ingestion",

@@ -60,8 +60,8 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
         st.info(writable, title="These rows can only be read", icon=":material/lock:")
     # Between the table and the controls above it, so that the table's toolbar covers none of them.
     st.caption(
-        "Double-click a cell to change it; tick rows and press Delete to remove them. Nothing is "
-        "written before you save."
+        "Double-click a cell to change it; tick rows and press Delete. Nothing is written before "
+        "you save."
     )
     frame = _frame(page, browser)
     key = f"rows_{facts.name}_{number}_{expr}_{st.session_state.get(VERSION_KEY, 0)}"
@@ -119,8 +119,8 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
         is_confirmed = True
         if not fits:
             st.warning(
-                f"An undo holds {settings.undo_mb:,} MB, and these rows take more: they cannot be "
-                "put back. Export them first if you may want them again.",
+                f"These rows take more than an undo holds ({settings.undo_mb:,} MB) and cannot be "
+                "put back. Export them first.",
                 icon=":material/warning:",
             )
             name = st.text_input(

@@ -27,10 +27,7 @@ from lib.words import ratio_text
 WAYS = {"gather": "Side by side", "sync_loop": "One after another"}
 WAY_KEY, BATCH_KEY, CONCURRENCY_KEY = "ingest_way", "ingest_batch", "ingest_concurrency"
 TUNING_PARAMETER = "tuning"
-WHY_LITE = (
-    "Milvus Lite runs inside this app and writes one batch at a time, so side by side gains little "
-    "unless embedding waits for a remote service."
-)
+WHY_LITE = "Milvus Lite writes one batch at a time: side by side helps only where embedding waits."
 
 
 def choose_plan(opened: Connection, model: EmbeddingModel, chosen: Chosen | None) -> IngestionPlan:
@@ -138,8 +135,8 @@ def offer_tuning(
 
     with st.expander("Find the best settings", icon=":material/speed:", expanded=job is not None):
         st.caption(
-            f"Writes up to {grid.rows:,} of these rows into scratch collections: one batch after "
-            f"another and side by side, in several batch sizes, {REPEATS} times each."
+            f"Tries both ways in several batch sizes, {REPEATS} times each, with up to "
+            f"{grid.rows:,} rows in scratch collections."
         )
         st.button("Find the best", on_click=start, icon=":material/speed:", key="ingest_tune")
         job = session.job(st.query_params.get(TUNING_PARAMETER))
@@ -172,8 +169,8 @@ def _show_settings(settings: list[Setting], *, is_lite: bool) -> None:
         alt="Rows per second of each way, batch size and concurrency",
     )
     st.caption(
-        f"Medians of {REPEATS} repeats. In brackets: the 95 % interval from paired repeats. "
-        "Settings whose rows per second are close may change places."
+        f"Medians of {REPEATS} repeats, with the 95 % interval of paired repeats. Close settings "
+        "may change places."
     )
 
     def use() -> None:

@@ -38,8 +38,8 @@ def show_report(report: IngestionReport) -> None:
     st.caption(_sentence(report))
     if tally.gone:
         st.info(
-            f"No longer in their files, and kept: {counted(tally.gone, 'row')}. Tick “Remove rows "
-            "whose text is gone” under Options and ingest again to remove them.",
+            f"No longer in their files, and kept: {counted(tally.gone, 'row')}. To remove them, "
+            "tick “Remove rows whose text is gone” under Options and ingest again.",
             icon=":material/info:",
         )
     if report.written_by_others:

@@ -40,8 +40,8 @@ def savings(run: Run, *, key: str) -> None:
             delta_arrow="off",
         )
         st.caption(
-            "An extrapolation from this run: your calls are taken to wait as long as these did. "
-            "The gain is never taken to be larger than the calls at once, nor than was measured."
+            "Extrapolated: your calls are taken to wait as long as these did. The gain is at most "
+            "the calls at once."
         )
 
     with st.expander("What would I save?", icon=":material/calculate:", key=f"{key}_savings"):

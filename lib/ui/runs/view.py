@@ -1,4 +1,4 @@
-"""One run on a page: headline, metrics, bars, then every detail below."""
+"""One run on a page: headline, picture, numbers, then every detail below."""
 
 from collections.abc import Sequence
 
@@ -20,6 +20,7 @@ from lib.ui.common.snippet import snippet
 from lib.ui.common.text import literal
 from lib.ui.runs.downloads import chart_downloads, downloads
 from lib.ui.runs.savings import savings
+from lib.words import counted
 
 MOST_LOSSES = 3
 RACE = "race"
@@ -37,7 +38,9 @@ def run_view(run: Run, *, origin: str, key: str, beside: Beside) -> None:
     first_screen(run, origin=origin, key=key, beside=beside)
     advice(run)
     look_inside(run, key=key)
+    metrics(run)
     savings(run, key=key)
+    deletes(run, beside)
     losses(run)
     warnings(run)
     speedups_beside_published(run, key=key)
@@ -49,28 +52,31 @@ def run_view(run: Run, *, origin: str, key: str, beside: Beside) -> None:
 
 
 def first_screen(run: Run, *, origin: str, key: str, beside: Beside) -> None:
-    """Draw what a stakeholder needs: one sentence, three numbers, one picture.
+    """Draw what a stakeholder needs above the picture: one sentence, and what it rests on.
 
     `beside` are recorded runs without which its numbers would mislead.
     """
     st.header(literal(findings.headline(run)), anchor=False)
     st.caption(conditions(run, origin))
+    plainly = findings.without_the_wait(beside)
+    if plainly:
+        st.markdown(f":material/balance: {literal(plainly)}")
+
+
+def metrics(run: Run) -> None:
+    """Draw up to three numbers, each with its interval."""
     shown = findings.metrics(run)
     if shown:
         grid = st.grid(len(shown), border=True)
         for metric in shown:
             with grid.cell():
                 st.metric(
-                    metric.label,
-                    metric.value,
-                    metric.interval,
-                    delta_color="off",
-                    delta_arrow="off",
+                    metric.label, metric.value, metric.basis, delta_color="off", delta_arrow="off"
                 )
-                st.caption(metric.how)
-    plainly = findings.without_the_wait(beside)
-    if plainly:
-        st.info(literal(plainly), icon=":material/balance:")
+
+
+def deletes(run: Run, beside: Beside) -> None:
+    """Draw which argument saves what gathered deletes save."""
     deleting = findings.why_deleting_gains(run, beside)
     if deleting:
         st.markdown(f"**{literal(deleting.sentence)}** {literal(deleting.cause)}")
@@ -85,13 +91,14 @@ def advice(run: Run) -> None:
 def conditions(run: Run, origin: str) -> str:
     """Return the line under a headline: where, when, on what."""
     digest = findings.digest(run)
+    simulated = findings.simulated(run)
     parts = [
         origin[:1].upper() + origin[1:],
         digest.backend,
         digest.embedding,
-        findings.simulated(run),
+        "" if simulated in digest.headline else simulated,
         findings.deletes_asked_for(run),
-        digest.time.replace("T", " ").replace("+00:00", " UTC"),
+        digest.time[:16].replace("T", " ") + " UTC",
     ]
     if run.partial:
         parts.insert(0, f"PARTIAL: {run.note or 'stopped before the end'}")
@@ -104,14 +111,17 @@ def losses(run: Run) -> None:
     for finding in found[:MOST_LOSSES]:
         st.header(literal(finding.sentence), anchor=False)
         st.markdown(finding.cause)
-    if more := found[MOST_LOSSES:]:
-        with st.expander(f"{len(more)} more", icon=":material/list:"):
-            st.markdown("\n".join(f"- **{finding.sentence}** {finding.cause}" for finding in more))
+    more = [f"**{finding.sentence}** {finding.cause}" for finding in found[MOST_LOSSES:]]
+    more = [figure for finding in found for figure in finding.figures] + more
+    if more:
+        with st.expander(counted(len(more), "comparison"), icon=":material/list:"):
+            st.markdown("\n".join(f"- {line}" for line in more))
 
 
 def warnings(run: Run) -> None:
     """Draw what a reader must know before believing the numbers."""
-    found = trial_statistics.warnings(run, chart_data.summaries(run))
+    cells = chart_data.summaries(run)
+    found = trial_statistics.warnings(run, cells)
     if not found:
         return
     by_title = trial_statistics.grouped(found)
@@ -119,34 +129,32 @@ def warnings(run: Run) -> None:
         "\n".join(
             f"- {literal(messages[0])}"
             if len(messages) == 1
-            else f"- {title}: {len(messages)} times"
+            else f"- {title}: {len(messages)} of {len(cells)} cells"
             for title, messages in by_title.items()
         ),
         title="Before you believe this",
         icon=":material/warning:",
     )
-    many = {title: messages for title, messages in by_title.items() if len(messages) > 1}
+    many = [
+        {"Warning": title, "Cell": message}
+        for title, messages in by_title.items()
+        if len(messages) > 1
+        for message in messages
+    ]
     if many:
         with st.expander("Each warning", icon=":material/list:"):
-            for title, messages in many.items():
-                st.markdown(f"**{title}**\n\n" + "\n".join(f"- {literal(m)}" for m in messages))
+            st.dataframe(pd.DataFrame(many), hide_index=True, alt="Each warning and its cell")
 
 
 def speedups_beside_published(run: Run, *, key: str) -> None:
-    """Draw the speed-ups, and beside them why the published ones differ."""
+    """Draw the speed-ups, and below them why the published ones differ."""
     frame = CHARTS["speedup"].frame(run, Focus("", 0))
     if frame.empty:
         return
-    st.markdown("### Speed-up with its interval")
-    has_published = bool((frame["source"] == "published").any())
-    if not has_published:
-        _draw(CHARTS["speedup"], frame, key=f"{key}_speedup")
+    _draw(CHARTS["speedup"], frame, key=f"{key}_speedup")
+    if not (frame["source"] == "published").any():
         return
-    chart_column, why_column = st.columns([3, 2], gap="large")
-    with chart_column:
-        _draw(CHARTS["speedup"], frame, key=f"{key}_speedup")
-    with why_column:
-        st.markdown("**Why the tutorial's figures differ**")
+    with st.expander("Why the tutorial's figures differ", icon=":material/help:", key=f"{key}_why"):
         st.markdown("\n".join(f"- {literal(reason)}" for reason in tutorial_figures.reasons(run)))
         st.caption(f"Published: {tutorial_figures.SOURCE}.")
 
@@ -224,7 +232,7 @@ def _views(run: Run, focus: Focus) -> dict[str, list[str]]:
 def _code(run: Run, focus: Focus, *, key: str) -> None:
     code = measured_code.measured_code(run, focus)
     if code is not None:
-        snippet(code, key=f"{key}_code", title=f"The code that was measured: {focus.label}")
+        snippet(code, key=f"{key}_code", title="The measured code")
 
 
 def _draw(chart: Chart, frame: pd.DataFrame, *, key: str, **options: bool) -> None:
@@ -263,10 +271,7 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
     strangers = comparison.strangers(runs, cells)
     for name in strangers:
         st.info(literal(f"{name} shares no cell with the others."), icon=":material/info:")
-    st.caption(
-        "Median wall times, as in the view of one run. The intervals and the verdicts are of "
-        "geometric means."
-    )
+    st.caption("Median wall times; intervals and verdicts are of geometric means.")
     st.dataframe(
         pd.DataFrame(
             [
@@ -314,20 +319,13 @@ def summary_table(run: Run) -> None:
         alt="Medians, percentiles with sample sizes, speed-ups and failures of every cell",
     )
     st.caption(
-        "Percentiles are of single calls of all verified repeats together; `samples` is their "
-        "number. A p99 of 100 calls rests on one slower call."
+        "Percentiles are of the single calls of all verified repeats; `samples` is their number."
     )
 
 
 def method(run: Run) -> None:
     """Draw how the run was made, on what, and the command that repeats it."""
-    st.markdown(
-        "Setup is outside the clock. Warm-up trials are thrown away. The strategies alternate "
-        "within each repeat, in an order shuffled by the seed. After each trial the effect is "
-        "checked row by row; a trial that fails takes no part in a speed-up. A speed-up is the "
-        "geometric mean of paired ratios of wall times, with Student's 95 % interval on their "
-        "logarithms."
-    )
+    st.markdown(findings.METHOD)
     environment = {
         name.replace("_", " "): str(value)
         for name, value in run.environment.items()

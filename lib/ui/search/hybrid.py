@@ -91,8 +91,8 @@ def _offer_copy(opened: Connection, model: EmbeddingModel, collection: Collectio
     job = jobs.shared().get(st.query_params.get(COPY_PARAMETER))
     name = copied_name(opened, collection)
     st.info(
-        "This collection has vectors only. A copy with BM25 can be searched by words as well; a "
-        "server can make one from Milvus 2.5.",
+        "This collection has vectors only. A copy with BM25 can be searched by words too (on a "
+        "server from Milvus 2.5).",
         icon=":material/spellcheck:",
     )
     pressed = st.button(

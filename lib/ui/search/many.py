@@ -39,8 +39,7 @@ class ManyView:
 
 MANY = ManyView(
     "many",
-    "Many people ask at once: the same questions in a sync loop, in a gather with a limit, and as "
-    "one request that carries all vectors.",
+    "The same questions in a loop, async with a limit, and as one request.",
     100,
     ("sync_loop", "gather_limited", "one_batch"),
 )
@@ -85,7 +84,7 @@ def show_many(
             place = here(opened, model, collection)
             snippet(many_code(opened, asked, place), key=f"{kind.key}_code")
     elif job and job.state is State.STOPPED:
-        st.info("Stopped before the first trial had finished: there is nothing to show.")
+        st.info("Stopped before the first trial had finished.")
 
 
 def _form(

@@ -51,10 +51,9 @@ def show_map(comparison: TwoLists) -> None:
     )
     first, second = flat.explained
     st.caption(
-        "Neighbours are computed in the original space of "
-        f"{found.vectors.shape[1]:,} dimensions; this map is approximate. It keeps "
-        f"{first + second:.0%} of the variance ({first:.0%} + {second:.0%}), so distances in it "
-        "can mislead. Click points to find them in the table, shift-click for several."
+        f"Approximate: the map keeps {first + second:.0%} of the variance of "
+        f"{found.vectors.shape[1]:,} dimensions; neighbours are computed in all of them. Click "
+        "points to find them in the table."
     )
     event = show_table_chart(
         search_charts.plane,
