@@ -50,7 +50,7 @@ def test_the_first_screen_loads_neither_milvus_nor_langchain_nor_pandas() -> Non
         "from streamlit.testing.v1 import AppTest\n"
         "script = 'from lib.runs import front\\nfrom lib.ui.common.race import show_race\\n'\n"
         "script += 'show_race(front.read().race, key=\"race\")'\n"
-        "assert not AppTest.from_string(script).run().exception\n"
+        "assert not AppTest.from_string(script).run(timeout=60).exception\n"
         "print({name.split('.')[0] for name in sys.modules})"
     )
     loaded = subprocess.run(
