@@ -3,13 +3,14 @@
 import pandas as pd
 import streamlit as st
 
-from lib.benchmark.workload import PRESETS
 from lib.milvus.operations import OPERATIONS
-from lib.ui.benchmark.form import start
 from lib.ui.common.front import MEASURE_KEY
 
 # app.py has drawn the first screen already, with the button.
 if st.session_state.get(MEASURE_KEY):
+    from lib.benchmark.workload import PRESETS
+    from lib.ui.benchmark.form import start
+
     start(PRESETS["quick"])
 
 st.header("Fourteen method pairs", anchor=False)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from model2vec import StaticModel
 
 BUNDLED_MODEL_DIR = PROJECT_ROOT / "assets" / "embedding-model"
+BUNDLED_DIMENSION = 256
 BUNDLED_MODEL_NAME = "bundled/all-MiniLM-L6-v2-static-256-refit"
 # Embedding a few short texts takes less time than handing them to another thread.
 INLINE_TEXTS = 8
@@ -290,7 +291,8 @@ class Provider:
 
 
 def _build_bundled(settings: Settings, retries: int) -> Embeddings:
-    _bundled_model()
+    _check_is_there(BUNDLED_MODEL_DIR)
+    _bundled_is_open.set()
     return BundledEmbeddings()
 
 
@@ -389,23 +391,24 @@ def open_model(settings: Settings, *, retries: int | None = None) -> EmbeddingMo
     """Build the provider that the settings name and find its dimension.
 
     `retries` is how often the provider's own client tries again; its usual number when None.
-    Raises EmbeddingFailed when it is not configured, refuses or does not answer.
+    The bundled model is loaded when it is first asked. Raises EmbeddingFailed when a provider is
+    not configured, refuses or does not answer.
     """
     provider = PROVIDERS[settings.embedding_provider]
     timed = TimedEmbeddings(
         provider.build(settings, OPENAI_RETRIES if retries is None else retries)
     )
-    dimension = OPENAI_DIMENSIONS.get(settings.openai_model, 0)
+    # Loading the bundled model takes a quarter of a second, and its dimension is known.
+    is_bundled = provider.name == "bundled"
+    known = BUNDLED_DIMENSION if is_bundled else OPENAI_DIMENSIONS.get(settings.openai_model)
     is_openai = canonical(settings.openai_base_url) == canonical(OPENAI_ADDRESS)
-    if provider.name == "bundled" or not is_openai or not dimension:
-        dimension = len(timed.embed_query("dimension"))
+    if not known or not (is_bundled or is_openai):
+        known = len(timed.embed_query("dimension"))
     return EmbeddingModel(
         embeddings=timed,
         model=provider.model(settings),
-        label=provider.label
-        if provider.name == "bundled"
-        else f"{provider.label}: {settings.openai_model}",
-        dimension=dimension,
+        label=provider.label if is_bundled else f"{provider.label}: {settings.openai_model}",
+        dimension=known,
     )
 
 
@@ -456,9 +459,24 @@ def explain_embedding_error(
     )
 
 
-@lru_cache(maxsize=1)
+_bundled_is_open = threading.Event()
+_loading = threading.Lock()
+
+
+def load_ahead() -> None:
+    """Load the bundled model now if somebody has opened it, so that the first question need not."""
+    if _bundled_is_open.is_set():
+        _bundled_model()
+
+
 def _bundled_model() -> "StaticModel":
     """Load the model once per process; it is read-only and safe to share between threads."""
+    with _loading:
+        return _loaded()
+
+
+@lru_cache(maxsize=1)
+def _loaded() -> "StaticModel":
     return load_static_model(BUNDLED_MODEL_DIR)
 
 
@@ -466,9 +484,13 @@ def load_static_model(directory: Path) -> "StaticModel":
     """Load a model2vec model from a folder, never from a hub."""
     from model2vec import StaticModel
 
+    _check_is_there(directory)
+    return StaticModel.from_pretrained(directory, normalize=True)
+
+
+def _check_is_there(directory: Path) -> None:
     if not (directory / "config.json").is_file():
         raise EmbeddingFailed(
             "The bundled embedding model is missing from assets/.",
             next_step="Run scripts/distil_embedding_model.py, or check the folder out again.",
         )
-    return StaticModel.from_pretrained(directory, normalize=True)

@@ -10,7 +10,12 @@ import pytest
 from benchmarks.embedding_quality import REQUIRED_RATIO, hash_ngrams, load_questions, measure
 from lib.documents.corpora import CORPORA
 from lib.errors import EmbeddingFailed
-from lib.milvus.embeddings import BUNDLED_MODEL_DIR, BundledEmbeddings, load_static_model
+from lib.milvus.embeddings import (
+    BUNDLED_DIMENSION,
+    BUNDLED_MODEL_DIR,
+    BundledEmbeddings,
+    load_static_model,
+)
 
 README_QUESTION = "remove a directory and everything inside it"
 
@@ -39,7 +44,7 @@ def test_the_folder_is_under_nine_megabytes_and_carries_card_and_licence() -> No
 
 def test_vectors_have_256_dimensions_and_unit_length() -> None:
     vectors = embed(["one text", "another, longer text about rivers", ""])
-    assert vectors.shape == (3, 256)
+    assert vectors.shape == (3, BUNDLED_DIMENSION) == (3, 256)
     assert np.linalg.norm(vectors[:2], axis=1) == pytest.approx([1, 1], abs=1e-5)
 
 

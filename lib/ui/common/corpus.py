@@ -17,7 +17,7 @@ from lib.jobs import FINISHED, Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection, Lease
-from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.embeddings import EmbeddingModel, load_ahead
 from lib.ui.common import memory, session
 
 FIRST_CORPUS = "standard_library"
@@ -90,6 +90,7 @@ def _warm() -> None:
             for name in AHEAD:
                 import_module(name)
                 time.sleep(BREATH_S)
+            load_ahead()
         # What was imported stays for the life of the process; searching its hundred thousands of
         # objects for garbage again and again would stop every thread for a tenth of a second.
         gc.freeze()
