@@ -87,12 +87,15 @@ class Lease:
         self._lock = threading.Lock()
         self._is_held = True
 
-    def release(self) -> None:
-        """Let go, once; calling it again is harmless."""
+    def release(self, *, drop_own: bool = False) -> None:
+        """Let go, once; calling it again is harmless.
+
+        With `drop_own` a visitor's collections go with their last hold.
+        """
         with self._lock:
             was_held, self._is_held = self._is_held, False
         if was_held:
-            self.connection._let_go()
+            self.connection._let_go(drop_own=drop_own)
 
     def __enter__(self) -> "Connection":
         """Return the connection."""
@@ -203,26 +206,31 @@ class Connection:
                 self._visitors[self.territory.prefix] += 1
         return Lease(self)
 
-    def _let_go(self) -> None:
-        with self._lock:
-            self._users[0] -= 1
-            # Marked before the lock is free: nobody may take a lease on what is being closed.
-            left = self._left_by_visitor()
-            stores = self._mark_closed() if self._users[0] <= 0 else None
-        for store in left:
-            close_store(store)
-        self._shut(stores)
+    def _let_go(self, *, drop_own: bool = False) -> None:
+        try:
+            self._visitor_lets_go(drop_own)
+        finally:
+            with self._lock:
+                self._users[0] -= 1
+                # Marked before the lock is free: nobody may take a lease on what is being closed.
+                stores = self._mark_closed() if self._users[0] <= 0 else None
+            self._shut(stores)
 
-    def _left_by_visitor(self) -> list[Milvus]:
-        """Return the kept stores of a visitor's own collections when this was their last hold."""
+    def _visitor_lets_go(self, drop_own: bool) -> None:
+        """Close what was kept for a visitor's own collections when this was their last hold."""
         if self.territory is None:
-            return []
-        self._visitors[self.territory.prefix] -= 1
-        if self._visitors[self.territory.prefix] > 0:
-            return []
-        del self._visitors[self.territory.prefix]
-        keys = [key for key in self._stores if self.territory.owns(key[0])]
-        return [self._stores.pop(key) for key in keys]
+            return
+        with self._lock:
+            self._visitors[self.territory.prefix] -= 1
+            if self._visitors[self.territory.prefix] > 0:
+                return
+            del self._visitors[self.territory.prefix]
+            keys = [key for key in self._stores if self.territory.owns(key[0])]
+            stores = [self._stores.pop(key) for key in keys]
+        for store in stores:
+            close_store(store)
+        if drop_own:
+            leftovers.drop_own(self)
 
     def limited_to(self, territory: Territory) -> "Connection":
         """Return a view of the same connection that can write to one territory only."""

@@ -74,6 +74,15 @@ def clean(connection: "Connection") -> list[str]:
     return dropped
 
 
+def drop_own(connection: "Connection") -> None:
+    """Drop all collections of the visitor whose view this is. Raises ConnectionFailed."""
+    with reported("Could not drop a visitor's collections."):
+        for name in connection.client.list_collections():
+            if connection.may_write(name):
+                connection.client.drop_collection(name)
+                connection.forget_stores(name)
+
+
 def _judge(name: str, *, is_lite: bool) -> Leftover | None:
     now = time.time()
     until = expiry(name)

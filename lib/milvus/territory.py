@@ -72,16 +72,21 @@ class Territory:
     prefix: str = field(repr=False)
     expires: float
     quota: Quota
+    # Without a cookie nobody can come back to it.
+    ends_with_session: bool = False
     # By collection: rows written since it was created; those made to measure are not counted.
     _scratch: set[str] = field(default_factory=set, repr=False, compare=False)
     _rows: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
-    def new(cls, time_to_live_s: float, quota: Quota) -> "Territory":
+    def new(
+        cls, time_to_live_s: float, quota: Quota, *, ends_with_session: bool = False
+    ) -> "Territory":
         """Make one with 128 random bits in its prefix."""
         expires = int(time.time() + time_to_live_s)
-        return cls(f"{VISITOR_PREFIX}{expires:x}_{secrets.token_hex(16)}_", expires, quota)
+        prefix = f"{VISITOR_PREFIX}{expires:x}_{secrets.token_hex(16)}_"
+        return cls(prefix, expires, quota, ends_with_session)
 
     @property
     def is_over(self) -> bool:

@@ -17,6 +17,7 @@ from lib.milvus.embeddings import open_model
 from lib.milvus.territory import expiry, shown_name
 from lib.settings import load
 from lib.ui.common import session
+from lib.ui.common.visitor import VISITOR_KEY
 from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
 from tests.waiting import wait_until
 
@@ -58,6 +59,26 @@ def test_the_hosts_rows_are_loaded_and_can_only_be_read(open_app: OpenApp) -> No
 def test_a_visitor_cannot_stop_what_the_host_started(open_app: OpenApp) -> None:
     app = open_app(**PUBLIC)
     assert "Stop" not in [button.label for button in app.sidebar.button]
+
+
+def test_what_a_visitor_without_a_cookie_made_is_dropped_when_the_session_ends(
+    open_app: OpenApp,
+) -> None:
+    first = visit(open_app, "pages/ingestion.py")
+    ingest_text(first, "A row that nobody can come back to. " * 20)
+    wait_for_jobs()
+    territory = first.session_state[VISITOR_KEY].territory
+    settings = session.host_settings()
+    page = open_lease(settings, territory)
+    other_tab = page.connection.lease()
+
+    def own() -> list[str]:
+        return [name for name in _all_collections() if territory.owns(name)]
+
+    assert own()
+    session._release(page)
+    session._release(other_tab)
+    wait_until(lambda: not own())
 
 
 def test_what_a_visitor_ingests_is_theirs_alone(open_app: OpenApp) -> None:

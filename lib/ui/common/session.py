@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from lib import event_loop, jobs, settings
 from lib.errors import LabError, SettingsError
@@ -159,9 +160,22 @@ def _cleaner(_host: Settings) -> Cleaner:
 def _release(lease: Lease) -> None:
     """Let go in a thread: a session that ends runs this on the web server's own event loop.
 
-    The last to let go closes the connection, which no loop may wait for.
+    The last to let go closes the connection, which no loop may wait for. Nobody can come back to
+    the collections of a session without a cookie: each keeps a file and a thread of Milvus Lite.
     """
-    threading.Thread(target=lease.release, name="release", daemon=True).start()
+    territory = lease.connection.territory
+    has_ended = get_script_run_ctx(suppress_warning=True) is None
+    drops = bool(has_ended and territory and territory.ends_with_session)
+
+    def leave() -> None:
+        try:
+            lease.release(drop_own=drops)
+        except LabError:
+            log.action("drop_failed")  # their time to live takes them
+        if drops:
+            rows_changed()
+
+    threading.Thread(target=leave, name="release", daemon=True).start()
 
 
 # Sessions let go when they end or choose anew. No secret is in a key: a choice has a name.

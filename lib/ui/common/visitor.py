@@ -73,7 +73,9 @@ def _find(settings: Settings) -> Visitor:
         if browser in visitors:
             return visitors[browser]
         quota = Quota(settings.max_collections, settings.max_kept_rows)
-        visitor = Visitor(Territory.new(settings.visitor_ttl_s, quota))
+        ends = not browser
+        territory = Territory.new(settings.visitor_ttl_s, quota, ends_with_session=ends)
+        visitor = Visitor(territory)
         if browser:
             visitors[browser] = visitor
         return visitor
