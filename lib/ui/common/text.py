@@ -5,6 +5,9 @@ from typing import Any
 
 MARKUP = re.compile(r"([\\`*_{}\[\]<>#|$~:&@!])")
 LIST_MARK = re.compile(r"^(\d*)([-+.)])")  # makes a list only at the start of a line
+# What the page would make a link of, escaped or not; a mark that is not seen keeps it apart.
+LINK = re.compile(r"(:(?=//)|\bwww(?=\.)|@)", re.IGNORECASE)
+APART = "\u2060"
 SPACE = re.compile(r"[ \t\r\n\f\v]+")  # all but the space that must not break
 WORD = re.compile(r"\w{3,}")
 # Words that say nothing about a subject.
@@ -35,7 +38,7 @@ def highlighted(text: str, query: str) -> str:
 
 
 def _line(value: Any) -> str:
-    return SPACE.sub(" ", str(value)).strip(" ")
+    return LINK.sub(rf"\1{APART}", SPACE.sub(" ", str(value)).strip(" "))
 
 
 def _escaped(text: str) -> str:
