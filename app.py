@@ -3,7 +3,7 @@
 import streamlit as st
 
 from lib.settings import PROJECT_ROOT
-from lib.ui.common import contrast, front, memory, presenting, tab
+from lib.ui.common import contrast, front, memory, parameters, presenting, tab
 
 memory.use_few_heaps()
 st.set_page_config(
@@ -14,6 +14,7 @@ st.set_page_config(
     initial_sidebar_state="auto",
 )
 contrast.make_readable()
+parameters.drop_endless_numbers()
 
 page = st.navigation(
     [

@@ -1,12 +1,12 @@
 """A thousand inputs nobody meant: each is used or refused in a sentence, in bounded time and room.
 
-The numbers of examples add up to more than 1,000; `test_hostile_addresses.py` has those of pages.
+The numbers of examples add up to more than 1,000; `pages/test_hostile_addresses.py` has those of
+addresses.
 """
 
 import contextlib
 import io
 import json
-import math
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,28 +36,13 @@ from lib.runs.store import RunStore
 from lib.search import ask
 from lib.settings import VARIABLES, Settings, canonical, check_address, check_uri, load
 from tests.documents.test_loaders import GOOD, zipped
-from tests.hostile import bounded
+from tests.hostile import NUMBERS, TEXTS, bounded
 from tests.run_builder import make_run
 
 MEGABYTE = 1 << 20
 HOST = Settings(milvus_uri="unused.db", public=True, allowed_hosts=("*.example.com", "[::1]:1"))
 COLLECTION = "hostile"
 
-# Texts with what has a meaning somewhere: markup, quotes, escapes, brackets, odd characters.
-PIECES = st.sampled_from(
-    (
-        *("'", '"', "\\", '\\"', "`", "$", "{", "}", "[", "]", "(", ")", "<", ">", "&", "%", "_"),
-        *("\0", "\n", "\r", "\t", "\x1b", "\u202e", "\ud800", "\u2028", "\ufeff", "℀", "／", "😀"),
-        *("and", "or", "not", "in", "like", "exists", "null", "true", "NaN", "Infinity", "1e999"),
-        *("=cmd|' /C calc'!A0", "<script>alert(1)</script>", "![x](http://x)", "../", "{{7*7}}"),
-        *("text", "pk", "$meta", " == ", " > ", "http://", "https://", "[::", "@", ":", "/", "#"),
-        *("-", "--", ";", "9" * 30, "0x", "..", "%00", "\\u0000", "[" * 200, "(" * 200, "! " * 99),
-    )
-)
-TEXTS = st.one_of(st.lists(PIECES | st.text(max_size=6), max_size=12).map("".join), st.text())
-NUMBERS = st.one_of(
-    st.integers(), st.floats(), st.sampled_from([0, -1, 2**31, 2**63, 10**400, math.nan, math.inf])
-)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
