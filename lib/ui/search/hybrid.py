@@ -3,16 +3,15 @@
 import pandas as pd
 import streamlit as st
 
-from lib import jobs
 from lib.jobs import FINISHED, Job
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import shown_name
 from lib.search.hybrid import WAYS, ask_hybrid, copied_name, copy_with_words
+from lib.ui.common import session
 from lib.ui.common.errors import show_error
 from lib.ui.common.progress import follow
-from lib.ui.common.session import rows_changed
 from lib.ui.search.form import question_form
 
 COPY_PARAMETER = "copy"
@@ -88,7 +87,7 @@ def _rank(rank: int | None) -> str:
 
 def _offer_copy(opened: Connection, model: EmbeddingModel, collection: Collection) -> None:
     """Offer to copy the collection into one that has words, and follow the copy."""
-    job = jobs.shared().get(st.query_params.get(COPY_PARAMETER))
+    job = session.job(st.query_params.get(COPY_PARAMETER))
     name = copied_name(opened, collection)
     st.info(
         "This collection has vectors only. A copy with BM25 can be searched by words too (on a "
@@ -106,8 +105,9 @@ def _offer_copy(opened: Connection, model: EmbeddingModel, collection: Collectio
         def work(job: Job) -> str:
             return copy_with_words(opened, model, collection, job)
 
-        job = jobs.shared().submit("Copying rows", work, subject=f"ingest:{name}")
+        with show_error():
+            job = session.submit("Copying rows", work, subject=f"ingest:{name}", opened=opened)
         st.query_params[COPY_PARAMETER] = job.id
     if job is not None and follow(job, key="copy") and job.result:
-        rows_changed()
+        session.rows_changed()
         st.success(f"Choose {shown_name(name)} in the sidebar.", icon=":material/check_circle:")
