@@ -1,5 +1,11 @@
 """Numbers as words: counted nouns, durations and ratios, written the same way everywhere."""
 
+import re
+from typing import Any
+
+# What a spreadsheet takes for the beginning of a formula.
+FORMULA = re.compile(r"\s*[=+\-@\t]")
+
 
 def duration_text(seconds: float) -> str:
     """Return a duration with three digits: '45.2 s', '0.53 s', '0.004 s'."""
@@ -23,3 +29,11 @@ def counted(number: int, noun: str, plural: str = "", *, bold: bool = False) -> 
     """Return a number with its noun, in the plural unless there is one of it."""
     shown = f"**{number:,}**" if bold else f"{number:,}"
     return f"{shown} {noun if number == 1 else plural or noun + 's'}"
+
+
+def inert(value: Any) -> Any:
+    """Return a value of a table as CSV may hold it: a text that is a formula gets an apostrophe."""
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r", " ")  # left unquoted, it would end the line
+    return f"'{text}" if FORMULA.match(text) else text

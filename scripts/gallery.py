@@ -66,7 +66,7 @@ def _page(entry: Entry, kept: RunStore) -> bytes:
 def _index(entries: list[Entry], featured: Entry | None) -> bytes:
     parts = [f"<h1>{TITLE}</h1>", f"<p>{INTRODUCTION}</p>"]
     if featured is not None:
-        first = reports.figures(featured.load())[0]
+        first = next(reports.figures(featured.load()))
         parts.append(reports.drawing(first, "spec-0", packed=True))
     parts.append("<h2>The runs</h2><ul>")
     for entry in entries:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,8 +18,7 @@ from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS, readable
 from lib.runs import findings, story
 from lib.runs.findings import ALONE, Beside
-from lib.runs.reports import drawn, note, specification
-from lib.runs.story import Step
+from lib.runs.reports import Step, drawn, note, specification, unwatched
 
 WIDTH, HEIGHT = Inches(13.333), Inches(7.5)
 MARGIN = Inches(0.6)  # also of the title from the top
@@ -30,25 +30,29 @@ PICTURE_SCALE = 2.5
 ADVICE_CHARTS = ("sweep", "rates", "losses")
 
 
-def deck(run: Run, beside: Beside = ALONE) -> bytes:
+def deck(run: Run, beside: Beside = ALONE, step: Step = unwatched) -> bytes:
     """Return a .pptx file: the five steps of the presentation, one statement and picture each."""
     presentation = Presentation()
     presentation.slide_width, presentation.slide_height = WIDTH, HEIGHT
-    for step in story.steps(run, beside):
-        _step_slide(presentation, step, run)
-    _advice_slides(presentation, run)
+    told, advised = story.steps(run, beside), findings.advised(run)
+    total = len(told) + (len(ADVICE_CHARTS) if advised else 0)
+    for done, each in enumerate(told):
+        step(done, total)
+        _step_slide(presentation, each, run)
+    if advised:
+        _advice_slides(presentation, run, advised, lambda done: step(len(told) + done, total))
     buffer = io.BytesIO()
     presentation.save(buffer)
     return buffer.getvalue()
 
 
-def _advice_slides(presentation: Any, run: Run) -> None:
+def _advice_slides(
+    presentation: Any, run: Run, advised: Sequence[str], step: Callable[[int], None]
+) -> None:
     """Add a slide for each picture of the advice, and one for what follows from it."""
-    advised = findings.advised(run)
-    if not advised:
-        return
     focus = chart_data.groups(run)[0]
-    for name in ADVICE_CHARTS:
+    for done, name in enumerate(ADVICE_CHARTS):
+        step(done)
         frame = CHARTS[name].frame(run, focus)
         if not frame.empty:
             spec = specification(readable(CHARTS[name].draw(frame)).properties(width=1000))
@@ -57,24 +61,24 @@ def _advice_slides(presentation: Any, run: Run) -> None:
     _text_slide(presentation, "What follows", list(advised), run)
 
 
-def _step_slide(presentation: Any, step: Step, run: Run) -> None:
-    if step.frame is None or not step.chart:
-        _text_slide(presentation, step.statement, list(step.lines), run)
+def _step_slide(presentation: Any, told: story.Step, run: Run) -> None:
+    if told.frame is None or not told.chart:
+        _text_slide(presentation, told.statement, list(told.lines), run)
     else:
-        frame, chart = _drawing(step)
+        frame, chart = _drawing(told)
         spec = specification(readable(chart(frame)).properties(width=1000))
-        slide = _picture_slide(presentation, step.statement, spec, " ".join(step.lines), run)
-        _lines(slide, [" ".join(step.lines)], top=Inches(1.3), size=16, height=Inches(0.6))
+        slide = _picture_slide(presentation, told.statement, spec, " ".join(told.lines), run)
+        _lines(slide, [" ".join(told.lines)], top=Inches(1.3), size=16, height=Inches(0.6))
     slide = list(presentation.slides)[-1]
-    slide.notes_slide.notes_text_frame.text = "\n".join((step.notes, *_method(run)))
+    slide.notes_slide.notes_text_frame.text = "\n".join((told.notes, *_method(run)))
 
 
-def _drawing(step: Step) -> tuple[pd.DataFrame, Any]:
+def _drawing(told: story.Step) -> tuple[pd.DataFrame, Any]:
     """Return what a still picture of a step draws: of the race, the moment the winner is done."""
-    assert step.frame is not None
-    if step.chart != "race":
-        return step.frame, CHARTS[step.chart].draw
-    return chart_data.race_at(step.frame, float(step.frame["wall_s"].min())), charts.race
+    assert told.frame is not None
+    if told.chart != "race":
+        return told.frame, CHARTS[told.chart].draw
+    return chart_data.race_at(told.frame, float(told.frame["wall_s"].min())), charts.race
 
 
 def _picture_slide(presentation: Any, title: str, spec: dict[str, Any], alt: str, run: Run) -> Any:

@@ -5,12 +5,15 @@ import gzip
 import html
 import io
 import json
+import math
 import re
+import subprocess
+import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -25,23 +28,47 @@ from lib.charts.theme import VEGA_LITE_VERSION, vega_config
 from lib.late import alt, vl_convert
 from lib.runs import findings
 from lib.runs.findings import ALONE, Beside
+from lib.words import inert
 
 PICTURE_SCALE = 2.0
-# What a spreadsheet takes for the beginning of a formula.
-FORMULA = re.compile(r"\s*[=+\-@\t]")
+# A pixel takes four bytes while it is drawn.
+MOST_PIXELS = 16_000_000
+SIZE = re.compile(r'<svg [^>]*?\bwidth="(?P<width>[\d.]+)" height="(?P<height>[\d.]+)"')
 # What the bundled chart runtime leaves behind for the page's own script.
 EXPOSE = "window.vegaEmbed = vegaEmbed;"
+BUNDLE = """
+import sys
+import vl_convert
+bundle = vl_convert.javascript_bundle(sys.argv[1], vl_version=sys.argv[2])
+sys.stdout.buffer.write(bundle.encode())
+"""
+
+
+# Told how many parts of how many are done, between two of them; may raise to end the work there.
+Step = Callable[[int, int], None]
+
+
+def unwatched(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+class Make(Protocol):
+    """Makes a file of a run and of the recorded runs beside it."""
+
+    def __call__(self, run: Run, beside: Beside, step: Step = unwatched, /) -> bytes:
+        """Return the file."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """One kind of file that a run can become; `make` gets the recorded runs beside it too."""
+    """One kind of file that a run can become; one that `is_slow` takes seconds."""
 
     name: str
     label: str
     suffix: str
     mime: str
-    make: Callable[[Run, Beside], bytes]
+    make: Make
+    is_slow: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,16 +105,18 @@ def note(run: Run) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def figures(run: Run) -> list[Figure]:
-    """Return every chart that the run supports; detailed ones for each operation's most calls."""
-    found = []
-    for chart in CHARTS.values():
-        focuses = chart_data.largest_groups(run) if chart.focused else (Focus("", 0),)
-        for focus in focuses:
-            frame = chart.frame(run, focus)
-            if not frame.empty:
-                found.append(_figure(run, chart, frame, focus))
-    return found
+def figures(run: Run, step: Step = unwatched) -> Iterator[Figure]:
+    """Make every chart that the run supports; detailed ones for each operation's most calls."""
+    pairs = [
+        (chart, focus)
+        for chart in CHARTS.values()
+        for focus in (chart_data.largest_groups(run) if chart.focused else (Focus("", 0),))
+    ]
+    for done, (chart, focus) in enumerate(pairs):
+        step(done, len(pairs))
+        frame = chart.frame(run, focus)
+        if not frame.empty:
+            yield _figure(run, chart, frame, focus)
 
 
 def _figure(run: Run, chart: Chart, frame: pd.DataFrame, focus: Focus) -> Figure:
@@ -124,12 +153,17 @@ def drawn(
 ) -> bytes:
     """Draw a specification as '.png' or '.svg'."""
     config = vega_config(mode)
-    if kind == ".svg":
-        text = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE_VERSION, config=config)
-        return str(text).encode()
-    png: bytes = vl_convert.vegalite_to_png(
-        spec, vl_version=VEGA_LITE_VERSION, config=config, scale=scale
-    )
+    svg = str(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE_VERSION, config=config))
+    return _png(svg, scale) if kind == ".png" else svg.encode()
+
+
+def _png(svg: str, scale: float = PICTURE_SCALE) -> bytes:
+    """Return a drawing as PNG; one of hundreds of bars is smaller, and takes no more memory."""
+    found = SIZE.match(svg)
+    points = float(found["width"]) * float(found["height"]) if found else 0.0
+    if points * scale**2 > MOST_PIXELS:
+        scale = math.sqrt(MOST_PIXELS / points)
+    png: bytes = vl_convert.svg_to_png(svg, scale=scale)
     return png
 
 
@@ -143,32 +177,29 @@ def summary_csv(run: Run) -> bytes:
     return _csv(chart_data.summary(run))
 
 
-def _deck(run: Run, beside: Beside) -> bytes:
+def _deck(run: Run, beside: Beside, step: Step = unwatched) -> bytes:
     # Imported at first use: python-pptx takes a third of a second and ten megabytes.
     from lib.runs import decks
 
-    return decks.deck(run, beside)
+    return decks.deck(run, beside, step)
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
-    """Return a table in which no text is a formula to a spreadsheet: an apostrophe goes before."""
-
-    def inert(value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        text = value.replace("\r", " ")  # left unquoted, it would end the line
-        return f"'{text}" if FORMULA.match(text) else text
-
-    return frame.map(inert).to_csv(index=False).encode()
+    # A column of hundreds of thousands of cells has a handful of texts.
+    for name in frame.select_dtypes(exclude=["number", "bool"]).columns:
+        written = {text: inert(text) for text in frame[name].unique()}
+        frame = frame.assign(**{name: frame[name].map(written)})
+    return frame.to_csv(index=False).encode()
 
 
-def pictures_zip(run: Run) -> bytes:
+def pictures_zip(run: Run, step: Step = unwatched) -> bytes:
     """Return every chart as PNG and SVG in one ZIP file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for figure in figures(run):
-            for kind in (".png", ".svg"):
-                archive.writestr(f"{figure.name}{kind}", drawn(figure.spec, kind))
+        for figure in figures(run, step):
+            svg = drawn(figure.spec, ".svg")
+            archive.writestr(f"{figure.name}.svg", svg)
+            archive.writestr(f"{figure.name}.png", _png(svg.decode()))
     return buffer.getvalue()
 
 
@@ -210,7 +241,7 @@ async function read(id) {
 """
 
 
-def html_report(run: Run, beside: Beside = ALONE) -> bytes:
+def html_report(run: Run, beside: Beside = ALONE, step: Step = unwatched) -> bytes:
     """Return one self-contained page: text, charts, the chart runtime; nothing is loaded from
     anywhere.
 
@@ -218,7 +249,7 @@ def html_report(run: Run, beside: Beside = ALONE) -> bytes:
     person may have written is escaped.
     """
     drawings = "\n".join(
-        drawing(figure, f"spec-{i}", packed=False) for i, figure in enumerate(figures(run))
+        drawing(figure, f"spec-{i}", packed=False) for i, figure in enumerate(figures(run, step))
     )
     body = f"{sections(run, beside, drawings)}\n<script>{runtime()}</script>"
     return page(findings.headline(run), body)
@@ -286,8 +317,14 @@ def sections(run: Run, beside: Beside, drawings: str) -> str:
 @lru_cache(maxsize=1)
 def runtime() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script, which contains no end tag."""
-    bundle = str(vl_convert.javascript_bundle(EXPOSE, vl_version=VEGA_LITE_VERSION))
-    return bundle.replace("</script", "<\\/script")
+    # In a process of its own: bundling holds the interpreter, and all visitors, for over a second.
+    made = subprocess.run(
+        [sys.executable, "-c", BUNDLE, EXPOSE, VEGA_LITE_VERSION],
+        capture_output=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    return made.stdout.decode().replace("</script", "<\\/script")
 
 
 def _text(value: Any) -> str:
@@ -385,24 +422,32 @@ def _flat(value: Any) -> str:
 EXPORTS: dict[str, Export] = {
     export.name: export
     for export in (
-        Export("html", "Report (HTML)", ".html", "text/html", html_report),
+        Export("html", "Report (HTML)", ".html", "text/html", html_report, is_slow=True),
         Export(
             "json",
             "Run (JSON)",
             ".json",
             "application/json",
-            lambda run, _: run_file.to_json(run).encode(),
+            lambda run, *_: run_file.to_json(run).encode(),
         ),
         Export(
-            "summary", "Summary (CSV)", "-summary.csv", "text/csv", lambda run, _: summary_csv(run)
+            "summary", "Summary (CSV)", "-summary.csv", "text/csv", lambda run, *_: summary_csv(run)
         ),
-        Export("calls", "Calls (CSV)", "-calls.csv", "text/csv", lambda run, _: calls_csv(run)),
+        Export(
+            "calls",
+            "Calls (CSV)",
+            "-calls.csv",
+            "text/csv",
+            lambda run, *_: calls_csv(run),
+            is_slow=True,
+        ),
         Export(
             "pictures",
             "Charts (ZIP)",
             "-charts.zip",
             "application/zip",
-            lambda run, _: pictures_zip(run),
+            lambda run, _, step=unwatched: pictures_zip(run, step),
+            is_slow=True,
         ),
     )
 }
@@ -412,4 +457,5 @@ DECK = Export(
     ".pptx",
     "application/vnd.openxmlformats-officedocument.presentationml.presentation",
     _deck,
+    is_slow=True,
 )

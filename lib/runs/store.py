@@ -28,7 +28,6 @@ from lib.settings import PROJECT_ROOT, Settings
 
 RECORDED_DIR = PROJECT_ROOT / "assets" / "runs"
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-VISITOR_FOLDER = re.compile(r"visitor-[0-9a-f]{1,12}-[0-9a-f]{32}")
 # What two runs must have in common to be of the same experiments.
 EXPERIMENT = ("operations", "counts", "rows", "k", "delete_by", "delete_consistency")
 MAX_NAME_CHARS = 80
@@ -277,21 +276,6 @@ class RunStore:
         except (OSError, ValueError, TypeError, KeyError):
             return Card(name=run_id)  # the run itself is whole; only its name is lost
         return card
-
-
-def remove_expired(folder: Path, now: float) -> int:
-    """Delete the folders of visitors whose time is over; return how many. `now` is in seconds.
-
-    The name of such a folder says when it may go (`Visitor.run_folder`), so the ones that an
-    earlier process left behind are found too.
-    """
-    removed = 0
-    for each in folder.glob("visitor-*-*"):
-        expires = each.name.split("-")[1]
-        if VISITOR_FOLDER.fullmatch(each.name) and int(expires, 16) < now:
-            shutil.rmtree(each, ignore_errors=True)
-            removed += 1
-    return removed
 
 
 def measure(

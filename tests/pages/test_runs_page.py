@@ -1,14 +1,18 @@
 """The runs page without a browser: list, filter, import, rename, delete, undo."""
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from lib import jobs
 from lib.benchmark import advice, run_file
+from lib.jobs import State
 from lib.runs.store import RECORDED_DIR, RunStore
 from lib.ui.runs.list import DELETED_KEY
-from tests.pages.conftest import OpenApp
+from tests.pages.conftest import OpenApp, wait_for_jobs
 from tests.run_builder import make_run
 from tests.runs.test_store import BROKEN
 
@@ -118,3 +122,49 @@ def test_visitors_of_a_public_host_do_not_see_each_others_runs(
     stranger = open_app(PAGE, LAB_PUBLIC="1")
     listed = names(stranger) if stranger.dataframe else []
     assert "mine" not in listed
+
+
+def made_files(app: AppTest) -> list[Any]:
+    """Return the buttons that download what a job made."""
+    return [each for each in app.get("download_button") if each.label.endswith(" MB)")]
+
+
+def test_what_takes_seconds_is_made_by_a_job_that_can_be_stopped_and_is_then_downloaded(
+    open_app: OpenApp, store: RunStore
+) -> None:
+    entry = store.save(make_run(), name="Mine")
+    app = open_app()
+    app.query_params["r_runs"] = entry.id
+    app.switch_page(PAGE).run()
+    before, gate = jobs.shared(), threading.Event()
+    before.submit("Another", lambda job: gate.wait(30), subject="benchmark")
+    app.button(key="r_make_deck").click().run()
+    made = before.get(app.query_params["file"])
+    assert made is not None
+    assert made.state is State.QUEUED
+    assert "For: Another" in messages(app)
+    assert not app.button(key="file_stop").disabled
+    before.cancel(made)
+    gate.set()
+    wait_for_jobs()
+    assert (made.state, made.result) == (State.STOPPED, None)
+    app.run()
+    assert "There is no file" in messages(app)
+    for name, begins in (("html", b"<!doctype html>"), ("deck", b"PK"), ("pictures", b"PK")):
+        app.button(key=f"r_make_{name}").click().run()
+        wait_for_jobs()
+        app.run()
+        made = before.get(app.query_params["file"])
+        assert made is not None
+        assert made.state is State.DONE
+        assert made.progress.total > 3
+        assert made.result.path.read_bytes().startswith(begins)
+        (button,) = made_files(app)
+        # Read when it is pressed, not at every rerun.
+        assert button.proto.deferred_file_id
+    assert not app.exception
+    # The file belongs to its run: beside another it is not offered.
+    other = store.save(make_run(settings={"preset": "sweep"}), name="Other")
+    app.query_params["r_runs"] = other.id
+    app.run()
+    assert not made_files(app)

@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+import struct
 import zipfile
 from dataclasses import replace
 
@@ -12,13 +13,16 @@ import pytest
 from pptx import Presentation
 
 from lib.benchmark import run_file
-from lib.benchmark.trials import Run
+from lib.benchmark.trials import MAX_CELLS, Run
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
+from lib.errors import JobCancelled
+from lib.milvus.operations import OPERATIONS
 from lib.runs import decks, reports, story
 from lib.runs.decks import ADVICE_CHARTS
 from lib.runs.findings import ALONE, Beside
 from lib.runs.reports import EXPORTS
+from tests.hostile import bounded
 from tests.run_builder import make_run, make_trial
 
 MB = 1_000_000
@@ -109,12 +113,13 @@ def test_the_json_export_is_a_run_that_can_be_read_again() -> None:
 
 def test_every_chart_is_in_the_archive_as_png_and_svg() -> None:
     run = make_run()
+    figures = list(reports.figures(run))
     with zipfile.ZipFile(io.BytesIO(reports.pictures_zip(run))) as archive:
         names = archive.namelist()
-        for figure in reports.figures(run):
+        for figure in figures:
             assert archive.read(f"{figure.name}.png").startswith(b"\x89PNG")
             assert b"<svg" in archive.read(f"{figure.name}.svg")[:200]
-    assert len(names) == 2 * len(reports.figures(run))
+    assert len(names) == 2 * len(figures)
 
 
 def test_a_picture_says_what_was_simulated() -> None:
@@ -169,3 +174,41 @@ def test_a_run_with_nothing_verified_still_makes_every_file() -> None:
     for export in (*EXPORTS.values(), reports.DECK):
         assert export.make(run, ALONE)
     assert "No trial was verified" in reports.html_report(run).decode()
+
+
+def wide_run() -> Run:
+    """Return the run of the most cells that can be imported: each of its charts is very tall."""
+    operations = list(OPERATIONS)
+    trials = [
+        make_trial("gather" if gathers else "sync_loop", operation=operation, count=count)
+        for count in range(1, 1 + MAX_CELLS // (2 * len(operations)))
+        for operation in operations
+        for gathers in (False, True)
+    ]
+    return make_run(*trials)
+
+
+def test_a_picture_of_hundreds_of_bars_takes_no_more_memory_than_others() -> None:
+    run, chart = wide_run(), CHARTS["wall_time"]
+    with bounded():
+        png = reports.picture(run, chart, chart_data.wall_times(run), ".png")
+    across, down = struct.unpack(">II", png[16:24])
+    assert down > across
+    assert across * down <= reports.MOST_PIXELS * 1.01
+
+
+@pytest.mark.parametrize("name", ["html", "pictures", "deck"])
+def test_what_is_drawn_tells_how_far_it_is_and_can_be_stopped_between_two_pictures(
+    name: str,
+) -> None:
+    export = {each.name: each for each in (*EXPORTS.values(), DECK)}[name]
+    told: list[tuple[int, int]] = []
+    export.make(make_run(), ALONE, lambda done, total: told.append((done, total)))
+    assert [done for done, _ in told] == list(range(len(told)))
+    assert 3 < len(told) == told[0][1]
+
+    def stop(done: int, total: int) -> None:
+        raise JobCancelled("Stopped.")
+
+    with pytest.raises(JobCancelled):
+        export.make(make_run(), ALONE, stop)

@@ -3,7 +3,6 @@
 import dataclasses
 import gc
 import json
-import secrets
 import time
 import zipfile
 from io import BytesIO
@@ -18,7 +17,7 @@ from lib.benchmark.workload import Plan
 from lib.errors import InvalidInput
 from lib.milvus.operations import OPERATIONS
 from lib.runs import findings
-from lib.runs.store import KEPT_DELETIONS, Origin, RunStore, remove_expired
+from lib.runs.store import KEPT_DELETIONS, Origin, RunStore
 from tests.run_builder import make_run, make_trial
 
 
@@ -283,17 +282,6 @@ def test_deletes_that_did_not_wait_need_no_explanation(tmp_path: Path, other: Ru
     assert findings.why_deleting_gains(other, store.beside(other)) is None
 
 
-def test_the_folders_of_visitors_go_when_their_time_is_over_and_no_other(tmp_path: Path) -> None:
-    visitor = secrets.token_hex(16)
-    old, new = (tmp_path / f"visitor-{when:x}-{visitor}" for when in (1_000, 3_000))
-    others = [tmp_path / name for name in ("visitor-nothing-else", "deleted")]
-    for folder in (old, new, *others):
-        RunStore(folder).save(make_run(), name="Mine")
-    assert remove_expired(tmp_path, 2_000) == 1
-    assert not old.exists()
-    assert all(RunStore(folder).entries()[-1].card.name == "Mine" for folder in (new, *others))
-
-
 def test_a_list_of_runs_keeps_no_trial_in_memory(store: RunStore) -> None:
     for _ in range(5):
         store.save(make_run(), name="Another")
@@ -303,3 +291,13 @@ def test_a_list_of_runs_keeps_no_trial_in_memory(store: RunStore) -> None:
     gc.collect()
     assert sum(type(thing) is Trial for thing in gc.get_objects()) == before
     assert all(entry.about.trials == () and entry.about.settings for entry in entries)
+
+
+def test_at_most_three_runs_are_kept_whole(store: RunStore) -> None:
+    gc.collect()
+    before = sum(type(thing) is Trial for thing in gc.get_objects())
+    for _ in range(6):
+        store.save(make_run(), name="Another").load()
+    gc.collect()
+    kept = sum(type(thing) is Trial for thing in gc.get_objects()) - before
+    assert kept <= 3 * len(make_run().trials)

@@ -1,7 +1,5 @@
 """Take a collection's rows away as a file, and drop the collection."""
 
-import secrets
-import time
 from pathlib import Path
 
 import streamlit as st
@@ -14,14 +12,12 @@ from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.territory import shown_name
 from lib.ui.collections import list as collection_list
-from lib.ui.common import session
+from lib.ui.common import exports, session
 from lib.ui.common.errors import error_box
-from lib.ui.common.progress import follow
 from lib.ui.common.text import literal
 from lib.words import counted
 
 EXPORT_PARAMETER = "export"
-KEPT_S = 3_600.0
 FORMATS = {".parquet": "Parquet", ".jsonl": "JSON lines"}
 
 
@@ -43,20 +39,7 @@ def offer_export(opened: Connection, facts: Collection) -> None:
         expr = filters.from_typed(typed)
         if st.button("Prepare the file", icon=":material/save:", key="export_start"):
             _start(opened, facts.name, ending, expr)
-        job = session.job(st.query_params.get(EXPORT_PARAMETER))
-        if job is not None and follow(job, key="export") and isinstance(job.result, tuple):
-            path, written = job.result
-            if path.is_file():
-                st.download_button(
-                    f"Download {counted(written, 'row')} ({path.stat().st_size / 1e6:,.1f} MB)",
-                    data=lambda: path.open("rb"),  # read when it is pressed, not at every rerun
-                    file_name=f"{shown_name(facts.name)}{path.suffix}",
-                    mime="application/octet-stream",
-                    type="primary",
-                    icon=":material/download:",
-                    on_click="ignore",
-                    key="export_download",
-                )
+        exports.offer(subject=facts.name, parameter=EXPORT_PARAMETER)
         st.caption("Holds keys, texts, vectors and metadata. To import it, upload it on Ingestion.")
         st.page_link(
             "pages/ingestion.py",
@@ -71,28 +54,22 @@ def _start(opened: Connection, name: str, ending: str, expr: str) -> None:
     except LabError as error:
         error_box(error)
         return
-    folder = session.current_settings().data_dir / "exports"
 
-    def work(job: Job) -> tuple[Path, int]:
-        folder.mkdir(parents=True, exist_ok=True)
-        _forget_old(folder)
-        path = folder / f"{name}_{secrets.token_hex(4)}{ending}"
-        return path, rows.export(opened, name, path, expr=expr, job=job)
+    def write(path: Path, job: Job) -> str:
+        return counted(rows.export(opened, name, path, expr=expr, job=job), "row")
 
+    shown = shown_name(name)
     try:
-        job = session.submit(
-            f"Exporting {shown_name(name)}", work, subject=f"export:{name}", opened=opened
+        exports.start(
+            f"Exporting {shown}",
+            f"{shown}{ending}",
+            write,
+            subject=name,
+            parameter=EXPORT_PARAMETER,
+            opened=opened,
         )
     except LabError as error:
         error_box(error)
-        return
-    st.query_params[EXPORT_PARAMETER] = job.id
-
-
-def _forget_old(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.suffix in FORMATS and time.time() - path.stat().st_mtime > KEPT_S:
-            path.unlink(missing_ok=True)
 
 
 def offer_drop(opened: Connection, facts: Collection) -> None:

@@ -14,6 +14,8 @@ from lib.milvus.territory import expiry
 from lib.settings import Settings
 
 EVERY_S = 60.0
+# How long a file that a job made can be downloaded.
+EXPORT_KEPT_S = 3_600.0
 _VISITORS_FOLDER = re.compile(r"visitor-(?P<expires>[0-9a-f]{8,16})-[0-9a-f]{32}")
 
 
@@ -43,6 +45,7 @@ class Cleaner:
     def clean(self) -> None:
         """Drop dead collections and the run folders of visitors who are gone."""
         drop_expired_folders(self._host.data_dir / "runs")
+        drop_old_exports(exports_folder(self._host))
         # Nobody is connected and nothing is due: the store stays closed.
         if not self._pool.is_open and self._due > time.time():
             return
@@ -50,6 +53,18 @@ class Cleaner:
             leftovers.clean(opened)
             times = (expiry(each.name) for each in leftovers.find(opened))
             self._due = min((each for each in times if each is not None), default=float("inf"))
+
+
+def exports_folder(host: Settings) -> Path:
+    """Return where jobs put files to download; each is found by its job alone."""
+    return host.data_dir / "exports"
+
+
+def drop_old_exports(folder: Path) -> None:
+    """Delete the files that nobody can find any more."""
+    for path in folder.glob("*"):
+        if time.time() - path.stat().st_mtime > EXPORT_KEPT_S:
+            path.unlink(missing_ok=True)
 
 
 def drop_expired_folders(folder: Path) -> None:

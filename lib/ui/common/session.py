@@ -259,13 +259,13 @@ def _waited_for_once(key: str) -> Iterator[None]:
         raise
 
 
-def submit(label: str, work: Work, *, subject: str, opened: Connection) -> Job:
-    """Queue work that uses a connection, which stays open until the job has ended.
+def submit(label: str, work: Work, *, subject: str, opened: Connection | None = None) -> Job:
+    """Queue work; a connection that it uses stays open until the job has ended.
 
     Raises InvalidInput when this visitor has too many jobs, NoRoom when memory or disk run out.
     """
     check_room(host_settings())
-    held = opened.lease()
+    held = opened.lease() if opened else None
     return jobs.shared().submit(label, work, subject=subject, held=held, share=share())
 
 

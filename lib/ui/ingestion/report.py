@@ -4,12 +4,11 @@ import pandas as pd
 import streamlit as st
 
 from lib.ingestion.report import IngestionReport, SourceTally
+from lib.milvus.territory import shown_name
 from lib.ui.common.text import literal
-from lib.words import counted
+from lib.words import counted, inert
 
 SHOWN_SOURCES = 200
-# A spreadsheet takes a cell that begins so for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def show_report(report: IngestionReport) -> None:
@@ -66,8 +65,8 @@ def _show_sources(report: IngestionReport) -> None:
         _show_table(table.drop(columns="Why"), "What became of the rows of each source")
         st.download_button(
             "Download the report",
-            data=lambda: _csv(table),
-            file_name=f"ingestion_{report.collection}.csv",
+            data=lambda: table.map(inert).to_csv(index=False),
+            file_name=f"ingestion_{shown_name(report.collection)}.csv",
             mime="text/csv",
             icon=":material/download:",
             on_click="ignore",
@@ -112,14 +111,6 @@ def _by_source(report: IngestionReport) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _csv(table: pd.DataFrame) -> str:
-    def plain(value: object) -> object:
-        is_formula = isinstance(value, str) and value.startswith(FORMULA)
-        return f"'{value}" if is_formula else value
-
-    return str(table.map(plain).to_csv(index=False))
-
-
 def _sentence(report: IngestionReport) -> str:
     tally = report.tally
     parts = [f"{tally.wall_s:.2f} s."]
@@ -135,5 +126,6 @@ def _sentence(report: IngestionReport) -> str:
             "The embedding service refused calls, which were made again after "
             f"{tally.waited_s:.1f} s of waiting."
         )
-    parts.append(f"“{literal(report.collection)}” now holds {counted(report.rows, 'row')}.")
+    name = literal(shown_name(report.collection))
+    parts.append(f"“{name}” now holds {counted(report.rows, 'row')}.")
     return " ".join(parts)

@@ -1,7 +1,8 @@
-"""Everything a person can take away from a run, made when the button is clicked."""
+"""Everything a person can take away from a run: small files at once, drawn ones from a job."""
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,29 +10,65 @@ import streamlit as st
 
 from lib.benchmark.trials import Run
 from lib.charts.charts import Chart
+from lib.errors import LabError
+from lib.jobs import Job
 from lib.runs import reports
 from lib.runs.findings import ALONE, Beside
-from lib.runs.reports import DECK, EXPORTS
+from lib.runs.reports import DECK, EXPORTS, Export
+from lib.ui.common import exports
+from lib.ui.common.errors import error_box
+
+PARAMETER = "file"
 
 
 def downloads(run: Run, *, key: str, beside: Beside = ALONE) -> None:
     """Draw the buttons that export the whole run."""
     st.markdown("### Take it away")
     stem = reports.stem(run)
+    subject = f"{stem}:{run.environment.get('time', '')}"
 
     @st.fragment
     def _buttons() -> None:
         with st.container(horizontal=True):
             for export in (*EXPORTS.values(), DECK):
-                _button(
-                    export.label,
-                    partial(export.make, run, beside),
-                    f"{stem}{export.suffix}",
-                    export.mime,
-                    key=f"{key}_get_{export.name}",
-                )
+                if export.is_slow:
+                    _start_button(run, beside, export, subject, key=f"{key}_make_{export.name}")
+                else:
+                    _button(
+                        export.label,
+                        partial(export.make, run, beside),
+                        f"{stem}{export.suffix}",
+                        export.mime,
+                        key=f"{key}_get_{export.name}",
+                    )
+        exports.offer(subject=subject, parameter=PARAMETER)
 
     _buttons()
+
+
+def _start_button(run: Run, beside: Beside, export: Export, subject: str, *, key: str) -> None:
+    if not st.button(export.label, key=key, icon=":material/draw:"):
+        return
+
+    def write(path: Path, job: Job) -> str:
+        def step(done: int, total: int) -> None:
+            job.check()
+            job.progress.done, job.progress.total = done, total
+
+        job.progress.unit = "pictures"
+        path.write_bytes(export.make(run, beside, step))
+        return export.label
+
+    try:
+        exports.start(
+            f"Making {export.label}",
+            f"{reports.stem(run)}{export.suffix}",
+            write,
+            subject=subject,
+            parameter=PARAMETER,
+        )
+    except LabError as error:
+        error_box(error)
 
 
 def chart_downloads(run: Run, chart: Chart, frame: pd.DataFrame, *, key: str) -> None:

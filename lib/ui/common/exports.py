@@ -1,0 +1,76 @@
+"""Files made in the background: written by a job, offered when done, forgotten after an hour."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from lib.jobs import Job, State
+from lib.milvus.connection import Connection
+from lib.ui.common import session
+from lib.ui.common.cleaner import drop_old_exports, exports_folder
+from lib.ui.common.progress import follow
+
+# What an export's job is about; a visitor's own words may follow it.
+SUBJECT = "export:"
+
+
+@dataclass(frozen=True)
+class Made:
+    """One file: where it lies, what it is called when it is downloaded, and what is in it."""
+
+    path: Path
+    name: str
+    what: str
+
+
+def start(
+    label: str,
+    name: str,
+    write: Callable[[Path, Job], str],
+    *,
+    subject: str,
+    parameter: str,
+    opened: Connection | None = None,
+) -> None:
+    """Queue the making of a file; `write` returns what is in it. The address keeps the job's id.
+
+    Raises InvalidInput when this visitor has too many jobs, NoRoom when memory or disk run out.
+    """
+    place = exports_folder(session.host_settings())
+
+    def work(job: Job) -> Made:
+        place.mkdir(parents=True, exist_ok=True)
+        drop_old_exports(place)
+        path = place / f"{secrets.token_hex(16)}{Path(name).suffix}"
+        try:
+            return Made(path, name, write(path, job))
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    job = session.submit(label, work, subject=SUBJECT + subject, opened=opened)
+    st.query_params[parameter] = job.id
+
+
+def offer(*, subject: str, parameter: str) -> None:
+    """Follow the job that the address names, and offer its file for download when it is done."""
+    job = session.job(st.query_params.get(parameter))
+    if job is None or job.subject != SUBJECT + subject or not follow(job, key=parameter):
+        return
+    made = job.result
+    if isinstance(made, Made) and made.path.is_file():
+        st.download_button(
+            f"Download {made.what} ({made.path.stat().st_size / 1e6:,.1f} MB)",
+            data=lambda: made.path.open("rb"),  # read when it is pressed, not at every rerun
+            file_name=made.name,
+            mime="application/octet-stream",
+            type="primary",
+            icon=":material/download:",
+            on_click="ignore",
+            key=f"{parameter}_download",
+        )
+    elif job.state is State.STOPPED and not job.error:
+        st.info("Stopped. There is no file.", icon=":material/stop_circle:")
