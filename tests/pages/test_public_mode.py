@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
+from lib.jobs import Share
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import open_connection, open_lease
 from lib.milvus.embeddings import open_model
@@ -191,3 +193,108 @@ def test_a_session_that_ends_on_the_web_servers_loop_closes_its_connection(tmp_p
 
     asyncio.run(end())
     wait_until(lambda: lease.connection.closed)
+
+
+def own_collection(open_app: OpenApp) -> tuple[AppTest, str]:
+    """Ingest a text as a visitor; return their session and the full name of their collection."""
+    app = visit(open_app, "pages/ingestion.py")
+    ingest_text(app, "A planted row of the first visitor. " * 20)
+    wait_for_jobs()
+    app.run()
+    (name,) = (name for name in _all_collections() if expiry(name) is not None)
+    return app, name
+
+
+def test_an_undo_of_one_visitor_is_seen_and_had_by_no_other(open_app: OpenApp) -> None:
+    first, name = own_collection(open_app)
+    first.switch_page("pages/collections.py").run()
+    first.session_state["lab_collection"] = name
+    first.run()
+    first.text_input(key="delete_expr").set_value('text like "A planted%"').run()
+    first.button(key="delete_start").click().run()
+    assert "Deleted 1 row from “my\\_documents”" in said(first)
+    assert first.button(key="rows_undo_start")
+    other = open_app("pages/collections.py", **PUBLIC)
+    # Even one who has guessed the name, which holds 128 random bits.
+    other.session_state["lab_collection"] = name
+    other.run()
+    assert not other.exception
+    assert "rows_undo" not in other.session_state
+    assert "rows_undo_start" not in [button.key for button in other.button]
+    assert "planted" not in said(other)
+    assert name not in collections_of(open_app(**PUBLIC))
+    first.button(key="rows_undo_start").click().run()
+    assert "Put back 1 row" in said(first)
+
+
+def test_a_job_and_its_file_are_seen_stopped_and_had_by_no_other(open_app: OpenApp) -> None:
+    first, gate = visit(open_app, "pages/collections.py"), threading.Event()
+    jobs.shared().submit("The host's", lambda job: gate.wait(60), subject="a")
+    first.text_input(key="export_filter").set_value("length > 999999").run()
+    first.button(key="export_start").click().run()
+    job_id = first.query_params["export"]
+    assert first.button(key="export_stop")
+    others = {
+        page: open_app(f"pages/{page}.py", **PUBLIC)
+        for page in ("collections", "ingestion", "search", "benchmark", "runs")
+    }
+    names = ("export", "ingestion", "tuning", "copy", "many", "b_run", "file")
+
+    def strangers_find_nothing() -> None:
+        for page, other in others.items():
+            for name in names:
+                other.query_params[name] = job_id
+            other.run()
+            assert not other.exception
+            assert not [each.key for each in other.button if str(each.key).endswith("_stop")], page
+            labels = [each.label for each in other.get("download_button")]
+            assert not [label for label in labels if label.endswith(" MB)")], page
+            assert "Exporting" not in said(other)
+
+    strangers_find_nothing()
+    gate.set()
+    wait_for_jobs()
+    first.run()
+    labels = [each.label for each in first.get("download_button")]
+    assert [label for label in labels if label.startswith("Download 0 rows")]
+    strangers_find_nothing()
+
+
+def test_a_copy_with_words_is_the_visitors_own_job_and_counts_as_one(open_app: OpenApp) -> None:
+    app, gate = visit(open_app, LAB_MAX_JOBS="1"), threading.Event()
+    app.query_params["view"] = "Words"
+    app.switch_page("pages/search.py").run()
+    jobs.shared().submit("The host's", lambda job: gate.wait(60), subject="a")
+    copy = next(button for button in app.button if button.label.startswith("Copy"))
+    assert "lab_v" not in copy.label
+    copy.click().run()
+    made = next(job for job in jobs.shared().all() if job.id == app.query_params["copy"])
+    assert made.owner
+    assert app.button(key="copy_stop")
+    jobs.shared().cancel(made)
+    gate.set()
+    wait_for_jobs()
+    app.run()
+    gate.clear()
+    jobs.shared().submit("The host's", lambda job: gate.wait(60), subject="a")
+    mine = Share(owner=made.owner)
+    jobs.shared().submit("Another of mine", lambda job: 1, subject="a", share=mine)
+    next(button for button in app.button if button.label.startswith("Copy")).click().run()
+    assert "a visitor may have 1 at a time" in problems(app)
+    gate.set()
+
+
+def test_a_visitor_names_a_new_collection_and_never_sees_the_prefix(open_app: OpenApp) -> None:
+    app, name = own_collection(open_app)
+    app.selectbox(key="ingest_method").set_value("from_texts").run()
+    assert app.text_input(key="ingest_new_collection").value == "my_documents_new"
+    app.text_input(key="ingest_new_collection").set_value("fresh").run()
+    app.button(key="ingest_start").click().run()
+    wait_for_jobs()
+    app.run()
+    assert not problems(app)
+    assert {shown_name(each) for each in _all_collections() if expiry(each)} == {
+        "my_documents",
+        "fresh",
+    }
+    assert name.removesuffix("my_documents") not in said(app)

@@ -17,6 +17,7 @@ from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.fields import TEXT_FIELD
 from lib.milvus.rows import Browser, Change, Row
+from lib.milvus.territory import shown_name
 from lib.ui.collections import list as collection_list
 from lib.ui.common import session
 from lib.ui.common.errors import error_box, took_too_long
@@ -75,7 +76,7 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
             browser.layout.key: st.column_config.TextColumn(pinned=True, width="small"),
             TEXT_FIELD: st.column_config.TextColumn(width="large"),
         },
-        alt=f"Rows of {facts.name}",
+        alt=f"Rows of {shown_name(facts.name)}",
     )
     if not writable:
         _offer_save(opened, model, facts, browser, page, st.session_state.get(key, {}))
@@ -126,7 +127,7 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
             name = st.text_input(
                 "Type the collection's name to delete them", key=f"delete_name_{facts.name}"
             )
-            is_confirmed = name == facts.name
+            is_confirmed = name == shown_name(facts.name)
         if st.button(
             f"Delete {counted(matching, 'row')}",
             icon=":material/delete:",
@@ -217,7 +218,7 @@ def _offer_undo(opened: Connection, here: str) -> None:
 
 
 def _in_words(change: Change) -> str:
-    number, name = counted(change.count, "row"), literal(change.collection)
+    number, name = counted(change.count, "row"), literal(shown_name(change.collection))
     return {
         "deleted": f"Deleted {number} from “{name}”",
         "changed": f"Changed {number} of “{name}” and embedded again",

@@ -76,10 +76,12 @@ def choose_plan(opened: Connection, model: EmbeddingModel, chosen: Chosen | None
     if METHODS[method].creates:
         collection = st.text_input(
             "New collection",
-            value=f"{collection}_new",
+            value=f"{shown_name(collection)}_new",
             help="from_texts creates a collection; it must not exist yet.",
             key="ingest_new_collection",
         ).strip()
+        if opened.territory is not None:
+            collection = opened.territory.full_name(collection)
     remove_gone = st.checkbox(
         "Remove rows whose text is gone from its file",
         help="When a file that was ingested before has become shorter. Rows that changed are "
