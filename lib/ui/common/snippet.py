@@ -1,20 +1,25 @@
 """The code of what was just done, as programs to copy, to download, or to open as a notebook."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.snippets import OWN, Place, Snippet, place_of
-from lib.ui.common.session import current_settings
+from lib.ui.common.session import current_settings, uses_hosts_milvus
 
 
 def here(opened: Connection, model: EmbeddingModel, collection: Collection | None = None) -> Place:
     """Return what this visitor works on, for code; a public app names no folder of its host."""
     hidden = current_settings().public
     if collection is None:
-        return place_of(opened, model, OWN, hide_paths=hidden)
-    return place_of(opened, model, collection.name, collection.metric_type, hide_paths=hidden)
+        place = place_of(opened, model, OWN, hide_paths=hidden)
+    else:
+        place = place_of(opened, model, collection.name, collection.metric_type, hide_paths=hidden)
+    # The name of the host's database is one of its secrets.
+    return replace(place, database="") if hidden and uses_hosts_milvus() else place
 
 
 def snippet(code: Snippet, *, key: str, title: str = "The code for this") -> None:
