@@ -1,6 +1,7 @@
 """A visitor's address is refused before any packet leaves, in whatever form it comes."""
 
 import socket
+import time
 from typing import Any
 
 import pytest
@@ -138,3 +139,25 @@ def test_a_listed_ipv6_address_is_taken_as_it_is_written() -> None:
     check_allowed("http://[fd00::5]:19530", host)
     with pytest.raises(LabError):
         check_allowed("http://[fd00::6]:19530", host)
+
+
+def test_neither_words_nor_time_tell_an_open_port_from_a_closed_one() -> None:
+    with socket.socket() as listening, socket.socket() as closed:
+        for each in (listening, closed):
+            each.bind(("127.0.0.1", 0))
+        listening.listen()
+        listening.setblocking(False)
+        said, took = set(), []
+        for each in (listening, closed, listening, closed):
+            address = f"http://127.0.0.1:{each.getsockname()[1]}"
+            started = time.thread_time()
+            for _ in range(200):
+                with pytest.raises(LabError) as caught:
+                    check_allowed(address, HOST)
+                said.add(str(caught.value))
+            took.append(time.thread_time() - started)
+        # Refused by its text alone: nobody was at the door, and all take well under a millisecond.
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+    assert len(said) == 1
+    assert max(took) / 200 < 0.001

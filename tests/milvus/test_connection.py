@@ -1,14 +1,18 @@
 """Opening, describing and closing a Milvus; what a person reads when that fails."""
 
+import base64
 import contextlib
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 import psutil
 import pytest
 
@@ -299,3 +303,50 @@ def test_all_who_wait_for_a_dead_server_are_told_at_once() -> None:
             thread.join()
     assert len(failures) == 6
     assert time.perf_counter() - started < 10
+
+
+class Recorder(grpc.GenericRpcHandler):
+    """Answers every call of a gRPC server with nothing, and keeps what it was called with."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+
+    def service(self, details: Any) -> Any:
+        """Keep the metadata and refuse."""
+        self.seen += [(name, str(value)) for name, value in details.invocation_metadata]
+
+        def refuse(request: bytes, context: Any) -> bytes:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "recorded")
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[tuple[str, Recorder]]:
+    """Serve a Milvus that only records; give its address and what it recorded."""
+    recorder, server = Recorder(), grpc.server(ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers((recorder,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"http://127.0.0.1:{port}", recorder
+    server.stop(None)
+
+
+def test_a_visitors_milvus_never_receives_the_hosts_token_nor_the_other_way_round() -> None:
+    """The dialog twice: with an own address and token, then with the token left empty."""
+    with recording() as (hosts, at_host), recording() as (visitors, at_visitor):
+        host = Settings(milvus_uri=hosts, milvus_token="host:token", milvus_database="host_db")
+        first = host.pointed_at(host, milvus_uri=visitors, milvus_token="own:token")
+        second = first.pointed_at(host, milvus_uri=visitors, milvus_token="")
+        third = host.pointed_at(host, milvus_uri=visitors, milvus_token="")
+        back = second.pointed_at(host, milvus_uri=hosts, milvus_token="")
+        for chosen in (first, second, third, back):
+            with pytest.raises(ConnectionFailed):
+                open_connection(chosen)
+    sent = [
+        {base64.b64decode(value).decode() for name, value in each.seen if name == "authorization"}
+        for each in (at_host, at_visitor)
+    ]
+    assert sent == [{"host:token"}, {"own:token"}]
+    assert "host_db" not in str(at_visitor.seen)
