@@ -1,0 +1,223 @@
+"""What is written into documents, names, questions and runs stays text in whatever shows it."""
+
+import ast
+import csv
+import io
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+from langchain_core.documents import Document
+from pptx import Presentation
+
+from lib.benchmark import run_file
+from lib.benchmark.trials import Run
+from lib.charts import data as chart_data
+from lib.ingestion.plan import IngestionPlan
+from lib.ingestion.writing import ingest
+from lib.milvus import snippets
+from lib.milvus.connection import open_connection
+from lib.milvus.embeddings import open_model
+from lib.milvus.snippets import Place, Snippet
+from lib.runs import decks, measured_code
+from lib.runs.findings import ALONE
+from lib.runs.reports import EXPORTS
+from lib.runs.store import RunStore
+from lib.settings import load
+from scripts import gallery
+from tests.run_builder import make_run
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+LOAD_TIMEOUT_MS = 60_000
+# A script, a picture and a link that call home, Markdown, LaTeX, a template, Python and a formula.
+CALLS = '<script>window.pwned=1</script><img src="//evil.example/i" onerror="window.pwned=1">'
+MARKS = (
+    "[a](http://evil.example/a) ![b](http://evil.example/b) **bolded** $x^2$ :red[c] `d` {{7*7}}"
+)
+EVIL = f"=cmd|' /C calc'!A0 {CALLS} {MARKS} '''\"\"\"\\' {{x}} </script></textarea>"
+FILE_NAME = "<img src=x onerror=window.pwned=1> **bolded** $x^2$.txt"
+IS_AT_REST = """() => document.querySelector("[data-testid='stApp']")
+  ?.getAttribute("data-test-script-state") === "notRunning"
+  && !document.querySelector("[data-testid='stSkeleton'], .stSpinner")"""
+# What there would be if some of it were markup.
+MARKUP = (
+    "img[src*='evil.example'], img[src='x'], a[href*='evil.example'], .katex, "
+    "strong:text-is('bolded')"
+)
+
+
+def evil_run() -> Run:
+    """Return a run whose every free text is hostile."""
+    run = make_run(
+        environment={
+            "backend_label": EVIL,
+            "embedding_label": EVIL,
+            "extra": EVIL,
+            "notes": [EVIL],
+        },
+        settings={"command": EVIL, "preset": EVIL, "extra": EVIL},
+        partial=True,
+    )
+    first = run.trials[0]
+    failed = replace(first.calls[0], ok=False, error=EVIL)
+    calls = (failed, *first.calls[1:])
+    bad = replace(first, calls=calls, verification=EVIL, verified=False)
+    return replace(run, trials=(bad, *run.trials[1:]), note=EVIL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of an app in which all texts are hostile."""
+    folder = tmp_path_factory.mktemp("hostile")
+    host = load({"LAB_DATA_DIR": str(folder)})
+    opened = open_connection(host)
+    rows = [
+        Document(f"{EVIL} {i}", metadata={"source": FILE_NAME, "title": EVIL, "kind": EVIL})
+        for i in range(12)
+    ]
+    ingest(opened, open_model(host), rows, IngestionPlan(host.collection))
+    opened.close()
+    store = RunStore(folder / "runs")
+    entry = store.save(evil_run(), name="hostile", run_id="hostile")
+    store.rename(entry, EVIL[:80], EVIL)
+    return folder
+
+
+@pytest.fixture
+def watched(chromium_page: "Page") -> "Page":
+    """A page that notes each request to another host, each dialog and each error of a script."""
+    chromium_page.set_default_timeout(LOAD_TIMEOUT_MS)
+    noted: list[str] = []
+    chromium_page.on(
+        "request", lambda asked: noted.append(asked.url) if "evil.example" in asked.url else None
+    )
+    chromium_page.on("dialog", lambda dialog: (noted.append(dialog.message), dialog.dismiss()))
+    chromium_page.noted = noted  # type: ignore[attr-defined]
+    return chromium_page
+
+
+def check(page: "Page", *, shows: bool = True) -> None:
+    """Hold that nothing of it was markup, ran, or left; and that it is there to be read."""
+    assert page.evaluate("window.pwned") is None
+    assert page.locator(MARKUP).count() == 0, page.locator(MARKUP).first.evaluate(
+        "node => node.outerHTML"
+    )
+    # An address of this app may carry the text; no other host is asked for anything.
+    asked = [url for url in page.noted if not url.startswith(("http://127.0.0.1", "ws://127"))]  # type: ignore[attr-defined]
+    assert asked == []
+    if shows:
+        assert "window.pwned" in page.locator("body").inner_text()
+
+
+def open_at(page: "Page", address: str, *, shows: bool = True) -> None:
+    """Open an address of the app, wait until it is drawn, and check it."""
+    page.goto(address)
+    page.wait_for_function(IS_AT_REST)
+    page.wait_for_load_state("networkidle")
+    check(page, shows=shows)
+
+
+def test_hostile_text_stays_text_on_every_page(
+    run_app, folder: Path, tmp_path: Path, watched: "Page"
+) -> None:
+    app, page, said = run_app({"LAB_DATA_DIR": str(folder)}), watched, quote(EVIL)
+    open_at(page, f"{app}/search?q={said}")
+    for view in ("Every method", "Words", "Many at once"):
+        open_at(page, f"{app}/search?view={quote(view)}&q={said}&filter={said}", shows=False)
+    open_at(page, f"{app}/collections", shows=False)  # its rows are drawn on a canvas
+    open_at(page, f"{app}/collections?rows_filter={said}", shows=False)
+    open_at(page, f"{app}/runs?r_runs=hostile")
+    open_at(page, f"{app}/runs?r_runs=hostile,recorded-tutorial-server", shows=False)
+    open_at(page, f"{app}/runs?r_filter={said}", shows=False)
+    open_at(page, f"{app}/benchmark?b_run=hostile")
+    open_at(page, f"{app}/?present=1&run=hostile", shows=False)
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+        check(page, shows=False)
+    # A file with such a name and such a text, from the preview to the report.
+    file = tmp_path / FILE_NAME
+    file.write_text(EVIL * 3, encoding="utf-8")
+    open_at(page, f"{app}/ingestion", shows=False)
+    page.get_by_text("Your files", exact=True).click()
+    page.get_by_test_id("stFileUploader").locator("input[type=file]").set_input_files(file)
+    page.get_by_role("button", name="Ingest ").click()
+    page.get_by_role("heading", name="What went in").wait_for()
+    page.wait_for_function(IS_AT_REST)
+    check(page)
+
+
+def test_hostile_text_stays_text_in_reports_and_in_the_gallery(
+    tmp_path: Path, watched: "Page"
+) -> None:
+    run = evil_run()
+    recorded = tmp_path / "recorded"
+    recorded.mkdir()
+    run_file.write(run, recorded / "recorded.json")
+    kept = RunStore(tmp_path / "none", recorded)
+    entries = list(kept.entries())
+    pages = {
+        "report.html": EXPORTS["html"].make(run, ALONE),
+        "run.html": gallery._page(entries[0], kept),
+        "index.html": gallery._index(entries, None),
+    }
+    for name, content in pages.items():
+        (tmp_path / name).write_bytes(content)
+        watched.goto((tmp_path / name).as_uri())
+        watched.wait_for_load_state("networkidle")
+        check(watched)
+
+
+def test_hostile_text_stays_text_in_every_file_of_a_run() -> None:
+    run = evil_run()
+    deck = decks.EXPORT.make(run, ALONE)
+    slides = Presentation(io.BytesIO(deck)).slides
+    assert EVIL in " ".join(
+        shape.text for slide in slides for shape in slide.shapes if shape.has_text_frame
+    )
+    with zipfile.ZipFile(io.BytesIO(deck)) as parts:
+        links = [name for name in parts.namelist() if name.endswith(".rels")]
+        assert not [name for name in links if b"evil.example" in parts.read(name)]
+    for name in ("calls", "summary"):
+        table = csv.reader(io.StringIO(EXPORTS[name].make(run, ALONE).decode(), newline=""))
+        cells = [cell for line in table for cell in line]
+        assert not [cell for cell in cells if cell.lstrip().startswith(("=", "+", "-", "@"))]
+        assert name == "summary" or f"'{EVIL}" in cells
+    written = json.loads(EXPORTS["json"].make(run, ALONE))
+    assert written["environment"]["backend_label"] == written["note"] == EVIL
+    with zipfile.ZipFile(io.BytesIO(EXPORTS["pictures"].make(run, ALONE))) as pictures:
+        for name in pictures.namelist():
+            assert "/" not in name
+            assert b"<script" not in pictures.read(name)
+
+
+def test_hostile_text_stays_one_literal_in_code_and_notebooks() -> None:
+    place = Place("bundled/model", rows=[Document(EVIL, metadata={"title": EVIL}, id=EVIL)])
+    asked = {"query": EVIL, "k": 3, "expr": EVIL}
+    made: list[Snippet] = [
+        snippets.call("similarity_search", asked, place),
+        snippets.many_searches([EVIL], 3, place, concurrency=2),
+        snippets.ingestion(
+            place, [Document(EVIL, metadata={"a": EVIL})], batch_size=2, concurrency=2
+        ),
+    ]
+    for code in made:
+        for text in code.programs.values():
+            tree = ast.parse(text)
+            literals = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+            assert EVIL in literals
+            # Nothing of it became code: each of its odd words is inside a literal.
+            names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+            assert names.isdisjoint({"window", "cmd", "evil", "calc"})
+        cells = json.loads(code.notebook("Code"))["cells"]
+        assert [cell["source"] for cell in cells[3::2]] == list(code.programs.values())
+    run = evil_run()
+    for focus in chart_data.groups(run):
+        measured = measured_code.measured_code(run, focus)
+        for text in measured.programs.values() if measured else ():
+            ast.parse(text)
