@@ -273,6 +273,8 @@ class AppRunner:
             try:
                 with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):
                     return True
+            except urllib.error.HTTPError as error:
+                return error.code == 404  # it serves below a path (`server.baseUrlPath`)
             except (OSError, urllib.error.URLError):
                 return False
 
