@@ -23,9 +23,9 @@ from lib.milvus import snippets
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.milvus.snippets import Place, Snippet
-from lib.runs import decks, measured_code
+from lib.runs import measured_code
 from lib.runs.findings import ALONE
-from lib.runs.reports import EXPORTS
+from lib.runs.reports import DECK, EXPORTS
 from lib.runs.store import RunStore
 from lib.settings import load
 from scripts import gallery
@@ -175,7 +175,7 @@ def test_hostile_text_stays_text_in_reports_and_in_the_gallery(
 
 def test_hostile_text_stays_text_in_every_file_of_a_run() -> None:
     run = evil_run()
-    deck = decks.EXPORT.make(run, ALONE)
+    deck = DECK.make(run, ALONE)
     slides = Presentation(io.BytesIO(deck)).slides
     assert EVIL in " ".join(
         shape.text for slide in slides for shape in slide.shapes if shape.has_text_frame

@@ -13,9 +13,8 @@ from streamlit.testing.v1 import AppTest
 from lib import jobs, settings
 from lib.benchmark import run_file
 from lib.milvus.lite import LiteServer
-from lib.runs import decks
 from lib.runs.findings import ALONE
-from lib.runs.reports import EXPORTS
+from lib.runs.reports import DECK, EXPORTS
 from lib.ui.common.session import CHOSEN_KEY
 from scripts.openai_endpoint import OpenAIEndpoint
 from tests.pages.conftest import OpenApp, problems, wait_for_jobs
@@ -115,7 +114,7 @@ def test_no_planted_secret_is_found_after_a_tour(
     }
     (kept,) = (tmp_path / "data" / "runs").rglob("*.json")
     run = run_file.read(kept)
-    for export in (*EXPORTS.values(), decks.EXPORT):
+    for export in (*EXPORTS.values(), DECK):
         files |= _unpacked(export.suffix, export.make(run, ALONE))
     assert len(files) > 40
     for secret in PLANTED:

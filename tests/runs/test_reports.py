@@ -201,7 +201,7 @@ def test_a_picture_of_hundreds_of_bars_takes_no_more_memory_than_others() -> Non
 def test_what_is_drawn_tells_how_far_it_is_and_can_be_stopped_between_two_pictures(
     name: str,
 ) -> None:
-    export = {each.name: each for each in (*EXPORTS.values(), DECK)}[name]
+    export = {each.name: each for each in (*EXPORTS.values(), reports.DECK)}[name]
     told: list[tuple[int, int]] = []
     export.make(make_run(), ALONE, lambda done, total: told.append((done, total)))
     assert [done for done, _ in told] == list(range(len(told)))
