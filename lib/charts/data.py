@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import pandas as pd
 
@@ -57,27 +56,16 @@ def family(strategy: str) -> str:
     return "async" if "gather" in strategy else "loop"
 
 
-class _Same:
-    """A key of a cache that compares by identity, because comparing 100,000 calls is slow."""
-
-    def __init__(self, thing: tuple[Trial, ...]) -> None:
-        self.thing = thing
-
-    def __hash__(self) -> int:
-        return id(self.thing)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.thing is other.thing
-
-
-@lru_cache(maxsize=8)
-def _summaries(trials: _Same) -> tuple[CellSummary, ...]:
-    return trial_statistics.summarise(trials.thing)
-
-
 def summaries(run: Run) -> tuple[CellSummary, ...]:
-    """Return the summary of each cell; remembered, because every part of a page asks for it."""
-    return _summaries(_Same(run.trials))
+    """Return the summary of each cell; every part of a page asks for it, so the run keeps it.
+
+    It goes with the run: a cache of its own would hold the calls of the runs last looked at.
+    """
+    kept = vars(run)
+    if "summaries" not in kept:
+        kept["summaries"] = trial_statistics.summarise(run.trials)
+    made: tuple[CellSummary, ...] = kept["summaries"]
+    return made
 
 
 def groups(run: Run) -> tuple[Focus, ...]:
