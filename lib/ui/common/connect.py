@@ -9,6 +9,7 @@ from lib.milvus.addresses import check_allowed
 from lib.settings import Settings, check_uri
 from lib.ui.common import session, tab
 from lib.ui.common.errors import error_box
+from lib.ui.common.text import literal
 
 PROVIDERS = {"bundled": "Bundled model", "openai": "OpenAI-compatible"}
 
@@ -50,10 +51,17 @@ def _connect() -> None:
     lost = tab.lost() or {}
     # A message stands on top, and the dialog is short enough to be seen whole on a small screen.
     message = st.container()
+    host = session.host_settings()
+    if host.public:
+        st.caption(
+            f"This public app connects to: {literal(', '.join(host.allowed_hosts))}."
+            if host.allowed_hosts
+            else "This public app connects to no other Milvus. Run the lab yourself to use yours."
+        )
     uri = st.text_input(
         "Milvus URI",
         value=lost.get("milvus_uri", "" if current.is_embedded or is_hosts else current.milvus_uri),
-        placeholder="http://localhost:19530 or https://….zillizcloud.com",
+        placeholder="" if host.public else "http://localhost:19530 or https://….zillizcloud.com",
         help="Milvus Standalone, a cluster, or Zilliz Cloud.",
     )
     left, right = st.columns(2)
