@@ -40,9 +40,10 @@ st.header("The whole collection")
 with show_error():
     offer_export(opened, facts)
 
-st.header(":red[Danger zone]")
-with show_error(), st.container(border=True):
-    delete_many(opened, model, facts)
-    offer_drop(opened, facts)
+if opened.may_write(facts.name):
+    st.header(":red[Danger zone]")
+    with show_error(), st.container(border=True):
+        delete_many(opened, model, facts)
+        offer_drop(opened, facts)
 
 snippet(row_changes(here(opened, model, facts)), key="collections_code")

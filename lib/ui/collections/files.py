@@ -74,8 +74,6 @@ def _start(opened: Connection, name: str, ending: str, expr: str) -> None:
 
 def offer_drop(opened: Connection, facts: Collection) -> None:
     """Drop the collection once its name has been typed."""
-    if not opened.may_write(facts.name):
-        return
     name = shown_name(facts.name)
     with st.expander("Drop this collection", icon=":material/delete_forever:"):
         st.markdown(

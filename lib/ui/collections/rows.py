@@ -61,8 +61,10 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
         st.info(writable, title="These rows can only be read", icon=":material/lock:")
     # Between the table and the controls above it, so that the table's toolbar covers none of them.
     st.caption(
-        "Double-click a cell to change it; tick rows and press Delete. Nothing is written before "
-        "you save."
+        "Hover over the table to search or enlarge it."
+        if writable
+        else "Double-click a cell to change it; tick rows and press Delete. Nothing is written "
+        "before you save."
     )
     frame = _frame(page, browser)
     key = f"rows_{facts.name}_{number}_{expr}_{st.session_state.get(VERSION_KEY, 0)}"
@@ -85,8 +87,6 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
 def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) -> None:
     """Draw a delete by expression or by keys: first the count, then the button."""
     _offer_undo(opened, MANY)
-    if not opened.may_write(facts.name):
-        return
     with st.expander("Delete many", icon=":material/delete_sweep:"):
         how = st.segmented_control(
             "Which rows",
