@@ -123,33 +123,45 @@ def open_at(page: "Page", address: str, *, shows: bool = True) -> None:
     check(page, shows=shows)
 
 
-def test_hostile_text_stays_text_on_every_page(
-    run_app, folder: Path, tmp_path: Path, watched: "Page"
+@pytest.fixture(scope="module")
+def app(run_app, folder: Path) -> str:
+    """The address of an app in which all texts are hostile."""
+    return str(run_app({"LAB_DATA_DIR": str(folder)}))
+
+
+def test_hostile_text_stays_text_where_rows_are_searched_and_read(
+    app: str, watched: "Page"
 ) -> None:
-    app, page, said = run_app({"LAB_DATA_DIR": str(folder)}), watched, quote(EVIL)
-    open_at(page, f"{app}/search?q={said}")
+    said = quote(EVIL)
+    open_at(watched, f"{app}/search?q={said}")
     for view in ("Every method", "Words", "Many at once"):
-        open_at(page, f"{app}/search?view={quote(view)}&q={said}&filter={said}", shows=False)
-    open_at(page, f"{app}/collections", shows=False)  # its rows are drawn on a canvas
-    open_at(page, f"{app}/collections?rows_filter={said}", shows=False)
-    open_at(page, f"{app}/runs?r_runs=hostile")
-    open_at(page, f"{app}/runs?r_runs=hostile,recorded-tutorial-server", shows=False)
-    open_at(page, f"{app}/runs?r_filter={said}", shows=False)
-    open_at(page, f"{app}/benchmark?b_run=hostile")
-    open_at(page, f"{app}/?present=1&run=hostile", shows=False)
+        open_at(watched, f"{app}/search?view={quote(view)}&q={said}&filter={said}", shows=False)
+    open_at(watched, f"{app}/collections", shows=False)  # its rows are drawn on a canvas
+    open_at(watched, f"{app}/collections?rows_filter={said}", shows=False)
+
+
+def test_hostile_text_stays_text_where_runs_are_shown(app: str, watched: "Page") -> None:
+    open_at(watched, f"{app}/runs?r_runs=hostile")
+    open_at(watched, f"{app}/runs?r_runs=hostile,recorded-tutorial-server", shows=False)
+    open_at(watched, f"{app}/runs?r_filter={quote(EVIL)}", shows=False)
+    open_at(watched, f"{app}/benchmark?b_run=hostile")
+    open_at(watched, f"{app}/?present=1&run=hostile", shows=False)
     for _ in range(5):
-        page.keyboard.press("ArrowRight")
-        check(page, shows=False)
-    # A file with such a name and such a text, from the preview to the report.
+        watched.keyboard.press("ArrowRight")
+        check(watched, shows=False)
+
+
+def test_hostile_text_stays_text_from_an_upload_to_its_report(
+    app: str, tmp_path: Path, watched: "Page"
+) -> None:
     file = tmp_path / FILE_NAME
     file.write_text(EVIL * 3, encoding="utf-8")
-    open_at(page, f"{app}/ingestion", shows=False)
-    page.get_by_text("Your files", exact=True).click()
-    page.get_by_test_id("stFileUploader").locator("input[type=file]").set_input_files(file)
-    page.get_by_role("button", name="Ingest ").click()
-    page.get_by_role("heading", name="What went in").wait_for()
-    page.wait_for_function(IS_AT_REST)
-    check(page)
+    open_at(watched, f"{app}/ingestion?ingest_source=Files", shows=False)
+    watched.locator("input[type=file]").set_input_files(file)
+    watched.get_by_role("button", name="Ingest ").click()
+    watched.get_by_role("heading", name="What went in").wait_for()
+    watched.wait_for_function(IS_AT_REST)
+    check(watched)
 
 
 def test_hostile_text_stays_text_in_reports_and_in_the_gallery(
@@ -203,7 +215,7 @@ def test_hostile_text_stays_one_literal_in_code_and_notebooks() -> None:
         snippets.call("similarity_search", asked, place),
         snippets.many_searches([EVIL], 3, place, concurrency=2),
         snippets.ingestion(
-            place, [Document(EVIL, metadata={"a": EVIL})], batch_size=2, concurrency=2
+            place, [Document(EVIL, metadata={"a": EVIL}, id=EVIL)], batch_size=2, concurrency=2
         ),
     ]
     for code in made:
