@@ -15,7 +15,7 @@ from lib.benchmark import run_file
 from lib.milvus.lite import LiteServer
 from lib.runs.findings import ALONE
 from lib.runs.reports import DECK, EXPORTS
-from lib.ui.common.session import CHOSEN_KEY
+from lib.ui.common.session import CHOICE_KEY, CHOSEN_KEY
 from scripts.openai_endpoint import OpenAIEndpoint
 from tests.pages.conftest import OpenApp, problems, wait_for_jobs
 
@@ -75,12 +75,12 @@ def test_no_planted_secret_is_found_after_a_tour(
     }
     app = open_app("pages/ingestion.py", **environment)
     app.session_state[CHOSEN_KEY] = host.pointed_at(host, **own)
-    app.session_state["lab_collection"] = "of_the_visitor"
+    app.session_state[CHOICE_KEY] = "of the visitor"
     app.segmented_control(key="ingest_source").set_value("pasted").run()
     app.text_area(key="ingest_pasted").set_value("Some text. " * 20).run()
     app.button(key="ingest_start").click().run()
     look(app)
-    app.session_state["lab_next_collection"] = _made(app)
+    app.session_state["lab_collection"] = made = _made(app)
     # Search, MMR and a filter that fails; then a benchmark and what is taken away of both.
     for view in ("Similarity and MMR", "Every method", "Retriever"):
         app.query_params["view"] = view
@@ -88,6 +88,7 @@ def test_no_planted_secret_is_found_after_a_tour(
         look(app.switch_page("pages/search.py").run())
     app.query_params["filter"] = "n ==="
     look(app.switch_page("pages/search.py").run())
+    app.session_state["lab_collection"] = made
     app.switch_page("pages/collections.py").run()
     app.button(key="export_start").click().run()
     look(app)
@@ -101,6 +102,7 @@ def test_no_planted_secret_is_found_after_a_tour(
     for chosen in (refused, settings.load(environment | nobody)):
         failing = open_app("pages/search.py", **environment)
         failing.session_state[CHOSEN_KEY] = chosen
+        failing.session_state[CHOICE_KEY] = chosen.openai_model
         failing.run()
         assert problems(failing)
         look(failing)
@@ -114,7 +116,7 @@ def test_no_planted_secret_is_found_after_a_tour(
     }
     (kept,) = (tmp_path / "data" / "runs").rglob("*.json")
     run = run_file.read(kept)
-    for export in (*EXPORTS.values(), DECK):
+    for export in (EXPORTS["html"], EXPORTS["json"], EXPORTS["calls"], DECK):
         files |= _unpacked(export.suffix, export.make(run, ALONE))
     assert len(files) > 40
     for secret in PLANTED:
