@@ -147,7 +147,7 @@ def test_ctrl_c_writes_a_partial_file_with_what_was_finished(
 ) -> None:
     output = tmp_path / "run.json"
     plan = "--operations get_pks,add_documents --counts 20 --rows 50 --repeats 10"
-    arguments = ["--uri", milvus_lite_uri, *plan.split(), "--embedding-latency-ms", "200"]
+    arguments = ["--uri", milvus_lite_uri, *plan.split(), "--embedding-latency-ms", "50"]
     process = subprocess.Popen(
         [sys.executable, "-m", "lib.benchmark", *arguments, "--output", str(output)],
         stderr=subprocess.PIPE,

@@ -100,7 +100,7 @@ class SlowEmbeddings(Recorded):
     """Takes its time, like a remote service."""
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        time.sleep(0.2)
+        time.sleep(0.1)
         return super().embed_documents(texts)
 
 

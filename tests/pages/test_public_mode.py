@@ -116,6 +116,8 @@ def _all_collections() -> list[str]:
 def test_a_benchmark_of_one_visitor_is_found_by_no_other(open_app: OpenApp) -> None:
     first = visit(open_app, "pages/benchmark.py")
     first.segmented_control(key="b_preset").set_value("quick").run()
+    first.number_input(key="b_repeats").set_value(1).run()
+    first.number_input(key="b_latency").set_value(5.0).run()
     first.button(key="b_go").click().run()
     assert not problems(first)
     wait_for_jobs()
