@@ -12,7 +12,7 @@ ARGS ?=
 WATCH ?= none
 # Most tests wait more than they compute; the tests of one file share what they start. Files are
 # handed out in the order of tests/conftest.py: those that wait most come first.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := --dist loadfile --no-loadscope-reorder --numprocesses
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
@@ -33,10 +33,10 @@ server: $(VENV)/.server ## run a real Milvus server on port 19530, data in data/
 	@$(RUN) scripts.milvus_server --data data/server --port $(SERVER_PORT)
 
 check: lint ## lint, types and every test without a server or a browser: for daily work
-	@$(RUN) pytest $(SIDE_BY_SIDE) -m "not server and not browser" $(ARGS)
+	@$(RUN) pytest $(SIDE_BY_SIDE) 2 -m "not server and not browser" $(ARGS)
 
 test: $(VENV)/.dev $(VENV)/.server ## install what the tests need and run them all
-	@$(RUN) pytest $(SIDE_BY_SIDE) $(ARGS)
+	@$(RUN) pytest $(SIDE_BY_SIDE) 3 $(ARGS)
 
 lint: $(VENV)/.dev ## check style, format and types, as CI does
 	@$(RUN) ruff check
