@@ -14,8 +14,11 @@ st.title("Runs", anchor=False)
 store = run_store(current_settings())
 
 undo_deletion(store)
-import_form(store)
-entries = store.entries()
+folded = st.expander("All runs", icon=":material/list:", key="runs_list") if is_folded() else None
+with folded or st.container():
+    import_form(store)
+    entries = store.entries()
+    chosen = choose(entries) if entries else []
 if not entries:
     st.info(
         "Measure something on the Benchmark page, or import a run.",
@@ -25,12 +28,6 @@ if not entries:
     st.page_link("pages/benchmark.py", label="Go to Benchmark", icon=":material/speed:")
     st.stop()
 
-with (
-    st.expander("All runs", icon=":material/list:", key="runs_list")
-    if is_folded()
-    else st.container()
-):
-    chosen = choose(entries)
 if not chosen:
     st.info("Tick one run to see it, two to four to compare.", icon=":material/touch_app:")
     st.stop()

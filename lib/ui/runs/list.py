@@ -84,16 +84,15 @@ def choose(entries: Sequence[Entry]) -> list[Entry]:
         key="r_table_" + "-".join(entry.id for entry in shown)[:200],
         column_config={
             "Result": st.column_config.TextColumn(
-                help="The gain that the run's headline names, or what the run advises", width=110
+                help="The gain that the run's headline names, or what the run advises", width=105
             ),
             "When": st.column_config.DatetimeColumn(format="YYYY-MM-DD", width=95),
-            "Wait": st.column_config.NumberColumn(
-                format="%d ms",
+            "Wait": st.column_config.TextColumn(
                 help="Simulated: added to each embedding, as a remote provider would take",
-                width=75,
+                width=65,
             ),
-            "Backend": st.column_config.TextColumn(width=145),
-            "From": st.column_config.TextColumn(width=100),
+            "Backend": st.column_config.TextColumn(width=130),
+            "From": st.column_config.TextColumn(width=110),
         },
         alt="The kept runs; tick one to look at it, two to four to compare them",
     )
@@ -128,14 +127,14 @@ def _table(entries: Sequence[Entry]) -> pd.DataFrame:
                 "Name": entry.card.name,
                 "Result": entry.digest.result,
                 "When": pd.to_datetime(entry.digest.time, errors="coerce", utc=True),
-                "Wait": entry.digest.latency_ms or None,
+                "Wait": f"{entry.digest.latency_ms:g} ms" if entry.digest.latency_ms else "",
                 "Backend": entry.digest.backend.replace(" (embedded)", ""),
                 "From": entry.origin.value + (", partial" if entry.digest.partial else ""),
                 "Notes": entry.card.notes,
             }
             for entry in entries
         ]
-    ).astype({"Wait": float})
+    )
     return table if table["Notes"].any() else table.drop(columns="Notes")
 
 
