@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from lib.milvus.operations import OPERATIONS
-from lib.ui.common.front import MEASURE_KEY
+from lib.ui.common.front import MEASURE_KEY, show_limits
 
 # app.py has drawn the first screen already, with the button.
 if st.session_state.get(MEASURE_KEY):
@@ -12,6 +12,8 @@ if st.session_state.get(MEASURE_KEY):
     from lib.ui.benchmark.form import start
 
     start(PRESETS["quick"])
+
+show_limits()
 
 st.header("Fourteen method pairs", anchor=False)
 st.caption("The async method has an a in front of its name.")

@@ -30,6 +30,8 @@ MIN_LEVELS = 3
 BUSY_LAG_MS = 50.0
 # An open loop falls behind when its latency grows by more than this part of the time that passes.
 GROWTH = 0.02
+# An interval whose ends are so many times apart says nothing, and is not printed in a sentence.
+TOO_WIDE = 20.0
 
 
 @dataclass(frozen=True)
@@ -241,6 +243,8 @@ def _share_text(share: Speedup) -> str:
 def _ratio_text(ratio: Speedup) -> str:
     if ratio.low is None or ratio.high is None:
         return f"{ratio.ratio:.2g} times"
+    if ratio.high > TOO_WIDE * ratio.low:
+        return f"about {ratio.ratio:.2g} times"
     return f"{ratio.ratio:.2g} times ({ratio.low:.2g}–{ratio.high:.2g})"
 
 
@@ -302,6 +306,12 @@ class RateAdvice:
     closed: RateLevel | None
 
     @property
+    def is_unmeasurable(self) -> bool:
+        """Say whether no rate held because the client could not keep most of them."""
+        void = sum(level.held is None for level in self.levels)
+        return self.rate_per_s is None and 2 * void > len(self.levels)
+
+    @property
     def at_rate(self) -> RateLevel | None:
         """The level at the rate found."""
         return next((one for one in self.levels if one.rate_per_s == self.rate_per_s), None)
@@ -310,6 +320,10 @@ class RateAdvice:
     def sentence(self) -> str:
         """The advice in one line, with the rate that is too high."""
         level = self.at_rate
+        if self.is_unmeasurable:
+            void = sum(level.held is None for level in self.levels)
+            rates = counted(len(self.levels), "rate")
+            return f"Not measurable here: the client was too slow at {void} of {rates}."
         if self.rate_per_s is None or level is None:
             return f"No rate kept the p99 below {self.p99_ms:g} ms."
         end = "no higher rate was tried"
@@ -434,10 +448,16 @@ class OverloadAdvice:
     @property
     def sentence(self) -> str:
         """What breaks first, in one line."""
-        if self.breaks_at is None:
-            return f"Nothing was refused with up to {self.most:,} calls at once."
         unlimited = self._level("gather")
         limited = self._level("gather_limited")
+        if self.breaks_at is None:
+            text = f"Nothing was refused with up to {self.most:,} calls at once"
+            if unlimited is None or limited is None:
+                return f"{text}."
+            return (
+                f"{text}: {duration_text(unlimited.wall_s)} without a limit, "
+                f"{duration_text(limited.wall_s)} with {limited.label}."
+            )
         text = f"{self.breaks_at:,} calls at once are too many"
         if unlimited is not None:
             share = unlimited.lost / (unlimited.calls * unlimited.trials)
@@ -508,6 +528,8 @@ def brief(run: Run) -> str:
         return f"{'limit' if sweep.is_limit else 'batch of'} {sweep.advised.level:,}"
     rate = rate_advice(run)
     if rate is not None:
+        if rate.is_unmeasurable:
+            return "not measurable"
         return f"{rate.rate_per_s:,.0f}/s" if rate.rate_per_s else "no rate held"
     overload = overload_advice(run)
     if overload is None:
@@ -524,6 +546,8 @@ def short(run: Run) -> str:
     rate = rate_advice(run)
     if rate is not None:
         found = rate.rate_per_s
+        if rate.is_unmeasurable:
+            return "Not measurable: the client was too slow"
         return f"It holds {found:,.4g} calls/s" if found else "No rate held"
     overload = overload_advice(run)
     if overload is None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from lib.benchmark import advice
 from lib.benchmark.statistics import CellSummary
+from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
@@ -175,6 +176,29 @@ def _gain_statement(cell: CellSummary | None) -> str:
     return f"{ratio_text(cell.speedup)} as fast, {findings.CI} {bounds}"
 
 
+def _beside_one_batch(run: Run) -> str:
+    """Return the times of one batch and of async, where both did the same work."""
+    cell = findings.leading(run)
+    if cell is None:
+        return ""
+    batches = [
+        other
+        for other in chart_data.summaries(run)
+        if (other.operation, other.count) == (cell.operation, cell.count)
+        and other.strategy in STRATEGIES
+        and STRATEGIES[other.strategy].is_batch
+        and other.median_wall_s
+    ]
+    if not batches or not cell.median_wall_s:
+        return ""
+    batch = min(batches, key=lambda other: other.median_wall_s or 0.0)
+    times = duration_text(batch.median_wall_s or 0.0), duration_text(cell.median_wall_s)
+    return (
+        f" {batch.label} took {times[0]} beside its {times[1]} (medians): try that first, it "
+        "needs no async code."
+    )
+
+
 def _limits(run: Run, beside: Beside) -> Step:
     deleting = findings.why_deleting_gains(run, beside)
     losses = [text for text in [findings.without_the_wait(beside)] if text]
@@ -182,7 +206,7 @@ def _limits(run: Run, beside: Beside) -> Step:
     losses += [finding.text for finding in findings.where_async_loses(run)[:2]]
     if not losses:
         losses = [
-            "In this run async won every comparison.",
+            f"Async beat the loop in this run.{_beside_one_batch(run)}",
             "It cannot help where nothing waits: a busy client, a store that serves one call at "
             "a time, one batch.",
         ]

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from lib.charts.charts import CHARTS, race_picture
-from lib.runs import reports, story
+from lib.runs import front, reports, story
 from lib.runs.store import Entry, RunStore
 from lib.runs.story import Step
 from lib.ui.common.presenting import WHICH_PARAMETER
@@ -15,6 +15,7 @@ from lib.ui.common.race import CSS as RACE_CSS
 from lib.ui.common.race import JS as RACE_JS
 from lib.ui.common.race import colour_mode, race_data
 from lib.ui.common.session import current_settings, frame_is_drawn
+from lib.ui.runs.list import CHOSEN_PARAMETER
 from lib.ui.runs.saved import run_store
 
 PICTURE_WIDTH = 760
@@ -35,7 +36,10 @@ def show(page: str) -> None:
         on_closed_change=lambda: None,
     )
     if result.closed:
+        kept = front.read()
         st.query_params.clear()
+        if kept is None or kept.run_id != entry.id:
+            st.switch_page("pages/runs.py", query_params={CHOSEN_PARAMETER: entry.id})
         st.rerun()
 
 

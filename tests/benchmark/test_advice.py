@@ -1,6 +1,7 @@
 """The advice against servers of known capacity, on a virtual clock."""
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from lib.benchmark import advice, run_file
 from lib.benchmark.__main__ import main
-from lib.benchmark.statistics import percentile
+from lib.benchmark.statistics import Speedup, percentile
 from lib.benchmark.trials import Call, Run, Trial
 from lib.benchmark.workload import PRESETS, Plan
 from scripts.openai_endpoint import OpenAIEndpoint
@@ -69,6 +70,22 @@ def test_why_the_loops_differ_depends_on_what_was_measured(
     assert reason in found.contrast
 
 
+def test_rates_that_the_client_could_not_keep_are_no_verdict_on_the_server() -> None:
+    void = [advice.RateLevel(rate, 5.0, 9.0, 90, 100, held=None, trials=1) for rate in (1, 2, 4)]
+    slow = advice.RateLevel(8.0, 5.0, 90.0, 0, 100, held=False, trials=1)
+    found = advice.RateAdvice(
+        SEARCH, "open_constant", 50.0, (*void, slow), None, 1.0, is_client_bound=True, closed=None
+    )
+    assert found.sentence == "Not measurable here: the client was too slow at 3 of 4 rates."
+    found = replace(found, levels=(slow, slow, *void[:1]))
+    assert found.sentence == "No rate kept the p99 below 50 ms."
+
+
+def test_an_interval_too_wide_to_say_anything_is_not_printed() -> None:
+    assert advice._ratio_text(Speedup(6.7, 0.082, 540.0, 3)) == "about 6.7 times"
+    assert advice._ratio_text(Speedup(6.7, 5.0, 9.0, 3)) == "6.7 times (5–9)"
+
+
 def p99_ms(trial: Trial) -> float:
     return 1000 * percentile([call.latency_s for call in trial.calls], 99)
 
@@ -120,7 +137,11 @@ def test_refused_calls_are_counted_exactly_and_a_limit_or_a_bucket_loses_none() 
 def test_a_server_that_refuses_nothing_is_said_to() -> None:
     found = advice.overload_advice(measured(replace(OVERLOAD, repeats=1), Capacity(0.001, 64)))
     assert found is not None
-    assert found.sentence == "Nothing was refused with up to 4,000 calls at once."
+    assert re.fullmatch(
+        "Nothing was refused with up to 4,000 calls at once: .* without a limit, .* with Async, "
+        r"at most \d+\.",
+        found.sentence,
+    )
 
 
 def test_an_adding_run_is_advised_on_its_batch_size() -> None:

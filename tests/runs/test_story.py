@@ -39,6 +39,21 @@ def test_the_five_steps_have_one_statement_each_and_none_twice() -> None:
     assert [step.chart for step in steps] == ["", "race", "waterfall", "speedup", ""]
 
 
+def test_the_last_step_names_one_batch_where_async_beat_the_loop() -> None:
+    trials = [
+        trial
+        for i in range(3)
+        for trial in (
+            make_trial(repeat=i, call_s=0.1 * 1.01**i),
+            make_trial("gather", concurrency=None, repeat=i, call_s=0.2 * 1.2**i),
+            make_trial("one_batch", repeat=i, call_s=0.2 * 1.2 ** (2 - i)),
+        )
+    ]
+    said = " ".join(story.steps(make_run(*trials), ALONE)[-1].lines)
+    assert "Async beat the loop in this run. One batch took 0.24 s beside its 0.24 s" in said
+    assert "won every" not in said
+
+
 def test_a_run_without_a_verified_trial_still_has_five_steps() -> None:
     steps = story.steps(make_run(make_trial(verified=False)), ALONE)
     assert len(steps) == 5
