@@ -95,6 +95,7 @@ class Settings:
     max_run_s: int = 300
     max_collections: int = 3
     max_kept_rows: int = 20_000
+    max_runs: int = 1_000
     visitor_ttl_s: int = 7_200
     allowed_hosts: tuple[str, ...] = ()
     owner_token: str = field(default="", repr=False)
@@ -271,6 +272,7 @@ _READERS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "LAB_MAX_RUN_S": ("max_run_s", _count),
     "LAB_MAX_COLLECTIONS": ("max_collections", _count),
     "LAB_MAX_KEPT_ROWS": ("max_kept_rows", _count),
+    "LAB_MAX_RUNS": ("max_runs", _count),
     "LAB_VISITOR_TTL_S": ("visitor_ttl_s", _count),
     "LAB_ALLOWED_HOSTS": ("allowed_hosts", _hosts),
     "LAB_OWNER_TOKEN": ("owner_token", _owner_token),
@@ -291,6 +293,7 @@ PUBLIC_LIMITS = {
     "max_concurrency": 128,
     "max_disk_mb": 1_000,
     "max_memory_mb": 600,
+    "max_runs": 10,
 }
 # Streamlit Community Cloud runs every app as this user, from this folder.
 CLOUD_FOLDER = Path("/mount/src")

@@ -6,6 +6,7 @@ from lib.milvus.snippets import Snippet
 from lib.search import ask as search
 from lib.search.code import comparison_code
 from lib.ui import collection_or_stop, connection_or_stop, model_or_stop, show_error
+from lib.ui.common import log
 from lib.ui.common.session import rows_version
 from lib.ui.common.snippet import here
 from lib.ui.search.form import (
@@ -63,6 +64,7 @@ fingerprint = (opened.id, collection.name, rows, model.label, question)
 if asked or st.session_state.get("search_fingerprint") != fingerprint:
     with show_error():
         st.session_state.search_found = search.fetch(opened, model, collection.name, question)
+    log.by_visitor("searched", k=question.k, fetch_k=question.fetch_k)
     st.session_state.search_fingerprint = fingerprint
     st.session_state.last_q = question.query
 found = st.session_state.search_found

@@ -25,6 +25,7 @@ from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.runs import findings, front
 from lib.runs.findings import Beside, Digest
 from lib.settings import PROJECT_ROOT, Settings
+from lib.words import counted
 
 RECORDED_DIR = PROJECT_ROOT / "assets" / "runs"
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -118,16 +119,16 @@ def _same_milvus(one: Run, other: Run) -> bool:
 class RunStore:
     """The runs in one folder, with the recorded ones beside them."""
 
-    def __init__(self, folder: Path, recorded: Path = RECORDED_DIR) -> None:
+    def __init__(self, folder: Path, recorded: Path = RECORDED_DIR, most: int = 1_000) -> None:
         self._folder = folder
+        self._most = most
         self._recorded = recorded
         self._deleted = folder / "deleted"
 
     def entries(self) -> tuple[Entry, ...]:
         """Return all readable runs: recorded ones by name, then the newest first."""
         recorded = self._recorded_entries("*.json")
-        paths = (path for path in self._folder.glob("*.json") if ID.fullmatch(path.stem))
-        found = (self._entry(path, is_recorded=False) for path in paths)
+        found = (self._entry(path, is_recorded=False) for path in self._own_files())
         own = [entry for entry in found if entry is not None]
         own.sort(key=lambda entry: entry.card.saved_at, reverse=True)
         return (*recorded, *own)
@@ -187,8 +188,20 @@ class RunStore:
         """Keep a run of this host. Raises InvalidInput when it cannot be written."""
         return self._keep(run, _checked_name(name), Origin.SAVED, run_id)
 
+    def _own_files(self) -> list[Path]:
+        return [path for path in self._folder.glob("*.json") if ID.fullmatch(path.stem)]
+
+    def check_room(self) -> None:
+        """Raise InvalidInput when as many runs are kept as may be."""
+        if len(self._own_files()) >= self._most:
+            raise InvalidInput(
+                f"{counted(self._most, 'run')} may be kept here, and there are as many.",
+                next_step="Delete one first.",
+            )
+
     def import_(self, data: bytes, filename: str) -> Entry:
         """Keep an uploaded run. Raises InvalidInput with the one reason it cannot be used."""
+        self.check_room()
         run = run_file.read(data, filename, run_file.MAX_IMPORTED_CALLS)
         if not run.trials:
             raise InvalidInput(f"{filename} holds no trial.", next_step="Choose another file.")
@@ -292,6 +305,7 @@ def measure(
     Raises InvalidInput for a plan that cannot be run.
     """
     plan.check(settings)
+    store.check_room()
     name = plan.label
 
     def work(job: Job) -> Run:

@@ -8,8 +8,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
+from lib.benchmark import run_file
 from lib.jobs import Job, Share
 from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
+from tests.run_builder import make_run
 
 TOKEN = "an-owner-token-of-some-length"
 PLANTED = "planted-name-of-a-visitor"
@@ -81,3 +83,25 @@ def test_each_action_is_one_line_of_json_without_content(
     assert {"kind": "ingest", "state": "done"}.items() <= ended[0].items()
     assert {"kind": "export", "state": "failed", "error": "LabError"}.items() <= ended[-1].items()
     assert PLANTED not in output.out + output.err
+
+
+def test_what_a_visitor_does_is_logged_by_kind_and_number_alone(
+    open_app: OpenApp, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logging.getLogger("lab.actions").handlers.clear()
+    open_app(LAB_PUBLIC="1")
+    wait_for_jobs()
+    app = open_app(LAB_PUBLIC="1")
+    app.query_params["q"] = PLANTED
+    app.switch_page("pages/search.py").run()
+    app.switch_page("pages/runs.py").run()
+    app.file_uploader[0].upload(f"{PLANTED}.json", run_file.to_json(make_run()).encode())
+    next(button for button in app.button if button.label == "Import").click()
+    app.run()
+    output = capfd.readouterr().out
+    lines = [json.loads(each) for each in output.splitlines() if each.startswith("{")]
+    found = {each["action"]: each for each in lines}
+    assert found["searched"]["k"] == 5
+    assert found["run_imported"]["bytes"] > 100
+    assert found["searched"]["visitor"] == found["run_imported"]["visitor"] != "host"
+    assert PLANTED not in output

@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
+from lib.benchmark import run_file
 from lib.jobs import Share
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import open_connection, open_lease
@@ -21,6 +22,7 @@ from lib.settings import load
 from lib.ui.common import session
 from lib.ui.common.visitor import VISITOR_KEY
 from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
+from tests.run_builder import make_run
 from tests.waiting import wait_until
 
 # The tests of one process take more memory together than the app.
@@ -139,6 +141,7 @@ def test_each_limit_is_shown_before_it_strikes(open_app: OpenApp) -> None:
     for number in (
         limits.max_collections,
         limits.max_kept_rows,
+        limits.max_runs,
         limits.max_rows,
         limits.max_upload_mb,
         limits.max_unpacked_mb,
@@ -305,3 +308,34 @@ def test_a_visitor_names_a_new_collection_and_never_sees_the_prefix(open_app: Op
         "fresh",
     }
     assert name.removesuffix("my_documents") not in said(app)
+
+
+def test_a_visitor_keeps_at_most_so_many_runs_and_files(open_app: OpenApp, tmp_path: Path) -> None:
+    app = visit(open_app, "pages/runs.py", LAB_MAX_RUNS="2")
+    for name in ("one.json", "two.json", "three.json"):
+        app.file_uploader[0].upload(name, run_file.to_json(make_run()).encode())
+        next(button for button in app.button if button.label == "Import").click()
+        app.run()
+    assert "2 runs may be kept here" in problems(app)
+    (folder,) = (tmp_path / "data" / "runs").glob("visitor-*")
+    kept = [path.stem for path in folder.glob("*.json")]
+    assert len(kept) == 2
+    benchmark = open_app("pages/benchmark.py", **PUBLIC)
+    benchmark.session_state["lab_visitor"] = app.session_state["lab_visitor"]
+    before = len(jobs.shared().all())
+    benchmark.button(key="b_go").click().run()
+    assert "2 runs may be kept here" in problems(benchmark)
+    assert len(jobs.shared().all()) == before
+    # A visitor's files are at most three, and the newest are kept.
+    mine = app.session_state["lab_visitor"]
+    app = open_app(**PUBLIC)
+    app.session_state["lab_visitor"] = mine
+    app.query_params["r_runs"] = kept[0]
+    app.switch_page("pages/runs.py").run()
+    paths = []
+    for _ in range(5):
+        app.button(key="r_make_calls").click().run()
+        wait_for_jobs()
+        (job,) = (each for each in jobs.shared().all() if each.id == app.query_params["file"])
+        paths.append(job.result.path)
+    assert [path.is_file() for path in paths] == [False, False, True, True, True]

@@ -12,7 +12,7 @@ from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.territory import shown_name
 from lib.ui.collections import list as collection_list
-from lib.ui.common import exports, session
+from lib.ui.common import exports, log, session
 from lib.ui.common.errors import error_box
 from lib.ui.common.text import literal
 from lib.words import counted
@@ -93,6 +93,7 @@ def offer_drop(opened: Connection, facts: Collection) -> None:
             except LabError as error:
                 error_box(error)
                 return
+            log.by_visitor("collection_dropped", rows=facts.rows)
             # The host's own collection is the one to go on with.
             st.session_state.pop(session.COLLECTION_KEY, None)
             collection_list.draw_anew(f"Dropped “{literal(name)}”.")

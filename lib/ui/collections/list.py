@@ -9,7 +9,7 @@ from lib.milvus.collections import Listed
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import is_scratch, shown_name
-from lib.ui.common import session
+from lib.ui.common import log, session
 from lib.ui.common.errors import error_box
 from lib.ui.common.text import literal
 
@@ -187,5 +187,6 @@ def _create(
     except LabError as error:
         error_box(error)
         return
+    log.by_visitor("collection_created")
     session.choose_collection(name)
     draw_anew(f"Created “{literal(shown_name(name))}”.")

@@ -19,7 +19,7 @@ from lib.milvus.fields import TEXT_FIELD
 from lib.milvus.rows import Browser, Change, Row
 from lib.milvus.territory import shown_name
 from lib.ui.collections import list as collection_list
-from lib.ui.common import session
+from lib.ui.common import log, session
 from lib.ui.common.errors import error_box, took_too_long
 from lib.ui.common.text import literal
 from lib.words import counted
@@ -174,6 +174,7 @@ def _write(
             place,
             LabError(failure.what, kept=kept, next_step=failure.next_step),
         )
+    log.by_visitor("rows_changed", rows=sum(each.count for each in done))
     st.session_state[UNDO_KEY] = opened.id, place, tuple(done)
     _read_anew()
 

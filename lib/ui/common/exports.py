@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from lib import jobs
 from lib.jobs import Job, State
 from lib.milvus.connection import Connection
 from lib.ui.common import session
@@ -15,6 +16,8 @@ from lib.ui.common.progress import follow
 
 # What an export's job is about; a visitor's own words may follow it.
 SUBJECT = "export:"
+# The files that a visitor of a public app may have at a time.
+MOST_FILES = 3
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ def start(
 
     def work(job: Job) -> Made:
         place.mkdir(parents=True, exist_ok=True)
+        _forget_earlier(job)
         drop_old_exports(place)
         path = place / f"{secrets.token_hex(16)}{Path(name).suffix}"
         try:
@@ -53,6 +57,17 @@ def start(
 
     job = session.submit(label, work, subject=SUBJECT + subject, opened=opened)
     st.query_params[parameter] = job.id
+
+
+def _forget_earlier(job: Job) -> None:
+    """Delete a visitor's earlier files, so that one visitor cannot fill the disk with them."""
+    made = [
+        each.result.path
+        for each in jobs.shared().all()
+        if job.owner and each.owner == job.owner and isinstance(each.result, Made)
+    ]
+    for path in made[: len(made) - MOST_FILES + 1]:
+        path.unlink(missing_ok=True)
 
 
 def offer(*, subject: str, parameter: str) -> None:

@@ -11,6 +11,7 @@ import time
 
 from lib import event_loop, jobs
 from lib.jobs import Job
+from lib.ui.common import visitor
 
 _log = logging.getLogger("lab.actions")
 
@@ -18,6 +19,11 @@ _log = logging.getLogger("lab.actions")
 def action(name: str, **facts: str | float | None) -> None:
     """Write one line: what was done, and its numbers or kinds."""
     _log.info(json.dumps({"at": round(time.time(), 3), "action": name, **facts}))
+
+
+def by_visitor(name: str, **facts: str | float | None) -> None:
+    """Write one line for what the visitor of this session did."""
+    action(name, visitor=short(visitor.owner()), **facts)
 
 
 def short(owner: str) -> str:

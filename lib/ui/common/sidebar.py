@@ -114,6 +114,7 @@ def _show_limits(territory: Territory) -> None:
                     "The host's collections": "read only",
                     "Your collections": f"{limits.max_collections:,}",
                     "Rows in them": f"{limits.max_kept_rows:,}",
+                    "Your runs": f"{limits.max_runs:,}",
                     "Rows in one ingestion": f"{limits.max_rows:,}",
                     "A file": f"{limits.max_upload_mb:,} MB",
                     "An archive, unpacked": f"{limits.max_unpacked_mb:,} MB",

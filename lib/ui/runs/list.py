@@ -9,8 +9,9 @@ from lib.benchmark.run_file import MAX_BYTES
 from lib.errors import InvalidInput, LabError
 from lib.runs.comparison import MAX_RUNS
 from lib.runs.store import MAX_NAME_CHARS, MAX_NOTES_CHARS, Entry, Origin, RunStore
-from lib.ui.common import session
+from lib.ui.common import log, session
 from lib.ui.common.errors import error_box
+from lib.ui.common.memory import check_room
 from lib.ui.common.text import literal
 
 # The chosen runs in the address: /runs?r_runs=ID,ID
@@ -33,7 +34,7 @@ def import_form(store: RunStore) -> None:
             uploads = st.file_uploader(
                 "Run files (JSON)",
                 accept_multiple_files=True,
-                max_upload_size=MAX_BYTES // 1024**2,
+                max_upload_size=min(MAX_BYTES // 1024**2, session.host_settings().max_upload_mb),
                 help="Exported here, or written by `python -m lib.benchmark --output`.",
             )
             submitted = st.form_submit_button("Import", icon=":material/upload:")
@@ -41,7 +42,9 @@ def import_form(store: RunStore) -> None:
             st.info("Choose a file first.")
         for upload in uploads if submitted and uploads else []:
             try:
+                check_room(session.host_settings())
                 entry = store.import_(upload.getvalue(), upload.name)
+                log.by_visitor("run_imported", bytes=upload.size)
             except LabError as error:
                 error_box(error)
             else:
@@ -156,6 +159,7 @@ def edit(store: RunStore, entry: Entry) -> None:
                 st.rerun()
         if st.button("Delete", icon=":material/delete:", key=f"r_delete_{entry.id}"):
             store.delete(entry)
+            log.by_visitor("run_deleted")
             st.session_state[DELETED_KEY] = (entry.id, entry.card.name)
             st.rerun()
 

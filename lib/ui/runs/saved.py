@@ -14,4 +14,4 @@ def run_store(settings: Settings) -> RunStore:
     who = visitor.current(settings)
     if who is not None:
         folder /= who.run_folder
-    return RunStore(folder)
+    return RunStore(folder, most=settings.max_runs)
