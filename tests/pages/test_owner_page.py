@@ -89,9 +89,11 @@ def test_what_a_visitor_does_is_logged_by_kind_and_number_alone(
     open_app: OpenApp, capfd: pytest.CaptureFixture[str]
 ) -> None:
     logging.getLogger("lab.actions").handlers.clear()
-    open_app(LAB_PUBLIC="1")
+    # The tests of one process take more memory together than the app.
+    public = {"LAB_PUBLIC": "1", "LAB_MAX_MEMORY_MB": "100000"}
+    open_app(**public)
     wait_for_jobs()
-    app = open_app(LAB_PUBLIC="1")
+    app = open_app(**public)
     app.query_params["q"] = PLANTED
     app.switch_page("pages/search.py").run()
     app.switch_page("pages/runs.py").run()
