@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymilvus import DataType, Function, FunctionType
+from pymilvus.exceptions import MilvusException
 
-from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput, LabError
+from lib.errors import (
+    CollectionMismatch,
+    ConnectionFailed,
+    InvalidInput,
+    LabError,
+    OperationFailed,
+)
 from lib.milvus.connection import Connection
 from lib.milvus.failures import explain, reported
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD
@@ -18,6 +25,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 MAX_VARCHAR_BYTES = 65_535
 # A server lists every token that its grammar would have taken instead.
 EXPECTED_TOKENS = re.compile(r" expecting \{.*")
+NOT_LOADED = re.compile(r"not (fully )?loaded", re.IGNORECASE)
 EMBEDDING_PROPERTY = "lab.embedding"
 # One list means that every row is compared, in native code: exact answers, no graph to build.
 # FLAT would compare in Python, HNSW takes as long to build as the rows take to insert.
@@ -132,7 +140,7 @@ def overview(connection: Connection, dimension: int, *, embedding: str) -> list[
 
     def look(name: str) -> Listed:
         try:
-            facts = describe(connection, name)
+            facts = describe(connection, name, loads=False)
         except LabError as error:
             return Listed(name, None, 0, error.what)
         try:
@@ -244,8 +252,12 @@ def exists(connection: Connection, name: str) -> bool:
         return bool(connection.client.has_collection(name, timeout=connection.answer_s))
 
 
-def describe(connection: Connection, name: str) -> Collection:
-    """Return a collection's facts. Raises InvalidInput when it does not exist."""
+def describe(connection: Connection, name: str, *, loads: bool = True) -> Collection:
+    """Return a collection's facts. Raises InvalidInput when it does not exist.
+
+    With `loads`, one that is not loaded is loaded: a server that was started again takes a while to
+    do so by itself.
+    """
     with reported(f"Could not read the collection {name!r}."):
         if not connection.client.has_collection(name, timeout=connection.answer_s):
             raise InvalidInput(f"There is no collection named {name!r}.")
@@ -269,7 +281,7 @@ def describe(connection: Connection, name: str) -> Collection:
             connection.client.load_collection(name)
         return Collection(
             name=name,
-            rows=count(connection, name),
+            rows=_count_loaded(connection, name) if loads else count(connection, name),
             dimension=int(vector["params"]["dim"]),
             index_type=str((index or {}).get("index_type", "none")),
             metric_type=str((index or {}).get("metric_type", "unknown")),
@@ -277,6 +289,23 @@ def describe(connection: Connection, name: str) -> Collection:
             or vector.get("description", ""),
             has_words=any(field["name"] == WORDS_FIELD for field in facts["fields"]),
         )
+
+
+def _count_loaded(connection: Connection, name: str) -> int:
+    try:
+        return count(connection, name)
+    except OperationFailed as error:
+        if not NOT_LOADED.search(error.what):
+            raise
+        try:
+            connection.client.load_collection(name, timeout=connection.answer_s)
+        except MilvusException as still_loading:
+            raise OperationFailed(
+                f"Milvus is still loading the collection {name!r}.",
+                kept="What was already stored is kept.",
+                next_step="A server needs a while after its start: try again in a moment.",
+            ) from still_loading
+        return count(connection, name)
 
 
 def count(connection: Connection, name: str, expr: str = "", *, consistency: str = "Strong") -> int:

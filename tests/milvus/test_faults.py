@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.faults import COLLECTION, Bench
+from benchmarks.faults import COLLECTION, START_ROWS, Bench
 from lib.milvus import collections as milvus_collections
 from scripts.tcp_proxy import TcpProxy
 
@@ -40,3 +40,12 @@ def test_a_fault_is_told_in_time_and_over_at_the_next_try(
     assert outcome.silent_s < 10
     assert outcome.back_said == ""
     assert outcome.lost == 0
+
+
+def test_a_collection_that_a_restarted_server_has_not_loaded_is_loaded_when_it_is_chosen(
+    bench: Bench,
+) -> None:
+    bench.connection.client.release_collection(COLLECTION)
+    listed = milvus_collections.overview(bench.connection, 256, embedding=bench.model.model)
+    assert "not loaded" in next(each.note for each in listed if each.name == COLLECTION)
+    assert milvus_collections.describe(bench.connection, COLLECTION).rows >= START_ROWS
