@@ -44,6 +44,32 @@ def ingest_text(app: AppTest, text: str) -> AppTest:
     return app.button(key="ingest_start").click().run()
 
 
+def test_a_visitors_copy_with_words_is_theirs_and_its_shown_name_confirms_a_delete(
+    open_app: OpenApp,
+) -> None:
+    app = visit(open_app, LAB_UNDO_MB="1")
+    app.query_params["view"] = "Words"
+    app.switch_page("pages/search.py").run()
+    next(button for button in app.button if button.label.startswith("Copy")).click().run()
+    (copy,) = [job for job in jobs.shared().all() if job.subject.endswith("async_lab_words")]
+    assert copy.owner
+    assert jobs.shared().get(copy.id) is None
+    wait_for_jobs()
+    app.run()
+    assert app.session_state[session.NEXT_KEY] == copy.result
+
+    def in_the_copy() -> AppTest:
+        """Go on there; AppTest draws no sidebar after a page's first run, which would hold it."""
+        app.session_state[session.COLLECTION_KEY] = copy.result
+        return app
+
+    in_the_copy().switch_page("pages/collections.py").run()
+    in_the_copy().text_input(key="delete_expr").set_value("length > 0").run()
+    assert app.button(key="delete_start").disabled
+    in_the_copy().text_input(key=f"delete_name_{copy.result}").set_value("async_lab_words").run()
+    assert not app.button(key="delete_start").disabled
+
+
 def collections_of(app: AppTest) -> list[str]:
     """Return the names in the sidebar's list."""
     return list(app.sidebar.selectbox[0].options)

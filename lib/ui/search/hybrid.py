@@ -3,7 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from lib.jobs import FINISHED, Job
+from lib.jobs import Job
+from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
@@ -23,6 +24,9 @@ def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collectio
         _offer_copy(opened, model, collection)
         return
     question, _ = question_form(opened, model, collection)
+    if not question.query.strip():
+        st.info("Ask something, or pick an example above.", icon=":material/lightbulb:")
+        return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         way = st.segmented_control(
             "Search",
@@ -86,21 +90,32 @@ def _rank(rank: int | None) -> str:
 
 
 def _offer_copy(opened: Connection, model: EmbeddingModel, collection: Collection) -> None:
-    """Offer to copy the collection into one that has words, and follow the copy."""
-    job = session.job(st.query_params.get(COPY_PARAMETER))
+    """Offer to copy the collection into one that has words, follow the copy, and choose it."""
     name = copied_name(opened, collection)
+    job = session.job(st.query_params.get(COPY_PARAMETER))
     st.info(
         "This collection has vectors only. A copy with BM25 can be searched by words too (on a "
         "server from Milvus 2.5).",
         icon=":material/spellcheck:",
     )
-    pressed = st.button(
+    slot = st.empty()
+    if job is not None and not follow(job, key="copy"):
+        return
+    if job is not None and job.result:
+        session.rows_changed()
+        del st.query_params[COPY_PARAMETER]
+        _choose(str(job.result))
+    with show_error():
+        there = milvus_collections.exists(opened, name)
+    if there:
+        if slot.button(f"Search {shown_name(name)}", type="primary", icon=":material/search:"):
+            _choose(name)
+        return
+    if slot.button(
         f"Copy {collection.rows:,} rows into {shown_name(name)}",
         type="primary",
         icon=":material/content_copy:",
-        disabled=job is not None and job.state not in FINISHED,
-    )
-    if pressed:
+    ):
 
         def work(job: Job) -> str:
             return copy_with_words(opened, model, collection, job)
@@ -108,6 +123,9 @@ def _offer_copy(opened: Connection, model: EmbeddingModel, collection: Collectio
         with show_error():
             job = session.submit("Copying rows", work, subject=f"ingest:{name}", opened=opened)
         st.query_params[COPY_PARAMETER] = job.id
-    if job is not None and follow(job, key="copy") and job.result:
-        session.rows_changed()
-        st.success(f"Choose {shown_name(name)} in the sidebar.", icon=":material/check_circle:")
+        st.rerun()
+
+
+def _choose(name: str) -> None:
+    session.choose_collection(name)
+    st.rerun()
