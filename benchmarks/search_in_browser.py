@@ -33,7 +33,7 @@ import streamlit as st
 
 @st.fragment
 def show():
-    st.markdown(f"#### value {st.slider('x', 0.0, 1.0, 0.5, 0.05)}")
+    st.markdown(f"## value {st.slider('x', 0.0, 1.0, 0.5, 0.05)}")
 
 show()
 """

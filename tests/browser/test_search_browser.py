@@ -1,15 +1,16 @@
 """The search page in a real browser: what only a browser can show."""
 
 import statistics
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from benchmarks.search_in_browser import open_search, search_ms, slider_ms
+from benchmarks.search_in_browser import bare_page, open_search, search_ms, slider_ms
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 EXCEPTION = "[data-testid='stException']"
 
@@ -42,6 +43,14 @@ def test_moving_lambda_redraws_the_page_and_search_answers_in_a_blink(
     assert statistics.median(moves) < 1_500
     assert statistics.median(searches) < 2_500
     assert chromium_page.locator(EXCEPTION).count() == 0
+
+
+def test_the_page_that_ours_is_compared_with_is_moved_too(
+    browser: "Browser", tmp_path: Path
+) -> None:
+    with bare_page(browser, tmp_path) as bare:
+        assert 0 < slider_ms(bare, "ArrowLeft") < 1_500
+        assert bare.get_by_text("value 0.45").count() == 1
 
 
 def test_more_like_this_searches_by_the_row_and_puts_it_into_the_link(
