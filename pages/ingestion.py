@@ -96,7 +96,7 @@ if job_now is not None:
         with report_slot:
             show_report(job_now.result)
 
-if chosen is not None:
+if chosen is not None and forecast is not None and forecast.rows:
     offer_tuning(opened, model, chosen, plan)
 rows = forecast.first_rows() if forecast else EXAMPLE_ROWS
 snippet(

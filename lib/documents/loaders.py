@@ -126,7 +126,7 @@ def _opened_as(label: str) -> Iterator[None]:
     except InvalidInput:
         raise
     except Exception as error:
-        raise InvalidInput(f"it is damaged or no {label} ({type(error).__name__})") from error
+        raise InvalidInput(f"it is damaged or no {label}") from error
 
 
 def _load_html(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:

@@ -107,7 +107,7 @@ def parquet_rows(file: BinaryIO, source: str, problems: Problems) -> Iterator[Pa
     except InvalidInput:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise InvalidInput(f"it is damaged or no Parquet file ({type(error).__name__})") from error
+        raise InvalidInput("it is damaged or no Parquet file") from error
 
 
 def _check_packing(metadata: pq.FileMetaData) -> None:

@@ -202,8 +202,10 @@ def test_a_file_that_cannot_be_used_is_named_before_the_button_can_be_pressed(
     [warning] = page.warning
     assert reason in warning.value.replace("\\", "")
     assert name in warning.value
+    assert "Error" not in warning.value
     button = page.button(key="ingest_start")
     assert (button.label, button.disabled) == ("Nothing to ingest", True)
+    assert "Find the best settings" not in [each.label for each in page.expander]
     upload(page, (name, content), ("good.txt", b"A good text."))
     assert announced(page) == 1
     assert "1 part will be left out." in said(page)
