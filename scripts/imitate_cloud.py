@@ -194,8 +194,8 @@ def _tour(page: Page, url: str, started: float, memory: Memory) -> bool:
         )
 
     def search() -> None:
-        page.goto(f"{url}/search?q=remove+a+directory+and+everything+inside+it")
-        page.get_by_text("shutil.rmtree").first.wait_for()
+        page.goto(f"{url}/search?q=list+all+files+whose+names+match+a+wildcard")
+        page.get_by_text("glob.glob").first.wait_for()
         slider = page.get_by_role("slider").first
         slider.focus()
         slider.press("ArrowRight")

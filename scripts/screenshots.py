@@ -11,6 +11,7 @@ collections. Needs Chromium.
 import argparse
 import io
 import itertools
+import re
 import secrets
 import shutil
 import tempfile
@@ -32,7 +33,7 @@ IS_AT_REST = """() => document.querySelector("[data-testid='stApp']")
   && !document.querySelector("[data-testid='stSkeleton']")"""
 PAGES = {
     "overview": "",
-    "search": "/search?q=remove+a+directory+and+everything+inside+it",
+    "search": "/search?q=list+all+files+whose+names+match+a+wildcard",
     "benchmark": "/benchmark",
     "runs": "/runs",
     "run": "/runs?r_runs=recorded-tutorial-server-450ms",
@@ -119,7 +120,7 @@ def _shoot(browser: Browser, url: str, name: str, scheme: str, size: str, path: 
 
 def _shoot_state(browser: Browser, url: str, name: str, scheme: str, output: Path) -> None:
     address, steps = STATES[name]
-    page = _open(browser, url + address, scheme, "1280")
+    page = open_page(browser, url + address, scheme, "1280")
     steps(page)
     for size in ("1280", "390"):
         width, height = SIZES[size]
@@ -151,18 +152,15 @@ def _tab(page: Page, name: str) -> None:
 
 
 def _copy_with_words(page: Page) -> None:
-    """Make the copy where there is none, and choose it."""
-    offer = page.get_by_role("button", name="Copy ")
-    if offer.count() == 0:
-        return
-    offer.click()
-    page.get_by_text("in the sidebar").wait_for()
+    """Make the copy where there is none; it is chosen then."""
+    page.get_by_role("button", name=re.compile("^(Copy|Search) .*async_lab_words")).click()
+    page.get_by_text("from both").wait_for()
 
 
 def _upload(page: Page, name: str, content: bytes) -> None:
     file: Any = {"name": name, "mimeType": "application/octet-stream", "buffer": content}
     page.locator("input[type=file]").set_input_files(file)
-    page.get_by_test_id("stFileUploaderFileName").wait_for()
+    page.get_by_test_id("stMain").get_by_text(name).first.wait_for()
     _rest(page)
 
 
@@ -263,7 +261,7 @@ STATES: dict[str, tuple[str, Steps]] = {
     ),
     "ingestion-after": (
         "/ingestion?ingest_source=Tutorial+documents",
-        lambda page: _ingest(page, documents=30, until="What went in"),
+        lambda page: _ingest(page, documents=30 + secrets.randbelow(900), until="What went in"),
     ),
     "ingestion-nothing-new": (
         "/ingestion?ingest_source=Tutorial+documents",

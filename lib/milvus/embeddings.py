@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 BUNDLED_MODEL_DIR = PROJECT_ROOT / "assets" / "embedding-model"
 BUNDLED_DIMENSION = 256
-BUNDLED_MODEL_NAME = "bundled/all-MiniLM-L6-v2-static-256-refit"
+BUNDLED_MODEL_NAME = "bundled/all-MiniLM-L6-v2-static-256-tuned"
 # Embedding a few short texts takes less time than handing them to another thread.
 INLINE_TEXTS = 8
 OPENAI_TIMEOUT_S = 30.0

@@ -20,10 +20,10 @@ from lib.ui.search.form import EXAMPLES
 
 COLLECTION = "chance_under_test"
 RIGHT_ANSWERS = (
-    "uuid.uuid4",
+    "glob.glob",
     "calendar.isleap",
     "random.randint",
-    "shutil.disk_usage",
+    "configparser",
     "textwrap.wrap",
 )
 

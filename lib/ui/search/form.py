@@ -20,10 +20,10 @@ from lib.ui.common.text import literal
 
 # Asked of the standard library's docstrings; any other collection gets questions of its own texts.
 EXAMPLES = (
-    "make a unique identifier",
+    "list all files whose names match a wildcard",
     "is this a leap year",
     "random integer between two bounds",
-    "find out how much free space is left on the disk",
+    "store settings in an ini file with sections",
     "break a long paragraph into lines of limited width",
 )
 ROWS_ASKED_FOR = ("tempfile.TemporaryDirectory", "calendar.isleap", "random.choice")
