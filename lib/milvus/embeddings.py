@@ -433,10 +433,10 @@ def explain_embedding_error(
     if status == 429:
         refused = refusal(error)
         asked_s = refused.retry_after_s if refused else None
-        wait = "Wait a minute" if asked_s is None else f"It asks to wait {asked_s:g} s: wait"
+        wait = "Wait a minute," if asked_s is None else f"It asks to wait {asked_s:g} s:"
         return EmbeddingFailed(
             f"The embedding service is limiting the rate of calls{made}.",
-            next_step=f"{wait}, then try again, with a lower concurrency.",
+            next_step=f"{wait} then try again, with fewer calls at once.",
         )
     if "Timeout" in name:
         return EmbeddingFailed(

@@ -39,7 +39,7 @@ def slow_embeddings() -> Iterator[dict[str, str]]:
             "EMBEDDING_PROVIDER": "openai",
             "OPENAI_API_KEY": "sk-test",
             "OPENAI_BASE_URL": endpoint.base_url,
-            "OPENAI_MODEL": "hashed",
+            "OPENAI_EMBEDDING_MODEL": "hashed",
         }
 
 

@@ -37,7 +37,7 @@ def environment(service: OpenAIEndpoint, tmp_path: Path) -> dict[str, str]:
         "EMBEDDING_PROVIDER": "openai",
         "OPENAI_API_KEY": "sk-test",
         "OPENAI_BASE_URL": service.base_url,
-        "OPENAI_MODEL": "hashed",
+        "OPENAI_EMBEDDING_MODEL": "hashed",
     }
     settings: Settings = load(given)
     connection = open_connection(settings)
