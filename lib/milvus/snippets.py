@@ -10,7 +10,8 @@ import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
+from functools import lru_cache
+from importlib import metadata
 from pprint import pformat
 from typing import Any
 
@@ -144,6 +145,12 @@ def place_of(
     )
 
 
+@lru_cache(maxsize=16)  # reading it takes two milliseconds
+def version(package: str) -> str:
+    """Return the installed version of a package."""
+    return metadata.version(package)
+
+
 def program(place: Place, body: str) -> str:
     """Return a whole program: what it needs, its imports, the model, and the `body`."""
     is_async = "asyncio.run(" in body
@@ -152,6 +159,7 @@ def program(place: Place, body: str) -> str:
     return f"{_head(place)}\n{_imports(code)}\n{blank}{code}"
 
 
+@lru_cache(maxsize=64)  # pages show the same programs again and again
 def _imports(code: str) -> str:
     """Return the import lines of the names that a program uses, Python's own modules first."""
     names = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
