@@ -70,7 +70,7 @@ def work(job: Job) -> IngestionReport | None:
         return ingest_chosen(opened, model, chosen, plan, total=forecast.rows, job=job)
     finally:
         # Here and not where the page sees the end: its reader may have gone to the search by then.
-        rows_changed()
+        rows_changed(opened.territory)
 
 
 if submitted and chosen is not None:

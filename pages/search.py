@@ -59,7 +59,7 @@ if not (question.query.strip() or question.like):
     st.info("Ask something, or pick an example above.", icon=":material/lightbulb:")
     st.stop()
 
-rows = (collection.rows, rows_version())  # changed by others, changed here
+rows = (collection.rows, rows_version(opened))  # changed by others, changed here
 fingerprint = (opened.id, collection.name, rows, model.label, question)
 if asked or st.session_state.get("search_fingerprint") != fingerprint:
     with show_error():

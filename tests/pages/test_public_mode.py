@@ -15,9 +15,9 @@ from lib import jobs
 from lib.benchmark import run_file
 from lib.jobs import Share
 from lib.milvus import collections as milvus_collections
-from lib.milvus.connection import open_connection, open_lease
+from lib.milvus.connection import Description, open_connection, open_lease
 from lib.milvus.embeddings import open_model
-from lib.milvus.territory import expiry, shown_name
+from lib.milvus.territory import Territory, expiry, shown_name
 from lib.settings import load
 from lib.ui.common import session
 from lib.ui.common.visitor import VISITOR_KEY
@@ -363,3 +363,25 @@ def test_a_visitor_keeps_at_most_so_many_runs_and_files(open_app: OpenApp, tmp_p
         (job,) = (each for each in jobs.shared().all() if each.id == app.query_params["file"])
         paths.append(job.result.path)
     assert [path.is_file() for path in paths] == [False, False, True, True, True]
+
+
+def test_a_look_that_began_before_a_write_is_not_shown_after_it(open_app: OpenApp) -> None:
+    app = visit(open_app)
+    territory = app.session_state[VISITOR_KEY].territory
+    with open_lease(session.host_settings(), territory) as opened:
+        looked = opened.describe
+
+        def overtaken() -> Description:
+            found = looked()
+            milvus_collections.create(opened, territory.full_name("late"), 4)
+            session.rows_changed(territory)
+            return found
+
+        opened.describe = overtaken
+        session.description(opened)
+        opened.describe = looked
+        assert territory.full_name("late") in session.description(opened).collections
+        # Another visitor's writes change nothing here.
+        before = session.rows_version(opened)
+        session.rows_changed(Territory.new(60, territory.quota))
+        assert session.rows_version(opened) == before

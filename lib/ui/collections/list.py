@@ -9,16 +9,16 @@ from lib.milvus.collections import Listed
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import is_scratch, shown_name
-from lib.ui.common import log, session
+from lib.ui.common import log, session, visitor
 from lib.ui.common.errors import error_box
 from lib.ui.common.text import literal
 
 DONE_KEY = "collections_done"
 
 
-@st.cache_data(ttl=15, show_spinner="Counting the rows …")
+@st.cache_data(ttl=15, show_spinner="Counting the rows …", max_entries=64)
 def _overview(
-    connection_id: str, model: str, dimension: int, _connection: Connection
+    connection_id: str, version: int, model: str, dimension: int, _connection: Connection
 ) -> list[Listed]:
     return milvus_collections.overview(_connection, dimension, embedding=model)
 
@@ -30,9 +30,10 @@ def show_list(opened: Connection, model: EmbeddingModel) -> None:
     done = st.session_state.pop(DONE_KEY, None)
     if done:
         slot.success(done, icon=":material/check_circle:")
+    version = session.rows_version(opened)
     listed = [
         each
-        for each in _overview(opened.id, model.model, model.dimension, opened)
+        for each in _overview(opened.id, version, model.model, model.dimension, opened)
         if not is_scratch(each.name)
     ]
     if not listed:
@@ -101,8 +102,7 @@ def _listed(each: Listed, is_in_use: bool, may_write: bool) -> dict[str, str | i
 
 def changed() -> None:
     """Forget what was counted."""
-    _overview.clear()
-    session.rows_changed()
+    session.rows_changed(visitor.territory())
 
 
 def draw_anew(done: str) -> None:

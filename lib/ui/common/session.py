@@ -2,10 +2,10 @@
 
 import contextlib
 import dataclasses
-import itertools
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import streamlit as st
@@ -173,7 +173,7 @@ def _release(lease: Lease) -> None:
         except LabError:
             log.action("drop_failed")  # their time to live takes them
         if drops:
-            rows_changed()
+            rows_changed(territory)
 
     threading.Thread(target=leave, name="release", daemon=True).start()
 
@@ -323,11 +323,12 @@ def current_collection() -> str:
     return str(st.session_state.get(COLLECTION_KEY) or current_settings().collection)
 
 
-@st.cache_data(ttl=15, show_spinner=False)
-def _facts(connection_id: str, name: str, _connection: Connection) -> Collection | None:
+# A version is part of the key: a look that began before a write is never shown after it.
+@st.cache_data(ttl=15, show_spinner=False, max_entries=256)
+def _facts(connection_id: str, name: str, version: int, _opened: Connection) -> Collection | None:
     return (
-        milvus_collections.describe(_connection, name)
-        if milvus_collections.exists(_connection, name)
+        milvus_collections.describe(_opened, name)
+        if milvus_collections.exists(_opened, name)
         else None
     )
 
@@ -337,34 +338,37 @@ def collection_facts(opened: Connection, name: str = "") -> Collection | None:
 
     Without a name it is the chosen one.
     """
-    return _facts(opened.id, name or current_collection(), opened)
+    return _facts(opened.id, name or current_collection(), rows_version(opened), opened)
 
 
-@st.cache_data(ttl=5, show_spinner=False)
-def _description(connection_id: str, _connection: Connection) -> Description:
-    return _connection.describe()
+@st.cache_data(ttl=5, show_spinner=False, max_entries=256)
+def _description(connection_id: str, version: int, _opened: Connection) -> Description:
+    return _opened.describe()
 
 
 def description(opened: Connection) -> Description:
     """Return who answers and which collections there are, at most 5 s old."""
-    return _description(opened.id, opened)
+    return _description(opened.id, rows_version(opened), opened)
 
 
-_versions = itertools.count(1)
-_version = 0
+# How often something was written: by visitors into their own collections, and by the host.
+_writes: Counter[str] = Counter()
+_counting_writes = threading.Lock()
 
 
-def rows_version() -> int:
-    """Return a number that changes whenever rows were changed."""
-    return _version
+def rows_version(opened: Connection) -> int:
+    """Return a number that changes whenever rows were changed that this connection may read."""
+    own = opened.territory.prefix if opened.territory else ""
+    return _writes[own] + (_writes[""] if own else 0)
 
 
-def rows_changed() -> None:
-    """Forget remembered row counts and collections after something was written."""
-    global _version  # noqa: PLW0603 - one number for the process
-    _version = next(_versions)
-    _facts.clear()
-    _description.clear()
+def rows_changed(territory: Territory | None = None) -> None:
+    """Forget remembered row counts and collections after something was written.
+
+    With a visitor's territory only what that visitor sees is forgotten.
+    """
+    with _counting_writes:
+        _writes[territory.prefix if territory else ""] += 1
 
 
 def collection_or_stop(opened: Connection) -> Collection:

@@ -56,6 +56,12 @@ def owner() -> str:
     return visitor.id if visitor else ""
 
 
+def territory() -> Territory | None:
+    """Return what this session may write to; None where the app is not public."""
+    visitor: Visitor | None = st.session_state.get(VISITOR_KEY)
+    return visitor.territory if visitor else None
+
+
 def share(settings: Settings) -> Share:
     """Return whose this session's jobs are and how much of the jobs it may take."""
     visitor = current(settings)

@@ -101,7 +101,7 @@ def _remaining(
         except LabError:
             return None  # the ingestion says why
 
-    asked = (opened.id, plan.collection, facts, session.rows_version(), chosen.identity)
+    asked = (opened.id, plan.collection, facts, session.rows_version(opened), chosen.identity)
     return kept(REMAINING_KEY, asked, look_up)
 
 

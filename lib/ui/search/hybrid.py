@@ -102,7 +102,7 @@ def _offer_copy(opened: Connection, model: EmbeddingModel, collection: Collectio
     if job is not None and not follow(job, key="copy"):
         return
     if job is not None and job.result:
-        session.rows_changed()
+        session.rows_changed(opened.territory)
         del st.query_params[COPY_PARAMETER]
         _choose(str(job.result))
     with show_error():
