@@ -81,6 +81,7 @@ def proxy(run_app) -> Iterator[PathProxy]:
     made.close()
 
 
+@pytest.mark.timeout(240)
 def test_pages_links_downloads_and_the_websocket_work_below_a_path(
     proxy: PathProxy, chromium_page: "Page"
 ) -> None:
@@ -98,6 +99,10 @@ def test_pages_links_downloads_and_the_websocket_work_below_a_path(
     page.goto(f"{proxy.url}/")
     page.get_by_role("button", name="Measure it here").wait_for()
     assert proxy.websockets >= 1
+    # An export waits in the queue for the first load.
+    rows = page.locator("[data-testid='stSidebar'] [data-testid='stMetricValue']")
+    rows.filter(has_text=",").first.wait_for()
+    page.get_by_text("Loading: ").wait_for(state="hidden")
     page.get_by_role("link", name="How this was measured").click()
     page.get_by_text("Take it away").wait_for()
     assert page.url.startswith(f"{proxy.url}/runs?r_runs=")
