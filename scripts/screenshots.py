@@ -33,7 +33,7 @@ IS_AT_REST = """() => document.querySelector("[data-testid='stApp']")
   && !document.querySelector("[data-testid='stSkeleton']")"""
 PAGES = {
     "overview": "",
-    "search": "/search?q=list+all+files+whose+names+match+a+wildcard",
+    "search": "/search?q=random+integer+between+two+bounds",
     "benchmark": "/benchmark",
     "runs": "/runs",
     "run": "/runs?r_runs=recorded-tutorial-server-450ms",

@@ -20,9 +20,9 @@ from lib.ui.search.form import EXAMPLES
 
 COLLECTION = "chance_under_test"
 RIGHT_ANSWERS = (
-    "glob.glob",
-    "calendar.isleap",
     "random.randint",
+    "calendar.isleap",
+    "glob.glob",
     "configparser",
     "textwrap.wrap",
 )

@@ -25,6 +25,7 @@ from lib.ui.common.text import literal
 from lib.words import counted
 
 PAGE_ROWS = 50
+KEY_PIXELS = 160  # room for a key of twenty characters, and for the text beside it on a phone
 ROOM = 0.9  # of what an undo may hold, the part that an estimate may fill
 UNDO_KEY = "rows_undo"
 VERSION_KEY = "rows_version"
@@ -75,7 +76,7 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
         disabled=True if writable else [browser.layout.key, *_fixed_columns(page)],
         hide_index=True,
         column_config={
-            browser.layout.key: st.column_config.TextColumn(pinned=True, width="small"),
+            browser.layout.key: st.column_config.TextColumn(pinned=True, width=KEY_PIXELS),
             TEXT_FIELD: st.column_config.TextColumn(width="large"),
         },
         alt=f"Rows of {shown_name(facts.name)}",

@@ -20,9 +20,9 @@ from lib.ui.common.text import literal
 
 # Asked of the standard library's docstrings; any other collection gets questions of its own texts.
 EXAMPLES = (
-    "list all files whose names match a wildcard",
-    "is this a leap year",
     "random integer between two bounds",
+    "is this a leap year",
+    "list all files whose names match a wildcard",
     "store settings in an ini file with sections",
     "break a long paragraph into lines of limited width",
 )
