@@ -209,7 +209,8 @@ body { font: 17px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 h1, h2, p, li, dd, .loss { overflow-wrap: anywhere; }
 h1 { font-size: 2rem; line-height: 1.2; } h2 { font-size: 1.35rem; margin-top: 2.5rem; }
 .metrics { display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; list-style: none; }
-.metrics li { border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem; flex: 1; }
+.metrics li { border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem; }
+.metrics li { flex: 1 0 8rem; }
 .metrics strong { display: block; font-size: 2.2rem; }
 .loss { font-size: 2rem; font-weight: bold; line-height: 1.2; margin-bottom: .25rem; }
 figure[data-spec] { display: block; margin: 1.5rem 0; overflow-x: auto; }
