@@ -108,8 +108,6 @@ def test_an_ingestion_outlives_its_page_and_what_it_wrote_outlives_the_app(
     app = run_app(environment)
     page = browser.new_context().new_page()
     assert SEEDED + ROWS + acknowledged <= rows_in_sidebar(page, app) < SEEDED + 2 * ROWS
-    start_ingestion(page, app, "carpenter")
-    page.get_by_text(f"now holds {SEEDED + 2 * ROWS:,} rows").wait_for(timeout=LOAD_TIMEOUT_MS)
 
 
 def test_a_server_that_is_away_is_said_in_time_and_found_at_the_first_try(
