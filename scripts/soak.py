@@ -89,18 +89,18 @@ class Visitor:
         await self._receive()
         self.record.seconds[name].append(time.perf_counter() - started)
 
-    async def until(self, page: str, *texts: str) -> None:
+    async def until(self, page: str, *texts: str) -> bool:
         """Redraw the fragments that ask for it, until one of these texts is on the page.
 
-        A visitor whose time is over does not wait for the end.
+        A visitor whose time is over does not wait for the end, and False is returned.
         """
         deadline = time.perf_counter() + JOB_TIMEOUT_S
         while not any(text in said for text in texts for said in self.texts):
             if time.perf_counter() > self.leaves > 0:
-                return
+                return False
             if time.perf_counter() > deadline:
                 self.record.exceptions.append(f"{page}: none of {texts} within {JOB_TIMEOUT_S} s")
-                return
+                return False
             if not self.fragments:
                 await asyncio.sleep(0.5)
                 await self._send(page, self.query, {})
@@ -110,6 +110,7 @@ class Visitor:
             await asyncio.sleep(interval)
             await self._send(page, self.query, {}, fragment=name)
             await self._receive()
+        return True
 
     async def _send(
         self, page: str, query: str, values: dict[str, Any], fragment: str = ""
@@ -221,7 +222,8 @@ async def work(visitor: Visitor) -> None:
         text = f"{visitor.plant} {turn}. A row of one visitor alone, about async methods."
         await visitor.act("ingest", "ingestion", ingest_pasted=text)
         await visitor.act("ingest", "ingestion", visitor.query, ingest_start=None)
-        await visitor.until("ingestion", "now holds")
+        if not await visitor.until("ingestion", "now holds"):
+            return  # what is still on its way cannot be found
         query = f"q={visitor.plant}"
         await visitor.act("search", "search", query)
         if not any(visitor.plant in said for said in visitor.texts):
