@@ -321,14 +321,14 @@ def app(folder: Path, uri: str = "") -> Any:
             preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call, nothing imported
         )  # fmt: skip
     try:
-        deadline = time.perf_counter() + ACTION_TIMEOUT_S
+        deadline = time.perf_counter() + 2 * ACTION_TIMEOUT_S
         while True:
             try:
                 urllib.request.urlopen(f"{url}/_stcore/health", timeout=2).close()
                 break
-            except OSError:
-                if time.perf_counter() > deadline:
-                    raise
+            except OSError as error:
+                if process.poll() is not None or time.perf_counter() > deadline:
+                    raise RuntimeError(f"no app: {log.read_text()[-2_000:]}") from error
                 time.sleep(0.1)
         yield url, process.pid, log
     finally:

@@ -142,6 +142,7 @@ def test_strategies_alternate_within_each_repeat_in_an_order_the_seed_decides(
     assert [trial.strategy for trial in other.trials] != [name for _, name in order]
 
 
+@pytest.mark.alone
 def test_simulated_waits_are_the_same_for_every_strategy_of_a_repeat_and_said_to_be_simulated(
     lite: Connection, model: EmbeddingModel
 ) -> None:

@@ -104,7 +104,8 @@ def expect_rows(page: "Page", rows: int) -> None:
 def grid(page: "Page") -> "Locator":
     """Return the table of rows, which is drawn on a canvas with a readable twin beside it."""
     table = page.get_by_test_id("stDataFrame").last
-    table.scroll_into_view_if_needed()
+    # In one step: between two of them the page may draw the table anew.
+    table.evaluate("node => node.scrollIntoView({block: 'center'})")
     return table
 
 
@@ -340,6 +341,7 @@ def test_an_export_is_downloaded_and_comes_back_in_with_its_keys(
 
 def press_collection(page: "Page", row: int) -> None:
     """Press a row of the list of collections, anywhere."""
+    wait_until_drawn(page)
     listed = page.get_by_test_id("stDataFrame").first
     listed.scroll_into_view_if_needed()
     listed.click(position={"x": 260, "y": (row + 1.5) * ROW_PX})

@@ -43,6 +43,8 @@ def open_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAp
 
     def open_page(page: str = "pages/overview.py", **environment: str) -> AppTest:
         monkeypatch.setenv("LAB_DATA_DIR", str(tmp_path / "data"))
+        # A process of tests holds more than one app: it would refuse heavy work near its bound.
+        monkeypatch.setenv("LAB_MAX_MEMORY_MB", "100000")
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         app = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=60)
