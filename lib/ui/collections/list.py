@@ -87,12 +87,13 @@ def _listed(each: Listed, is_in_use: bool, may_write: bool) -> dict[str, str | i
     status = "unreadable" if each.facts is None else "read only" if is_read_only else "ready"
     row: dict[str, str | int | float | None] = {
         "Collection": shown_name(each.name),
+        # Second: on a phone no further column is seen whole.
+        "Rows": each.facts.rows if each.facts else None,
         "Status": f"in use, {status}" if is_in_use else status,
     }
     if each.facts is None:
         return row
     return row | {
-        "Rows": each.facts.rows,
         "Dimensions": each.facts.dimension,
         "Index": each.facts.index_type,
         "Metric": each.facts.metric_type,
