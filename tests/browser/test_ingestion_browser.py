@@ -344,7 +344,7 @@ def press_collection(page: "Page", row: int) -> None:
     wait_until_drawn(page)
     listed = page.get_by_test_id("stDataFrame").first
     listed.scroll_into_view_if_needed()
-    listed.click(position={"x": 260, "y": (row + 1.5) * ROW_PX})
+    listed.click(position={"x": 320, "y": (row + 1.5) * ROW_PX})
 
 
 def test_a_collection_is_created_chosen_and_dropped_after_its_name_was_typed(
