@@ -58,9 +58,8 @@ if chosen is not None:
 before = session.job(st.query_params.get("ingestion"))
 is_same = chosen is not None and st.session_state.get("ingestion_of") == chosen.identity
 done = before.result if before is not None and is_same else None
-is_running = before is not None and before.state not in FINISHED
 with show_error():
-    submitted = offer_ingestion(opened, model, chosen, forecast, plan, done, is_running=is_running)
+    submitted = offer_ingestion(opened, model, chosen, forecast, plan, done)
 
 
 def work(job: Job) -> IngestionReport | None:
@@ -84,7 +83,6 @@ if submitted and chosen is not None:
     st.query_params["ingestion"] = job.id
     st.session_state["ingestion_of"] = chosen.identity
     session.choose_collection(plan.collection)
-    st.rerun()  # the button is drawn anew: no second press
 
 job_now = session.job(st.query_params.get("ingestion"))
 if job_now is not None:
