@@ -177,26 +177,23 @@ def _gain_statement(cell: CellSummary | None) -> str:
 
 
 def _beside_one_batch(run: Run) -> str:
-    """Return the times of one batch and of async, where both did the same work."""
+    """Return the times of one batch and of async, where one batch did the same work as fast."""
     cell = findings.leading(run)
-    if cell is None:
+    if cell is None or not cell.median_wall_s:
         return ""
-    batches = [
-        other
-        for other in chart_data.summaries(run)
-        if (other.operation, other.count) == (cell.operation, cell.count)
-        and other.strategy in STRATEGIES
-        and STRATEGIES[other.strategy].is_batch
-        and other.median_wall_s
-    ]
-    if not batches or not cell.median_wall_s:
-        return ""
-    batch = min(batches, key=lambda other: other.median_wall_s or 0.0)
-    times = duration_text(batch.median_wall_s or 0.0), duration_text(cell.median_wall_s)
-    return (
-        f" {batch.label} took {times[0]} beside its {times[1]} (medians): try that first, it "
-        "needs no async code."
-    )
+    for other in chart_data.summaries(run):
+        did_the_same = (other.operation, other.count) == (cell.operation, cell.count)
+        strategy = STRATEGIES.get(other.strategy)
+        took_s = other.median_wall_s
+        if did_the_same and strategy and strategy.is_batch and took_s:
+            if took_s > cell.median_wall_s:
+                continue
+            return (
+                f" {other.label} took {duration_text(took_s)} beside its "
+                f"{duration_text(cell.median_wall_s)} (medians): try that first, it needs no async "
+                "code."
+            )
+    return ""
 
 
 def _limits(run: Run, beside: Beside) -> Step:
