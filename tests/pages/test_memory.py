@@ -1,11 +1,10 @@
 """Memory that was freed goes back to the system, however many threads have allocated."""
 
-import subprocess
 import sys
 
 import pytest
 
-from lib.settings import PROJECT_ROOT
+from tests.fresh_process import printed_by
 
 PROGRAM = """
 import threading
@@ -69,17 +68,6 @@ for draw, columns in COLUMNS.items():
     kept.specification(draw.__name__, pd.DataFrame(columns=columns), missed, "light")
 print(sorted({"altair", "vl_convert", "pptx"} & set(sys.modules)))
 """
-
-
-def printed_by(program: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator is meant")

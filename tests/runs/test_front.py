@@ -1,8 +1,6 @@
 """The first screen's file and the summaries say what the runs say, and need nothing heavy."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +8,8 @@ import pytest
 from lib.charts import kept
 from lib.runs import front
 from lib.runs.store import RECORDED_DIR
-from lib.settings import PROJECT_ROOT
 from scripts import summarise_runs
+from tests.fresh_process import printed_by
 
 AGAIN = "run python -m scripts.summarise_runs"
 
@@ -53,13 +51,7 @@ def test_the_first_screen_loads_neither_milvus_nor_langchain_nor_pandas() -> Non
         "assert not AppTest.from_string(script).run(timeout=60).exception\n"
         "print({name.split('.')[0] for name in sys.modules})"
     )
-    loaded = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    loaded = printed_by(program)
     heavy = ("pymilvus", "langchain_core", "langchain_milvus", "pandas", "pyarrow", "altair")
     assert "'streamlit'" in loaded
     assert [name for name in heavy if f"'{name}'" in loaded] == []
