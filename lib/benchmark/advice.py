@@ -306,10 +306,14 @@ class RateAdvice:
     closed: RateLevel | None
 
     @property
+    def void(self) -> int:
+        """How many of the rates the client itself could not keep."""
+        return sum(level.held is None for level in self.levels)
+
+    @property
     def is_unmeasurable(self) -> bool:
         """Say whether no rate held because the client could not keep most of them."""
-        void = sum(level.held is None for level in self.levels)
-        return self.rate_per_s is None and 2 * void > len(self.levels)
+        return self.rate_per_s is None and 2 * self.void > len(self.levels)
 
     @property
     def at_rate(self) -> RateLevel | None:
@@ -321,9 +325,8 @@ class RateAdvice:
         """The advice in one line, with the rate that is too high."""
         level = self.at_rate
         if self.is_unmeasurable:
-            void = sum(level.held is None for level in self.levels)
             rates = counted(len(self.levels), "rate")
-            return f"Not measurable here: the client was too slow at {void} of {rates}."
+            return f"Not measurable here: the client was too slow at {self.void} of {rates}."
         if self.rate_per_s is None or level is None:
             return f"No rate kept the p99 below {self.p99_ms:g} ms."
         end = "no higher rate was tried"

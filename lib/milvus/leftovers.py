@@ -52,9 +52,7 @@ def find(connection: "Connection") -> list[Leftover]:
 
     Raises ConnectionFailed.
     """
-    with reported("Could not read the list of collections."):
-        names = connection.collection_names()
-    judged = (_judge(name, is_lite=connection.is_lite) for name in names)
+    judged = (_judge(name, is_lite=connection.is_lite) for name in connection.collection_names())
     return [each for each in judged if each is not None]
 
 

@@ -121,7 +121,6 @@ def _check_files(path: Path) -> None:
                 for name in (*kept["data_files"], *kept["delta_files"])
             ]
         except (ValueError, KeyError, TypeError):
-            files = []
             damaged: Path | None = manifest
         else:
             damaged = next((each for each in files if not each.is_file()), None)

@@ -475,15 +475,11 @@ def _against_others(
             if other.strategy in STRATEGIES and STRATEGIES[other.strategy].is_batch
             else "Threads overlap the waiting too, without the cost of scheduling coroutines."
         )
-        sentence = (
-            f"{focus.label}: {other.label} is {ratio_text(gain.ratio)} faster than {best.label} "
-            f"({CI} {bounds_text(gain.low, gain.high)})."
-        )
+        ratio, interval = ratio_text(gain.ratio), f"({CI} {bounds_text(gain.low, gain.high)})"
+        sentence = f"{focus.label}: {other.label} is {ratio} faster than {best.label} {interval}."
         yield _Beaten(
             by=other.label,
-            figure=(
-                f"{focus.label} {ratio_text(gain.ratio)} ({CI} {bounds_text(gain.low, gain.high)})"
-            ),
+            figure=f"{focus.label} {ratio} {interval}",
             ratio=gain.ratio,
             finding=Finding(sentence, cause),
         )

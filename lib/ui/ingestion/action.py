@@ -42,10 +42,9 @@ def offer_ingestion(
         left = _remaining(opened, model, chosen, forecast, plan)
         rows = counted(forecast.rows, "row")
         if left is not None and left.is_nothing and not plan.remove_gone:
-            is_done = done is not None and done.tally.written > 0
             label, sentence = "Nothing new to ingest", f"All {rows} are in {into} already."
-            if done is not None and is_done:
-                label = "Ingested"
+            if done is not None and done.tally.written:
+                is_done, label = True, "Ingested"
                 sentence = f"**Done: {counted(done.tally.written, 'row')} went into {into}.**"
         else:
             about = "" if forecast.is_exact else "about "
