@@ -16,15 +16,18 @@ SHOWN_PROBLEMS = 8
 def choose_chunking() -> Chunking:
     """Draw the splitter, the size and the overlap."""
     splitter_slot, size_slot, overlap_slot = st.columns([2, 1, 1])
-    splitter = splitter_slot.segmented_control(
-        "Cut at",
-        list(SPLITTERS),
-        format_func=lambda name: SPLITTERS[name].label,
-        default=DEFAULTS.splitter,
-        required=True,
-        help="  \n".join(f"{each.label}: {each.summary}" for each in SPLITTERS.values()),
-        key="ingest_splitter",
-        bind="query-params",
+    splitter = (
+        splitter_slot.segmented_control(
+            "Cut at",
+            list(SPLITTERS),
+            format_func=lambda name: SPLITTERS[name].label,
+            default=DEFAULTS.splitter,
+            required=True,
+            help="  \n".join(f"{each.label}: {each.summary}" for each in SPLITTERS.values()),
+            key="ingest_splitter",
+            bind="query-params",
+        )
+        or DEFAULTS.splitter
     )
     size = size_slot.number_input(
         "Characters in a chunk",

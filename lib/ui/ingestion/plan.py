@@ -25,6 +25,7 @@ from lib.ui.common.progress import follow
 from lib.words import ratio_text
 
 WAYS = {"gather": "Side by side", "sync_loop": "One after another"}
+DEFAULT_WAY = "gather"
 WAY_KEY, BATCH_KEY, CONCURRENCY_KEY = "ingest_way", "ingest_batch", "ingest_concurrency"
 TUNING_PARAMETER = "tuning"
 WHY_LITE = "Milvus Lite writes one batch at a time: side by side helps only where embedding waits."
@@ -46,15 +47,18 @@ def choose_plan(opened: Connection, model: EmbeddingModel, chosen: Chosen | None
         help="The langchain-milvus method, or its async twin when batches go side by side.",
         key="ingest_method",
     )
-    way = way_slot.segmented_control(
-        "Batches",
-        list(WAYS),
-        format_func=WAYS.__getitem__,
-        default="gather",
-        required=True,
-        help="  \n".join(MODES.values()),
-        key=WAY_KEY,
-        bind="query-params",
+    way = (
+        way_slot.segmented_control(
+            "Batches",
+            list(WAYS),
+            format_func=WAYS.__getitem__,
+            default=DEFAULT_WAY,
+            required=True,
+            help="  \n".join(MODES.values()),
+            key=WAY_KEY,
+            bind="query-params",
+        )
+        or DEFAULT_WAY
     )
     batch_slot, concurrency_slot = st.columns(2)
     batch_size = batch_slot.number_input(

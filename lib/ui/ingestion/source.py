@@ -25,6 +25,7 @@ SOURCES = {
     FILES: "Files",
     PASTED: "Pasted text",
 } | {name: corpus.label for name, corpus in CORPORA.items()}
+DEFAULT_SOURCE = "standard_library"
 DEFAULT_SIZE = 5_000
 SHOWN_TABLES = 5
 PASTED_NAME = "pasted text.txt"
@@ -34,16 +35,18 @@ T = TypeVar("T")
 
 def choose_source() -> str:
     """Let a person choose the kind of source."""
-    return st.segmented_control(
+    chosen = st.segmented_control(
         "What to ingest",
         list(SOURCES),
         format_func=SOURCES.__getitem__,
-        default="standard_library",
+        default=DEFAULT_SOURCE,
         required=True,
         key="ingest_source",
         bind="query-params",
         wrap=True,
     )
+    # An address with an empty name leaves nothing chosen.
+    return chosen or DEFAULT_SOURCE
 
 
 def needs_chunking(source: str) -> bool:

@@ -16,6 +16,7 @@ from lib.ui.common.progress import follow
 from lib.ui.search.form import question_form
 
 COPY_PARAMETER = "copy"
+DEFAULT_WAY = "rrf"
 
 
 def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collection) -> None:
@@ -28,15 +29,18 @@ def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collectio
         st.info("Ask something, or pick an example above.", icon=":material/lightbulb:")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        way = st.segmented_control(
-            "Search",
-            list(WAYS),
-            format_func=lambda name: WAYS[name].label,
-            default="rrf",
-            required=True,
-            key="hybrid_way",
-            bind="query-params",
-            label_visibility="collapsed",
+        way = (
+            st.segmented_control(
+                "Search",
+                list(WAYS),
+                format_func=lambda name: WAYS[name].label,
+                default=DEFAULT_WAY,
+                required=True,
+                key="hybrid_way",
+                bind="query-params",
+                label_visibility="collapsed",
+            )
+            or DEFAULT_WAY
         )
         call = st.segmented_control(
             "Call",
@@ -48,9 +52,7 @@ def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collectio
             label_visibility="collapsed",
         )
     with show_error():
-        answer = ask_hybrid(
-            opened, model, collection, question, str(way), asynchronous=call == "async"
-        )
+        answer = ask_hybrid(opened, model, collection, question, way, asynchronous=call == "async")
     if not answer.rows:
         st.warning("No row matches. Loosen the filter or ask something else.")
         return
