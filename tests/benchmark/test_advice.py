@@ -226,6 +226,7 @@ def test_timed_trials_come_back_from_a_file_with_every_call(tmp_path: Path) -> N
         assert other.latency_s == pytest.approx(one.latency_s, abs=3e-5)
 
 
+@pytest.mark.alone
 def test_a_provider_s_refusals_are_counted_as_the_provider_counts_them(
     milvus_lite_uri: str,
     tmp_path: Path,

@@ -32,15 +32,10 @@ COLLECTION = "lab_faults_in_browser"
 
 
 @pytest.fixture
-def slow_embeddings() -> Iterator[dict[str, str]]:
-    """An embedding service that makes an ingestion take seconds, and how to use it."""
+def slow_embeddings() -> Iterator[OpenAIEndpoint]:
+    """An embedding service that makes an ingestion take seconds."""
     with OpenAIEndpoint(latency_s=0.5, use_bundled_model=False) as endpoint:
-        yield {
-            "EMBEDDING_PROVIDER": "openai",
-            "OPENAI_API_KEY": "sk-test",
-            "OPENAI_BASE_URL": endpoint.base_url,
-            "OPENAI_EMBEDDING_MODEL": "hashed",
-        }
+        yield endpoint
 
 
 def seed(environment: dict[str, str]) -> None:
@@ -81,9 +76,13 @@ def rows_in_sidebar(page: "Page", app: str) -> int:
 
 
 def test_an_ingestion_outlives_its_page_and_what_it_wrote_outlives_the_app(
-    run_app: "AppRunner", browser: "Browser", slow_embeddings: dict[str, str], tmp_path: Path
+    run_app: "AppRunner", browser: "Browser", slow_embeddings: OpenAIEndpoint, tmp_path: Path
 ) -> None:
-    environment = slow_embeddings | {
+    environment = {
+        "EMBEDDING_PROVIDER": "openai",
+        "OPENAI_API_KEY": "sk-test",
+        "OPENAI_BASE_URL": slow_embeddings.base_url,
+        "OPENAI_EMBEDDING_MODEL": "hashed",
         "MILVUS_URI": str(tmp_path / "lab.db"),
         "MILVUS_COLLECTION": COLLECTION,
         "LAB_DATA_DIR": str(tmp_path / "data"),
@@ -100,9 +99,12 @@ def test_an_ingestion_outlives_its_page_and_what_it_wrote_outlives_the_app(
     page = context.new_page()
     wait_until(lambda: rows_in_sidebar(page, app) == SEEDED + ROWS)
 
+    # So slow that it cannot be over before the app is killed, on a busy machine either.
+    slow_embeddings.latency_s = 4.0
     acknowledged = start_ingestion(page, app, "carpenter")
     run_app.kill(app)
     context.close()
+    slow_embeddings.latency_s = 0.0
 
     app = run_app(environment)
     page = browser.new_context().new_page()

@@ -339,12 +339,15 @@ def test_an_export_is_downloaded_and_comes_back_in_with_its_keys(
     assert page.locator(EXCEPTION).count() == 0
 
 
-def press_collection(page: "Page", row: int) -> None:
-    """Press a row of the list of collections, anywhere."""
+def choose_collection(page: "Page", name: str) -> None:
+    """Press the row of the list that has this name."""
     wait_until_drawn(page)
     listed = page.get_by_test_id("stDataFrame").first
     listed.scroll_into_view_if_needed()
+    cell = listed.locator("[data-testid^='glide-cell-']", has_text=re.compile(f"^{name}$"))
+    row = int(str(cell.get_attribute("data-testid")).rpartition("-")[2])
     listed.click(position={"x": 320, "y": (row + 1.5) * ROW_PX})
+    page.get_by_role("heading", name=f"Rows of {name}").wait_for()
 
 
 def test_a_collection_is_created_chosen_and_dropped_after_its_name_was_typed(
@@ -359,11 +362,9 @@ def test_a_collection_is_created_chosen_and_dropped_after_its_name_was_typed(
     page.get_by_text("Created “spare”").wait_for()
     page.get_by_role("heading", name="Rows of spare").wait_for()
     expect_rows(page, 0)
-    press_collection(page, 0)
-    page.get_by_role("heading", name=f"Rows of {COLLECTION}").wait_for()
+    choose_collection(page, COLLECTION)
     expect_rows(page, rows)
-    press_collection(page, 1)
-    page.get_by_role("heading", name="Rows of spare").wait_for()
+    choose_collection(page, "spare")
     expect_rows(page, 0)
 
     page.get_by_text("Drop this collection", exact=True).click()
