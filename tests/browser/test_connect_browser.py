@@ -53,6 +53,23 @@ def test_the_hosts_key_is_not_sent_to_an_address_that_a_visitor_chose_before(
     assert keys == {f"Bearer {OWN_KEY}"}
 
 
+def test_what_is_typed_into_the_dialog_stays_when_the_first_load_ends(
+    run_app: RunApp, chromium_page: "Page"
+) -> None:
+    page = chromium_page
+    page.goto(f"{run_app({})}/runs")
+    open_dialog(page)
+    address = page.get_by_role("dialog").get_by_label("Milvus URI", exact=True)
+    address.fill("localhost:1")
+    expect(page.get_by_test_id("stMetric").first).to_contain_text("4,904", timeout=LOAD_TIMEOUT_MS)
+    assert address.input_value() == "localhost:1"
+    page.keyboard.press("Escape")
+    address.wait_for(state="hidden")
+    page.get_by_role("link", name="Benchmark").click()
+    page.get_by_role("heading", name="Benchmark", exact=True).wait_for()
+    assert not page.get_by_role("dialog").is_visible()
+
+
 def test_a_stranger_is_refused_an_address_and_keeps_what_is_theirs_after_a_refresh(
     run_app: RunApp, chromium_page: "Page"
 ) -> None:

@@ -163,9 +163,10 @@ def test_a_refresh_says_which_connection_it_ended_and_runs_nothing_elsewhere(
     connect(page, other_milvus)
     sidebar = page.get_by_test_id("stSidebar")
     sidebar.get_by_text(other_milvus).wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.wait_for_function("sessionStorage.length > 0 && document.cookie.includes('elsewhere')")
     page.goto(f"{app}/search?q=split+a+string")
     notice = page.get_by_test_id("stAlert")
-    notice.filter(has_text="This tab was connected to").wait_for()
+    notice.filter(has_text="This tab was connected to").wait_for(timeout=LOAD_TIMEOUT_MS)
     assert f"http://{other_milvus}" in notice.inner_text()
     assert page.get_by_role("textbox").count() == 0
     assert sidebar.get_by_text("Milvus Lite (embedded)").count() == 0

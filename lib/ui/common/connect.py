@@ -12,12 +12,19 @@ from lib.ui.common.errors import error_box
 from lib.ui.common.text import literal
 
 PROVIDERS = {"bundled": "Bundled model", "openai": "OpenAI-compatible"}
+OPEN_KEY = "connect_is_open"
 
 
-def connect_button(label: str = "Connect to another Milvus", *, key: str = "connect") -> None:
-    """Draw the button that opens the dialog."""
-    if st.button(label, key=key, icon=":material/settings:", width="stretch"):
-        _connect()
+def connect_button() -> None:
+    """Draw the button that opens the dialog, and the dialog while it is open."""
+    st.button(
+        "Connect to another Milvus",
+        key="connect",
+        icon=":material/settings:",
+        width="stretch",
+        on_click=_open,
+    )
+    _show_if_open()
 
 
 def stop_if_lost() -> None:
@@ -36,15 +43,34 @@ def stop_if_lost() -> None:
         icon=":material/cloud_off:",
     )
     with st.container(horizontal=True):
-        if st.button("Connect again", type="primary", icon=":material/settings:"):
-            _connect()
+        st.button("Connect again", type="primary", icon=":material/settings:", on_click=_open)
         if st.button("Use the host's own Milvus"):
             tab.decided()
             st.rerun()
+    _show_if_open()
     st.stop()
 
 
-@st.dialog("Connect", width="medium")
+def _open() -> None:
+    st.session_state[OPEN_KEY] = True
+
+
+def _close() -> None:
+    st.session_state[OPEN_KEY] = False
+
+
+def _show_if_open() -> None:
+    """Draw the dialog in every run until it is closed.
+
+    The page runs anew by itself too, as at the end of the first load, and would take it away.
+    """
+    if session.arrived():
+        _close()
+    if st.session_state.get(OPEN_KEY):
+        _connect()
+
+
+@st.dialog("Connect", width="medium", on_dismiss=_close)
 def _connect() -> None:
     current = session.current_settings()
     is_hosts = current.public and not session.is_overridden()
@@ -117,11 +143,13 @@ def _connect() -> None:
         else:
             session.use(chosen)
             tab.decided()
+            _close()
             st.rerun()
     st.caption("The token stays in this session. It is forgotten when the tab is closed.")
     if session.is_overridden() and st.button("Back to the host's own store"):
         session.use(None)
         tab.decided()
+        _close()
         st.rerun()
 
 
