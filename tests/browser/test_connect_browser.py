@@ -61,10 +61,12 @@ def test_what_is_typed_into_the_dialog_stays_when_the_first_load_ends(
     open_dialog(page)
     address = page.get_by_role("dialog").get_by_label("Milvus URI", exact=True)
     address.fill("localhost:1")
-    expect(page.get_by_test_id("stMetric").first).to_contain_text("4,904", timeout=LOAD_TIMEOUT_MS)
+    progress = page.get_by_test_id("stSidebar").get_by_test_id("stProgress")
+    expect(progress).to_contain_text("ended", timeout=LOAD_TIMEOUT_MS)
     assert address.input_value() == "localhost:1"
     page.keyboard.press("Escape")
     address.wait_for(state="hidden")
+    expect(page.get_by_test_id("stMetric").first).to_contain_text("4,904")
     page.get_by_role("link", name="Benchmark").click()
     page.get_by_role("heading", name="Benchmark", exact=True).wait_for()
     assert not page.get_by_role("dialog").is_visible()

@@ -8,11 +8,11 @@ from lib.benchmark.trials import Run
 from lib.benchmark.workload import Plan
 from lib.charts import charts
 from lib.charts import data as chart_data
-from lib.jobs import FINISHED, Job, State
+from lib.jobs import Job, State
 from lib.ui.common.chart import show_chart
 from lib.ui.common.in_view import in_view
 from lib.ui.common.presenting import present_link
-from lib.ui.common.progress import describe, waiting_for
+from lib.ui.common.progress import describe, rerun_at_end, waiting_for
 from lib.ui.common.race import show_race
 from lib.ui.common.share import copy_link
 from lib.ui.common.text import literal
@@ -37,8 +37,7 @@ def live(job: Job) -> None:
 
     @st.fragment(run_every=REFRESH_S, key="benchmark_live")
     def _live() -> None:
-        if job.state in FINISHED:
-            st.rerun()
+        rerun_at_end(job)
         bar(job.id, job)
         if isinstance(job.result, Run):
             _chart(job.result)

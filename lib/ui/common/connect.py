@@ -51,6 +51,11 @@ def stop_if_lost() -> None:
     st.stop()
 
 
+def is_open() -> bool:
+    """Say whether the dialog is open; a rerun of the page would empty its fields."""
+    return bool(st.session_state.get(OPEN_KEY))
+
+
 def _open() -> None:
     st.session_state[OPEN_KEY] = True
 
@@ -60,13 +65,10 @@ def _close() -> None:
 
 
 def _show_if_open() -> None:
-    """Draw the dialog in every run until it is closed.
-
-    The page runs anew by itself too, as at the end of the first load, and would take it away.
-    """
+    """Draw the dialog in every run of the page until it is closed: else a rerun takes it away."""
     if session.arrived():
         _close()
-    if st.session_state.get(OPEN_KEY):
+    if is_open():
         _connect()
 
 

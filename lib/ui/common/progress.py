@@ -6,7 +6,7 @@ import streamlit as st
 
 from lib import jobs
 from lib.jobs import FINISHED, Job, State
-from lib.ui.common import visitor
+from lib.ui.common import connect, visitor
 from lib.ui.common.errors import error_box
 from lib.ui.common.text import literal
 from lib.words import counted
@@ -28,8 +28,7 @@ def follow(job: Job, *, key: str) -> bool:
 
     @st.fragment(run_every=REFRESH_S, key=f"{key}_follow")
     def _live() -> None:
-        if job.state in FINISHED:
-            st.rerun()
+        rerun_at_end(job)
         if job.state is State.QUEUED:
             st.info(waiting_for(job), title="Waiting", icon=":material/hourglass:")
         else:
@@ -49,6 +48,12 @@ def follow(job: Job, *, key: str) -> bool:
 
     _live()
     return False
+
+
+def rerun_at_end(job: Job) -> None:
+    """Run the whole page anew once the job has ended, but not beneath an open dialog."""
+    if job.state in FINISHED and not connect.is_open():
+        st.rerun()
 
 
 def _silent_s(job: Job) -> float:
@@ -91,6 +96,8 @@ def describe(job: Job) -> str:
         parts.append(f"{pace:,} {progress.unit}/s")
     if job.time_left_s is not None:
         parts.append(f"about {job.time_left_s:,.0f} s left")
-    if job.is_cancelled:
+    if job.state in FINISHED:
+        parts.append("ended")
+    elif job.is_cancelled:
         parts.append("stopping …")
     return " · ".join(parts)
