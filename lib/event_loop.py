@@ -8,8 +8,12 @@ thread, and `nest_asyncio` lets a cell wait on that loop, as the tutorial does.
 import asyncio
 import atexit
 import concurrent.futures
+import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from types import FrameType
 from typing import Any, TypeVar
 
 from lib.errors import LabError
@@ -17,6 +21,24 @@ from lib.errors import LabError
 T = TypeVar("T")
 LOOK_EVERY_S = 0.02
 HELD_S = 0.05
+
+
+@dataclass(frozen=True)
+class Held:
+    """The loop woke `late_s` too late. Its own thread computed for `own_s` of that, both in s.
+
+    `doing` names the function on the loop that was running then; it is empty where none was, and
+    the loop's thread waited for the processor or the interpreter.
+    """
+
+    late_s: float
+    own_s: float = 0.0
+    doing: str = ""
+
+    @property
+    def is_by_a_call(self) -> bool:
+        """Say whether a call on the loop held it, by computing or by waiting."""
+        return self.own_s > HELD_S or bool(self.doing)
 
 
 class EventLoop:
@@ -28,7 +50,8 @@ class EventLoop:
         self._thread.start()
         self._notebook_allowed = True
         self.longest_held_s = 0.0
-        self._is_watched = False
+        self._due = float("inf")
+        self._doing = ""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -44,26 +67,37 @@ class EventLoop:
         """Refuse the notebook path for good: a web process must never patch asyncio."""
         self._notebook_allowed = False
 
-    def watch(self, on_held: Callable[[float], None], every_s: float = 10.0) -> None:
+    def watch(self, on_held: Callable[[Held], None], every_s: float = 10.0) -> None:
         """Measure from now on how late the loop is; tell the worst of each `every_s`, in seconds.
 
         Told is what lies above `HELD_S`. A call that blocks makes the loop late, and so does a
-        processor that is busy elsewhere.
+        processor that is busy elsewhere: a second thread looks what the loop does when it is late.
         """
-        if not self._is_watched:
-            self._is_watched = True
+        if self._due == float("inf"):
+            self._due = self._loop.time()
             asyncio.run_coroutine_threadsafe(self._look(on_held, every_s), self._loop)
+            threading.Thread(target=self._look_inside, name="lab-loop-watch", daemon=True).start()
 
-    async def _look(self, on_held: Callable[[float], None], every_s: float) -> None:
+    async def _look(self, on_held: Callable[[Held], None], every_s: float) -> None:
         while True:
-            worst_s, ends = 0.0, self._loop.time() + every_s
+            worst, ends = Held(0.0), self._loop.time() + every_s
             while self._loop.time() < ends:
-                due = self._loop.time() + LOOK_EVERY_S
+                self._doing, began_s = "", time.thread_time()
+                self._due = self._loop.time() + LOOK_EVERY_S
                 await asyncio.sleep(LOOK_EVERY_S)
-                worst_s = max(worst_s, self._loop.time() - due)
-            self.longest_held_s = max(self.longest_held_s, worst_s)
-            if worst_s > HELD_S:
-                on_held(worst_s)
+                late_s = self._loop.time() - self._due
+                if late_s > worst.late_s:
+                    worst = Held(late_s, time.thread_time() - began_s, self._doing)
+            self.longest_held_s = max(self.longest_held_s, worst.late_s)
+            if worst.late_s > HELD_S:
+                on_held(worst)
+
+    def _look_inside(self) -> None:
+        while not self.is_closed:
+            time.sleep(LOOK_EVERY_S)
+            if self._loop.time() - self._due > HELD_S and not self._doing:
+                frame = sys._current_frames().get(self._thread.ident or 0)
+                self._doing = _callback(frame)
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Schedule a coroutine on the loop and return at once; `future.cancel()` cancels it."""
@@ -124,6 +158,20 @@ class EventLoop:
 
         nest_asyncio.apply(running)
         return running.run_until_complete(asyncio.wait_for(coroutine, timeout))
+
+
+def _callback(frame: FrameType | None) -> str:
+    """Return the innermost function of the callback that a loop's thread runs; empty for none."""
+    innermost, inside = "", frame
+    while inside is not None:
+        code = inside.f_code
+        if code is asyncio.Handle._run.__code__:
+            return innermost
+        if code is EventLoop._look.__code__:
+            return ""
+        innermost = innermost or f"{inside.f_globals.get('__name__')}.{code.co_name}"
+        inside = inside.f_back
+    return ""
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -4,11 +4,12 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 from lib.errors import LabError
-from lib.event_loop import EventLoop
+from lib.event_loop import EventLoop, Held
 from tests.waiting import wait_until
 
 
@@ -144,8 +145,8 @@ def test_in_the_web_process_nesting_is_refused_and_asyncio_stays_as_it_is() -> N
     assert "nest_asyncio" not in done.stderr
 
 
-def test_a_call_that_holds_the_loop_is_told(loop: EventLoop) -> None:
-    told: list[float] = []
+def test_a_call_that_holds_the_loop_is_told_by_its_name(loop: EventLoop) -> None:
+    told: list[Held] = []
     loop.watch(told.append, every_s=0.1)
 
     async def block() -> None:
@@ -153,5 +154,32 @@ def test_a_call_that_holds_the_loop_is_told(loop: EventLoop) -> None:
         threading.Event().wait(0.2)
 
     loop.run(block())
-    wait_until(lambda: any(late > 0.1 for late in told))
-    assert loop.longest_held_s >= max(told)
+    wait_until(lambda: any(held.late_s > 0.1 for held in told))
+    worst = max(told, key=lambda held: held.late_s)
+    assert loop.longest_held_s >= worst.late_s
+    assert worst.is_by_a_call
+    assert worst.doing == "threading.wait"
+    assert worst.own_s < 0.1
+
+
+def test_a_call_that_computes_is_told_by_its_time(loop: EventLoop) -> None:
+    told: list[Held] = []
+    loop.watch(told.append, every_s=0.1)
+
+    async def compute() -> None:
+        ends = time.thread_time() + 0.2
+        while time.thread_time() < ends:
+            pass
+
+    loop.run(compute())
+    wait_until(lambda: any(held.own_s > 0.1 for held in told))
+    assert max(told, key=lambda held: held.late_s).doing.endswith(".compute")
+
+
+def test_an_interpreter_that_is_busy_elsewhere_is_no_call_on_the_loop(loop: EventLoop) -> None:
+    told: list[Held] = []
+    loop.watch(told.append, every_s=0.1)
+    # One call into C that keeps the interpreter for itself, in this thread.
+    while not told:
+        sum(range(20_000_000))
+    assert not told[0].is_by_a_call

@@ -10,6 +10,7 @@ import sys
 import time
 
 from lib import event_loop, jobs
+from lib.event_loop import Held
 from lib.jobs import Job
 from lib.ui.common import visitor
 
@@ -48,6 +49,15 @@ def _job_ended(job: Job) -> None:
     )
 
 
+def _loop_was_held(held: Held) -> None:
+    action(
+        "loop_held",
+        ms=round(held.late_s * 1000, 1),
+        own_ms=round(held.own_s * 1000, 1),
+        by=held.doing if held.is_by_a_call else None,
+    )
+
+
 def start() -> None:
     """Write the lines to standard output from now on; calling it again is harmless."""
     if not _log.handlers:
@@ -57,4 +67,4 @@ def start() -> None:
         _log.setLevel(logging.INFO)
         _log.propagate = False
     jobs.shared().on_end = _job_ended
-    event_loop.shared().watch(lambda late_s: action("loop_held", ms=round(late_s * 1000, 1)))
+    event_loop.shared().watch(_loop_was_held)
