@@ -25,7 +25,7 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Page, sync_playwright
 
-from scripts.processes import die_with_parent, free_port
+from scripts.processes import dying_with_parent, free_port
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 SMALLEST_MB = 690
@@ -138,12 +138,13 @@ def _walk(home: Path, memory_mb: int) -> int:
     started = time.perf_counter()
     with log.open("wb") as output:
         app = subprocess.Popen(
-            [str(home / "venv/bin/python"), "-m", "streamlit", "run", "app.py",
-             "--server.headless=true", f"--server.port={port}", "--server.address=127.0.0.1"],
+            dying_with_parent(
+                [str(home / "venv/bin/python"), "-m", "streamlit", "run", "app.py",
+                 "--server.headless=true", f"--server.port={port}", "--server.address=127.0.0.1"]
+            ),
             cwd=home / "app",
             env={"PATH": "/usr/bin:/bin", "HOME": str(home / "home"), "LAB_PUBLIC": "1"},
             stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call, nothing imported
         )  # fmt: skip
     memory = Memory(psutil.Process(app.pid), memory_mb)
     memory.start()

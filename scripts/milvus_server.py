@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from scripts.processes import die_with_parent, free_ports, is_free
+from scripts.processes import dying_with_parent, free_ports, is_free
 
 DEFAULT_PORT = 19530
 ROOT_TOKEN = "root:Milvus"  # what Milvus itself starts with when authorization is on
@@ -132,14 +132,13 @@ class MilvusServer:
         command = [str(program / "milvus"), "run", "standalone", "-alias", self._alias]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command,
+                dying_with_parent(command),
                 cwd=self.data,  # where the server looks for configs/milvus.yaml
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # a group of its own, and no Ctrl-C from the terminal
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call, nothing imported
             )
         atexit.register(self.kill)
         try:

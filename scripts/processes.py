@@ -1,17 +1,16 @@
 """Free ports, and child processes that never outlive the program that started them."""
 
 import ctypes
+import os
 import random
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 
 # Below the range from which the kernel takes ports for outgoing connections.
 FREE_PORTS = range(20_000, 32_000)
 PR_SET_PDEATHSIG = 1
-
-# Loaded before any fork, where loading could hang.
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def is_free(port: int) -> bool:
@@ -41,11 +40,18 @@ def free_port() -> int:
     return free_ports(1)[0]
 
 
-def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, however it ends.
+def dying_with_parent(command: Sequence[str]) -> list[str]:
+    """Return the command that runs another one, which the kernel kills when its parent ends.
 
-    For `subprocess.Popen(preexec_fn=…)`. The parent is the thread that starts the process.
-    Linux only; elsewhere it does nothing.
+    The parent is the thread that starts the process, however it ends. Linux only; elsewhere
+    nothing is changed. A function between fork and exec would do the same, but gRPC, where it
+    runs, can end a forked process before it becomes another program.
     """
-    if _libc is not None:
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform != "linux":
+        return list(command)
+    return [sys.executable, "-I", __file__, *command]
+
+
+if __name__ == "__main__":
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.execvp(sys.argv[1], sys.argv[1:])

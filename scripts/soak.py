@@ -37,7 +37,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from scripts.processes import die_with_parent, free_port
+from scripts.processes import dying_with_parent, free_port
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 MB = 1e6
@@ -320,13 +320,14 @@ def app(folder: Path, uri: str = "") -> Any:
     environment = {"LAB_PUBLIC": "1", "LAB_DATA_DIR": str(folder / "data")}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true",
-             f"--server.port={port}", "--server.address=127.0.0.1",
-             "--server.fileWatcherType=none"],
+            dying_with_parent(
+                [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true",
+                 f"--server.port={port}", "--server.address=127.0.0.1",
+                 "--server.fileWatcherType=none"]
+            ),
             cwd=PROJECT_ROOT,
             env=os.environ | environment | ({"MILVUS_URI": uri} if uri else {}),
             stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call, nothing imported
         )  # fmt: skip
     try:
         deadline = time.perf_counter() + 2 * ACTION_TIMEOUT_S

@@ -31,7 +31,7 @@ import pytest
 
 from lib import settings
 from lib.settings import VARIABLES
-from scripts.processes import die_with_parent, free_port
+from scripts.processes import dying_with_parent, free_port
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -225,14 +225,13 @@ class AppRunner:
         log = folder / "app.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*RUN_APP, f"--server.port={port}"],
+                dying_with_parent([*RUN_APP, f"--server.port={port}"]),
                 cwd=PROJECT_ROOT,
                 env=os.environ | {"LAB_DATA_DIR": str(folder / "data")} | (env or {}),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call, nothing imported
             )
         self._apps[url] = process, log
         self._wait_until_it_serves(url)
