@@ -41,7 +41,7 @@ if stands_first:
     front.show()
 
 with memory.loading():
-    from lib.ui.common import corpus, sidebar  # takes a second at the first visit
+    from lib.ui.common import corpus, sidebar  # takes half a second at the first visit
 
 sidebar.show(page.url_path)
 if page.url_path == "" and not stands_first:

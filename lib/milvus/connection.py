@@ -18,11 +18,10 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from langchain_core.embeddings import Embeddings
-from langchain_milvus import BM25BuiltInFunction, Milvus
 from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
@@ -39,6 +38,9 @@ from lib.milvus.territory import (
     store_class,
 )
 from lib.settings import Settings, check_uri
+
+if TYPE_CHECKING:
+    from langchain_milvus import Milvus
 
 CONNECT_TIMEOUT_S = 5.0
 PING_TIMEOUT_S = 4.0
@@ -323,7 +325,7 @@ class Connection:
 
     def store(
         self, collection: str, embeddings: Embeddings, legs: tuple[str, ...] = (VECTOR_FIELD,)
-    ) -> Milvus:
+    ) -> "Milvus":
         """Return the langchain-milvus store for an existing collection, opened once and kept.
 
         `legs` are the vector fields that it searches: the embedding's, the words', or both.
@@ -342,7 +344,7 @@ class Connection:
 
     def new_store(
         self, collection: str, embeddings: Embeddings, legs: tuple[str, ...] = (VECTOR_FIELD,)
-    ) -> Milvus:
+    ) -> "Milvus":
         """Build a store that the caller closes with `close_store`."""
         territory = self.territory
         if territory is not None and not territory.owns(collection):
@@ -363,7 +365,7 @@ class Connection:
             )
 
     @property
-    def store_class(self) -> type[Milvus]:
+    def store_class(self) -> type["Milvus"]:
         """The class of this connection's stores, for what they make themselves (`from_texts`)."""
         return store_class(self.territory)
 
@@ -400,7 +402,7 @@ class Connection:
             stores = self._mark_closed()
         self._shut(stores)
 
-    def _mark_closed(self) -> list[Milvus] | None:
+    def _mark_closed(self) -> list["Milvus"] | None:
         """Return the stores to close; None when that was done before."""
         if self.closed:
             return None
@@ -409,7 +411,7 @@ class Connection:
         self._stores.clear()
         return stores
 
-    def _shut(self, stores: list[Milvus] | None) -> None:
+    def _shut(self, stores: list["Milvus"] | None) -> None:
         if stores is None:
             return
         for store in stores:
@@ -489,7 +491,7 @@ def open_lease(settings: Settings, territory: Territory | None = None) -> Lease:
     return lease
 
 
-def close_store(store: Milvus) -> None:
+def close_store(store: "Milvus") -> None:
     """Close a store's two clients; the asynchronous one on the loop it lives on."""
     with contextlib.suppress(MilvusException):
         store.client.close()
@@ -499,6 +501,8 @@ def close_store(store: Milvus) -> None:
 
 def _legs(legs: tuple[str, ...]) -> dict[str, Any]:
     """Return the options of a store that searches by words; Milvus Lite refuses the defaults."""
+    from langchain_milvus import BM25BuiltInFunction
+
     explicit: list[dict[str, Any]] = [
         {"metric_type": "BM25", "params": {}} if leg == WORDS_FIELD else {"params": {}}
         for leg in legs

@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
-
-from langchain_milvus import Milvus
+from typing import TYPE_CHECKING, Any
 
 from lib.errors import InvalidInput
 from lib.milvus.failures import reported
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD
+
+if TYPE_CHECKING:
+    from langchain_milvus import Milvus
 
 SAMPLE_ROWS = 1_000
 MAX_KINDS_OF_ROWS = 6
@@ -173,7 +174,7 @@ def check_nesting(expression: str) -> None:
         )
 
 
-def fields(store: Milvus) -> tuple[Field, ...]:
+def fields(store: "Milvus") -> tuple[Field, ...]:
     """Return what a filter can name: the schema's fields and the dynamic ones of a sample."""
     schema = [name for name in store.fields if name != store._vector_field]
     with reported("Could not read a sample of the rows."):
@@ -190,7 +191,7 @@ def fields(store: Milvus) -> tuple[Field, ...]:
     return tuple(sorted(usable, key=lambda field: (not field.dynamic, field.name)))
 
 
-def _sample(store: Milvus, schema: Sequence[str]) -> list[dict[str, Any]]:
+def _sample(store: "Milvus", schema: Sequence[str]) -> list[dict[str, Any]]:
     """Return rows of every kind that a few questions find.
 
     Milvus returns the oldest rows first, so the columns of a file that came later would be missed.

@@ -8,15 +8,17 @@ the tests all read this registry; a fifteenth pair is one more entry.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_milvus import Milvus
 
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD
 from lib.milvus.filters import quote
 from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA
+
+if TYPE_CHECKING:
+    from langchain_milvus import Milvus
 
 Vector = Sequence[float]
 
@@ -114,11 +116,11 @@ class Operation:
         """Say whether the search re-ranks by maximal marginal relevance."""
         return self.name.startswith("max_marginal_relevance")
 
-    def call(self, store: Milvus, arguments: dict[str, Any]) -> Any:
+    def call(self, store: "Milvus", arguments: dict[str, Any]) -> Any:
         """Call the sync method."""
         return getattr(store, self.name)(**arguments)
 
-    async def acall(self, store: Milvus, arguments: dict[str, Any]) -> Any:
+    async def acall(self, store: "Milvus", arguments: dict[str, Any]) -> Any:
         """Call the async method."""
         return await getattr(store, self.async_name)(**arguments)
 

@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 from langchain_core.documents import Document
-from langchain_milvus import Milvus
 from pymilvus import DataType
 
 from lib import event_loop
@@ -32,6 +31,9 @@ from lib.milvus.fields import METADATA_COLUMN, PRIMARY_FIELD, TEXT_FIELD, VECTOR
 from lib.milvus.filters import combine, equals_any, quote
 from lib.milvus.operations import OPERATIONS
 from lib.milvus.watchdog import watched
+
+if TYPE_CHECKING:
+    from langchain_milvus import Milvus
 
 WALK_ROWS = 5_000
 # With its vector a row takes some 10 kB in Python. One page of an export is held at a time.
@@ -297,7 +299,7 @@ def _expressions(connection: Connection, name: str, keys: Sequence[Any], expr: s
 
 def delete(
     connection: Connection,
-    store: Milvus,
+    store: "Milvus",
     name: str,
     *,
     keys: Sequence[Any] = (),
@@ -370,7 +372,7 @@ def undo(connection: Connection, change: Change) -> int:
 
 def update(
     connection: Connection,
-    store: Milvus,
+    store: "Milvus",
     documents: Sequence[Document],
     *,
     keep: Callable[[Change], None] = lambda change: None,

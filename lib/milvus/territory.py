@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from langchain_milvus import Milvus
+from typing import TYPE_CHECKING, Any
 
 from lib.errors import LabError
 from lib.words import counted
+
+if TYPE_CHECKING:
+    from langchain_milvus import Milvus
 
 VISITOR_PREFIX = "lab_v"
 # Collections of this prefix are made to measure; lists leave them out.
@@ -229,8 +230,10 @@ class GuardedClient:
         return checked
 
 
-def store_class(territory: Territory | None) -> type[Milvus]:
+def store_class(territory: Territory | None) -> type["Milvus"]:
     """Return langchain-milvus's class, whose clients are guarded when there is a territory."""
+    from langchain_milvus import Milvus  # takes a quarter of a second, and no first page needs it
+
     if territory is None:
         return Milvus
     guard: Territory = territory

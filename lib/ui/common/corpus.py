@@ -5,14 +5,12 @@ import threading
 import time
 from functools import lru_cache
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from lib import jobs
 from lib.documents.corpora import CORPORA
-from lib.ingestion.plan import default_plan
-from lib.ingestion.report import IngestionReport
-from lib.ingestion.writing import ingest
 from lib.jobs import FINISHED, Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Collection
@@ -20,11 +18,17 @@ from lib.milvus.connection import Connection, Lease
 from lib.milvus.embeddings import EmbeddingModel, load_ahead
 from lib.ui.common import memory, session
 
+if TYPE_CHECKING:
+    from lib.ingestion.report import IngestionReport
+
 FIRST_CORPUS = "standard_library"
 # The first page of a process loads modules, which takes twice as long beside an ingestion.
 DRAWING_S = 5.0
 # What the other pages load, in parts: between them the page that is drawn gets its turn.
 AHEAD = (
+    "langsmith.run_trees",
+    "langchain_milvus",
+    "lib.ingestion.writing",
     "lib.runs.store",
     "lib.ingestion.chosen",
     "lib.charts.kept",
@@ -63,8 +67,12 @@ def load_corpus(
     """Start a job that ingests a whole bundled corpus and lets go of the connection at its end."""
     opened = held.connection
 
-    def work(job: Job) -> IngestionReport:
+    def work(job: Job) -> "IngestionReport":
         _drawn.wait(DRAWING_S)
+        # Not before the first page stands: langchain-milvus takes a quarter of a second.
+        from lib.ingestion.plan import default_plan
+        from lib.ingestion.writing import ingest
+
         job.progress.message = "reading the docstrings"
         documents = CORPORA[corpus].documents(None, 0)
         job.progress.message = ""
