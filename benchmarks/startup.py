@@ -42,10 +42,12 @@ AT_REST = """() => document.querySelector('[data-testid="stApp"]')
     ?.getAttribute('data-test-script-state') === 'notRunning'
   && !document.querySelector('[data-testid="stSkeleton"]')
   && !document.querySelector('[data-stale="true"]')"""
+# Rows are counted while they arrive; the progress bar is there until all are in.
 CORPUS_IS_LOADED = """() => {
-  const value = document.querySelector(
-    "[data-testid='stSidebar'] [data-testid='stMetricValue']");
-  return value && parseInt(value.textContent.replace(/[^0-9]/g, '')) > 3000;
+  const bar = document.querySelector("[data-testid='stSidebar']");
+  const value = bar?.querySelector("[data-testid='stMetricValue']");
+  return value && parseInt(value.textContent.replace(/[^0-9]/g, '')) > 3000
+    && !bar.querySelector("[data-testid='stProgress']");
 }"""
 PAGES = {
     "Ingestion": "Ingestion",
