@@ -46,4 +46,4 @@ if opened.may_write(facts.name):
         delete_many(opened, model, facts)
         offer_drop(opened, facts)
 
-snippet(row_changes(here(opened, model, facts)), key="collections_code")
+snippet(lambda: row_changes(here(opened, model, facts)), key="collections_code")

@@ -98,11 +98,10 @@ if job_now is not None:
 
 if chosen is not None and forecast is not None and forecast.rows:
     offer_tuning(opened, model, chosen, plan)
-rows = forecast.first_rows() if forecast else EXAMPLE_ROWS
 snippet(
-    ingestion(
+    lambda: ingestion(
         here(opened, model),
-        rows or EXAMPLE_ROWS,
+        (forecast.first_rows() if forecast else ()) or EXAMPLE_ROWS,
         batch_size=plan.batch_size,
         concurrency=plan.concurrency,
         method=plan.method,

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from lib.milvus.operations import OPERATIONS
+from lib.ui.common.browser_ahead import load_scripts
 from lib.ui.common.front import MEASURE_KEY, show_limits
 
 # app.py has drawn the first screen already, with the button.
@@ -22,3 +23,5 @@ lines = [
 ]
 # As text: the grid of st.dataframe takes the browser a third of a second.
 st.markdown("\n".join(["| Sync | Async | What it does | Embeds |", "| --- " * 4 + "|", *lines]))
+
+load_scripts()

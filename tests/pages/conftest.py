@@ -32,6 +32,12 @@ def packages_are_read_once() -> Iterator[None]:
         yield
 
 
+CODE_KEYS = (
+    *("ingestion_code", "collections_code", "search_code", "method_code"),
+    *("many_code", "retriever_code", "b_code", "r_code"),
+)
+
+
 @pytest.fixture
 def open_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenApp]:
     """Return a function that opens a page of the app with these environment variables.
@@ -48,6 +54,8 @@ def open_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAp
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         app = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=60)
+        for key in CODE_KEYS:
+            app.session_state[key] = True  # unfolded, or there would be no code to read
         app.run()
         if page != "pages/overview.py":
             app.switch_page(page).run()

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.settings import Settings
+from lib.ui.ingestion import action
+from lib.ui.search import form
 from tests.pages.conftest import OpenApp, said, wait_for_jobs
 from tests.run_builder import make_run
 
@@ -80,7 +83,7 @@ def test_measuring_here_waits_for_the_first_load_and_says_so(
         order.append("measure")
         return make_run()
 
-    monkeypatch.setattr("lib.ui.common.corpus.ingest", slow)
+    monkeypatch.setattr("lib.ingestion.writing.ingest", slow)
     monkeypatch.setattr(runner, "run", measure)
     app = open_app()
     [button] = [each for each in app.button if each.label.startswith("Measure it here")]
@@ -169,3 +172,37 @@ def test_an_openai_endpoint_that_refuses_the_key_is_one_message(
     )
     assert not app.exception
     assert "refused the key" in messages(app)
+
+
+def test_code_is_made_when_it_is_unfolded(open_app: OpenApp) -> None:
+    app = open_app("pages/collections.py")
+    wait_for_jobs()
+    app.session_state["collections_code"] = False
+    app.run()
+    assert not app.code
+    app.session_state["collections_code"] = True
+    app.run()
+    assert "store.aupsert(" in " ".join(each.value for each in app.code)
+
+
+def test_the_first_load_finds_out_what_the_next_pages_would_wait_for(
+    open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def noted(name: str, ask: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            asked.append(name)
+            return ask(*arguments)
+
+        return call
+
+    monkeypatch.setattr(form, "measure_chance", noted("chance", form.measure_chance))
+    monkeypatch.setattr(action, "remaining", noted("left", action.remaining))
+    app = open_app()
+    wait_for_jobs()
+    assert asked == ["chance", "left"]
+    app.switch_page("pages/search.py").run()
+    app.switch_page("pages/ingestion.py").run()
+    assert "Nothing new to ingest" in [each.label for each in app.button]
+    assert asked == ["chance", "left"]

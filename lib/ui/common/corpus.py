@@ -3,6 +3,7 @@
 import gc
 import threading
 import time
+from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -11,11 +12,13 @@ import streamlit as st
 
 from lib import jobs
 from lib.documents.corpora import CORPORA
+from lib.errors import LabError
 from lib.jobs import FINISHED, Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection, Lease
 from lib.milvus.embeddings import EmbeddingModel, load_ahead
+from lib.settings import Settings
 from lib.ui.common import memory, session
 
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ def load_corpus(
     held: Lease, model: EmbeddingModel, collection: str, corpus: str = FIRST_CORPUS
 ) -> Job:
     """Start a job that ingests a whole bundled corpus and lets go of the connection at its end."""
-    opened = held.connection
+    opened, limits = held.connection, session.host_settings()
 
     def work(job: Job) -> "IngestionReport":
         _drawn.wait(DRAWING_S)
@@ -79,11 +82,37 @@ def load_corpus(
         plan = default_plan(opened, model, collection)
         report = ingest(opened, model, documents, plan, total=len(documents), job=job)
         session.rows_changed()
+        _learn(opened, model, collection, limits)
         return report
 
     return jobs.shared().submit(
         f"Loading: {CORPORA[corpus].label}", work, subject=f"ingest:{collection}", held=held
     )
+
+
+def _learn(opened: Connection, model: EmbeddingModel, collection: str, limits: Settings) -> None:
+    """Find out ahead what the first look at the search and at the ingestion would wait for."""
+    from lib.ui.ingestion.action import left_of
+    from lib.ui.ingestion.source import first_choice
+    from lib.ui.search.form import measured_chance
+
+    with suppress(LabError):  # the pages try it again and say why it fails
+        rows = milvus_collections.count(opened, collection)
+        measured_chance(opened.id, collection, rows, model.model, "", opened, model)
+        left_of(opened, model, first_choice(limits), collection, rows)
+
+
+def _learn_beside(held: Lease, model: EmbeddingModel, collection: str, limits: Settings) -> None:
+    """Do so in a thread, and let go of the connection."""
+
+    def learn() -> None:
+        try:
+            _drawn.wait(DRAWING_S)
+            _learn(held.connection, model, collection, limits)
+        finally:
+            held.release()
+
+    threading.Thread(target=learn, name="lab-learning", daemon=True).start()
 
 
 @lru_cache(maxsize=1)  # once in a process
@@ -118,9 +147,10 @@ def first_load(opened: Connection) -> Job | None:
                 opened, name
             )
             # The host's own work, also where a visitor may not write.
-            started[opened.address, name] = (
-                None if has_rows else load_corpus(session.host_lease(), session.model(), name)
-            )
+            held, model = session.host_lease(), session.model()
+            if has_rows:
+                _learn_beside(held, model, name, session.host_settings())
+            started[opened.address, name] = None if has_rows else load_corpus(held, model, name)
     return started[opened.address, name]
 
 

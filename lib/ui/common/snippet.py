@@ -1,5 +1,6 @@
 """The code of what was just done, as programs to copy, to download, or to open as a notebook."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import streamlit as st
@@ -22,10 +23,19 @@ def here(opened: Connection, model: EmbeddingModel, collection: Collection | Non
     return replace(place, database="") if hidden and uses_hosts_milvus() else place
 
 
-def snippet(code: Snippet, *, key: str, title: str = "The code for this") -> None:
-    """Draw each program in a tab, to copy or download, and all of them as one notebook."""
-    with st.expander(title, icon=":material/code:", key=key):
-        programs = code.programs
+@st.fragment
+def snippet(make: Callable[[], Snippet], *, key: str, title: str = "The code for this") -> None:
+    """Draw each program in a tab, to copy or download, and all of them as one notebook.
+
+    They are made when they are unfolded: few visitors read them, and colouring code takes the
+    browser a script of 1.5 MB.
+    """
+    folded = st.expander(title, icon=":material/code:", key=key, on_change="rerun")
+    if not folded.open:
+        return
+    code = make()
+    programs = code.programs
+    with folded:
         for name, tab in zip(programs, st.tabs(list(programs), default="Async"), strict=True):
             word = name.lower().replace(" ", "_")
             with tab:

@@ -96,12 +96,33 @@ def _remaining(
 
     def look_up() -> Remaining | None:
         try:
-            return remaining(opened, model, chosen, plan.collection)
+            return left_of(opened, model, chosen, plan.collection, facts.rows)
         except LabError:
             return None  # the ingestion says why
 
     asked = (opened.id, plan.collection, facts, session.rows_version(opened), chosen.identity)
     return kept(REMAINING_KEY, asked, look_up)
+
+
+def left_of(
+    opened: Connection, model: EmbeddingModel, chosen: Chosen, collection: str, rows: int
+) -> Remaining:
+    """Look up what is left to do, once for all visitors while nothing is written.
+
+    `rows` is how many the collection has. Raises LabError.
+    """
+    key = (opened.id, collection, rows, session.rows_version(opened), repr(chosen.identity))
+    return _left_of(key, opened, model, chosen)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _left_of(
+    key: tuple[str, str, int, int, str],
+    _opened: Connection,
+    _model: EmbeddingModel,
+    _chosen: Chosen,
+) -> Remaining:
+    return remaining(_opened, _model, _chosen, key[1])
 
 
 def remember_rate(model: EmbeddingModel, report: IngestionReport) -> None:

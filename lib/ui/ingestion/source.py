@@ -10,7 +10,7 @@ from streamlit.typing import UploadedFile
 
 from lib.documents.archives import unpacked_bytes
 from lib.documents.chunking import Chunking
-from lib.documents.corpora import CORPORA
+from lib.documents.corpora import CORPORA, Corpus
 from lib.documents.files import parsed
 from lib.documents.loaders import LOADERS
 from lib.documents.sources import MEGABYTE, Columns, Reading, Upload
@@ -68,8 +68,7 @@ def choose_input(
         return _pasted(limits, chunking)
     corpus = CORPORA[source]
     st.caption(corpus.description)
-    known = corpus.max_size
-    most = limits.max_rows if known is None else min(known, limits.max_rows)
+    most = _most(corpus, limits)
     size = st.number_input(
         "Documents at most",
         min_value=1,
@@ -78,6 +77,17 @@ def choose_input(
         key=f"ingest_size_{source}",
     )
     return of_corpus(corpus, min(max(int(size), 1), most))
+
+
+def first_choice(limits: Settings) -> Chosen:
+    """Return what is chosen on a page where nobody has chosen yet."""
+    corpus = CORPORA[DEFAULT_SOURCE]
+    return of_corpus(corpus, min(DEFAULT_SIZE, _most(corpus, limits)))
+
+
+def _most(corpus: Corpus, limits: Settings) -> int:
+    known = corpus.max_size
+    return limits.max_rows if known is None else min(known, limits.max_rows)
 
 
 def _files(

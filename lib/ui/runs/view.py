@@ -232,7 +232,7 @@ def _views(run: Run, focus: Focus) -> dict[str, list[str]]:
 def _code(run: Run, focus: Focus, *, key: str) -> None:
     code = measured_code.measured_code(run, focus)
     if code is not None:
-        snippet(code, key=f"{key}_code", title="The measured code")
+        snippet(lambda: code, key=f"{key}_code", title="The measured code")
 
 
 def _draw(chart: Chart, frame: pd.DataFrame, *, key: str, **options: bool) -> None:

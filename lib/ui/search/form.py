@@ -197,14 +197,14 @@ def learn_chance(
     """Measure what chance finds, once for all visitors, and keep it for this session."""
     key = (opened.id, collection.name, collection.rows, model.model, expr)
     try:
-        chance = _chance(*key, opened, model)
+        chance = measured_chance(*key, opened, model)
     except LabError:
         chance = None  # the answer stands without marks
     st.session_state["search_chance"] = key, chance
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
-def _chance(
+def measured_chance(
     connection_id: str,
     name: str,
     rows: int,
@@ -213,6 +213,7 @@ def _chance(
     _opened: Connection,
     _model: EmbeddingModel,
 ) -> Chance | None:
+    """Measure what chance finds in the filtered rows, once for all visitors. Raises LabError."""
     return measure_chance(_opened, _model, name, expr)
 
 

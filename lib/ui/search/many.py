@@ -82,7 +82,7 @@ def show_many(
         asked = Plan.from_settings(run.settings)
         if asked:
             place = here(opened, model, collection)
-            snippet(many_code(opened, asked, place), key=f"{kind.key}_code")
+            snippet(lambda: many_code(opened, asked, place), key=f"{kind.key}_code")
     elif job and job.state is State.STOPPED:
         st.info("Stopped before the first trial had finished.")
 

@@ -188,4 +188,4 @@ def _show_code(
     collection: Collection,
 ) -> None:
     place = here(opened, model, collection)
-    snippet(method_code(opened, model, collection.name, answer, place), key="method_code")
+    snippet(lambda: method_code(opened, model, collection.name, answer, place), key="method_code")

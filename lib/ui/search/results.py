@@ -264,7 +264,9 @@ def _pick_order(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
 
 def _take_away(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
     exports(_rows(comparison), _document(comparison), key="comparison")
-    snippet(code(comparison.lambda_mult), key="search_code", title="The code for both searches")
+    snippet(
+        lambda: code(comparison.lambda_mult), key="search_code", title="The code for both searches"
+    )
 
 
 CLOSER: dict[str, Callable[[TwoLists, Callable[[float], Snippet]], None]] = {
