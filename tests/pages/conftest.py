@@ -32,10 +32,13 @@ def packages_are_read_once() -> Iterator[None]:
         yield
 
 
-CODE_KEYS = (
-    *("ingestion_code", "collections_code", "search_code", "method_code"),
-    *("many_code", "retriever_code", "b_code", "r_code"),
-)
+# What is made when it is unfolded; the tests read it.
+RUN_KEYS = [
+    f"{view}_{part}"
+    for view in ("b", "r", "many", "retriever")
+    for part in ("figures", "method", "code")
+]
+FOLDED = ("ingestion_code", "collections_code", "search_code", "method_code", *RUN_KEYS)
 
 
 @pytest.fixture
@@ -54,8 +57,8 @@ def open_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAp
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         app = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=60)
-        for key in CODE_KEYS:
-            app.session_state[key] = True  # unfolded, or there would be no code to read
+        for key in FOLDED:
+            app.session_state[key] = True
         app.run()
         if page != "pages/overview.py":
             app.switch_page(page).run()

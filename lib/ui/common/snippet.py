@@ -9,6 +9,7 @@ from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.snippets import OWN, Place, Snippet, place_of
+from lib.ui.common.folded import folded
 from lib.ui.common.session import current_settings, uses_hosts_milvus
 
 
@@ -23,39 +24,33 @@ def here(opened: Connection, model: EmbeddingModel, collection: Collection | Non
     return replace(place, database="") if hidden and uses_hosts_milvus() else place
 
 
-@st.fragment
 def snippet(make: Callable[[], Snippet], *, key: str, title: str = "The code for this") -> None:
-    """Draw each program in a tab, to copy or download, and all of them as one notebook.
+    """Draw each program in a tab, to copy or download, and all of them as one notebook."""
+    folded(title, lambda: _draw(make(), title, key), icon=":material/code:", key=key)
 
-    They are made when they are unfolded: few visitors read them, and colouring code takes the
-    browser a script of 1.5 MB.
-    """
-    folded = st.expander(title, icon=":material/code:", key=key, on_change="rerun")
-    if not folded.open:
-        return
-    code = make()
+
+def _draw(code: Snippet, title: str, key: str) -> None:
     programs = code.programs
-    with folded:
-        for name, tab in zip(programs, st.tabs(list(programs), default="Async"), strict=True):
-            word = name.lower().replace(" ", "_")
-            with tab:
-                st.code(programs[name], language="python")
-                st.download_button(
-                    "Download as script",
-                    programs[name],
-                    file_name=f"{OWN}_{word}.py",
-                    mime="text/x-python",
-                    key=f"{key}_{word}_script",
-                    icon=":material/download:",
-                    on_click="ignore",
-                )
-        st.download_button(
-            "Open as notebook",
-            code.notebook(title),
-            file_name=f"{OWN}.ipynb",
-            mime="application/x-ipynb+json",
-            key=f"{key}_notebook",
-            icon=":material/book:",
-            help="A Jupyter notebook with all of them, a cell each.",
-            on_click="ignore",
-        )
+    for name, tab in zip(programs, st.tabs(list(programs), default="Async"), strict=True):
+        word = name.lower().replace(" ", "_")
+        with tab:
+            st.code(programs[name], language="python")
+            st.download_button(
+                "Download as script",
+                programs[name],
+                file_name=f"{OWN}_{word}.py",
+                mime="text/x-python",
+                key=f"{key}_{word}_script",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+    st.download_button(
+        "Open as notebook",
+        code.notebook(title),
+        file_name=f"{OWN}.ipynb",
+        mime="application/x-ipynb+json",
+        key=f"{key}_notebook",
+        icon=":material/book:",
+        help="A Jupyter notebook with all of them, a cell each.",
+        on_click="ignore",
+    )

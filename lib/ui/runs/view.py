@@ -1,6 +1,7 @@
 """One run on a page: headline, picture, numbers, then every detail below."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 import streamlit as st
@@ -15,6 +16,7 @@ from lib.charts.data import Focus
 from lib.runs import comparison, findings, measured_code
 from lib.runs.findings import Beside
 from lib.ui.common.chart import show_chart
+from lib.ui.common.folded import folded
 from lib.ui.common.race import show_race
 from lib.ui.common.snippet import snippet
 from lib.ui.common.text import literal
@@ -44,10 +46,13 @@ def run_view(run: Run, *, origin: str, key: str, beside: Beside) -> None:
     losses(run)
     warnings(run)
     speedups_beside_published(run, key=key)
-    with st.expander("All figures", icon=":material/table:", key=f"{key}_figures"):
-        summary_table(run)
-    with st.expander("Method and environment", icon=":material/science:", key=f"{key}_method"):
-        method(run)
+    folded("All figures", lambda: summary_table(run), icon=":material/table:", key=f"{key}_figures")
+    folded(
+        "Method and environment",
+        lambda: method(run),
+        icon=":material/science:",
+        key=f"{key}_method",
+    )
     downloads(run, key=key, beside=beside)
 
 
@@ -346,3 +351,9 @@ def method(run: Run) -> None:
     if command:
         st.markdown("The same run from a terminal:")
         st.code(str(command), language="bash", wrap_lines=True)
+
+
+FOLDED = (
+    ("All figures", summary_table, ":material/table:", "figures"),
+    ("Method and environment", method, ":material/science:", "method"),
+)
