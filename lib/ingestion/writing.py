@@ -300,10 +300,9 @@ class _Writer:
         }
         arguments.pop("batch_size")  # from_texts would hand it to the collection
         with reported("The collection could not be created."), self._timed():
-            if self.plan.mode == "gather":
-                self.store = event_loop.run(self._connection.store_class.afrom_texts(**arguments))
-            else:
-                self.store = self._connection.store_class.from_texts(**arguments)
+            # In every mode: afrom_texts makes the collection with sync calls, for half a second on
+            # a server, and would hold the loop that all share.
+            self.store = self._connection.store_class.from_texts(**arguments)
         self._created = self.store
         self._connection.forget_stores(self.plan.collection)
         self._method = METHODS["add_texts"]

@@ -1,7 +1,6 @@
 """One run on a page: headline, picture, numbers, then every detail below."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import pandas as pd
 import streamlit as st
@@ -351,9 +350,3 @@ def method(run: Run) -> None:
     if command:
         st.markdown("The same run from a terminal:")
         st.code(str(command), language="bash", wrap_lines=True)
-
-
-FOLDED = (
-    ("All figures", summary_table, ":material/table:", "figures"),
-    ("Method and environment", method, ":material/science:", "method"),
-)
