@@ -58,8 +58,9 @@ if chosen is not None:
 before = session.job(st.query_params.get("ingestion"))
 is_same = chosen is not None and st.session_state.get("ingestion_of") == chosen.identity
 done = before.result if before is not None and is_same else None
+is_running = before is not None and before.state not in FINISHED
 with show_error():
-    submitted = offer_ingestion(opened, model, chosen, forecast, plan, done)
+    submitted = offer_ingestion(opened, model, chosen, forecast, plan, done, is_running=is_running)
 
 
 def work(job: Job) -> IngestionReport | None:

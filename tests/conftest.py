@@ -14,6 +14,7 @@ With MILVUS_LAB_NO_SKIP=1 a test that skips fails: that is how CI proves that no
 """
 
 import fcntl
+import functools
 import importlib.util
 import os
 import shutil
@@ -22,7 +23,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -209,20 +211,25 @@ def openai_endpoint() -> Iterator["OpenAIEndpoint"]:
 class AppRunner:
     """Starts the app as a person would, any number of times, and stops what it started."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, filled: Callable[[], Path] | None = None) -> None:
         self._folder = folder
+        self._filled = filled
         self._apps: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
 
-    def __call__(self, env: dict[str, str] | None = None) -> str:
+    def __call__(self, env: dict[str, str] | None = None, *, empty: bool = False) -> str:
         """Start the app with these variables, wait until it serves, and return its address.
 
-        Each start has an empty data folder of its own unless `env` names one.
+        Each start has a data folder of its own unless `env` names one. Its store holds the bundled
+        corpus already where the runner can fill one; an `empty` one begins with the app's own load.
         """
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         folder = self._folder / str(port)
         folder.mkdir()
         log = folder / "app.log"
+        has_own = {"LAB_DATA_DIR", "MILVUS_URI"} & (env or {}).keys()
+        if self._filled and not (empty or has_own):
+            shutil.copytree(self._filled(), folder / "data" / "lab.db")
         with log.open("wb") as output:
             process = subprocess.Popen(
                 dying_with_parent([*RUN_APP, f"--server.port={port}"]),
@@ -280,13 +287,43 @@ class AppRunner:
         wait_until(serves)
 
 
+@pytest.fixture(scope="session")
+def filled_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Return where a store with the bundled corpus lies, filled at the first call."""
+
+    def fill() -> Path:
+        from lib.documents.corpora import CORPORA
+        from lib.ingestion.plan import default_plan
+        from lib.ingestion.writing import ingest
+        from lib.milvus.connection import open_connection
+        from lib.milvus.embeddings import open_model
+
+        path = tmp_path_factory.mktemp("filled") / "lab.db"
+        chosen = settings.load({"MILVUS_URI": str(path)})
+        opened, model = open_connection(chosen), open_model(chosen)
+        documents = CORPORA["standard_library"].documents(None, 0)
+        ingest(opened, model, documents, default_plan(opened, model, chosen.collection))
+        opened.close()
+        return path
+
+    @functools.cache
+    def filled() -> Path:
+        # In a thread: beside Chromium this one has an event loop that is not the app's.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(fill).result()
+
+    return filled
+
+
 @pytest.fixture(scope="module")
-def run_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppRunner]:
+def run_app(
+    tmp_path_factory: pytest.TempPathFactory, filled_store: Callable[[], Path]
+) -> Iterator[AppRunner]:
     """Call it with environment variables to get the address of a running app.
 
     Apps live until the end of the module, so that its tests can share one.
     """
-    runner = AppRunner(tmp_path_factory.mktemp("app"))
+    runner = AppRunner(tmp_path_factory.mktemp("app"), filled_store)
     yield runner
     runner.stop_all()
 

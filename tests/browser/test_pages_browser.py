@@ -20,8 +20,8 @@ LOAD_TIMEOUT_MS = 60_000
 
 @pytest.fixture(scope="module")
 def app(run_app) -> str:
-    """One app on an embedded store of its own."""
-    return run_app({})
+    """One app on an embedded store of its own, empty at first."""
+    return run_app({}, empty=True)
 
 
 def test_a_deep_link_into_a_fresh_server_gets_the_whole_frame(

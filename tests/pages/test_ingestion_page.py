@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from langchain_core.documents import Document
 from streamlit.testing.v1 import AppTest
 
+from lib import jobs
 from lib.documents import files, loaders
 from lib.documents.sources import Part, Upload
 from lib.ingestion import tuning
@@ -109,6 +111,25 @@ def test_a_pasted_text_goes_from_preview_to_report_and_into_the_collection(
     assert len(shown) == 2
     assert {row["text"] for row in new} >= set(shown)
     assert f"now holds {expected + 1} rows" in said(page).replace("\\", "")
+
+
+def test_while_an_ingestion_runs_no_second_can_be_started(page: AppTest) -> None:
+    gate = threading.Event()
+    first = jobs.shared().submit("In front", lambda job: gate.wait(60), subject="test")
+    try:
+        paste(page, TEXT)
+        page.button(key="ingest_start").click().run()
+        started = page.query_params["ingestion"]
+        page.button(key="ingest_start").click().run()
+        button = page.button(key="ingest_start")
+        assert (button.label, button.disabled) == ("Ingesting …", True)
+        assert page.query_params["ingestion"] == started
+    finally:
+        gate.set()
+    assert first.finished.wait(60)
+    wait_for_jobs()
+    page.run()
+    assert page.button(key="ingest_start").label == "Ingested"
 
 
 def test_what_is_there_already_cannot_be_ingested_again_and_a_change_replaces(

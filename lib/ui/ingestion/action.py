@@ -28,10 +28,13 @@ def offer_ingestion(
     forecast: Forecast | None,
     plan: IngestionPlan,
     done: IngestionReport | None,
+    *,
+    is_running: bool,
 ) -> bool:
     """Draw the button and what it will do, and return whether it was pressed.
 
-    `done` says what the last ingestion of the same choice did.
+    `done` says what the last ingestion of the same choice did. While one runs, no second of the
+    same session can be started.
     """
     label, sentence, can_start = "Ingest", "Choose something to ingest.", False
     is_done = False
@@ -50,6 +53,8 @@ def offer_ingestion(
             about = "" if forecast.is_exact else "about "
             label, can_start = f"Ingest {about}{rows}", True
             sentence = f"Into {into}{_parts(forecast, left)}. {_duration(forecast, left, model)}"
+        if is_running:
+            label, sentence, can_start = "Ingesting …", f"Into {into}.", False
         losses = sum(problem.is_loss for problem in forecast.problems)
         sentence += f" {counted(losses, 'part')} will be left out." if losses else ""
     with st.bottom, st.container(horizontal=True, vertical_alignment="center", key="ingest_bar"):
@@ -63,7 +68,7 @@ def offer_ingestion(
         st.markdown(sentence, width="content" if is_done else "stretch")
         if is_done:
             st.page_link("pages/search.py", label="Search them", icon=":material/search:")
-    return pressed
+    return pressed and can_start
 
 
 def _parts(forecast: Forecast, left: Remaining | None) -> str:
