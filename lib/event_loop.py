@@ -8,6 +8,7 @@ thread, and `nest_asyncio` lets a cell wait on that loop, as the tutorial does.
 import asyncio
 import atexit
 import concurrent.futures
+import gc
 import sys
 import threading
 import time
@@ -27,6 +28,7 @@ HELD_S = 0.05
 class Held:
     """The loop woke `late_s` too late. Its own thread computed for `own_s` of that, both in s.
 
+    For `collected_s` the interpreter stood still and collected garbage, in whichever thread.
     `doing` names the function on the loop that was running then; it is empty where none was, and
     the loop's thread waited for the processor or the interpreter.
     """
@@ -34,11 +36,13 @@ class Held:
     late_s: float
     own_s: float = 0.0
     doing: str = ""
+    collected_s: float = 0.0
 
     @property
     def is_by_a_call(self) -> bool:
         """Say whether a call on the loop held it, by computing or by waiting."""
-        return self.own_s > HELD_S or bool(self.doing)
+        held_s = self.late_s if self.doing else self.own_s
+        return held_s - self.collected_s > HELD_S
 
 
 class EventLoop:
@@ -52,6 +56,7 @@ class EventLoop:
         self.longest_held_s = 0.0
         self._due = float("inf")
         self._doing = ""
+        self._collecting_since = self._collected_s = 0.0
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -75,6 +80,7 @@ class EventLoop:
         """
         if self._due == float("inf"):
             self._due = self._loop.time()
+            gc.callbacks.append(self._note_collection)
             asyncio.run_coroutine_threadsafe(self._look(on_held, every_s), self._loop)
             threading.Thread(target=self._look_inside, name="lab-loop-watch", daemon=True).start()
 
@@ -82,15 +88,26 @@ class EventLoop:
         while True:
             worst, ends = Held(0.0), self._loop.time() + every_s
             while self._loop.time() < ends:
-                self._doing, began_s = "", time.thread_time()
+                self._doing, began_s, collected_s = "", time.thread_time(), self._collected_s
                 self._due = self._loop.time() + LOOK_EVERY_S
                 await asyncio.sleep(LOOK_EVERY_S)
                 late_s = self._loop.time() - self._due
                 if late_s > worst.late_s:
-                    worst = Held(late_s, time.thread_time() - began_s, self._doing)
+                    worst = Held(
+                        late_s,
+                        time.thread_time() - began_s,
+                        self._doing,
+                        self._collected_s - collected_s,
+                    )
             self.longest_held_s = max(self.longest_held_s, worst.late_s)
             if worst.late_s > HELD_S:
                 on_held(worst)
+
+    def _note_collection(self, phase: str, _about: dict[str, int]) -> None:
+        if phase == "start":
+            self._collecting_since = time.perf_counter()
+        else:
+            self._collected_s += time.perf_counter() - self._collecting_since
 
     def _look_inside(self) -> None:
         while not self.is_closed:
@@ -131,6 +148,8 @@ class EventLoop:
         """Cancel what still runs, stop the loop and join its thread. Calling twice is harmless."""
         if self._loop.is_closed():
             return
+        if self._note_collection in gc.callbacks:
+            gc.callbacks.remove(self._note_collection)
         if self._thread.is_alive():
             asyncio.run_coroutine_threadsafe(_cancel_all_tasks(), self._loop).result(timeout=5)
             self._loop.call_soon_threadsafe(self._loop.stop)

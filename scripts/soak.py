@@ -366,12 +366,12 @@ def report(record: Record, during: list[Sample], after: list[Sample], log: str) 
           f"({100 * (last.memory_mb / first.memory_mb - 1):+.0f} %)")  # fmt: skip
     print(f"threads {first.threads} → {last.threads}, open files {first.files} → {last.files}")
     waits = loop_waits(log, record.began)
-    held = [each for each in waits if each["by"] is not None or each["own_ms"] > LOOP_WAIT_MS]
+    held = [each for each in waits if each["is_by_a_call"]]
+    collected = [each for each in waits if each["ms"] - each["collected_ms"] < LOOP_WAIT_MS]
     longest = max((each["ms"] for each in waits), default=0.0)
-    own_ms = max((each["own_ms"] for each in waits), default=0.0)
     print(f"the background loop was late by over {LOOP_WAIT_MS} ms {len(waits)} times, at most "
-          f"{longest:.0f} ms (its own thread computed {own_ms:.0f} ms of them at most); "
-          f"a call on it held it {len(held)} times")  # fmt: skip
+          f"{longest:.0f} ms: {len(collected)} times for a garbage collection, "
+          f"{len(held)} times for a call on it")  # fmt: skip
     for each in held:
         print(f"  {each}")
     tracebacks = log.count("Traceback")

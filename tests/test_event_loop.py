@@ -1,6 +1,7 @@
 """One background loop for the web process; nest_asyncio only where a loop already runs."""
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
@@ -182,4 +183,16 @@ def test_an_interpreter_that_is_busy_elsewhere_is_no_call_on_the_loop(loop: Even
     # One call into C that keeps the interpreter for itself, in this thread.
     while not told:
         sum(range(20_000_000))
+    assert not told[0].is_by_a_call
+
+
+def test_a_garbage_collection_is_no_call_on_the_loop(loop: EventLoop) -> None:
+    told: list[Held] = []
+    loop.watch(told.append, every_s=0.1)
+    # A chain whose links are collected one by one would be quick; cycles are not.
+    lists = [[] for _ in range(2_000_000)]
+    while not told:
+        gc.collect()
+    assert len(lists) == 2_000_000
+    assert told[0].collected_s > 0.05
     assert not told[0].is_by_a_call

@@ -51,6 +51,8 @@ AHEAD = (
     "lib.search.code",
 )
 BREATH_S = 0.005
+# Ten is usual: how many smaller searches for garbage come before a whole one.
+WHOLE_SEARCHES_EVERY = 50
 _starting = threading.Lock()
 _drawn = threading.Event()
 
@@ -131,6 +133,8 @@ def _warm() -> None:
         # What was imported stays for the life of the process; searching its hundred thousands of
         # objects for garbage again and again would stop every thread for a tenth of a second.
         gc.freeze()
+        # What visitors leave in cycles is little: a whole search stops all threads for 0.05 s.
+        gc.set_threshold(*gc.get_threshold()[:2], WHOLE_SEARCHES_EVERY)
     finally:
         _drawn.set()
 

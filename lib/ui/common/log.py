@@ -17,12 +17,12 @@ from lib.ui.common import visitor
 _log = logging.getLogger("lab.actions")
 
 
-def action(name: str, **facts: str | float | None) -> None:
+def action(name: str, **facts: str | float | bool | None) -> None:
     """Write one line: what was done, and its numbers or kinds."""
     _log.info(json.dumps({"at": round(time.time(), 3), "action": name, **facts}))
 
 
-def by_visitor(name: str, **facts: str | float | None) -> None:
+def by_visitor(name: str, **facts: str | float | bool | None) -> None:
     """Write one line for what the visitor of this session did."""
     action(name, visitor=short(visitor.owner()), **facts)
 
@@ -54,7 +54,9 @@ def _loop_was_held(held: Held) -> None:
         "loop_held",
         ms=round(held.late_s * 1000, 1),
         own_ms=round(held.own_s * 1000, 1),
-        by=held.doing if held.is_by_a_call else None,
+        collected_ms=round(held.collected_s * 1000, 1),
+        doing=held.doing,
+        is_by_a_call=held.is_by_a_call,
     )
 
 
