@@ -297,7 +297,7 @@ def drawing(figure: Figure, name: str, *, packed: bool) -> str:
 
 def sections(run: Run, beside: Beside, drawings: str) -> str:
     """Return what the report says, in the order of reading, around its drawings."""
-    return f"""<p class="quiet">Milvus Async Lab · {_text(note(run))}</p>
+    return f"""<p class="quiet">{_text(note(run))}</p>
 <h1>{_text(findings.headline(run))}</h1>
 {_metrics(run)}
 {drawings}
