@@ -18,10 +18,10 @@ show_limits()
 st.header("Fourteen method pairs", anchor=False)
 st.caption("The async method has an a in front of its name.")
 lines = [
-    f"| `{each.name}` | `{each.async_name}` | {each.summary} | {'yes' if each.embeds else ''} |"
+    f"| `{each.name}` | {each.summary} | {'yes' if each.embeds else ''} |"
     for each in OPERATIONS.values()
 ]
 # As text: the grid of st.dataframe takes the browser a third of a second.
-st.markdown("\n".join(["| Sync | Async | What it does | Embeds |", "| --- " * 4 + "|", *lines]))
+st.markdown("\n".join(["| Sync | What it does | Embeds |", "| --- " * 3 + "|", *lines]))
 
 load_scripts()
