@@ -7,6 +7,7 @@ from lib.search import ask as search
 from lib.search.code import comparison_code
 from lib.ui import collection_or_stop, connection_or_stop, model_or_stop, show_error
 from lib.ui.common import log
+from lib.ui.common.parameters import choice
 from lib.ui.common.session import rows_version
 from lib.ui.common.snippet import here
 from lib.ui.search.form import (
@@ -30,13 +31,11 @@ COMPARE, METHODS, WORDS, AT_ONCE, AS_RETRIEVER = (
 
 with st.container(horizontal=True, horizontal_alignment="distribute"):
     st.title("Search and MMR", width="content", anchor=False)
-    view = st.segmented_control(
+    view = choice(
         "View",
-        [COMPARE, METHODS, WORDS, AT_ONCE, AS_RETRIEVER],
+        (COMPARE, METHODS, WORDS, AT_ONCE, AS_RETRIEVER),
         default=COMPARE,
-        required=True,
         key="view",
-        bind="query-params",
         label_visibility="collapsed",
     )
 

@@ -309,3 +309,12 @@ def test_a_link_can_carry_any_filter(loaded: OpenApp) -> None:
     app.switch_page("pages/search.py").run()
     assert not app.exception
     assert "Milvus cannot use this filter" in problems(app)
+
+
+def test_an_address_that_leaves_the_call_empty_calls_async_as_without_it(loaded: OpenApp) -> None:
+    app = loaded("pages/overview.py")
+    app.query_params["view"] = "Every method"
+    app.query_params["way"] = ""
+    app.switch_page("pages/search.py").run()
+    assert not app.exception
+    assert app.form_submit_button[0].label.startswith("Call a")

@@ -1,8 +1,11 @@
-"""Numbers in the address that no input can hold, passed over as other unusable values are."""
+"""Values in the address that no input can hold, passed over as other unusable values are."""
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 # The number inputs that Streamlit fills from the address.
 NUMBERS = (
@@ -18,6 +21,26 @@ def drop_endless_numbers() -> None:
         del st.query_params[name]
     if endless:
         st.rerun()
+
+
+def choice(
+    label: str,
+    options: Iterable[str],
+    *,
+    default: str,
+    key: str,
+    place: DeltaGenerator | None = None,
+    **more: Any,
+) -> str:
+    """Draw a segmented control whose choice stands in the address, and return it.
+
+    An address with an empty value leaves nothing chosen, and the `default` is returned.
+    """
+    draw = (place or st).segmented_control
+    chosen: str | None = draw(
+        label, list(options), default=default, required=True, key=key, bind="query-params", **more
+    )
+    return chosen or default
 
 
 def _is_endless(text: str) -> bool:

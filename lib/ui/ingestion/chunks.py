@@ -6,6 +6,7 @@ from langchain_core.documents import Document
 from lib.documents import chunking
 from lib.documents.chunking import SPLITTERS, Chunking
 from lib.ingestion.chosen import Forecast
+from lib.ui.common.parameters import choice
 from lib.ui.common.text import literal
 from lib.words import counted
 
@@ -16,18 +17,14 @@ SHOWN_PROBLEMS = 8
 def choose_chunking() -> Chunking:
     """Draw the splitter, the size and the overlap."""
     splitter_slot, size_slot, overlap_slot = st.columns([2, 1, 1])
-    splitter = (
-        splitter_slot.segmented_control(
-            "Cut at",
-            list(SPLITTERS),
-            format_func=lambda name: SPLITTERS[name].label,
-            default=DEFAULTS.splitter,
-            required=True,
-            help="  \n".join(f"{each.label}: {each.summary}" for each in SPLITTERS.values()),
-            key="ingest_splitter",
-            bind="query-params",
-        )
-        or DEFAULTS.splitter
+    splitter = choice(
+        "Cut at",
+        SPLITTERS,
+        format_func=lambda name: SPLITTERS[name].label,
+        default=DEFAULTS.splitter,
+        help="  \n".join(f"{each.label}: {each.summary}" for each in SPLITTERS.values()),
+        key="ingest_splitter",
+        place=splitter_slot,
     )
     size = size_slot.number_input(
         "Characters in a chunk",

@@ -21,11 +21,11 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import is_scratch, shown_name
 from lib.ui.common import session
 from lib.ui.common.errors import error_box
+from lib.ui.common.parameters import choice
 from lib.ui.common.progress import follow
 from lib.words import ratio_text
 
 WAYS = {"gather": "Side by side", "sync_loop": "One after another"}
-DEFAULT_WAY = "gather"
 WAY_KEY, BATCH_KEY, CONCURRENCY_KEY = "ingest_way", "ingest_batch", "ingest_concurrency"
 TUNING_PARAMETER = "tuning"
 WHY_LITE = "Milvus Lite writes one batch at a time: side by side helps only where embedding waits."
@@ -47,18 +47,14 @@ def choose_plan(opened: Connection, model: EmbeddingModel, chosen: Chosen | None
         help="The langchain-milvus method, or its async twin when batches go side by side.",
         key="ingest_method",
     )
-    way = (
-        way_slot.segmented_control(
-            "Batches",
-            list(WAYS),
-            format_func=WAYS.__getitem__,
-            default=DEFAULT_WAY,
-            required=True,
-            help="  \n".join(MODES.values()),
-            key=WAY_KEY,
-            bind="query-params",
-        )
-        or DEFAULT_WAY
+    way = choice(
+        "Batches",
+        WAYS,
+        format_func=WAYS.__getitem__,
+        default="gather",
+        help="  \n".join(MODES.values()),
+        key=WAY_KEY,
+        place=way_slot,
     )
     batch_slot, concurrency_slot = st.columns(2)
     batch_size = batch_slot.number_input(

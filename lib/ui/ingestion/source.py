@@ -18,6 +18,7 @@ from lib.errors import InvalidInput
 from lib.ingestion.chosen import Chosen, Forecast, TableFile, of_corpus, of_files, tables_of
 from lib.milvus.embeddings import EmbeddingModel
 from lib.settings import Settings
+from lib.ui.common.parameters import choice
 from lib.ui.common.text import literal
 
 FILES, PASTED = "files", "pasted"
@@ -35,18 +36,14 @@ T = TypeVar("T")
 
 def choose_source() -> str:
     """Let a person choose the kind of source."""
-    chosen = st.segmented_control(
+    return choice(
         "What to ingest",
-        list(SOURCES),
+        SOURCES,
         format_func=SOURCES.__getitem__,
         default=DEFAULT_SOURCE,
-        required=True,
         key="ingest_source",
-        bind="query-params",
         wrap=True,
     )
-    # An address with an empty name leaves nothing chosen.
-    return chosen or DEFAULT_SOURCE
 
 
 def needs_chunking(source: str) -> bool:

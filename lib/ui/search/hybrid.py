@@ -12,11 +12,11 @@ from lib.milvus.territory import shown_name
 from lib.search.hybrid import WAYS, ask_hybrid, copied_name, copy_with_words
 from lib.ui.common import session
 from lib.ui.common.errors import show_error
+from lib.ui.common.parameters import choice
 from lib.ui.common.progress import follow
 from lib.ui.search.form import question_form
 
 COPY_PARAMETER = "copy"
-DEFAULT_WAY = "rrf"
 
 
 def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collection) -> None:
@@ -29,26 +29,19 @@ def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collectio
         st.info("Ask something, or pick an example above.", icon=":material/lightbulb:")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        way = (
-            st.segmented_control(
-                "Search",
-                list(WAYS),
-                format_func=lambda name: WAYS[name].label,
-                default=DEFAULT_WAY,
-                required=True,
-                key="hybrid_way",
-                bind="query-params",
-                label_visibility="collapsed",
-            )
-            or DEFAULT_WAY
+        way = choice(
+            "Search",
+            WAYS,
+            format_func=lambda name: WAYS[name].label,
+            default="rrf",
+            key="hybrid_way",
+            label_visibility="collapsed",
         )
-        call = st.segmented_control(
+        call = choice(
             "Call",
-            ["async", "sync"],
+            ("async", "sync"),
             default="async",
-            required=True,
             key="way",
-            bind="query-params",
             label_visibility="collapsed",
         )
     with show_error():

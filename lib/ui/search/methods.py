@@ -15,6 +15,7 @@ from lib.search import ask as search
 from lib.search.ask import METHODS, Hit, MethodAnswer, Request
 from lib.search.code import method_code
 from lib.ui.common.errors import show_error
+from lib.ui.common.parameters import choice
 from lib.ui.common.snippet import here, snippet
 from lib.ui.search.form import (
     ask_first_example,
@@ -42,14 +43,7 @@ def show_methods(opened: Connection, model: EmbeddingModel, collection: Collecti
             bind="query-params",
             width=360,
         )
-        way = st.segmented_control(
-            "Call",
-            ["async", "sync"],
-            default="async",
-            required=True,
-            key="way",
-            bind="query-params",
-        )
+        way = choice("Call", ("async", "sync"), default="async", key="way")
     operation = METHODS[name]
     method = operation.async_name if way == "async" else operation.name
     st.caption(f"{operation.label}: {operation.summary[0].lower()}{operation.summary[1:]}")
