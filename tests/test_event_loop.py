@@ -189,7 +189,7 @@ def test_an_interpreter_that_is_busy_elsewhere_is_no_call_on_the_loop(loop: Even
 def test_a_garbage_collection_is_no_call_on_the_loop(loop: EventLoop) -> None:
     told: list[Held] = []
     loop.watch(told.append, every_s=0.1)
-    # A chain whose links are collected one by one would be quick; cycles are not.
+    # Each collection looks at all of them.
     lists = [[] for _ in range(2_000_000)]
     collected: list[Held] = []
     while not collected:
@@ -197,3 +197,19 @@ def test_a_garbage_collection_is_no_call_on_the_loop(loop: EventLoop) -> None:
         collected = [held for held in told if held.collected_s > 0.05]
     assert len(lists) == 2_000_000
     assert not collected[0].is_by_a_call
+
+
+def test_a_call_is_told_before_a_longer_wait_that_nobody_caused(loop: EventLoop) -> None:
+    told: list[Held] = []
+    loop.watch(told.append, every_s=3)
+
+    async def block() -> None:
+        threading.Event().wait(0.15)
+
+    loop.run(block())
+    # One call into C that keeps the interpreter for itself, for longer than the other.
+    while loop.longest_held_s < 0.3:
+        sum(range(50_000_000))
+    wait_until(lambda: bool(told))
+    assert told[0].is_by_a_call
+    assert told[0].late_s < loop.longest_held_s
