@@ -93,7 +93,13 @@ def load_corpus(
 
 
 def _learn(opened: Connection, model: EmbeddingModel, collection: str, limits: Settings) -> None:
-    """Find out ahead what the first look at the search and at the ingestion would wait for."""
+    """Find out ahead what the first look at the search and at the ingestion would wait for.
+
+    Not where texts are sent to a service before anybody asks, nor on a public app, whose visitors
+    each see a part of the connection that shares nothing that was found out.
+    """
+    if model.is_remote or limits.public:
+        return
     from lib.ui.ingestion.action import left_of
     from lib.ui.ingestion.source import first_choice
     from lib.ui.search.form import measured_chance
