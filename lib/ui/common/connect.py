@@ -45,8 +45,7 @@ def stop_if_lost() -> None:
     with st.container(horizontal=True):
         st.button("Connect again", type="primary", icon=":material/settings:", on_click=_open)
         if st.button("Use the host's own Milvus"):
-            tab.decided()
-            st.rerun()
+            _decided()
     _show_if_open()
     st.stop()
 
@@ -62,6 +61,13 @@ def _open() -> None:
 
 def _close() -> None:
     st.session_state[OPEN_KEY] = False
+
+
+def _decided() -> None:
+    """Close the dialog and draw the page on what the visitor has chosen."""
+    tab.decided()
+    _close()
+    st.rerun()
 
 
 def _show_if_open() -> None:
@@ -144,15 +150,11 @@ def _connect() -> None:
                 error_box(error)
         else:
             session.use(chosen)
-            tab.decided()
-            _close()
-            st.rerun()
+            _decided()
     st.caption("The token stays in this session. It is forgotten when the tab is closed.")
     if session.is_overridden() and st.button("Back to the host's own store"):
         session.use(None)
-        tab.decided()
-        _close()
-        st.rerun()
+        _decided()
 
 
 def chosen_elsewhere(current: Settings) -> dict[str, Any] | None:
