@@ -291,26 +291,17 @@ class AppRunner:
 def filled_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     """Return where a store with the bundled corpus lies, filled at the first call."""
 
-    def fill() -> Path:
-        from lib.documents.corpora import CORPORA
-        from lib.ingestion.plan import default_plan
-        from lib.ingestion.writing import ingest
-        from lib.milvus.connection import open_connection
-        from lib.milvus.embeddings import open_model
-
-        path = tmp_path_factory.mktemp("filled") / "lab.db"
-        chosen = settings.load({"MILVUS_URI": str(path)})
-        opened, model = open_connection(chosen), open_model(chosen)
-        documents = CORPORA["standard_library"].documents(None, 0)
-        ingest(opened, model, documents, default_plan(opened, model, chosen.collection))
-        opened.close()
-        return path
-
     @functools.cache
     def filled() -> Path:
+        # Here, because the process that hands out the tests runs none and need not load pymilvus.
+        from lib.documents.corpora import CORPORA
+        from tests.stores import fill
+
+        path = tmp_path_factory.mktemp("filled") / "lab.db"
+        documents = CORPORA["standard_library"].documents(None, 0)
         # In a thread: beside Chromium this one has an event loop that is not the app's.
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(fill).result()
+            return thread.submit(fill, path, documents).result()
 
     return filled
 

@@ -8,15 +8,11 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from langchain_core.documents import Document
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
-from lib.ingestion.plan import IngestionPlan
-from lib.ingestion.writing import ingest
 from lib.milvus.connection import Connection, open_connection
-from lib.milvus.embeddings import open_model
 from lib.settings import load
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -68,15 +64,6 @@ def open_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAp
     wait_for_jobs()
     st.cache_resource.clear()
     st.cache_data.clear()
-
-
-def fill(path: Path, documents: list[Document]) -> Path:
-    """Make a store at this path whose collection holds these rows, and return the path."""
-    settings = load({"MILVUS_URI": str(path)})
-    opened = open_connection(settings)
-    ingest(opened, open_model(settings), documents, IngestionPlan(settings.collection))
-    opened.close()
-    return path
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from lib.milvus.connection import Connection
 from lib.milvus.territory import SCRATCH_PREFIX
 from lib.settings import load
 from lib.ui.collections import rows as collection_rows
-from tests.pages.conftest import OpenApp, copy_of, fill, problems, said, wait_for_jobs
+from tests.pages.conftest import OpenApp, copy_of, problems, said, wait_for_jobs
+from tests.stores import fill
 
 COLLECTION = load({}).collection
 COUNT = 120

@@ -1,0 +1,21 @@
+"""Stores of Milvus Lite that tests fill once and copy: filling one takes a second."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from langchain_core.documents import Document
+
+from lib.ingestion.plan import IngestionPlan
+from lib.ingestion.writing import ingest
+from lib.milvus.connection import open_connection
+from lib.milvus.embeddings import open_model
+from lib.settings import load
+
+
+def fill(path: Path, documents: Sequence[Document]) -> Path:
+    """Make a store at this path whose collection holds these rows, and return the path."""
+    settings = load({"MILVUS_URI": str(path)})
+    opened = open_connection(settings)
+    ingest(opened, open_model(settings), documents, IngestionPlan(settings.collection))
+    opened.close()
+    return path
