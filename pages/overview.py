@@ -17,11 +17,14 @@ show_limits()
 
 st.header("Fourteen method pairs", anchor=False)
 st.caption("The async method has an a in front of its name.")
-lines = [
-    f"| `{each.name}` | {each.summary} | {'yes' if each.embeds else ''} |"
-    for each in OPERATIONS.values()
-]
-# As text: the grid of st.dataframe takes the browser a third of a second.
-st.markdown("\n".join(["| Sync | What it does | Embeds |", "| --- " * 3 + "|", *lines]))
+# A list and no table: the grid of st.dataframe takes the browser a third of a second, and a phone
+# has no room for columns.
+st.markdown(
+    "\n".join(
+        f"- `{each.name}`: {each.summary}"
+        + " Embeds." * (each.embeds and "Embeds" not in each.summary)
+        for each in OPERATIONS.values()
+    )
+)
 
 load_scripts()
