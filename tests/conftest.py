@@ -63,12 +63,15 @@ CHROMIUM_FLAGS = [
     "--disable-quic",
     "--no-first-run",
 ]
+SHOWN_OF_A_PAGE = 4_000  # characters
 RUN_APP = [
     *(sys.executable, "-m", "streamlit", "run", "app.py"),
     "--server.headless=true",
     "--server.address=127.0.0.1",
     "--server.fileWatcherType=none",
 ]
+
+PAGE = pytest.StashKey["Page"]()
 
 # A slow machine is no failure, and the same inputs come on every machine of CI.
 hypothesis.settings.register_profile("lab", deadline=None, derandomize="CI" in os.environ)
@@ -121,10 +124,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skip or an expected failure into a failure where nothing may be left out."""
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail what is left out where nothing may be; show the page beside a failure in a browser."""
     report = yield
     _fail_if_skipped(report)
+    page = item.stash.get(PAGE, None)
+    if report.when == "call" and report.failed and page is not None and not page.is_closed():
+        shown = page.locator("body").inner_text()[:SHOWN_OF_A_PAGE]
+        report.sections.append((f"The page {page.url}", shown))
     return report
 
 
@@ -338,10 +347,11 @@ def browser() -> Iterator["Browser"]:
 
 
 @pytest.fixture
-def chromium_page(browser: "Browser") -> Iterator["Page"]:
+def chromium_page(browser: "Browser", request: pytest.FixtureRequest) -> Iterator["Page"]:
     """A page without cookies or history, as large as a projector's picture."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
     page.set_default_timeout(15_000)
+    request.node.stash[PAGE] = page
     yield page
     context.close()

@@ -3,6 +3,10 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 # Generous: a busy machine is slow, and a condition that comes true ends the wait at once.
 PATIENCE_S = 60.0
@@ -15,3 +19,14 @@ def wait_until(condition: Callable[[], object], patience_s: float = PATIENCE_S) 
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         pause.wait(0.01)
+
+
+def wait_until_still(page: "Page") -> None:
+    """Return once nothing unfolds any more, so that a press lands where it was aimed.
+
+    An expander grows for half a second, and what is in it moves meanwhile.
+    """
+    page.wait_for_function(
+        "() => document.getAnimations().every(({playState, effect}) =>"
+        " playState !== 'running' || effect.getTiming().iterations === Infinity)"
+    )

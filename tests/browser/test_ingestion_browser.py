@@ -15,6 +15,7 @@ from lib.ingestion.writing import ingest
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.settings import Settings, load
+from tests.waiting import wait_until_still
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -177,6 +178,7 @@ def test_files_go_from_preview_to_report_and_only_once(
     assert nothing.is_disabled()
     wait_until_drawn(page)
     page.get_by_text("Each source", exact=True).click()
+    wait_until_still(page)
     with page.expect_download() as caught:
         page.get_by_role("button", name="Download the report").click()
     report = Path(caught.value.path()).read_text(encoding="utf-8").splitlines()
@@ -214,6 +216,7 @@ def test_a_file_goes_into_a_new_collection_and_is_searched_there(
     table.write_text(TABLE, encoding="utf-8")
     open_files(page, app, [table])
     page.get_by_text("Options", exact=True).click()
+    wait_until_still(page)
     into = page.get_by_role("combobox", name="Into")
     into.fill("cabbages")
     into.press("Enter")
@@ -288,6 +291,7 @@ def test_a_delete_by_keys_says_how_many_before_it_deletes(app: str, chromium_pag
     page = chromium_page
     rows = open_rows(page, app)
     page.get_by_text("Delete many", exact=True).click()
+    wait_until_still(page)
     page.get_by_text("By keys", exact=True).click()
     field = page.get_by_role("textbox", name="Keys, one a line")
     field.fill("k020\nk021\nnobody")
@@ -316,6 +320,7 @@ def test_an_export_is_downloaded_and_comes_back_in_with_its_keys(
     page = chromium_page
     rows = open_rows(page, app)
     page.get_by_text("Export and import", exact=True).click()
+    wait_until_still(page)
     page.get_by_text("JSON lines", exact=True).click()
     page.get_by_role("textbox", name="Only rows that match").fill('pk < "k004"')
     page.keyboard.press("Enter")
@@ -356,6 +361,7 @@ def test_a_collection_is_created_chosen_and_dropped_after_its_name_was_typed(
     page = chromium_page
     rows = open_rows(page, app)
     page.get_by_text("New collection", exact=True).click()
+    wait_until_still(page)
     page.get_by_role("textbox", name="Name", exact=True).fill("spare")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Create", exact=True).click()
@@ -368,6 +374,7 @@ def test_a_collection_is_created_chosen_and_dropped_after_its_name_was_typed(
     expect_rows(page, 0)
 
     page.get_by_text("Drop this collection", exact=True).click()
+    wait_until_still(page)
     name = page.get_by_role("textbox", name="Type its name to confirm")
     drop = page.get_by_role("button", name="Drop", exact=True)
     name.fill("Spare")

@@ -108,6 +108,18 @@ def test_every_preset_fills_the_form_and_says_how_long_it_takes(open_app: OpenAp
         assert re.search(r"(calls|trials), (about )?[\d,]+ (s|min)", text_of(app))
 
 
+def test_a_browser_that_says_no_preset_is_chosen_changes_nothing(open_app: OpenApp) -> None:
+    app = open_app(PAGE)
+    app.segmented_control(key="b_preset").set_value("quick").run()
+    app.number_input(key="b_repeats").set_value(1).run()
+    said = text_of(app)
+    app.segmented_control(key="b_preset").set_value(None).run()
+    assert app.segmented_control(key="b_preset").value == "quick"
+    assert text_of(app) == said
+    assert app.query_params["b_preset"] == "quick"
+    assert app.query_params["b_repeats"] == "1"
+
+
 def test_the_custom_form_starts_from_the_preset_before_it(open_app: OpenApp) -> None:
     app = open_app(PAGE)
     app.segmented_control(key="b_preset").set_value("sweep").run()

@@ -151,6 +151,16 @@ def read(*, arrived: bool) -> None:
     st.session_state.update({PRESET_KEY: preset, **values})
 
 
+def keep_preset() -> None:
+    """Choose the preset of the address again where the browser says that none is chosen.
+
+    A browser that is slower than its visitor does, although the control requires a choice.
+    """
+    if st.session_state[PRESET_KEY] is None:
+        seen = st.session_state.get(SEEN_KEY, {})
+        st.session_state[PRESET_KEY] = _preset(seen.get(PRESET_KEY, [""])[-1])
+
+
 def write() -> None:
     """Put the preset and what differs from it into the address."""
     preset = st.session_state[PRESET_KEY]

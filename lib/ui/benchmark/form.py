@@ -49,6 +49,7 @@ def run_form(
 
     @st.fragment
     def _form() -> None:
+        address.keep_preset()
         top = st.container(horizontal=True, vertical_alignment="bottom")
         preset: str = top.segmented_control(
             "Preset",
