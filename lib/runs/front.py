@@ -17,13 +17,17 @@ FRONT = PROJECT_ROOT / "assets" / "front.json"
 
 @dataclass(frozen=True)
 class Front:
-    """The run of the first screen in words that are Markdown, and its race for race.js."""
+    """The run of the first screen in words that are Markdown, and its race for race.js.
+
+    `here` says what the button measures instead.
+    """
 
     run_id: str
     statement: str
     line: str
     caveat: str
     conditions: str
+    here: str
     race: dict[str, Any]
 
 

@@ -54,14 +54,14 @@ def headline(run: Run) -> str:
 
 
 def line(run: Run) -> str:
-    """Return the two times of the race: '100 documents, one by one: 45.6 s. Async: 0.57 s.'."""
+    """Return the race's two times: '100 documents, one by one (loop): 45.6 s. Async: 0.57 s.'."""
     cell = findings.leading(run)
     lanes = chart_data.lanes(run, Focus(cell.operation, cell.count)) if cell else ()
     if cell is None or len(lanes) < 2:
         return ""
     loop, other = (duration_text(trial.wall_s) for trial in lanes)
     work = f"{cell.count:,} {_things(cell.operation)}"
-    return f"{work}, one by one: {loop}. {cell.label}: {other}."
+    return f"{work}, one by one (loop): {loop}. {cell.label}: {other}."
 
 
 def _things(operation: str) -> str:

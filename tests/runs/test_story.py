@@ -8,7 +8,7 @@ from tests.run_builder import make_run, make_trial
 def test_the_headline_has_at_most_twelve_words_and_the_line_both_times() -> None:
     run = make_run()
     assert story.headline(run) == "50× faster, same results"
-    assert story.line(run) == "100 documents, one by one: 10.1 s. Async: 0.20 s."
+    assert story.line(run) == "100 documents, one by one (loop): 10.1 s. Async: 0.20 s."
 
 
 def test_the_headline_is_true_where_async_does_not_win() -> None:

@@ -17,7 +17,10 @@ ALL_OPERATIONS = ("all-lite", "all-server")
 def show() -> None:
     """Draw the recorded run in one screen; a click on the button is for the page to follow."""
     shown = front.read()
-    st.markdown("**:material/compare_arrows: Milvus Async Lab**")
+    st.markdown(
+        "**:material/compare_arrows: Milvus Async Lab** · "
+        "what the async methods gain in `langchain-milvus`"
+    )
     if shown:
         st.title(shown.statement, anchor=False)
         st.markdown(shown.line)
@@ -40,7 +43,7 @@ def show() -> None:
             )
             present_link(shown.run_id)
     if shown:
-        st.caption(shown.conditions)
+        st.caption(f"{shown.conditions}. {shown.here}")
 
 
 def show_limits() -> None:

@@ -15,7 +15,7 @@ def present_link(run_id: str) -> None:
     """Draw the link that presents a run."""
     st.page_link(
         "pages/overview.py",
-        label="Present",
+        label="Present as slides",
         icon=":material/slideshow:",
         query_params={PRESENT_PARAMETER: "1", WHICH_PARAMETER: run_id},
     )
