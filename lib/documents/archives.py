@@ -1,7 +1,9 @@
 """Archives: the files in a ZIP, each checked before a byte of it is unpacked."""
 
+import lzma
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
@@ -21,6 +23,11 @@ COPY_BYTES = 1 << 16
 KEPT_IN_MEMORY_BYTES = 8 << 20
 # What macOS and Windows leave in archives; nobody means to ingest these.
 CLUTTER = {"__MACOSX", ".DS_Store", "Thumbs.db"}
+# What `zipfile` raises for a damaged file; its three packers pass on errors of their own.
+UNREADABLE = (
+    *(zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError),
+    *(zlib.error, lzma.LZMAError),
+)
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,7 @@ def entries(file: BinaryIO, source: str, problems: Problems) -> Iterator[Archive
                 except InvalidInput as problem:
                     problems.add(source, info.filename, problem.what)
                     continue
-                except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError):
+                except UNREADABLE:
                     problems.add(source, info.filename, "it is damaged in the archive")
                     continue
                 unpacked += size

@@ -298,6 +298,24 @@ def test_random_bytes_never_raise_whatever_they_are_called(ending: str) -> None:
             assert documents or problems
 
 
+@pytest.mark.parametrize("packed_by", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_file_in_a_zip_is_named_and_the_rest_goes_in(packed_by: int) -> None:
+    content = zipped({"bad.txt": b"one two three " * 50, "good.txt": b"good"}, packed_by)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        bad = archive.getinfo("bad.txt")
+    start = bad.header_offset + 30 + len(bad.filename)
+    said = []
+    for spoiled in range(start, start + bad.compress_size):
+        damaged = bytearray(content)
+        damaged[spoiled] ^= 0xFF
+        documents, problems = read_one("a.zip", bytes(damaged))
+        assert documents[-1].page_content == "good"
+        # Some bits fill up the last byte: without them nothing is lost.
+        assert len(documents) + len(problems) == 2
+        said += problems
+    assert set(said) == {"a.zip, bad.txt: it is damaged in the archive"}
+
+
 @pytest.mark.parametrize(
     "name", ["../evil.txt", "/etc/evil.txt", "a/../../evil.txt", "..\\evil.txt", "C:\\evil.txt"]
 )
