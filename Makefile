@@ -32,8 +32,8 @@ demo: $(VENV)/.app ## run the app on an embedded Milvus Lite, http://127.0.0.1:8
 server: $(VENV)/.server ## run a real Milvus server on port 19530, data in data/server
 	@$(RUN) scripts.milvus_server --data data/server --port $(SERVER_PORT)
 
-check: lint ## lint, types and every test without a server or a browser: for daily work
-	@$(RUN) pytest $(SIDE_BY_SIDE) 2 -m "not server and not browser" $(ARGS)
+check: lint ## lint, types and the quick tests, which need no server and no browser: for daily work
+	@$(RUN) pytest $(SIDE_BY_SIDE) 2 -m "not server and not browser and not slow" $(ARGS)
 
 test: $(VENV)/.dev $(VENV)/.server ## install what the tests need and run them all
 	@$(RUN) pytest $(SIDE_BY_SIDE) 3 $(ARGS)

@@ -87,8 +87,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by what they use, and put the files first whose tests wait most.
 
-    `-m "not server and not browser"` is what `make check` runs. A test that is repeated for each
-    kind of Milvus uses the server where a parameter says so.
+    `-m "not server and not browser and not slow"` is what `make check` runs. Tests of whole pages
+    are slow. A test that is repeated for each kind of Milvus uses the server where a parameter says
+    so.
 
     A process takes one file after another. Files that wait for a server or a browser are long, so
     they come first, and the short ones fill up the processes to the end.
@@ -97,6 +98,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture, marker in MARKER_OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
+        if item.path.parent.name == "pages":
+            item.add_marker("slow")
         call = getattr(item, "callspec", None)
         if call is not None and "server" in call.params.values():
             item.add_marker("server")

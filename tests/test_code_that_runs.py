@@ -37,6 +37,8 @@ from scripts.milvus_server import MilvusServer
 from scripts.openai_endpoint import OpenAIEndpoint
 from tests.run_builder import make_trial
 
+pytestmark = pytest.mark.slow
+
 NAME = "code_that_runs"
 COUNT, WAIT_MS = 3, 40
 # On a server, programs that make collections run in so many databases at once.

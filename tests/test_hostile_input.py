@@ -39,6 +39,8 @@ from tests.documents.test_loaders import GOOD, zipped
 from tests.hostile import NUMBERS, TEXTS, bounded
 from tests.run_builder import make_run
 
+pytestmark = pytest.mark.slow
+
 MEGABYTE = 1 << 20
 HOST = Settings(milvus_uri="unused.db", public=True, allowed_hosts=("*.example.com", "[::1]:1"))
 COLLECTION = "hostile"

@@ -403,7 +403,12 @@ def open_model(settings: Settings, *, retries: int | None = None) -> EmbeddingMo
     known = BUNDLED_DIMENSION if is_bundled else OPENAI_DIMENSIONS.get(settings.openai_model)
     is_openai = canonical(settings.openai_base_url) == canonical(OPENAI_ADDRESS)
     if not known or not (is_bundled or is_openai):
-        known = len(timed.embed_query("dimension"))
+        # With a clock of its own: whoever works for longer does not wait longer for a dead service.
+        callers = _clock.set(EmbeddingClock())
+        try:
+            known = len(timed.embed_query("dimension"))
+        finally:
+            _clock.reset(callers)
     return EmbeddingModel(
         embeddings=timed,
         model=provider.model(settings),

@@ -15,6 +15,8 @@ from lib.benchmark.workload import PRESETS, Plan
 from scripts.openai_endpoint import OpenAIEndpoint
 from tests.benchmark.capacity import SEARCH, SERVERS, Capacity, measured
 
+pytestmark = pytest.mark.slow
+
 LIMITS = (1, 2, 4, 8, 16, 32, 64, 128)
 SWEEP = replace(PRESETS["sweep"].plan, warmup=0)
 RATE = replace(PRESETS["rate"].plan, warmup=0, repeats=2)

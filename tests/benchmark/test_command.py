@@ -18,6 +18,8 @@ from lib.benchmark.__main__ import main
 from lib.milvus.connection import open_connection
 from lib.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--operations", "add_documents,get_pks", "--counts", "3", "--repeats", "1", "--warmup",
          "0", "--rows", "20"]  # fmt: skip
 

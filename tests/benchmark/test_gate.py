@@ -13,6 +13,8 @@ from lib.benchmark.trials import Run, Trial
 from lib.benchmark.workload import Plan
 from tests.benchmark.stubs import JITTERS, StubStore, VirtualClock, measure, trial
 
+pytestmark = pytest.mark.slow
+
 PAIRS = 200
 PLAN = Plan(operations=("delete",), strategies=("sync_loop",), counts=(100,), repeats=10, warmup=0)
 SLOWER = 0.15

@@ -14,6 +14,8 @@ from lib.benchmark.trials import Run
 from lib.benchmark.workload import Plan
 from tests.benchmark.stubs import JITTERS, Server, StubStore, VirtualClock, measure
 
+pytestmark = pytest.mark.slow
+
 AGAIN = "sync_loop_again"
 A_A_RUNS = 1_000
 A_A = Plan(

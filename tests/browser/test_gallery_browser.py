@@ -12,6 +12,8 @@ from scripts import gallery
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+pytestmark = pytest.mark.slow
+
 MB = 1_000_000
 FIRST_CHART_MS = 1_000
 WHEN_DRAWN = """

@@ -18,6 +18,8 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 
+pytestmark = pytest.mark.slow
+
 SMALL = Grid(rows=60, batch_sizes=(10, 30), concurrencies=(0, 2, 4))
 PAIRS = {(10, 0), (10, 2), (10, 4), (30, 0), (30, 2)}
 
