@@ -46,10 +46,11 @@ def show(page: str) -> None:
                 shown_name(name) if opened.may_write(name) else f"{name} (read only)"
             ),
         )
-        rows_slot, embedding_slot = st.columns(2)
         rows = loading.progress.done if loading else facts.rows if facts else 0
-        rows_slot.metric("Rows", f"{rows:,}")
-        embedding_slot.metric("Dimensions", f"{model.dimension:,}")
+        # Side by side as far as there is room: two columns cut a number of five digits.
+        with st.container(horizontal=True, gap="medium"):
+            st.metric("Rows", f"{rows:,}", width="content")
+            st.metric("Dimensions", f"{model.dimension:,}", width="content")
         st.caption(f"Embedding: {model.label}")
         if loading and follow(loading, key="first_load") and not loading.error:
             st.rerun()  # it ended while this was drawn
