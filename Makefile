@@ -33,7 +33,7 @@ server: $(VENV)/.server ## run a real Milvus server on port 19530, data in data/
 	@$(RUN) scripts.milvus_server --data data/server --port $(SERVER_PORT)
 
 check: lint ## lint, types and the quick tests, which need no server and no browser: for daily work
-	@$(RUN) pytest $(SIDE_BY_SIDE) 2 -m "not server and not browser and not slow" $(ARGS)
+	@$(RUN) pytest $(SIDE_BY_SIDE) 3 -m "not server and not browser and not slow" $(ARGS)
 
 test: $(VENV)/.dev $(VENV)/.server ## install what the tests need and run them all
 	@$(RUN) pytest $(SIDE_BY_SIDE) 3 $(ARGS)

@@ -245,6 +245,7 @@ class WatchedEmbeddings(Embeddings):
             return await self.inner.aembed_query(text)
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.parametrize("strategy", ["sync_loop", "thread_pool", "gather", "gather_limited"])
 def test_a_stop_in_mid_trial_is_obeyed_within_a_second_and_keeps_the_finished_trials(
