@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lib.ui.common import browser_ahead
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -137,3 +139,19 @@ def test_no_page_asks_another_host_for_anything(app: str, chromium_page: "Page",
     chromium_page.wait_for_load_state("networkidle")
     own = (app, "data:", "blob:")
     assert [url for url in asked if not url.startswith(own)] == []
+
+
+def test_the_overview_runs_ahead_what_the_next_pages_draw_with(
+    app: str, chromium_page: "Page"
+) -> None:
+    assert len(browser_ahead.names()) == len(browser_ahead.SCRIPTS)
+    page = chromium_page
+    failed: list[str] = []
+    page.on("console", lambda said: failed.append(said.text) if said.type == "error" else None)
+    page.goto(app)
+    page.wait_for_function(
+        "names => names.every(name =>"
+        " performance.getEntriesByType('resource').some(each => each.name.endsWith(name)))",
+        arg=browser_ahead.names(),
+    )
+    assert failed == []

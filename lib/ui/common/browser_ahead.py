@@ -1,8 +1,9 @@
 """Let the browser load what the next pages draw with, while the first page is read.
 
-Streamlit loads a large script when a page first shows a table, code or a chart: a third of a second
-each, after the click. The scripts are found by name in the installed package; where Streamlit
-renames one, the next page loads it as before.
+Streamlit loads a script when a page first shows a table, code or a chart: up to a third of a second
+each, after the click. Here they are run ahead too, as their first run takes as long as fetching
+them. The scripts are found by name in the installed package; where Streamlit renames one, the next
+page loads it as before.
 """
 
 from functools import lru_cache
@@ -21,26 +22,31 @@ SCRIPTS = (
     "reactJsonViewCompat",
     "NumberInput",
     "Slider",
+    "ButtonGroup",
+    "Checkbox",
+    "DownloadButton",
+    "FileUploader",
+    "Html",
+    "Pagination",
+    "TextInput",
 )
-# The page is at rest by then.
-AFTER_MS = 500
+# The page is at rest by then, on a slow machine too.
+AFTER_MS = 1500
 JS = """
 export default function ({ data }) {
   const main = document.querySelector('script[type="module"][src*="/js/"]');
   if (!main || document.head.dataset.labLoadsAhead) return;
   document.head.dataset.labLoadsAhead = "yes";
-  setTimeout(() => data.names.forEach((name) => {
-    const link = document.createElement("link");
-    link.rel = "modulepreload";
-    link.href = new URL(name, main.src).href;
-    document.head.append(link);
-  }), data.after_ms);
+  const idle = window.requestIdleCallback || ((work) => setTimeout(work, 50));
+  const left = data.names.map((name) => new URL(name, main.src).href);
+  const next = () => left.length && idle(() => import(left.shift()).then(next, next));
+  setTimeout(next, data.after_ms);
 }
 """
 
 
 def load_scripts() -> None:
-    """Begin half a second after the page is drawn, once in a tab."""
+    """Begin a while after the page is drawn, in the pauses of the browser, once in a tab."""
     _component()(key="browser_ahead", data={"names": names(), "after_ms": AFTER_MS})
 
 
