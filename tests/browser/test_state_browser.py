@@ -29,10 +29,16 @@ def app(run_app: Callable[[dict[str, str]], str], browser: "Browser") -> str:
 
 
 def number(page: "Page", label: str) -> "Locator":
-    """Return a number input of the form, the form unfolded."""
+    """Return a number input of the form, the form unfolded and the page at rest.
+
+    Streamlit can lose what is typed in the milliseconds in which a run replaces the form.
+    """
     box = page.get_by_role("spinbutton", name=label)
     more = page.get_by_text("Settings", exact=True)
     more.wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.locator("[data-testid='stApp'][data-test-script-state='notRunning']").wait_for(
+        timeout=LOAD_TIMEOUT_MS
+    )
     if not box.is_visible():
         more.click()
     box.wait_for()
