@@ -21,6 +21,13 @@ def wait_until(condition: Callable[[], object], patience_s: float = PATIENCE_S) 
         pause.wait(0.01)
 
 
+def wait_until_drawn(page: "Page") -> None:
+    """Return once no run of the page's script is under way."""
+    page.get_by_test_id("stApp").and_(
+        page.locator("[data-test-script-state='notRunning']")
+    ).wait_for(timeout=PATIENCE_S * 1_000)
+
+
 def wait_until_still(page: "Page") -> None:
     """Return once nothing unfolds any more, so that a press lands where it was aimed.
 

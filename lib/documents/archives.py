@@ -97,7 +97,7 @@ def _listed(file: BinaryIO) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(file) as archive:
             return archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except UNREADABLE as error:
         raise InvalidInput("it is damaged or no ZIP file") from error
     finally:
         file.seek(0)

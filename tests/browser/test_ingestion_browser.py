@@ -15,7 +15,7 @@ from lib.ingestion.writing import ingest
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.settings import Settings, load
-from tests.waiting import wait_until_still
+from tests.waiting import wait_until_drawn, wait_until_still
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -137,12 +137,6 @@ def edit(page: "Page", x: int, row: int, text: str) -> None:
     field.press_sequentially(text, delay=10)
     page.wait_for_function("text => document.activeElement.value === text", arg=text)
     field.press("Enter", delay=50)
-
-
-def wait_until_drawn(page: "Page") -> None:
-    page.get_by_test_id("stApp").and_(
-        page.locator("[data-test-script-state='notRunning']")
-    ).wait_for()
 
 
 def ingest_button(page: "Page") -> "Locator":

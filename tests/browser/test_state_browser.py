@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from lib.milvus.lite import LiteServer
+from tests.waiting import wait_until_drawn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -36,9 +37,7 @@ def number(page: "Page", label: str) -> "Locator":
     box = page.get_by_role("spinbutton", name=label)
     more = page.get_by_text("Settings", exact=True)
     more.wait_for(timeout=LOAD_TIMEOUT_MS)
-    page.locator("[data-testid='stApp'][data-test-script-state='notRunning']").wait_for(
-        timeout=LOAD_TIMEOUT_MS
-    )
+    wait_until_drawn(page)
     if not box.is_visible():
         more.click()
     box.wait_for()
