@@ -6,12 +6,11 @@ from lib import jobs
 from lib.benchmark.trials import Run
 from lib.errors import LabError
 from lib.jobs import FINISHED, State
-from lib.ui import current_settings
 from lib.ui.benchmark.form import run_form
 from lib.ui.benchmark.live import bar, live
 from lib.ui.common import session
 from lib.ui.common.errors import error_box
-from lib.ui.common.session import connection, model
+from lib.ui.common.session import connection, current_settings, model
 from lib.ui.common.sidebar import RUN_PARAMETER
 from lib.ui.runs.saved import run_store
 from lib.ui.runs.view import run_view

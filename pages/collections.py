@@ -4,11 +4,11 @@ import streamlit as st
 
 from lib.milvus.snippets import row_changes
 from lib.milvus.territory import shown_name
-from lib.ui import connection_or_stop, model_or_stop, show_error
 from lib.ui.collections.files import offer_drop, offer_export
 from lib.ui.collections.list import offer_creation, show_list
 from lib.ui.collections.rows import browse, delete_many
-from lib.ui.common.session import collection_facts
+from lib.ui.common.errors import show_error
+from lib.ui.common.session import collection_facts, connection_or_stop, model_or_stop
 from lib.ui.common.snippet import here, snippet
 from lib.ui.common.text import literal
 

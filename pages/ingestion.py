@@ -6,17 +6,16 @@ from lib.ingestion.chosen import ingest_chosen
 from lib.ingestion.report import IngestionReport
 from lib.jobs import FINISHED, Job
 from lib.milvus.snippets import EXAMPLE_ROWS, ingestion
-from lib.ui import (
+from lib.ui.common import session
+from lib.ui.common.errors import show_error
+from lib.ui.common.progress import follow
+from lib.ui.common.session import (
     connection_or_stop,
     current_settings,
-    follow,
     model_or_stop,
     rows_changed,
-    show_error,
-    snippet,
 )
-from lib.ui.common import session
-from lib.ui.common.snippet import here
+from lib.ui.common.snippet import here, snippet
 from lib.ui.ingestion.action import offer_ingestion, remember_rate
 from lib.ui.ingestion.chunks import DEFAULTS, choose_chunking, show_preview, show_problems
 from lib.ui.ingestion.plan import choose_plan, offer_tuning

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from lib.errors import InvalidInput
-from lib.ui import current_settings
 from lib.ui.common.presenting import present_link
+from lib.ui.common.session import current_settings
 from lib.ui.common.share import copy_link
 from lib.ui.runs.list import choose, edit, import_form, is_folded, undo_deletion
 from lib.ui.runs.saved import run_store

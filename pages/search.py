@@ -5,10 +5,15 @@ import streamlit as st
 from lib.milvus.snippets import Snippet
 from lib.search import ask as search
 from lib.search.code import comparison_code
-from lib.ui import collection_or_stop, connection_or_stop, model_or_stop, show_error
 from lib.ui.common import log
+from lib.ui.common.errors import show_error
 from lib.ui.common.parameters import choice
-from lib.ui.common.session import rows_version
+from lib.ui.common.session import (
+    collection_or_stop,
+    connection_or_stop,
+    model_or_stop,
+    rows_version,
+)
 from lib.ui.common.snippet import here
 from lib.ui.search.form import (
     chance_if_known,
