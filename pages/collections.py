@@ -8,7 +8,12 @@ from lib.ui.collections.files import offer_drop, offer_export
 from lib.ui.collections.list import offer_creation, show_list
 from lib.ui.collections.rows import browse, delete_many
 from lib.ui.common.errors import show_error
-from lib.ui.common.session import collection_facts, connection_or_stop, model_or_stop
+from lib.ui.common.session import (
+    collection_facts,
+    connection_or_stop,
+    current_collection,
+    model_or_stop,
+)
 from lib.ui.common.snippet import here, snippet
 from lib.ui.common.text import literal
 
@@ -21,7 +26,7 @@ model = model_or_stop()
 with show_error():
     show_list(opened, model)
     offer_creation(opened, model)
-    facts = collection_facts(opened)
+    facts = collection_facts(opened, current_collection())
 
 if facts is None:
     st.info(

@@ -16,11 +16,14 @@ from lib.ui.common.text import literal
 DONE_KEY = "collections_done"
 
 
-@st.cache_data(ttl=15, show_spinner="Counting the rows …", max_entries=64)
-def _overview(
-    connection_id: str, version: int, model: str, dimension: int, _connection: Connection
-) -> list[Listed]:
-    return milvus_collections.overview(_connection, dimension, embedding=model)
+@st.cache_data(
+    ttl=15,
+    show_spinner="Counting the rows …",
+    max_entries=64,
+    hash_funcs=session.KEPT_UNTIL_WRITTEN,
+)
+def _overview(opened: Connection, model: EmbeddingModel) -> list[Listed]:
+    return milvus_collections.overview(opened, model.dimension, embedding=model.model)
 
 
 def show_list(opened: Connection, model: EmbeddingModel) -> None:
@@ -30,12 +33,7 @@ def show_list(opened: Connection, model: EmbeddingModel) -> None:
     done = st.session_state.pop(DONE_KEY, None)
     if done:
         slot.success(done, icon=":material/check_circle:")
-    version = session.rows_version(opened)
-    listed = [
-        each
-        for each in _overview(opened.id, version, model.model, model.dimension, opened)
-        if not is_scratch(each.name)
-    ]
+    listed = [each for each in _overview(opened, model) if not is_scratch(each.name)]
     if not listed:
         st.info("There is no collection yet.", icon=":material/inbox:")
         return

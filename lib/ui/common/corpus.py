@@ -105,9 +105,9 @@ def _learn(opened: Connection, model: EmbeddingModel, collection: str, limits: S
     from lib.ui.search.form import measured_chance
 
     with suppress(LabError):  # the pages try it again and say why it fails
-        rows = milvus_collections.count(opened, collection)
-        measured_chance(opened.id, collection, rows, model.model, "", opened, model)
-        left_of(opened, model, first_choice(limits), collection, rows)
+        facts = milvus_collections.describe(opened, collection)
+        measured_chance(opened, model, facts, "")
+        left_of(opened, model, first_choice(limits), facts)
 
 
 def _learn_beside(held: Lease, model: EmbeddingModel, collection: str, limits: Settings) -> None:
@@ -173,6 +173,6 @@ def facts_unless_loading(opened: Connection) -> tuple[Collection | None, Job | N
     load = first_load(opened)
     if load is not None and load.state not in FINISHED:
         return None, load
-    facts = session.collection_facts(opened)
+    facts = session.collection_facts(opened, session.current_collection())
     failed = load is not None and load.error is not None and not (facts and facts.rows)
     return facts, load if failed else None

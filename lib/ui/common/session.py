@@ -6,7 +6,8 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -323,34 +324,6 @@ def current_collection() -> str:
     return str(st.session_state.get(COLLECTION_KEY) or current_settings().collection)
 
 
-# A version is part of the key: a look that began before a write is never shown after it.
-@st.cache_data(ttl=15, show_spinner=False, max_entries=256)
-def _facts(connection_id: str, name: str, version: int, _opened: Connection) -> Collection | None:
-    return (
-        milvus_collections.describe(_opened, name)
-        if milvus_collections.exists(_opened, name)
-        else None
-    )
-
-
-def collection_facts(opened: Connection, name: str = "") -> Collection | None:
-    """Return a collection's facts, at most 15 s old, or None when it does not exist.
-
-    Without a name it is the chosen one.
-    """
-    return _facts(opened.id, name or current_collection(), rows_version(opened), opened)
-
-
-@st.cache_data(ttl=5, show_spinner=False, max_entries=256)
-def _description(connection_id: str, version: int, _opened: Connection) -> Description:
-    return _opened.describe()
-
-
-def description(opened: Connection) -> Description:
-    """Return who answers and which collections there are, at most 5 s old."""
-    return _description(opened.id, rows_version(opened), opened)
-
-
 # How often something was written: by visitors into their own collections, and by the host.
 _writes: Counter[str] = Counter()
 _counting_writes = threading.Lock()
@@ -360,6 +333,30 @@ def rows_version(opened: Connection) -> int:
     """Return a number that changes whenever rows were changed that this connection may read."""
     own = opened.territory.prefix if opened.territory else ""
     return _writes[own] + (_writes[""] if own else 0)
+
+
+# What tells apart the arguments of functions whose answers are kept.
+KEPT_BY: dict[str | type, Callable[[Any], Any]] = {
+    Connection: lambda opened: opened.id,
+    EmbeddingModel: lambda model: (model.model, model.dimension),
+    Collection: lambda collection: (collection.name, collection.rows),
+}
+# The same until something is written: a look that began before a write is never shown after it.
+KEPT_UNTIL_WRITTEN = KEPT_BY | {Connection: lambda opened: (opened.id, rows_version(opened))}
+
+
+@st.cache_data(ttl=15, show_spinner=False, max_entries=256, hash_funcs=KEPT_UNTIL_WRITTEN)
+def collection_facts(opened: Connection, name: str) -> Collection | None:
+    """Return a collection's facts, at most 15 s old, or None when it does not exist."""
+    if not milvus_collections.exists(opened, name):
+        return None
+    return milvus_collections.describe(opened, name)
+
+
+@st.cache_data(ttl=5, show_spinner=False, max_entries=256, hash_funcs=KEPT_UNTIL_WRITTEN)
+def description(opened: Connection) -> Description:
+    """Return who answers and which collections there are, at most 5 s old."""
+    return opened.describe()
 
 
 def rows_changed(territory: Territory | None = None) -> None:
@@ -374,7 +371,7 @@ def rows_changed(territory: Territory | None = None) -> None:
 def collection_or_stop(opened: Connection) -> Collection:
     """Return the chosen collection, or say how to fill one and end the page."""
     with show_error():
-        facts = collection_facts(opened)
+        facts = collection_facts(opened, current_collection())
     if facts is None or facts.rows == 0:
         loading = jobs.shared().unfinished(f"ingest:{current_collection()}")
         if loading is not None:

@@ -7,6 +7,7 @@ from lib.errors import LabError
 from lib.ingestion.chosen import LOOKED_UP_ROWS, Chosen, Forecast, Remaining, remaining
 from lib.ingestion.plan import METHODS, IngestionPlan
 from lib.ingestion.report import IngestionReport
+from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import shown_name
@@ -101,7 +102,7 @@ def _remaining(
 
     def look_up() -> Remaining | None:
         try:
-            return left_of(opened, model, chosen, plan.collection, facts.rows)
+            return left_of(opened, model, chosen, facts)
         except LabError:
             return None  # the ingestion says why
 
@@ -109,25 +110,16 @@ def _remaining(
     return kept(REMAINING_KEY, asked, look_up)
 
 
+@st.cache_resource(
+    show_spinner=False,
+    max_entries=16,
+    hash_funcs=session.KEPT_UNTIL_WRITTEN | {Chosen: lambda chosen: repr(chosen.identity)},
+)
 def left_of(
-    opened: Connection, model: EmbeddingModel, chosen: Chosen, collection: str, rows: int
+    opened: Connection, model: EmbeddingModel, chosen: Chosen, collection: Collection
 ) -> Remaining:
-    """Look up what is left to do, once for all visitors while nothing is written.
-
-    `rows` is how many the collection has. Raises LabError.
-    """
-    key = (opened.id, collection, rows, session.rows_version(opened), repr(chosen.identity))
-    return _left_of(key, opened, model, chosen)
-
-
-@st.cache_resource(show_spinner=False, max_entries=16)
-def _left_of(
-    key: tuple[str, str, int, int, str],
-    _opened: Connection,
-    _model: EmbeddingModel,
-    _chosen: Chosen,
-) -> Remaining:
-    return remaining(_opened, _model, _chosen, key[1])
+    """Look up what is left to do, once for all visitors until something is written."""
+    return remaining(opened, model, chosen, collection.name)
 
 
 def remember_rate(model: EmbeddingModel, report: IngestionReport) -> None:

@@ -16,6 +16,7 @@ from lib.search import ask as search
 from lib.search.ask import Question
 from lib.search.chance import Chance, measure_chance
 from lib.ui.common.errors import show_error
+from lib.ui.common.session import KEPT_BY
 from lib.ui.common.text import literal
 
 # Asked of the standard library's docstrings; any other collection gets questions of its own texts.
@@ -36,7 +37,8 @@ def question_form(
 
     Who opens the page without a question gets the first example's answer.
     """
-    examples = examples_of(opened, model, collection)
+    with show_error():
+        examples = examples_of(opened, model, collection)
     ask_first_example(examples)
     with st.form("query", border=False), st.container(horizontal=True, gap="xsmall", wrap=False):
         st.text_input(
@@ -76,12 +78,15 @@ def question_form(
     return Question(st.session_state["q"], k, fetch_k, expr, like.strip()), asked
 
 
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=KEPT_BY)
 def examples_of(
     opened: Connection, model: EmbeddingModel, collection: Collection
 ) -> tuple[str, ...]:
-    """Return questions that the collection can answer."""
-    with show_error():
-        return _examples(opened.id, collection.name, collection.rows, opened, model)
+    """Return questions that the collection can answer. Raises LabError."""
+    if search.has_rows(opened, collection.name, ROWS_ASKED_FOR):
+        return EXAMPLES
+    drawn = search.sample_queries(opened, model, collection.name, len(EXAMPLES), words=6)
+    return tuple(filter(None, dict.fromkeys(query.rstrip(".,;:") for query in drawn)))
 
 
 def ask_first_example(examples: Sequence[str]) -> None:
@@ -101,16 +106,6 @@ def filter_input() -> str:
         width="stretch",
     )
     return filters.from_typed(expr.strip())
-
-
-@st.cache_data(show_spinner=False, max_entries=64)
-def _examples(
-    connection_id: str, name: str, rows: int, _opened: Connection, _model: EmbeddingModel
-) -> tuple[str, ...]:
-    if search.has_rows(_opened, name, ROWS_ASKED_FOR):
-        return EXAMPLES
-    drawn = search.sample_queries(_opened, _model, name, len(EXAMPLES), words=6)
-    return tuple(filter(None, dict.fromkeys(query.rstrip(".,;:") for query in drawn)))
 
 
 def k_input() -> int:
@@ -187,7 +182,7 @@ def chance_if_known(
 ) -> tuple[Chance | None, bool]:
     """Return what chance finds in the filtered rows, and whether this session knows it yet."""
     key, chance = st.session_state.get("search_chance", (None, None))
-    is_known = key == (opened.id, collection.name, collection.rows, model.model, expr)
+    is_known = key == (opened.id, collection, model.model, expr)
     return (chance if is_known else None), is_known
 
 
@@ -195,26 +190,19 @@ def learn_chance(
     opened: Connection, model: EmbeddingModel, collection: Collection, expr: str
 ) -> None:
     """Measure what chance finds, once for all visitors, and keep it for this session."""
-    key = (opened.id, collection.name, collection.rows, model.model, expr)
     try:
-        chance = measured_chance(*key, opened, model)
+        chance = measured_chance(opened, model, collection, expr)
     except LabError:
         chance = None  # the answer stands without marks
-    st.session_state["search_chance"] = key, chance
+    st.session_state["search_chance"] = (opened.id, collection, model.model, expr), chance
 
 
-@st.cache_resource(show_spinner=False, max_entries=16)
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=KEPT_BY)
 def measured_chance(
-    connection_id: str,
-    name: str,
-    rows: int,
-    model_name: str,
-    expr: str,
-    _opened: Connection,
-    _model: EmbeddingModel,
+    opened: Connection, model: EmbeddingModel, collection: Collection, expr: str
 ) -> Chance | None:
     """Measure what chance finds in the filtered rows, once for all visitors. Raises LabError."""
-    return measure_chance(_opened, _model, name, expr)
+    return measure_chance(opened, model, collection.name, expr)
 
 
 def show_subject(question: Question) -> None:
@@ -238,18 +226,12 @@ def more_like(key: str) -> None:
     st.rerun()
 
 
-@st.cache_data(ttl=60, show_spinner=False, max_entries=64)
-def _fields(
-    connection_id: str, name: str, rows: int, _opened: Connection, _model: EmbeddingModel
-) -> tuple[Field, ...]:
-    return filters.fields(_opened.store(name, _model.embeddings))
-
-
+@st.cache_data(ttl=60, show_spinner=False, max_entries=64, hash_funcs=KEPT_BY)
 def field_list(
     opened: Connection, model: EmbeddingModel, collection: Collection
 ) -> tuple[Field, ...]:
     """Return the fields that a filter or a lookup can name, remembered for a minute."""
-    return _fields(opened.id, collection.name, collection.rows, opened, model)
+    return filters.fields(opened.store(collection.name, model.embeddings))
 
 
 def _value(field: Field, operator: str) -> Any:

@@ -47,7 +47,8 @@ def show_methods(opened: Connection, model: EmbeddingModel, collection: Collecti
     operation = METHODS[name]
     method = operation.async_name if way == "async" else operation.name
     st.caption(f"{operation.label}: {operation.summary[0].lower()}{operation.summary[1:]}")
-    ask_first_example(examples_of(opened, model, collection))
+    with show_error():
+        ask_first_example(examples_of(opened, model, collection))
     with st.form("method_form"):
         given = _inputs(operation, opened, model, collection)
         called = st.form_submit_button(
