@@ -1,9 +1,10 @@
-"""Files made in the background: written by a job, offered when done, forgotten after an hour."""
+"""Files to download: made at once, or by a job and forgotten after an hour."""
 
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -27,6 +28,12 @@ class Made:
     path: Path
     name: str
     what: str
+
+
+def download(label: str, data: Any, name: str, mime: str, *, key: str, **more: Any) -> None:
+    """Draw a button that downloads a file and leaves the page as it is."""
+    more = {"icon": ":material/download:"} | more
+    st.download_button(label, data, name, mime, key=key, on_click="ignore", **more)
 
 
 def start(
@@ -77,15 +84,13 @@ def offer(*, subject: str, parameter: str) -> None:
         return
     made = job.result
     if isinstance(made, Made) and made.path.is_file():
-        st.download_button(
+        download(
             f"Download {made.what} ({made.path.stat().st_size / 1e6:,.1f} MB)",
-            data=lambda: made.path.open("rb"),  # read when it is pressed, not at every rerun
-            file_name=made.name,
-            mime="application/octet-stream",
-            type="primary",
-            icon=":material/download:",
-            on_click="ignore",
+            lambda: made.path.open("rb"),  # read when it is pressed, not at every rerun
+            made.name,
+            "application/octet-stream",
             key=f"{parameter}_download",
+            type="primary",
         )
     elif job.state is State.STOPPED and not job.error:
         st.info("Stopped. There is no file.", icon=":material/stop_circle:")

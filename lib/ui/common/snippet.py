@@ -9,6 +9,7 @@ from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.snippets import OWN, Place, Snippet, place_of
+from lib.ui.common.exports import download
 from lib.ui.common.folded import folded
 from lib.ui.common.session import current_settings, uses_hosts_milvus
 
@@ -16,10 +17,8 @@ from lib.ui.common.session import current_settings, uses_hosts_milvus
 def here(opened: Connection, model: EmbeddingModel, collection: Collection | None = None) -> Place:
     """Return what this visitor works on, for code; a public app names no folder of its host."""
     hidden = current_settings().public
-    if collection is None:
-        place = place_of(opened, model, OWN, hide_paths=hidden)
-    else:
-        place = place_of(opened, model, collection.name, collection.metric_type, hide_paths=hidden)
+    of = (collection.name, collection.metric_type) if collection else (OWN,)
+    place = place_of(opened, model, *of, hide_paths=hidden)
     # The name of the host's database is one of its secrets.
     return replace(place, database="") if hidden and uses_hosts_milvus() else place
 
@@ -35,22 +34,19 @@ def _draw(code: Snippet, title: str, key: str) -> None:
         word = name.lower().replace(" ", "_")
         with tab:
             st.code(programs[name], language="python")
-            st.download_button(
+            download(
                 "Download as script",
                 programs[name],
-                file_name=f"{OWN}_{word}.py",
-                mime="text/x-python",
+                f"{OWN}_{word}.py",
+                "text/x-python",
                 key=f"{key}_{word}_script",
-                icon=":material/download:",
-                on_click="ignore",
             )
-    st.download_button(
+    download(
         "Open as notebook",
         code.notebook(title),
-        file_name=f"{OWN}.ipynb",
-        mime="application/x-ipynb+json",
+        f"{OWN}.ipynb",
+        "application/x-ipynb+json",
         key=f"{key}_notebook",
         icon=":material/book:",
         help="A Jupyter notebook with all of them, a cell each.",
-        on_click="ignore",
     )

@@ -5,6 +5,7 @@ import streamlit as st
 
 from lib.ingestion.report import IngestionReport, SourceTally
 from lib.milvus.territory import shown_name
+from lib.ui.common.exports import download
 from lib.ui.common.text import literal
 from lib.words import counted, inert
 
@@ -63,13 +64,11 @@ def _show_sources(report: IngestionReport) -> None:
         _show_table(skipped[["Source", "Why"]], "What was skipped or changed, and why")
     with st.expander("Each source", icon=":material/list:"):
         _show_table(table.drop(columns="Why"), "What became of the rows of each source")
-        st.download_button(
+        download(
             "Download the report",
-            data=lambda: table.map(inert).to_csv(index=False),
-            file_name=f"ingestion_{shown_name(report.collection)}.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            on_click="ignore",
+            lambda: table.map(inert).to_csv(index=False),
+            f"ingestion_{shown_name(report.collection)}.csv",
+            "text/csv",
             key="ingest_report_download",
         )
 

@@ -1,9 +1,7 @@
 """Everything a person can take away from a run: small files at once, drawn ones from a job."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -34,7 +32,7 @@ def downloads(run: Run, *, key: str, beside: Beside = ALONE) -> None:
                 if export.is_slow:
                     _start_button(run, beside, export, subject, key=f"{key}_make_{export.name}")
                 else:
-                    _button(
+                    exports.download(
                         export.label,
                         partial(export.make, run, beside),
                         f"{stem}{export.suffix}",
@@ -76,16 +74,10 @@ def chart_downloads(run: Run, chart: Chart, frame: pd.DataFrame, *, key: str) ->
     stem = f"{reports.stem(run)}-{chart.name}"
     with st.container(horizontal=True):
         for suffix, mime in ((".png", "image/png"), (".svg", "image/svg+xml")):
-            _button(
+            exports.download(
                 suffix[1:].upper(),
                 partial(reports.picture, run, chart, frame, suffix),
                 f"{stem}{suffix}",
                 mime,
                 key=f"{key}_get_{suffix[1:]}",
             )
-
-
-def _button(label: str, make: Callable[[], Any], name: str, mime: str, *, key: str) -> None:
-    st.download_button(
-        label, make, name, mime, key=key, icon=":material/download:", on_click="ignore"
-    )

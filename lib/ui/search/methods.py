@@ -27,7 +27,7 @@ from lib.ui.search.form import (
     k_input,
     lambda_input,
 )
-from lib.ui.search.results import exports, timing_line
+from lib.ui.search.results import answer_downloads, timing_line
 from lib.words import counted
 
 SHOWN_KEYS = 1_000
@@ -71,7 +71,8 @@ def show_methods(opened: Connection, model: EmbeddingModel, collection: Collecti
     if answer is None or answer.request.operation != name:
         return
     _show_answer(answer, collection)
-    _show_code(answer, opened, model, collection)
+    place = here(opened, model, collection)
+    snippet(lambda: method_code(opened, model, collection.name, answer, place), key="method_code")
 
 
 ARGUMENTS = {"query", "k", "fetch_k", "lambda_mult", "expr", "limit", "fields"}
@@ -163,7 +164,7 @@ def _show_answer(answer: MethodAnswer, collection: Collection) -> None:
             alt="The primary keys that match",
         )
     document = {"request": asdict(answer.request), "timing": asdict(answer.timing)}
-    exports(rows, document, key="method")
+    answer_downloads(rows, document, key="method")
 
 
 def _counted(answer: MethodAnswer) -> str:
@@ -174,13 +175,3 @@ def _counted(answer: MethodAnswer) -> str:
 def _row(hit: Hit) -> dict[str, Any]:
     score = {"score": hit.score} if hit.score is not None else {}
     return {"rank": hit.rank, "key": hit.key} | score | {"text": hit.text} | hit.metadata
-
-
-def _show_code(
-    answer: MethodAnswer,
-    opened: Connection,
-    model: EmbeddingModel,
-    collection: Collection,
-) -> None:
-    place = here(opened, model, collection)
-    snippet(lambda: method_code(opened, model, collection.name, answer, place), key="method_code")

@@ -16,6 +16,7 @@ from lib.search import mmr
 from lib.search.ask import Candidates, ScoreMetric, Timing, TwoLists, compare
 from lib.search.charts import CLOSE, REPEATS, UNLIKE
 from lib.ui.common.chart import show_table_chart
+from lib.ui.common.exports import download
 from lib.ui.common.in_view import in_view
 from lib.ui.common.snippet import snippet
 from lib.ui.common.text import highlighted, literal
@@ -263,7 +264,12 @@ def _pick_order(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
 
 
 def _take_away(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
-    exports(_rows(comparison), _document(comparison), key="comparison")
+    document = {
+        "question": asdict(comparison.found.question),
+        "lambda_mult": comparison.lambda_mult,
+        "timing": asdict(comparison.found.timing),
+    }
+    answer_downloads(_rows(comparison), document, key="comparison")
     snippet(
         lambda: code(comparison.lambda_mult), key="search_code", title="The code for both searches"
     )
@@ -296,34 +302,15 @@ def _rows(comparison: TwoLists) -> list[dict[str, Any]]:
     ]
 
 
-def _document(comparison: TwoLists) -> dict[str, Any]:
-    return {
-        "question": asdict(comparison.found.question),
-        "lambda_mult": comparison.lambda_mult,
-        "timing": asdict(comparison.found.timing),
-    }
-
-
-def exports(rows: list[dict[str, Any]], document: dict[str, Any], *, key: str) -> None:
+def answer_downloads(rows: list[dict[str, Any]], document: dict[str, Any], *, key: str) -> None:
     """Draw the downloads of an answer: its rows as CSV, everything as JSON."""
+
+    def as_csv() -> str:
+        return str(pd.DataFrame(rows).to_csv(index=False))
+
+    def as_json() -> str:
+        return json.dumps(document | {"results": rows}, ensure_ascii=False, indent=2, default=str)
+
     with st.container(horizontal=True):
-        st.download_button(
-            "CSV",
-            lambda: pd.DataFrame(rows).to_csv(index=False),
-            "search.csv",
-            "text/csv",
-            icon=":material/download:",
-            on_click="ignore",
-            key=f"{key}_csv",
-        )
-        st.download_button(
-            "JSON",
-            lambda: json.dumps(
-                document | {"results": rows}, ensure_ascii=False, indent=2, default=str
-            ),
-            "search.json",
-            "application/json",
-            icon=":material/download:",
-            on_click="ignore",
-            key=f"{key}_json",
-        )
+        download("CSV", as_csv, "search.csv", "text/csv", key=f"{key}_csv")
+        download("JSON", as_json, "search.json", "application/json", key=f"{key}_json")
