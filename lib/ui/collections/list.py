@@ -1,6 +1,5 @@
 """List the collections, and make a new one."""
 
-import pandas as pd
 import streamlit as st
 
 from lib.errors import LabError
@@ -10,6 +9,7 @@ from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import is_scratch, shown_name
 from lib.ui.common import log, session, visitor
+from lib.ui.common.chart import show_table
 from lib.ui.common.errors import error_box
 from lib.ui.common.text import literal
 
@@ -46,10 +46,8 @@ def show_list(opened: Connection, model: EmbeddingModel) -> None:
         for row, _ in st.session_state[key].selection.cells:
             st.session_state[session.COLLECTION_KEY] = names[row]
 
-    st.dataframe(
-        pd.DataFrame(
-            [_listed(each, each.name == current, opened.may_write(each.name)) for each in listed]
-        ),
+    show_table(
+        [_listed(each, each.name == current, opened.may_write(each.name)) for each in listed],
         column_config={
             "Collection": st.column_config.TextColumn(width=180),
             "Status": st.column_config.TextColumn(width=130),
@@ -63,7 +61,6 @@ def show_list(opened: Connection, model: EmbeddingModel) -> None:
                 help="About what the vectors and their index take in memory; texts come on top.",
             ),
         },
-        hide_index=True,
         height="content",
         alt="The collections with their rows, dimensions, indexes and memory",
         key=key,

@@ -3,7 +3,6 @@
 import hmac
 import time
 
-import pandas as pd
 import streamlit as st
 
 from lib import event_loop, jobs
@@ -12,6 +11,7 @@ from lib.jobs import State
 from lib.milvus import leftovers
 from lib.settings import Settings
 from lib.ui.common import log, memory, session, visitor
+from lib.ui.common.chart import show_table
 from lib.ui.common.errors import error_box
 from lib.ui.common.text import literal
 
@@ -86,9 +86,7 @@ def show_jobs() -> None:
         for job in reversed(jobs.shared().all())
     ]
     if listed:
-        st.dataframe(
-            pd.DataFrame(listed), hide_index=True, height="content", alt="The jobs of all visitors"
-        )
+        show_table(listed, height="content", alt="The jobs of all visitors")
     else:
         st.caption("There was none yet.")
 

@@ -1,6 +1,5 @@
 """Choose how to write: method, one after another or side by side, batch size, concurrency."""
 
-import pandas as pd
 import streamlit as st
 
 from lib.errors import LabError
@@ -20,6 +19,7 @@ from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import is_scratch, shown_name
 from lib.ui.common import session
+from lib.ui.common.chart import show_table
 from lib.ui.common.errors import error_box
 from lib.ui.common.parameters import choice
 from lib.ui.common.progress import follow
@@ -151,22 +151,22 @@ def _show_settings(settings: list[Setting], *, is_lite: bool) -> None:
     st.markdown(f"**{_verdict(best)}**")
     if is_lite and (best.gain is None or not best.gain.is_difference):
         st.caption(WHY_LITE)
-    st.dataframe(
-        pd.DataFrame(
+    show_table(
+        [
             {
-                "Batches": [WAYS[each.mode] for each in settings],
-                "Batch size": [each.batch_size for each in settings],
-                "Concurrency": [each.concurrency for each in settings],
-                "Rows/s": [each.rows_per_s for each in settings],
-                "Times one after another": [_gain(each) for each in settings],
+                "Batches": WAYS[each.mode],
+                "Batch size": each.batch_size,
+                "Concurrency": each.concurrency,
+                "Rows/s": each.rows_per_s,
+                "Times one after another": _gain(each),
             }
-        ),
+            for each in settings
+        ],
         column_config={
             "Rows/s": st.column_config.ProgressColumn(
                 format="%.0f", min_value=0, max_value=best.rows_per_s
             )
         },
-        hide_index=True,
         height="content",
         alt="Rows per second of each way, batch size and concurrency",
     )

@@ -5,6 +5,7 @@ import streamlit as st
 
 from lib.ingestion.report import IngestionReport, SourceTally
 from lib.milvus.territory import shown_name
+from lib.ui.common.chart import show_table
 from lib.ui.common.exports import download
 from lib.ui.common.text import literal
 from lib.words import counted, inert
@@ -74,10 +75,9 @@ def _show_sources(report: IngestionReport) -> None:
 
 
 def _show_table(table: pd.DataFrame, alt: str) -> None:
-    st.dataframe(
+    show_table(
         table.head(SHOWN_SOURCES),
         column_config={"Source": st.column_config.TextColumn(width=200)},
-        hide_index=True,
         height="auto",
         alt=alt,
     )

@@ -18,6 +18,7 @@ from lib.errors import InvalidInput
 from lib.ingestion.chosen import Chosen, Forecast, TableFile, of_corpus, of_files, tables_of
 from lib.milvus.embeddings import EmbeddingModel
 from lib.settings import Settings
+from lib.ui.common.chart import show_table
 from lib.ui.common.parameters import choice
 from lib.ui.common.text import literal
 
@@ -159,9 +160,8 @@ def _columns(table: TableFile) -> Columns:
         metadata = metadata_slot.multiselect(
             "Metadata", others, default=others, key=f"ingest_metadata_{table.name}_{text}"
         )
-        st.dataframe(
+        show_table(
             [{name: _short(row.get(name)) for name in names} for row in table.rows],
-            hide_index=True,
             height="content",
             alt=f"The first rows of {table.name}",
         )

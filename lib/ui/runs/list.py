@@ -10,6 +10,7 @@ from lib.errors import InvalidInput, LabError
 from lib.runs.comparison import MAX_RUNS
 from lib.runs.store import MAX_NAME_CHARS, MAX_NOTES_CHARS, Entry, Origin, RunStore
 from lib.ui.common import log, session
+from lib.ui.common.chart import show_table
 from lib.ui.common.errors import error_box
 from lib.ui.common.memory import check_room
 from lib.ui.common.text import literal
@@ -75,9 +76,8 @@ def choose(entries: Sequence[Entry]) -> list[Entry]:
         st.info("No run matches the filter.")
         return []
     linked = st.query_params.get(CHOSEN_PARAMETER, "").split(",")
-    event = st.dataframe(
+    event = show_table(
         _table(shown),
-        hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={

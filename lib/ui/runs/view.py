@@ -14,7 +14,7 @@ from lib.charts.charts import CHARTS, Chart
 from lib.charts.data import Focus
 from lib.runs import comparison, findings, measured_code
 from lib.runs.findings import Beside
-from lib.ui.common.chart import show_chart
+from lib.ui.common.chart import show_chart, show_table
 from lib.ui.common.folded import folded
 from lib.ui.common.race import show_race
 from lib.ui.common.snippet import snippet
@@ -147,7 +147,7 @@ def warnings(run: Run) -> None:
     ]
     if many:
         with st.expander("Each warning", icon=":material/list:"):
-            st.dataframe(pd.DataFrame(many), hide_index=True, alt="Each warning and its cell")
+            show_table(many, alt="Each warning and its cell")
 
 
 def speedups_beside_published(run: Run, *, key: str) -> None:
@@ -254,18 +254,17 @@ def _draw(chart: Chart, frame: pd.DataFrame, *, key: str, **options: bool) -> No
 def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
     """Draw several runs cell by cell, with a verdict only where intervals do not overlap."""
     # Two runs of one name would be one row in the chart.
-    names = [name for name, _ in runs]
-    runs = [
-        (f"{name} ({i})" if names.count(name) > 1 else name, run)
-        for i, (name, run) in enumerate(runs, start=1)
+    given = [name for name, _ in runs]
+    names = [
+        f"{name} ({i})" if given.count(name) > 1 else name for i, name in enumerate(given, start=1)
     ]
+    runs = [(name, run) for name, (_, run) in zip(names, runs, strict=True)]
     st.header(f"{len(runs)} runs, cell by cell", anchor=False)
     differing = comparison.differences(runs)
     if differing:
         st.markdown("**The runs differ in more than time**")
-        st.dataframe(
-            pd.DataFrame([{"Setting": each.name, **each.values} for each in differing]),
-            hide_index=True,
+        show_table(
+            [{"Setting": each.name, **each.values} for each in differing],
             alt="The settings in which the runs differ, one column a run",
         )
     cells = comparison.compare(runs)
@@ -276,22 +275,14 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
     for name in strangers:
         st.info(literal(f"{name} shares no cell with the others."), icon=":material/info:")
     st.caption("Median wall times; intervals and verdicts are of geometric means.")
-    st.dataframe(
-        pd.DataFrame(
-            [
-                {
-                    "Cell": cell.label,
-                    "Verdict": cell.verdict,
-                    **{
-                        name: next((each.text for each in cell.levels if each.run == name), "–")
-                        for name, _ in runs
-                        if name not in strangers
-                    },
-                }
-                for cell in cells
-            ]
-        ),
-        hide_index=True,
+    compared = [name for name in names if name not in strangers]
+    show_table(
+        [
+            {"Cell": cell.label, "Verdict": cell.verdict}
+            | dict.fromkeys(compared, "–")
+            | {each.run: each.text for each in cell.levels}
+            for cell in cells
+        ],
         alt="Each cell's median wall time in each run, with its interval and the verdict",
     )
     decided = sum(cell.is_decided for cell in cells)
@@ -308,9 +299,8 @@ def summary_table(run: Run) -> None:
     table = chart_data.summary(run)
     seconds = st.column_config.NumberColumn(format="%.3f s")
     milliseconds = st.column_config.NumberColumn(format="%.1f ms")
-    st.dataframe(
+    show_table(
         table,
-        hide_index=True,
         column_config={
             "median_wall_s": seconds,
             "speedup": st.column_config.NumberColumn(format="%.2f×"),
@@ -338,9 +328,8 @@ def method(run: Run) -> None:
     packages = run.environment.get("packages")
     if isinstance(packages, dict):
         environment["packages"] = ", ".join(f"{name} {value}" for name, value in packages.items())
-    st.dataframe(
-        pd.DataFrame({"what": list(environment), "value": list(environment.values())}),
-        hide_index=True,
+    show_table(
+        [{"what": name, "value": value} for name, value in environment.items()],
         alt="The environment of the run",
     )
     notes = run.environment.get("notes")

@@ -1,6 +1,5 @@
 """Words and vectors: one question by vector, by words, and by both."""
 
-import pandas as pd
 import streamlit as st
 
 from lib.jobs import Job
@@ -11,6 +10,7 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import shown_name
 from lib.search.hybrid import WAYS, ask_hybrid, copied_name, copy_with_words
 from lib.ui.common import session
+from lib.ui.common.chart import show_table
 from lib.ui.common.errors import show_error
 from lib.ui.common.parameters import choice
 from lib.ui.common.progress import follow
@@ -55,8 +55,8 @@ def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collectio
         f"{brought.count((True, False))} from the vector alone, "
         f"{brought.count((False, True))} from the words alone"
     )
-    st.dataframe(
-        pd.DataFrame(
+    show_table(
+        (
             {
                 "Rank": row.hit.rank,
                 "Row": row.hit.title,
@@ -67,7 +67,6 @@ def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collectio
             }
             for row in answer.rows
         ),
-        hide_index=True,
         column_config={
             "Score": st.column_config.NumberColumn(format="%.3f"),
             "Text": st.column_config.TextColumn(width="large"),

@@ -10,7 +10,7 @@ from lib.search import charts as search_charts
 from lib.search import mmr
 from lib.search.ask import Candidates, TwoLists
 from lib.search.charts import QUERY
-from lib.ui.common.chart import show_table_chart
+from lib.ui.common.chart import show_table, show_table_chart
 
 # The room that a label takes, as a share of the map's width and height.
 LABEL_SIZE = (0.12, 0.06)
@@ -91,24 +91,21 @@ def captions_of(flat: mmr.Projection, chosen: Sequence[int]) -> dict[int, str]:
 def _candidate_table(comparison: TwoLists, clicked: set[str | None]) -> None:
     space, hits = comparison.found.space, comparison.found.hits
     picked = {index: place for place, index in enumerate(comparison.chosen, 1)}
-    table = pd.DataFrame(
-        [
-            {
-                "Rank": hit.rank,
-                "Row": hit.title,
-                "Score": hit.score,
-                "Relevance": float(space.relevance[index]),
-                "MMR pick": str(picked.get(index, "")),
-                "Status": comparison.fate(index),
-                "key": hit.key,
-            }
-            for index, hit in enumerate(hits)
-            if not clicked or hit.key in clicked
-        ]
-    )
-    event = st.dataframe(
-        table,
-        hide_index=True,
+    rows = [
+        {
+            "Rank": hit.rank,
+            "Row": hit.title,
+            "Score": hit.score,
+            "Relevance": float(space.relevance[index]),
+            "MMR pick": str(picked.get(index, "")),
+            "Status": comparison.fate(index),
+            "key": hit.key,
+        }
+        for index, hit in enumerate(hits)
+        if not clicked or hit.key in clicked
+    ]
+    show_table(
+        rows,
         key="candidates",
         on_select=_mark_rows if not clicked else "ignore",
         selection_mode="multi-row",
@@ -119,11 +116,10 @@ def _candidate_table(comparison: TwoLists, clicked: set[str | None]) -> None:
             ),
             "key": None,
         },
-        height=min(38 + 35 * len(table), 320),
+        height=min(38 + 35 * len(rows), 320),
         alt="The candidates of this search",
     )
-    st.session_state["map_table_keys"] = list(table["key"]) if len(table) else []
-    del event
+    st.session_state["map_table_keys"] = [row["key"] for row in rows]
 
 
 def _mark_rows() -> None:

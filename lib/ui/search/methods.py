@@ -14,6 +14,7 @@ from lib.milvus.operations import Operation
 from lib.search import ask as search
 from lib.search.ask import METHODS, Hit, MethodAnswer, Request
 from lib.search.code import method_code
+from lib.ui.common.chart import show_table
 from lib.ui.common.errors import show_error
 from lib.ui.common.parameters import choice
 from lib.ui.common.snippet import here, snippet
@@ -147,9 +148,8 @@ def _show_answer(answer: MethodAnswer, collection: Collection) -> None:
     st.caption(timing_line(answer.timing))
     if answer.hits:
         rows = [_row(hit) for hit in answer.hits]
-        st.dataframe(
-            pd.DataFrame(rows),
-            hide_index=True,
+        show_table(
+            rows,
             column_config={"text": st.column_config.TextColumn(width="large")},
             alt="What the method returned",
         )
@@ -157,9 +157,8 @@ def _show_answer(answer: MethodAnswer, collection: Collection) -> None:
             st.caption(f"Score: {metric.label}; {metric.explanation}.")
     else:
         rows = [{"key": key} for key in answer.keys]
-        st.dataframe(
+        show_table(
             pd.DataFrame(rows[:SHOWN_KEYS], columns=["key"]),
-            hide_index=True,
             height=300,
             alt="The primary keys that match",
         )
