@@ -3,23 +3,21 @@
 import streamlit as st
 
 from lib import jobs
-from lib.benchmark.trials import Run
 from lib.errors import LabError
 from lib.jobs import FINISHED, State
 from lib.ui.benchmark.form import run_form
 from lib.ui.benchmark.live import bar, live
 from lib.ui.common import session
 from lib.ui.common.errors import error_box
-from lib.ui.common.session import connection, current_settings, model
+from lib.ui.common.session import connection, model
 from lib.ui.common.sidebar import RUN_PARAMETER
 from lib.ui.runs.saved import run_store
-from lib.ui.runs.view import run_view
+from lib.ui.runs.view import show_outcome
 
 SESSION_KEY = "benchmark_run"
 
 st.title("Benchmark", anchor=False)
-settings = current_settings()
-store = run_store(settings)
+store = run_store()
 
 # What was started folds the form into one line. A recorded run is shown even when no Milvus
 # answers: the page never comes up empty.
@@ -31,7 +29,7 @@ with st.expander("What to run", icon=":material/tune:") if has_run else st.conta
     except LabError as error:
         error_box(error)
     else:
-        run_form(opened, embedding, settings=settings, store=store)
+        run_form(opened, embedding)
 
 running = jobs.shared().running("benchmark")
 is_own = running is not None and running.owner == session.share().owner
@@ -56,18 +54,9 @@ if job and job.state not in FINISHED:
 if run_id and (job or kept):
     bar(run_id)
 
-if job and job.error:
-    error_box(job.error)
-measured = job.result if job else None
-if isinstance(measured, Run) and measured.trials:
-    run_view(measured, origin="measured here", key="b", beside=store.beside(measured))
-elif job and job.state is State.STOPPED:
-    st.info("Stopped before the first trial had finished.")
-elif kept:
-    run = kept.load()
-    run_view(run, origin=kept.origin.value, key="b", beside=store.beside(run))
-elif recorded := store.featured():
+was_stopped = job is not None and job.state is State.STOPPED
+shown = show_outcome(job, kept, store, key="b")
+if shown is None and not was_stopped and (recorded := store.featured()):
     kind = "recorded" if recorded.is_recorded else "kept"
     st.markdown(f":material/history: Showing a {kind} run. Press Run to measure your own.")
-    run = recorded.load()
-    run_view(run, origin=recorded.origin.value, key="b", beside=store.beside(run))
+    show_outcome(None, recorded, store, key="b")

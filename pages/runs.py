@@ -4,14 +4,13 @@ import streamlit as st
 
 from lib.errors import InvalidInput
 from lib.ui.common.presenting import present_link
-from lib.ui.common.session import current_settings
 from lib.ui.common.share import copy_link
 from lib.ui.runs.list import choose, edit, import_form, is_folded, undo_deletion
 from lib.ui.runs.saved import run_store
 from lib.ui.runs.view import comparison_view, run_view
 
 st.title("Runs", anchor=False)
-store = run_store(current_settings())
+store = run_store()
 
 undo_deletion(store)
 folded = st.expander("All runs", icon=":material/list:", key="runs_list") if is_folded() else None
@@ -44,6 +43,6 @@ with st.container(horizontal=True, vertical_alignment="center"):
 if len(loaded) == 1:
     entry, run = loaded[0]
     edit(store, entry)
-    run_view(run, origin=entry.origin.value, key="r", beside=store.beside(run))
+    run_view(run, origin=entry.origin.value, key="r", store=store)
 else:
     comparison_view([(entry.card.name, run) for entry, run in loaded], key="r")

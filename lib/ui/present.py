@@ -14,7 +14,7 @@ from lib.ui.common.presenting import WHICH_PARAMETER
 from lib.ui.common.race import CSS as RACE_CSS
 from lib.ui.common.race import JS as RACE_JS
 from lib.ui.common.race import colour_mode, race_data
-from lib.ui.common.session import current_settings, frame_is_drawn
+from lib.ui.common.session import frame_is_drawn
 from lib.ui.runs.list import CHOSEN_PARAMETER
 from lib.ui.runs.saved import run_store
 
@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent
 def show(page: str) -> None:
     """Draw the presentation of the run in the address, or of the one to show first."""
     frame_is_drawn(page)
-    store = run_store(current_settings())
+    store = run_store()
     entry = store.get(st.query_params.get(WHICH_PARAMETER)) or store.featured()
     if entry is None:
         st.info("There is no run to present yet.", icon=":material/inbox:")

@@ -26,25 +26,21 @@ from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS
 from lib.milvus.ranking import DEFAULT_FETCH_K, MAX_K
-from lib.runs import store as runs
-from lib.runs.store import RunStore
 from lib.settings import Settings
 from lib.ui.benchmark import address
 from lib.ui.benchmark.address import CUSTOM, OVERLOADED, preset_values
 from lib.ui.common import session
 from lib.ui.common.errors import error_box, show_error
-from lib.ui.common.memory import check_room
 from lib.ui.common.sidebar import RUN_PARAMETER
-from lib.ui.runs.saved import run_store
+from lib.ui.runs.saved import measure
 from lib.words import counted
 
 DELETE_LABELS = {"pk": "the primary key", "id": "a metadata field"}
 
 
-def run_form(
-    opened: Connection, model: EmbeddingModel, *, settings: Settings, store: RunStore
-) -> None:
+def run_form(opened: Connection, model: EmbeddingModel) -> None:
     """Draw the form; a click on Run starts or queues the benchmark and reruns the page."""
+    settings = session.current_settings()
     address.read(arrived=session.arrived())
 
     @st.fragment
@@ -88,10 +84,7 @@ def run_form(
             st.warning(too_large, icon=":material/scale:")
         if clicked:
             try:
-                check_room(settings)
-                job = runs.measure(
-                    plan, opened, model, settings=settings, store=store, share=session.share()
-                )
+                job = measure(plan, opened, model)
             except LabError as error:
                 error_box(error)
                 return
@@ -103,17 +96,8 @@ def run_form(
 
 def start(preset: Preset) -> None:
     """Start a preset's run at once and go to it; an error is shown where the visitor is."""
-    settings = session.current_settings()
     with show_error(), st.spinner("Starting …"):
-        check_room(settings)
-        job = runs.measure(
-            preset.plan,
-            session.connection(),
-            session.model(),
-            settings=settings,
-            store=run_store(settings),
-            share=session.share(),
-        )
+        job = measure(preset.plan, session.connection(), session.model())
     st.switch_page(
         "pages/benchmark.py",
         query_params={address.PRESET_KEY: preset.name, RUN_PARAMETER: job.id},

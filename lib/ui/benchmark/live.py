@@ -3,7 +3,6 @@
 import pandas as pd
 import streamlit as st
 
-from lib import jobs
 from lib.benchmark.trials import Run
 from lib.benchmark.workload import Plan
 from lib.charts import charts
@@ -12,7 +11,7 @@ from lib.jobs import Job, State
 from lib.ui.common.chart import show_chart
 from lib.ui.common.in_view import in_view
 from lib.ui.common.presenting import present_link
-from lib.ui.common.progress import describe, rerun_at_end, waiting_for
+from lib.ui.common.progress import rerun_at_end, show_state, stop_button
 from lib.ui.common.race import show_race
 from lib.ui.common.share import copy_link
 from lib.ui.common.text import literal
@@ -26,7 +25,9 @@ def bar(run_id: str, job: Job | None = None) -> None:
     """Draw what stays in view: how far a job is and Stop, or else the way to present its run."""
     with in_view(BAR_KEY), st.container(horizontal=True, vertical_alignment="center"):
         if job is not None:
-            _status(job)
+            show_state(job)
+            label = "Stop the run" if job.state is State.RUNNING else "Leave the queue"
+            stop_button(job, label, key="b_stop")
         else:
             present_link(run_id)
         copy_link("benchmark", b_run=run_id)
@@ -43,17 +44,6 @@ def live(job: Job) -> None:
             _chart(job.result)
 
     _live()
-
-
-def _status(job: Job) -> None:
-    if job.state is State.QUEUED:
-        st.info(waiting_for(job), title="Waiting", icon=":material/hourglass:")
-    else:
-        st.progress(job.progress.fraction, text=describe(job))
-    label = "Stop the run" if job.state is State.RUNNING else "Leave the queue"
-    if st.button(label, key="b_stop", icon=":material/stop:", disabled=job.is_cancelled):
-        jobs.shared().cancel(job)
-        st.rerun(scope="fragment")
 
 
 def _chart(run: Run) -> None:

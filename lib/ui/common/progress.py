@@ -29,25 +29,34 @@ def follow(job: Job, *, key: str) -> bool:
     @st.fragment(run_every=REFRESH_S, key=f"{key}_follow")
     def _live() -> None:
         rerun_at_end(job)
-        if job.state is State.QUEUED:
-            st.info(waiting_for(job), title="Waiting", icon=":material/hourglass:")
-        else:
-            st.progress(job.progress.fraction, text=describe(job))
-            silent_s = _silent_s(job)
-            if silent_s > SILENT_S:
-                st.caption(
-                    f"Nothing new for {silent_s:.0f} s. What never answers is given up by itself, "
-                    "and what is written by then is kept."
-                )
+        show_state(job)
+        silent_s = 0.0 if job.state is State.QUEUED else _silent_s(job)
+        if silent_s > SILENT_S:
+            st.caption(
+                f"Nothing new for {silent_s:.0f} s. What never answers is given up by itself, "
+                "and what is written by then is kept."
+            )
         # Somebody else's job is shown without a way to stop it.
-        if job.owner == visitor.owner() and st.button(
-            "Stop", key=f"{key}_stop", icon=":material/stop:", disabled=job.is_cancelled
-        ):
-            jobs.shared().cancel(job)
-            st.rerun(scope="fragment")
+        if job.owner == visitor.owner():
+            stop_button(job, "Stop", key=f"{key}_stop")
 
     _live()
     return False
+
+
+def show_state(job: Job) -> None:
+    """Draw what a waiting job waits for, or how far a running one is."""
+    if job.state is State.QUEUED:
+        st.info(_waiting_for(job), title="Waiting", icon=":material/hourglass:")
+    else:
+        st.progress(job.progress.fraction, text=_describe(job))
+
+
+def stop_button(job: Job, label: str, *, key: str) -> None:
+    """Draw the button that stops a job; call it in a fragment."""
+    if st.button(label, key=key, icon=":material/stop:", disabled=job.is_cancelled):
+        jobs.shared().cancel(job)
+        st.rerun(scope="fragment")
 
 
 def rerun_at_end(job: Job) -> None:
@@ -67,7 +76,7 @@ def _silent_s(job: Job) -> float:
     return now - since
 
 
-def waiting_for(job: Job) -> str:
+def _waiting_for(job: Job) -> str:
     """Say what a waiting job waits for, without what another visitor's job is about."""
     ahead = jobs.shared().ahead(job)
     if not ahead:
@@ -75,12 +84,12 @@ def waiting_for(job: Job) -> str:
     first = ahead[0]
     # The host's own jobs, such as the first load, are nobody's secret.
     is_known = first.owner in ("", visitor.owner())
-    what = literal(describe(first)) if is_known else "another visitor's job"
+    what = literal(_describe(first)) if is_known else "another visitor's job"
     others = f" {counted(len(ahead) - 1, 'more job')} before this one." if len(ahead) > 1 else ""
     return f"For: {what}.{others} One at a time: what runs beside a measurement slows it."
 
 
-def describe(job: Job) -> str:
+def _describe(job: Job) -> str:
     """Say in one line how far a running job is."""
     progress = job.progress
     parts = [job.label]

@@ -1,17 +1,32 @@
-"""Where this visitor's runs are kept."""
+"""This visitor's runs: where they are kept, and how one is measured."""
 
+from lib.benchmark.workload import Plan
+from lib.jobs import Job
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel
+from lib.runs import store as runs
 from lib.runs.store import RunStore
-from lib.settings import Settings
-from lib.ui.common import visitor
+from lib.ui.common import session, visitor
+from lib.ui.common.memory import check_room
 
 
-def run_store(settings: Settings) -> RunStore:
+def run_store() -> RunStore:
     """Return the host's runs; on a public host each visitor has a folder of their own.
 
     There all visitors share one process, and nobody may read, rename or delete another's runs.
     """
+    settings = session.current_settings()
     folder = settings.data_dir / "runs"
     who = visitor.current(settings)
     if who is not None:
         folder /= who.run_folder
     return RunStore(folder, most=settings.max_runs)
+
+
+def measure(plan: Plan, opened: Connection, model: EmbeddingModel) -> Job:
+    """Queue a benchmark and return its job at once. Raises LabError."""
+    settings = session.current_settings()
+    check_room(settings)
+    return runs.measure(
+        plan, opened, model, settings=settings, store=run_store(), share=session.share()
+    )

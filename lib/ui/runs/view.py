@@ -12,9 +12,12 @@ from lib.charts import charts
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS, Chart
 from lib.charts.data import Focus
+from lib.jobs import Job, State
 from lib.runs import comparison, findings, measured_code
 from lib.runs.findings import Beside
+from lib.runs.store import Entry, Origin, RunStore
 from lib.ui.common.chart import show_chart, show_table
+from lib.ui.common.errors import error_box
 from lib.ui.common.folded import folded
 from lib.ui.common.race import show_race
 from lib.ui.common.snippet import snippet
@@ -34,8 +37,22 @@ VIEWS = {
 }
 
 
-def run_view(run: Run, *, origin: str, key: str, beside: Beside) -> None:
+def show_outcome(job: Job | None, kept: Entry | None, store: RunStore, *, key: str) -> Run | None:
+    """Draw the run that a job measured, or that was kept, and return it."""
+    if job and job.error:
+        error_box(job.error)
+    run = job.result if job else kept.load() if kept else None
+    if isinstance(run, Run) and (kept or run.trials):
+        run_view(run, origin=(kept.origin if kept else Origin.SAVED).value, key=key, store=store)
+        return run
+    if job and job.state is State.STOPPED:
+        st.info("Stopped before the first trial had finished.")
+    return None
+
+
+def run_view(run: Run, *, origin: str, key: str, store: RunStore) -> None:
     """Draw a run. `origin` says where it comes from; `key` keeps two views on a page apart."""
+    beside = store.beside(run)
     first_screen(run, origin=origin, key=key, beside=beside)
     advice(run)
     look_inside(run, key=key)

@@ -5,25 +5,21 @@ from dataclasses import dataclass
 import streamlit as st
 
 from lib.benchmark.retriever import SEARCH_TYPES
-from lib.benchmark.trials import MAX_REPEATS, Run
+from lib.benchmark.trials import MAX_REPEATS
 from lib.benchmark.workload import MAX_CONCURRENCY, Plan
-from lib.jobs import FINISHED, State
+from lib.jobs import FINISHED
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA
-from lib.runs import store as runs
 from lib.search import ask as search
 from lib.search.code import many_code
-from lib.settings import Settings
 from lib.ui.benchmark.live import live
 from lib.ui.common import session
-from lib.ui.common.errors import error_box, show_error
-from lib.ui.common.memory import check_room
-from lib.ui.common.session import current_settings
+from lib.ui.common.errors import show_error
 from lib.ui.common.snippet import here, snippet
-from lib.ui.runs.saved import run_store
-from lib.ui.runs.view import run_view
+from lib.ui.runs.saved import measure, run_store
+from lib.ui.runs.view import show_outcome
 from lib.ui.search.form import k_input, lambda_input
 
 
@@ -56,16 +52,11 @@ def show_many(
     kind: ManyView, opened: Connection, model: EmbeddingModel, collection: Collection
 ) -> None:
     """Draw the questions and settings, run them as a benchmark, and draw the run."""
-    settings = current_settings()
-    store = run_store(settings)
     st.caption(kind.intro)
-    plan, submitted = _form(kind, settings, opened, model, collection)
+    plan, submitted = _form(kind, opened, model, collection)
     if submitted:
         with show_error():
-            check_room(settings)
-            queued = runs.measure(
-                plan, opened, model, settings=settings, store=store, share=session.share()
-            )
+            queued = measure(plan, opened, model)
         st.query_params[kind.key] = queued.id
         st.rerun()
     run_id = st.query_params.get(kind.key)
@@ -73,27 +64,18 @@ def show_many(
     if job and job.state not in FINISHED:
         live(job)
         return
-    if job and job.error:
-        error_box(job.error)
-    kept = None if job else store.get(run_id)
-    run = job.result if job else kept.load() if kept else None
-    if isinstance(run, Run) and run.trials:
-        run_view(run, origin="measured here", key=kind.key, beside=store.beside(run))
-        asked = Plan.from_settings(run.settings)
-        if asked:
-            place = here(opened, model, collection)
-            snippet(lambda: many_code(opened, asked, place), key=f"{kind.key}_code")
-    elif job and job.state is State.STOPPED:
-        st.info("Stopped before the first trial had finished.")
+    store = run_store()
+    run = show_outcome(job, None if job else store.get(run_id), store, key=kind.key)
+    asked = Plan.from_settings(run.settings) if run else None
+    if asked:
+        place = here(opened, model, collection)
+        snippet(lambda: many_code(opened, asked, place), key=f"{kind.key}_code")
 
 
 def _form(
-    kind: ManyView,
-    settings: Settings,
-    opened: Connection,
-    model: EmbeddingModel,
-    collection: Collection,
+    kind: ManyView, opened: Connection, model: EmbeddingModel, collection: Collection
 ) -> tuple[Plan, bool]:
+    settings = session.current_settings()
     text_key = f"{kind.key}_text"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         count = st.number_input(
