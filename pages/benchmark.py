@@ -3,12 +3,11 @@
 import streamlit as st
 
 from lib import jobs
-from lib.errors import LabError
 from lib.jobs import FINISHED, State
 from lib.ui.benchmark.form import run_form
 from lib.ui.benchmark.live import bar, live
 from lib.ui.common import session
-from lib.ui.common.errors import error_box
+from lib.ui.common.errors import show_error
 from lib.ui.common.session import connection, model
 from lib.ui.common.sidebar import RUN_PARAMETER
 from lib.ui.runs.saved import run_store
@@ -22,14 +21,11 @@ store = run_store()
 # What was started folds the form into one line. A recorded run is shown even when no Milvus
 # answers: the page never comes up empty.
 has_run = bool(st.query_params.get(RUN_PARAMETER))
-with st.expander("What to run", icon=":material/tune:") if has_run else st.container():
-    try:
-        with st.spinner("Connecting to Milvus …"):
-            opened, embedding = connection(), model()
-    except LabError as error:
-        error_box(error)
-    else:
-        run_form(opened, embedding)
+form = st.expander("What to run", icon=":material/tune:") if has_run else st.container()
+with form, show_error(ends_page=False):
+    with st.spinner("Connecting to Milvus …"):
+        opened, embedding = connection(), model()
+    run_form(opened, embedding)
 
 running = jobs.shared().running("benchmark")
 is_own = running is not None and running.owner == session.share().owner

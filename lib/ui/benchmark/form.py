@@ -21,7 +21,7 @@ from lib.benchmark.workload import (
     message_warning,
 )
 from lib.charts.data import operation_label
-from lib.errors import InvalidInput, LabError
+from lib.errors import InvalidInput
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS
@@ -83,13 +83,9 @@ def run_form(opened: Connection, model: EmbeddingModel) -> None:
         if too_large := message_warning(plan, model.dimension):
             st.warning(too_large, icon=":material/scale:")
         if clicked:
-            try:
-                job = measure(plan, opened, model)
-            except LabError as error:
-                error_box(error)
-                return
-            st.query_params[RUN_PARAMETER] = job.id
-            st.rerun()
+            with show_error(ends_page=False):
+                st.query_params[RUN_PARAMETER] = measure(plan, opened, model).id
+                st.rerun()
 
     _form()
 

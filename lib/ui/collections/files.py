@@ -4,7 +4,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from lib.errors import LabError
 from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus import filters, rows
@@ -13,7 +12,7 @@ from lib.milvus.connection import Connection
 from lib.milvus.territory import shown_name
 from lib.ui.collections import list as collection_list
 from lib.ui.common import exports, log, session
-from lib.ui.common.errors import error_box
+from lib.ui.common.errors import show_error
 from lib.ui.common.text import literal
 from lib.words import counted
 
@@ -49,17 +48,12 @@ def offer_export(opened: Connection, facts: Collection) -> None:
 
 
 def _start(opened: Connection, name: str, ending: str, expr: str) -> None:
-    try:
-        milvus_collections.check_expression(opened, name, expr)
-    except LabError as error:
-        error_box(error)
-        return
-
     def write(path: Path, job: Job) -> str:
         return counted(rows.export(opened, name, path, expr=expr, job=job), "row")
 
     shown = shown_name(name)
-    try:
+    with show_error(ends_page=False):
+        milvus_collections.check_expression(opened, name, expr)
         exports.start(
             f"Exporting {shown}",
             f"{shown}{ending}",
@@ -68,8 +62,6 @@ def _start(opened: Connection, name: str, ending: str, expr: str) -> None:
             parameter=EXPORT_PARAMETER,
             opened=opened,
         )
-    except LabError as error:
-        error_box(error)
 
 
 def offer_drop(opened: Connection, facts: Collection) -> None:
@@ -81,18 +73,17 @@ def offer_drop(opened: Connection, facts: Collection) -> None:
             "gone. This cannot be undone."
         )
         typed = st.text_input("Type its name to confirm", key=f"drop_name_{facts.name}")
-        if st.button(
+        pressed = st.button(
             "Drop",
             icon=":material/delete_forever:",
             type="primary",
             disabled=typed != name,
             key="drop_start",
-        ):
-            try:
-                milvus_collections.drop(opened, facts.name)
-            except LabError as error:
-                error_box(error)
-                return
+        )
+        if not pressed:
+            return
+        with show_error(ends_page=False):
+            milvus_collections.drop(opened, facts.name)
             log.by_visitor("collection_dropped", rows=facts.rows)
             # The host's own collection is the one to go on with.
             st.session_state.pop(session.COLLECTION_KEY, None)

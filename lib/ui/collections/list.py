@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from lib.errors import LabError
 from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Listed
 from lib.milvus.connection import Connection
@@ -10,7 +9,7 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import is_scratch, shown_name
 from lib.ui.common import log, session, visitor
 from lib.ui.common.chart import show_table
-from lib.ui.common.errors import error_box
+from lib.ui.common.errors import show_error
 from lib.ui.common.text import literal
 
 DONE_KEY = "collections_done"
@@ -164,7 +163,7 @@ def _create(
     metric: str,
     parameters: dict[str, int],
 ) -> None:
-    try:
+    with show_error(ends_page=False):
         name = milvus_collections.check_name(name)
         if opened.territory is not None:
             name = opened.territory.full_name(name)
@@ -180,9 +179,6 @@ def _create(
             metric_type=metric,
             index_params=parameters,
         )
-    except LabError as error:
-        error_box(error)
-        return
-    log.by_visitor("collection_created")
-    session.choose_collection(name)
-    draw_anew(f"Created “{literal(shown_name(name))}”.")
+        log.by_visitor("collection_created")
+        session.choose_collection(name)
+        draw_anew(f"Created “{literal(shown_name(name))}”.")

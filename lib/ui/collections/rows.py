@@ -20,7 +20,7 @@ from lib.milvus.rows import Browser, Change, Row
 from lib.milvus.territory import shown_name
 from lib.ui.collections import list as collection_list
 from lib.ui.common import log, session
-from lib.ui.common.errors import error_box, took_too_long
+from lib.ui.common.errors import error_box, show_error, took_too_long
 from lib.ui.common.text import literal
 from lib.words import counted
 
@@ -206,11 +206,8 @@ def _offer_undo(opened: Connection, here: str) -> None:
             help=f"Possible for {max(left_s / 60, 1):.0f} more minutes.",
             key="rows_undo_start",
         ):
-            try:
+            with show_error(ends_page=False):
                 back = sum(rows.undo(opened, change) for change in changes)
-            except LabError as failure:
-                error_box(failure)
-            else:
                 del st.session_state[UNDO_KEY]
                 st.session_state[DONE_KEY] = here, f"Put back {counted(back, 'row')}."
                 _read_anew()

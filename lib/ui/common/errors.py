@@ -24,13 +24,11 @@ def took_too_long(error: TimeoutError, kept: str = "Nothing was changed.") -> La
 
 
 @contextlib.contextmanager
-def show_error() -> Iterator[None]:
-    """Turn a LabError raised in the block into a box on the page, and end the page there."""
+def show_error(*, ends_page: bool = True) -> Iterator[None]:
+    """Turn a LabError raised in the block into a box, and end the block or the page there."""
     try:
         yield
-    except TimeoutError as error:
-        error_box(took_too_long(error))
-        st.stop()
-    except LabError as error:
-        error_box(error)
-        st.stop()
+    except (LabError, TimeoutError) as error:
+        error_box(took_too_long(error) if isinstance(error, TimeoutError) else error)
+        if ends_page:
+            st.stop()

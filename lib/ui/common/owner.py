@@ -6,13 +6,12 @@ import time
 import streamlit as st
 
 from lib import event_loop, jobs
-from lib.errors import LabError
 from lib.jobs import State
 from lib.milvus import leftovers
 from lib.settings import Settings
 from lib.ui.common import log, memory, session, visitor
 from lib.ui.common.chart import show_table
-from lib.ui.common.errors import error_box
+from lib.ui.common.errors import show_error
 from lib.ui.common.text import literal
 
 KNOWN_KEY = "lab_is_owner"
@@ -98,14 +97,10 @@ def show_leftovers() -> None:
         "Dead ones are dropped at the start, and on a public app every minute. What another "
         "machine made is only listed: its process may still run."
     )
-    try:
-        with session.host_lease() as opened:
-            if st.button("Drop the dead ones now", icon=":material/mop:", key="owner_clean"):
-                log.action("cleaned", dropped=len(leftovers.clean(opened)))
-            found = leftovers.find(opened)
-    except LabError as error:
-        error_box(error)
-        return
+    with show_error(), session.host_lease() as opened:
+        if st.button("Drop the dead ones now", icon=":material/mop:", key="owner_clean"):
+            log.action("cleaned", dropped=len(leftovers.clean(opened)))
+        found = leftovers.find(opened)
     for each in found:
         age = "" if each.age_s is None else f", {each.age_s / 3600:,.1f} h old"
         # A visitor's name for a collection is theirs.

@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from lib.errors import LabError
 from lib.ingestion import tuning
 from lib.ingestion.chosen import Chosen, sample_rows
 from lib.ingestion.plan import (
@@ -20,7 +19,7 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import is_scratch, shown_name
 from lib.ui.common import session
 from lib.ui.common.chart import show_table
-from lib.ui.common.errors import error_box
+from lib.ui.common.errors import show_error
 from lib.ui.common.parameters import choice
 from lib.ui.common.progress import follow
 from lib.words import ratio_text
@@ -128,12 +127,9 @@ def offer_tuning(
         return tuning.find_best(opened, model, sample, method=plan.method, job=job)
 
     def start() -> None:
-        try:
+        with show_error(ends_page=False):
             job = session.submit("Finding the best", work, subject="benchmark", opened=opened)
-        except LabError as error:
-            error_box(error)
-            return
-        st.query_params[TUNING_PARAMETER] = job.id
+            st.query_params[TUNING_PARAMETER] = job.id
 
     with st.expander("Find the best settings", icon=":material/speed:", expanded=job is not None):
         st.caption(

@@ -8,13 +8,12 @@ import streamlit as st
 
 from lib.benchmark.trials import Run
 from lib.charts.charts import Chart
-from lib.errors import LabError
 from lib.jobs import Job
 from lib.runs import reports
 from lib.runs.findings import ALONE, Beside
 from lib.runs.reports import DECK, EXPORTS, Export
 from lib.ui.common import exports
-from lib.ui.common.errors import error_box
+from lib.ui.common.errors import show_error
 
 PARAMETER = "file"
 
@@ -57,7 +56,7 @@ def _start_button(run: Run, beside: Beside, export: Export, subject: str, *, key
         path.write_bytes(export.make(run, beside, step))
         return export.label
 
-    try:
+    with show_error(ends_page=False):
         exports.start(
             f"Making {export.label}",
             f"{reports.stem(run)}{export.suffix}",
@@ -65,8 +64,6 @@ def _start_button(run: Run, beside: Beside, export: Export, subject: str, *, key
             subject=subject,
             parameter=PARAMETER,
         )
-    except LabError as error:
-        error_box(error)
 
 
 def chart_downloads(run: Run, chart: Chart, frame: pd.DataFrame, *, key: str) -> None:

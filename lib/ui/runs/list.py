@@ -6,12 +6,11 @@ import pandas as pd
 import streamlit as st
 
 from lib.benchmark.run_file import MAX_BYTES
-from lib.errors import InvalidInput, LabError
 from lib.runs.comparison import MAX_RUNS
 from lib.runs.store import MAX_NAME_CHARS, MAX_NOTES_CHARS, Entry, Origin, RunStore
 from lib.ui.common import log, session
 from lib.ui.common.chart import show_table
-from lib.ui.common.errors import error_box
+from lib.ui.common.errors import show_error
 from lib.ui.common.memory import check_room
 from lib.ui.common.text import literal
 
@@ -42,13 +41,10 @@ def import_form(store: RunStore) -> None:
         if submitted and not uploads:
             st.info("Choose a file first.")
         for upload in uploads if submitted and uploads else []:
-            try:
+            with show_error(ends_page=False):
                 check_room(session.host_settings())
                 entry = store.import_(upload.getvalue(), upload.name)
                 log.by_visitor("run_imported", bytes=upload.size)
-            except LabError as error:
-                error_box(error)
-            else:
                 st.success(literal(f"{entry.card.name} was imported."), icon=":material/check:")
 
 
@@ -151,11 +147,8 @@ def edit(store: RunStore, entry: Entry) -> None:
             notes = st.text_area("Notes", entry.card.notes, max_chars=MAX_NOTES_CHARS)
             saved = st.form_submit_button("Save", icon=":material/save:")
         if saved:
-            try:
+            with show_error(ends_page=False):
                 store.rename(entry, name, notes)
-            except InvalidInput as error:
-                error_box(error)
-            else:
                 st.rerun()
         if st.button("Delete", icon=":material/delete:", key=f"r_delete_{entry.id}"):
             store.delete(entry)
