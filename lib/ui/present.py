@@ -10,6 +10,7 @@ from lib.charts.charts import CHARTS, race_picture
 from lib.runs import front, reports, story
 from lib.runs.store import Entry, RunStore
 from lib.runs.story import Step
+from lib.ui.common.component import component
 from lib.ui.common.presenting import WHICH_PARAMETER
 from lib.ui.common.race import CSS as RACE_CSS
 from lib.ui.common.race import JS as RACE_JS
@@ -20,6 +21,8 @@ from lib.ui.runs.saved import run_store
 
 PICTURE_WIDTH = 760
 FOLDER = Path(__file__).parent
+CSS = RACE_CSS + (FOLDER / "present.css").read_text("utf-8")
+JS = RACE_JS + (FOLDER / "present.js").read_text("utf-8")
 
 
 def show(page: str) -> None:
@@ -30,7 +33,7 @@ def show(page: str) -> None:
     if entry is None:
         st.info("There is no run to present yet.", icon=":material/inbox:")
         return
-    result = _component()(
+    result = component("presentation", html='<div id="stage"></div>', css=CSS, js=JS)(
         key="presentation",
         data=_told(entry.id, entry.path.stat().st_mtime_ns, colour_mode(), entry, store),
         on_closed_change=lambda: None,
@@ -71,14 +74,3 @@ def _picture(step: Step, mode: str) -> dict[str, Any]:
         return {"race": race_data(race_picture(step.frame), mode)}
     svg = reports.slide_picture(CHARTS[step.chart], step.frame, mode, width=PICTURE_WIDTH)
     return {"image": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"}
-
-
-@st.cache_resource(show_spinner=False)
-def _component() -> Any:
-    return st.components.v2.component(
-        "presentation",
-        html='<div id="stage"></div>',
-        css=RACE_CSS + (FOLDER / "present.css").read_text(encoding="utf-8"),
-        js=RACE_JS.replace("export function race", "function race")
-        + (FOLDER / "present.js").read_text(encoding="utf-8"),
-    )

@@ -8,9 +8,10 @@ page loads it as before.
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
+
+from lib.ui.common.component import component
 
 FOLDER = Path(st.__file__).parent / "static" / "static" / "js"
 SCRIPTS = (
@@ -47,15 +48,12 @@ export default function ({ data }) {
 
 def load_scripts() -> None:
     """Begin a while after the page is drawn, in the pauses of the browser, once in a tab."""
-    _component()(key="browser_ahead", data={"names": names(), "after_ms": AFTER_MS})
+    component("browser_ahead", js=JS)(
+        key="browser_ahead", data={"names": names(), "after_ms": AFTER_MS}
+    )
 
 
 @lru_cache(maxsize=1)
 def names() -> list[str]:
     """Return the files of the scripts, whose names end with what they hold."""
     return sorted(path.name for each in SCRIPTS for path in FOLDER.glob(f"{each}.*.js"))
-
-
-@st.cache_resource(show_spinner=False)
-def _component() -> Any:
-    return st.components.v2.component("browser_ahead", js=JS)

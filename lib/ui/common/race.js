@@ -33,7 +33,7 @@ function draw(lanes, clock) {
   }
 }
 
-export function race(place, data) {
+function race(place, data) {
   place.replaceChildren();
   place.setAttribute("role", "img");
   place.setAttribute("aria-label", data.finding);

@@ -6,10 +6,11 @@ from typing import Any
 import streamlit as st
 
 from lib.charts import theme
+from lib.ui.common.component import component
 
 FOLDER = Path(__file__).parent
-JS = (FOLDER / "race.js").read_text(encoding="utf-8")
-CSS = (FOLDER / "race.css").read_text(encoding="utf-8")
+JS = (FOLDER / "race.js").read_text("utf-8")
+CSS = (FOLDER / "race.css").read_text("utf-8")
 MOUNT = """
 let stop = () => {};
 export default function ({ data, parentElement }) {
@@ -23,7 +24,9 @@ export default function ({ data, parentElement }) {
 def show_race(picture: dict[str, Any], *, key: str) -> None:
     """Draw the race of `charts.race_picture`; it starts over by itself."""
     # A list: of a dict Streamlit asks each part whether it is a table, for which it loads pandas.
-    _component()(key=key, data=[race_data(picture, colour_mode())])
+    component("race", html='<div id="race"></div>', css=CSS, js=JS + MOUNT)(
+        key=key, data=[race_data(picture, colour_mode())]
+    )
 
 
 def race_data(picture: dict[str, Any], mode: str) -> dict[str, Any]:
@@ -37,13 +40,3 @@ def race_data(picture: dict[str, Any], mode: str) -> dict[str, Any]:
 def colour_mode() -> str:
     """Return 'light' or 'dark', as the visitor sees the page."""
     return "dark" if st.context.theme.type == "dark" else "light"
-
-
-@st.cache_resource(show_spinner=False)
-def _component() -> Any:
-    return st.components.v2.component(
-        "race",
-        html='<div id="race"></div>',
-        css=CSS,
-        js=JS.replace("export function race", "function race") + MOUNT,
-    )

@@ -11,6 +11,8 @@ from typing import Any
 
 import streamlit as st
 
+from lib.ui.common.component import component
+
 # What the tab may keep; neither the token nor the key of the embedding provider is among it.
 KEPT = (
     "milvus_uri",
@@ -54,7 +56,7 @@ def ask() -> None:
     """
     if st.session_state.get(ASKED_KEY) or st.context.cookies.get(COOKIE) != "1":
         return
-    answer = _component()(
+    answer = component("tab_memory", js=JS)(
         key="tab_ask", data={"ask": True}, on_found_change=lambda: None, default={"found": None}
     )
     if answer.found is None:
@@ -78,10 +80,10 @@ def remember(chosen: Mapping[str, Any] | None, *, key: str = "tab_keep") -> None
     """
     if chosen:
         kept = {name: _without_credentials(str(chosen.get(name, ""))) for name in KEPT}
-        _component()(key=key, data={"keep": json.dumps(kept), "cookie": COOKIE})
+        component("tab_memory", js=JS)(key=key, data={"keep": json.dumps(kept), "cookie": COOKIE})
         st.session_state[WRITTEN_KEY] = True
     elif st.session_state.get(WRITTEN_KEY):
-        _component()(key=key, data={"forget": True})
+        component("tab_memory", js=JS)(key=key, data={"forget": True})
 
 
 def decided() -> None:
@@ -95,11 +97,6 @@ def _without_credentials(text: str) -> str:
     """Return an address without the user and password that may stand in it."""
     scheme, separator, rest = text.partition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else text
-
-
-@st.cache_resource(show_spinner=False)
-def _component() -> Any:
-    return st.components.v2.component("tab_memory", js=JS)
 
 
 def _checked(text: str) -> dict[str, str] | None:
