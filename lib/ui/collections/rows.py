@@ -48,7 +48,12 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
     )
     expr = filters.from_typed(typed)
     try:
-        browser = _browser(opened, facts.name, expr)
+        # What the pages begin with is kept while the rows stay the same.
+        browser = session.kept(
+            "rows_browser",
+            (opened.id, facts.name, expr, st.session_state.get(VERSION_KEY, 0)),
+            lambda: Browser(opened, facts.name, expr, PAGE_ROWS),
+        )
         number = _choose_page(browser)
         page = browser.page(number)
     except LabError as error:
@@ -222,16 +227,6 @@ def _in_words(change: Change) -> str:
         "deleted": f"Deleted {number} from “{name}”",
         "changed": f"Changed {number} of “{name}” and embedded again",
     }[change.kind]
-
-
-def _browser(opened: Connection, name: str, expr: str) -> Browser:
-    """Keep the pages' beginnings while the collection, the filter and the rows stay the same."""
-    asked = (opened.id, name, expr, st.session_state.get(VERSION_KEY, 0))
-    kept = st.session_state.get("rows_browser")
-    if kept is None or kept[0] != asked:
-        kept = st.session_state["rows_browser"] = (asked, Browser(opened, name, expr, PAGE_ROWS))
-    browser: Browser = kept[1]
-    return browser
 
 
 def _choose_page(browser: Browser) -> int:

@@ -6,8 +6,8 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -42,6 +42,7 @@ FAILURE_KEY = "lab_connection_failure"
 MODEL_FAILURE_KEY = "lab_model_failure"
 SESSION_KEY = "lab_session"
 FAILURE_HOLDS_S = 3.0
+T = TypeVar("T")
 
 
 @st.cache_resource(show_spinner=False)
@@ -258,6 +259,14 @@ def _waited_for_once(key: str) -> Iterator[None]:
     except LabError as error:
         st.session_state[key] = time.monotonic(), error
         raise
+
+
+def kept(key: str, asked: Hashable, make: Callable[[], T]) -> T:
+    """Make something once and keep it in the session until something else is asked for."""
+    before: tuple[Hashable, T] | None = st.session_state.get(key)
+    if before is None or before[0] != asked:
+        before = st.session_state[key] = (asked, make())
+    return before[1]
 
 
 def submit(label: str, work: Work, *, subject: str, opened: Connection | None = None) -> Job:

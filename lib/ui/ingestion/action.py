@@ -13,7 +13,6 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import shown_name
 from lib.ui.common import session
 from lib.ui.common.text import literal
-from lib.ui.ingestion.source import kept
 from lib.words import counted
 
 RATE_KEY = "ingest_rate"
@@ -107,7 +106,7 @@ def _remaining(
             return None  # the ingestion says why
 
     asked = (opened.id, plan.collection, facts, session.rows_version(opened), chosen.identity)
-    return kept(REMAINING_KEY, asked, look_up)
+    return session.kept(REMAINING_KEY, asked, look_up)
 
 
 @st.cache_resource(

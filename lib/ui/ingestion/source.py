@@ -1,8 +1,6 @@
 """Choose what to ingest: files with their columns, pasted text, or a bundled corpus."""
 
 import io
-from collections.abc import Callable, Hashable
-from typing import TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -18,6 +16,7 @@ from lib.errors import InvalidInput
 from lib.ingestion.chosen import Chosen, Forecast, TableFile, of_corpus, of_files, tables_of
 from lib.milvus.embeddings import EmbeddingModel
 from lib.settings import Settings
+from lib.ui.common import session
 from lib.ui.common.chart import show_table
 from lib.ui.common.parameters import choice
 from lib.ui.common.text import literal
@@ -32,7 +31,6 @@ DEFAULT_SIZE = 5_000
 SHOWN_TABLES = 5
 PASTED_NAME = "pasted text.txt"
 PARSED_KEY, FORECAST_KEY = "ingest_parsed", "ingest_forecast"
-T = TypeVar("T")
 
 
 def choose_source() -> str:
@@ -103,7 +101,7 @@ def _files(
     if not uploaded:
         return None
     max_bytes = limits.max_upload_mb * MEGABYTE
-    files = kept(
+    files = session.kept(
         PARSED_KEY,
         tuple(file.file_id for file in uploaded),
         lambda: parsed([_upload(file, limits) for file in uploaded], max_bytes),
@@ -130,14 +128,6 @@ def _upload(file: UploadedFile, limits: Settings) -> Upload:
     return Upload(file.name, len(content), lambda: io.BytesIO(content))
 
 
-def kept(key: str, asked: Hashable, make: Callable[[], T]) -> T:
-    """Make something once and keep it in the session until something else is asked for."""
-    before: tuple[Hashable, T] | None = st.session_state.get(key)
-    if before is None or before[0] != asked:
-        before = st.session_state[key] = (asked, make())
-    return before[1]
-
-
 def forecast_of(chosen: Chosen) -> Forecast:
     """Return what an ingestion will do, read once per choice."""
 
@@ -145,7 +135,7 @@ def forecast_of(chosen: Chosen) -> Forecast:
         with st.spinner("Reading …"):
             return chosen.forecast()
 
-    return kept(FORECAST_KEY, chosen.identity, read)
+    return session.kept(FORECAST_KEY, chosen.identity, read)
 
 
 def _columns(table: TableFile) -> Columns:
@@ -210,7 +200,7 @@ def _pasted(limits: Settings, chunking: Chunking) -> Chosen | None:
     name = name.strip().removesuffix(".txt") or PASTED_NAME.removesuffix(".txt")
     content = text.encode(errors="replace")
     upload = Upload.of_bytes(f"{name}.txt", content)
-    files = kept(PARSED_KEY, (name, text), lambda: parsed([upload], len(content)))
+    files = session.kept(PARSED_KEY, (name, text), lambda: parsed([upload], len(content)))
     return of_files(files, Reading(limits.max_rows), chunking)
 
 

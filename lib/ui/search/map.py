@@ -8,8 +8,9 @@ import streamlit as st
 
 from lib.search import charts as search_charts
 from lib.search import mmr
-from lib.search.ask import Candidates, TwoLists
+from lib.search.ask import TwoLists
 from lib.search.charts import QUERY
+from lib.ui.common import session
 from lib.ui.common.chart import show_table, show_table_chart
 
 # The room that a label takes, as a share of the map's width and height.
@@ -19,7 +20,7 @@ LABEL_SIZE = (0.12, 0.06)
 def show_map(comparison: TwoLists) -> None:
     """Draw question, candidates and picks, and the table below them."""
     found = comparison.found
-    flat = _projection(found)
+    flat = session.kept("search_map", found, lambda: mmr.project(found.query_vector, found.vectors))
     selected = st.session_state.get("map_rows", set())
     captions = captions_of(flat, comparison.chosen)
     rows = [
@@ -127,12 +128,3 @@ def _mark_rows() -> None:
     keys = st.session_state.get("map_table_keys", [])
     rows = st.session_state["candidates"].selection.rows
     st.session_state["map_rows"] = {keys[row] for row in rows if row < len(keys)}
-
-
-def _projection(found: Candidates) -> mmr.Projection:
-    """Compute the map once per set of candidates."""
-    kept = st.session_state.get("search_map")
-    if kept is None or kept[0] is not found:
-        kept = (found, mmr.project(found.query_vector, found.vectors))
-        st.session_state["search_map"] = kept
-    return kept[1]

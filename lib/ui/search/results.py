@@ -15,6 +15,7 @@ from lib.search import charts as search_charts
 from lib.search import mmr
 from lib.search.ask import Candidates, ScoreMetric, Timing, TwoLists, compare
 from lib.search.charts import CLOSE, REPEATS, UNLIKE
+from lib.ui.common import session
 from lib.ui.common.chart import show_table_chart
 from lib.ui.common.exports import download
 from lib.ui.common.in_view import in_view
@@ -206,7 +207,9 @@ def _rank_changes(comparison: TwoLists, code: Callable[[float], Snippet]) -> Non
 
 def _trade_off(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
     here = comparison.spread(comparison.chosen)
-    points = [(point.lambda_mult, point.spread, False) for point in _curve(comparison.found)] + [
+    found = comparison.found
+    curve = session.kept("search_curve", found, lambda: mmr.curve(found.space, found.question.k))
+    points = [(point.lambda_mult, point.spread, False) for point in curve] + [
         (comparison.lambda_mult, here, True)
     ]
     table = pd.DataFrame(
@@ -226,15 +229,6 @@ def _trade_off(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
         f"the question and {1 - here.mean_similarity:.2f} unlike each other, by cosine",
         key="over_lambda",
     )
-
-
-def _curve(found: Candidates) -> tuple[mmr.CurvePoint, ...]:
-    """Compute the curve once per set of candidates."""
-    kept = st.session_state.get("search_curve")
-    if kept is None or kept[0] is not found:
-        kept = (found, mmr.curve(found.space, found.question.k))
-        st.session_state["search_curve"] = kept
-    return kept[1]
 
 
 def _pick_order(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
