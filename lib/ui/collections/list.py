@@ -1,7 +1,9 @@
 """List the collections, and make a new one."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
+from lib.errors import LabError
 from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Listed
 from lib.milvus.connection import Connection
@@ -9,10 +11,11 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import is_scratch, shown_name
 from lib.ui.common import log, session, visitor
 from lib.ui.common.chart import show_table
-from lib.ui.common.errors import show_error
+from lib.ui.common.errors import error_box, show_error
 from lib.ui.common.text import literal
 
-DONE_KEY = "collections_done"
+NOTE_KEY = "collections_note"
+LISTED = "listed"  # the part of the page with the list
 
 
 @st.cache_data(
@@ -27,11 +30,7 @@ def _overview(opened: Connection, model: EmbeddingModel) -> list[Listed]:
 
 def show_list(opened: Connection, model: EmbeddingModel) -> None:
     """Draw a row for each collection, and what was done to them just now."""
-    # Drawn even when it is empty: else what follows would move, and what is open would close.
-    slot = st.container()
-    done = st.session_state.pop(DONE_KEY, None)
-    if done:
-        slot.success(done, icon=":material/check_circle:")
+    show_note(LISTED)
     listed = [each for each in _overview(opened, model) if not is_scratch(each.name)]
     if not listed:
         st.info("There is no collection yet.", icon=":material/inbox:")
@@ -95,19 +94,30 @@ def _listed(each: Listed, is_in_use: bool, may_write: bool) -> dict[str, str | i
     }
 
 
-def changed() -> None:
-    """Forget what was counted."""
-    session.rows_changed(visitor.territory())
-
-
-def draw_anew(done: str) -> None:
-    """Draw the page with the collections as they are now, and say what was done to them.
+def draw_anew(note: str | LabError = "", *, place: str = LISTED) -> None:
+    """Draw the page with the collections as they are now, and in one part what was done or failed.
 
     A toast would not outlive the rerun.
     """
-    changed()
-    st.session_state[DONE_KEY] = done
+    session.rows_changed(visitor.territory())
+    if note:
+        st.session_state[NOTE_KEY] = place, note
     st.rerun()
+
+
+def show_note(place: str) -> DeltaGenerator:
+    """Draw what was done just now in this part of the page, and return where more can be said."""
+    # Drawn even when it is empty: what follows must not move, or what is open there would close.
+    slot = st.container()
+    noted, note = st.session_state.get(NOTE_KEY, ("", ""))
+    if noted == place:
+        del st.session_state[NOTE_KEY]
+        with slot:
+            if isinstance(note, LabError):
+                error_box(note)
+            else:
+                st.success(note, icon=":material/check_circle:")
+    return slot
 
 
 def offer_creation(opened: Connection, model: EmbeddingModel) -> None:

@@ -29,8 +29,6 @@ KEY_PIXELS = 160  # room for a key of twenty characters, and for the text beside
 ROOM = 0.9  # of what an undo may hold, the part that an estimate may fill
 UNDO_KEY = "rows_undo"
 VERSION_KEY = "rows_version"
-DONE_KEY = "rows_done"
-FAILED_KEY = "rows_failed"
 READ_ONLY = "They belong to the host of this public app. Ingest something to have your own."
 # The parts of the page that rows are deleted from.
 BROWSED, MANY = "browsed", "many"
@@ -168,6 +166,7 @@ def _write(
     Where nothing was changed, what could be undone before still can.
     """
     done: list[Change] = []
+    note: str | LabError = ""
     try:
         change_rows(done.append)
     except (LabError, TimeoutError) as error:
@@ -176,28 +175,15 @@ def _write(
             error_box(failure)
             return
         kept = "What stands below was done before that."
-        st.session_state[FAILED_KEY] = (
-            place,
-            LabError(failure.what, kept=kept, next_step=failure.next_step),
-        )
+        note = LabError(failure.what, kept=kept, next_step=failure.next_step)
     log.by_visitor("rows_changed", rows=sum(each.count for each in done))
     st.session_state[UNDO_KEY] = opened.id, place, tuple(done)
-    _read_anew()
+    _read_anew(note, place)
 
 
 def _offer_undo(opened: Connection, here: str) -> None:
     """Say what was done and offer its undo, in the part of the page where it was done."""
-    # Drawn even when it is empty: else what follows would move, and what is open would close.
-    slot = st.container()
-    place, done = st.session_state.get(DONE_KEY, ("", ""))
-    if place == here:
-        del st.session_state[DONE_KEY]
-        slot.success(done, icon=":material/check_circle:")
-    place, error = st.session_state.get(FAILED_KEY, ("", None))
-    if place == here:
-        del st.session_state[FAILED_KEY]
-        with slot:
-            error_box(error)
+    slot = collection_list.show_note(here)
     where, place, changes = st.session_state.get(UNDO_KEY, ("", "", ()))
     # Rows of one Milvus are never put back into another that has a collection of the same name.
     if not changes or (where, place) != (opened.id, here):
@@ -214,8 +200,7 @@ def _offer_undo(opened: Connection, here: str) -> None:
             with show_error(ends_page=False):
                 back = sum(rows.undo(opened, change) for change in changes)
                 del st.session_state[UNDO_KEY]
-                st.session_state[DONE_KEY] = here, f"Put back {counted(back, 'row')}."
-                _read_anew()
+                _read_anew(f"Put back {counted(back, 'row')}.", here)
         if st.button("Forget", key="rows_undo_forget", type="tertiary"):
             del st.session_state[UNDO_KEY]
             st.rerun()
@@ -331,8 +316,7 @@ def _checked(document: Document) -> Document:
     )
 
 
-def _read_anew() -> None:
+def _read_anew(note: str | LabError = "", place: str = BROWSED) -> None:
     """Show the rows as they are now; the editor forgets its edits."""
     st.session_state[VERSION_KEY] = st.session_state.get(VERSION_KEY, 0) + 1
-    collection_list.changed()
-    st.rerun()
+    collection_list.draw_anew(note, place=place)
