@@ -3,7 +3,7 @@
 import streamlit as st
 
 from lib.settings import PROJECT_ROOT
-from lib.ui.common import contrast, front, memory, parameters, presenting, tab
+from lib.ui.common import front, links, memory, parameters, style, tab
 
 memory.use_few_heaps()
 st.set_page_config(
@@ -13,7 +13,7 @@ st.set_page_config(
     layout="wide",
     initial_sidebar_state="auto",
 )
-contrast.make_readable()
+style.make_readable()
 parameters.drop_endless_numbers()
 
 page = st.navigation(
@@ -27,9 +27,9 @@ page = st.navigation(
         # Reached by its address alone: /owner.
         st.Page("pages/owner.py", title="Owner", icon=":material/key:", visibility="hidden"),
     ],
-    position="hidden" if presenting.is_asked_for() else "sidebar",
+    position="hidden" if links.asks_for_presentation() else "sidebar",
 )
-if presenting.is_asked_for():
+if links.asks_for_presentation():
     from lib.ui import present
 
     present.show(page.url_path)

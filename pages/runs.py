@@ -3,8 +3,7 @@
 import streamlit as st
 
 from lib.errors import InvalidInput
-from lib.ui.common.presenting import present_link
-from lib.ui.common.share import copy_link
+from lib.ui.common.links import copy_link, present_link
 from lib.ui.runs.list import choose, edit, import_form, is_folded, undo_deletion
 from lib.ui.runs.saved import run_store
 from lib.ui.runs.view import comparison_view, run_view

@@ -11,7 +11,7 @@ from lib.runs import front, reports, story
 from lib.runs.store import Entry, RunStore
 from lib.runs.story import Step
 from lib.ui.common.component import component
-from lib.ui.common.presenting import WHICH_PARAMETER
+from lib.ui.common.links import WHICH_PARAMETER
 from lib.ui.common.race import CSS as RACE_CSS
 from lib.ui.common.race import JS as RACE_JS
 from lib.ui.common.race import colour_mode, race_data

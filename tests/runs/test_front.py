@@ -44,7 +44,7 @@ def test_a_summary_of_another_file_is_not_used(tmp_path: Path) -> None:
 
 def test_the_first_screen_loads_neither_milvus_nor_langchain_nor_pandas() -> None:
     program = (
-        "import sys, lib.ui.common.front, lib.ui.common.presenting, lib.ui.common.tab\n"
+        "import sys, lib.ui.common.front, lib.ui.common.links, lib.ui.common.tab\n"
         "from streamlit.testing.v1 import AppTest\n"
         "script = 'from lib.runs import front\\nfrom lib.ui.common.race import show_race\\n'\n"
         "script += 'show_race(front.read().race, key=\"race\")'\n"

@@ -9,11 +9,10 @@ from lib.charts import charts
 from lib.charts import data as chart_data
 from lib.jobs import Job, State
 from lib.ui.common.chart import show_chart
-from lib.ui.common.in_view import in_view
-from lib.ui.common.presenting import present_link
+from lib.ui.common.links import copy_link, present_link
 from lib.ui.common.progress import rerun_at_end, show_state, stop_button
 from lib.ui.common.race import show_race
-from lib.ui.common.share import copy_link
+from lib.ui.common.style import in_view
 from lib.ui.common.text import literal
 from lib.words import counted
 

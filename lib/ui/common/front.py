@@ -6,7 +6,7 @@ It reads a few kilobytes that were kept ready and needs no Milvus, no langchain 
 import streamlit as st
 
 from lib.runs import front
-from lib.ui.common.presenting import present_link
+from lib.ui.common.links import present_link
 from lib.ui.common.race import show_race
 
 MEASURE_KEY = "o_measure"

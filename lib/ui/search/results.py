@@ -18,8 +18,8 @@ from lib.search.charts import CLOSE, REPEATS, UNLIKE
 from lib.ui.common import session
 from lib.ui.common.chart import show_table_chart
 from lib.ui.common.exports import download
-from lib.ui.common.in_view import in_view
 from lib.ui.common.snippet import snippet
+from lib.ui.common.style import in_view
 from lib.ui.common.text import highlighted, literal
 from lib.ui.search.form import lambda_input, more_like
 from lib.ui.search.map import show_map
