@@ -105,7 +105,7 @@ def _connect() -> None:
         # The host's is for the host's address alone, so it does not stand in the form.
         value=lost.get(
             "milvus_database",
-            "" if session.uses_hosts_milvus() else str(current.milvus_database),
+            "" if session.is_hosts(current) else str(current.milvus_database),
         ),
         placeholder="default",
     )
@@ -145,7 +145,7 @@ def _connect() -> None:
             tab.remember(_note(chosen), key="tab_note")
             session.check(chosen)
         except LabError as error:
-            tab.remember(chosen_elsewhere(current), key="tab_note_again")
+            tab.remember(chosen_elsewhere(), key="tab_note_again")
             with message:
                 error_box(error)
         else:
@@ -157,14 +157,14 @@ def _connect() -> None:
         _decided()
 
 
-def chosen_elsewhere(current: Settings) -> dict[str, Any] | None:
+def chosen_elsewhere() -> dict[str, Any] | None:
     """Return what the tab may keep of a connection of the visitor's own; None for the host's."""
-    return _note(current) if session.is_overridden() else None
+    return _note(session.current_settings()) if session.is_overridden() else None
 
 
 def _note(chosen: Settings) -> dict[str, Any]:
     kept = {name: getattr(chosen, name) for name in tab.KEPT}
-    if session.is_hosts_milvus(chosen):
+    if session.is_hosts(chosen):
         kept["milvus_database"] = ""
     return kept
 

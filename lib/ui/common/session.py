@@ -1,7 +1,6 @@
 """What a page works with: settings, connection, embedding model, the chosen collection."""
 
 import contextlib
-import dataclasses
 import secrets
 import threading
 import time
@@ -42,6 +41,9 @@ FAILURE_KEY = "lab_connection_failure"
 MODEL_FAILURE_KEY = "lab_model_failure"
 SESSION_KEY = "lab_session"
 FAILURE_HOLDS_S = 3.0
+# The settings that say which Milvus and which embedding model is used.
+MILVUS = ("milvus_uri", "milvus_token", "milvus_database")
+MODEL = ("embedding_provider", "openai_api_key", "openai_base_url", "openai_model")
 T = TypeVar("T")
 
 
@@ -106,14 +108,10 @@ def use(chosen: Settings | None) -> None:
     log.action("connection_chosen", own=chosen is not None)
     _let_go()
     _own_model.clear()
-    if chosen is None:
-        st.session_state.pop(CHOSEN_KEY, None)
-    else:
+    for key in (CHOSEN_KEY, CHOICE_KEY, FAILURE_KEY, MODEL_FAILURE_KEY, COLLECTION_KEY):
+        st.session_state.pop(key, None)
+    if chosen is not None:
         st.session_state[CHOSEN_KEY] = chosen
-    st.session_state.pop(CHOICE_KEY, None)
-    st.session_state.pop(FAILURE_KEY, None)
-    st.session_state.pop(MODEL_FAILURE_KEY, None)
-    st.session_state.pop(COLLECTION_KEY, None)
 
 
 def check(chosen: Settings) -> None:
@@ -122,7 +120,7 @@ def check(chosen: Settings) -> None:
     for address in (chosen.milvus_uri, chosen.openai_base_url):
         check_allowed(address, host_settings())
     open_model(chosen)
-    if not is_hosts_milvus(chosen):
+    if not is_hosts(chosen):
         open_connection(chosen).close()
 
 
@@ -131,21 +129,9 @@ def is_overridden() -> bool:
     return CHOSEN_KEY in st.session_state
 
 
-def uses_hosts_milvus() -> bool:
-    """Say whether this session works on the host's own Milvus."""
-    return is_hosts_milvus(current_settings())
-
-
-def is_hosts_milvus(chosen: Settings) -> bool:
-    """Say whether these settings are of the host's own Milvus."""
+def is_hosts(chosen: Settings, names: tuple[str, ...] = MILVUS) -> bool:
+    """Say whether these settings have the host's own values; by default of the Milvus."""
     host = host_settings()
-    names = ("milvus_uri", "milvus_token", "milvus_database")
-    return all(getattr(chosen, name) == getattr(host, name) for name in names)
-
-
-def _is_hosts_model(chosen: Settings) -> bool:
-    host = host_settings()
-    names = ("embedding_provider", "openai_api_key", "openai_base_url", "openai_model")
     return all(getattr(chosen, name) == getattr(host, name) for name in names)
 
 
@@ -183,7 +169,7 @@ def _release(lease: Lease) -> None:
 # Sessions let go when they end or choose anew. No secret is in a key: a choice has a name.
 @st.cache_resource(show_spinner=False, scope="session", on_release=_release)
 def _lease(choice: str, owner: str, _chosen: Settings, _territory: Territory | None) -> Lease:
-    if is_hosts_milvus(_chosen):
+    if is_hosts(_chosen):
         return _pool().lease(_chosen, _territory)
     check_allowed(_chosen.milvus_uri, host_settings())
     return open_lease(_chosen, _territory)
@@ -199,21 +185,15 @@ def _own_model(choice: str, _settings: Settings) -> EmbeddingModel:
     return open_model(_settings)
 
 
-def _session() -> str:
-    """Return what tells this session from others."""
-    name: str = st.session_state.setdefault(SESSION_KEY, secrets.token_hex(16))
-    return name
-
-
-def _choice() -> str:
-    """Return the name of this session's choice of connection and model."""
-    name: str = st.session_state.setdefault(CHOICE_KEY, secrets.token_hex(16))
+def _name(key: str) -> str:
+    """Return a name that nobody can guess: of this session, or of its choice of settings."""
+    name: str = st.session_state.setdefault(key, secrets.token_hex(16))
     return name
 
 
 def _let_go() -> None:
     """Release the connection, which others may go on using."""
-    _lease.clear(_choice(), share().owner, None, None)
+    _lease.clear(_name(CHOICE_KEY), share().owner, None, None)
 
 
 def connection() -> Connection:
@@ -221,9 +201,8 @@ def connection() -> Connection:
     chosen = current_settings()
     with _waited_for_once(FAILURE_KEY):
         try:
-            who = visitor.current(chosen)
-            territory = who.territory if who else None
-            opened = _lease(_choice(), share().owner, chosen, territory).connection
+            owner = share().owner
+            opened = _lease(_name(CHOICE_KEY), owner, chosen, visitor.territory()).connection
             if not opened.is_lite or opened.closed:
                 try:
                     opened.ping()
@@ -235,7 +214,7 @@ def connection() -> Connection:
             _let_go()
             raise
     _cleaner(host_settings())
-    opened.note_use(_session())
+    opened.note_use(_name(SESSION_KEY))
     return opened
 
 
@@ -243,9 +222,9 @@ def model() -> EmbeddingModel:
     """Return the embedding model of this visitor's settings. Raises EmbeddingFailed."""
     chosen = current_settings()
     with _waited_for_once(MODEL_FAILURE_KEY):
-        if _is_hosts_model(chosen):
+        if is_hosts(chosen, MODEL):
             return _host_model(chosen.embedding_provider, chosen.openai_model, chosen)
-        return _own_model(_choice(), chosen)
+        return _own_model(_name(CHOICE_KEY), chosen)
 
 
 @contextlib.contextmanager
@@ -281,7 +260,11 @@ def submit(label: str, work: Work, *, subject: str, opened: Connection | None = 
 
 def share() -> Share:
     """Return whose this session's jobs are, and how much of the jobs it may take."""
-    return dataclasses.replace(visitor.share(host_settings()), session=_session())
+    host = host_settings()
+    who = visitor.current(host)
+    if who is None:
+        return Share(session=_name(SESSION_KEY))
+    return Share(who.id, _name(SESSION_KEY), host.max_jobs, host.max_run_s)
 
 
 def job(job_id: str | None) -> Job | None:

@@ -23,7 +23,7 @@ def show(page: str) -> None:
     connect.stop_if_lost()
     with st.sidebar:
         _show_gallery()
-        tab.remember(connect.chosen_elsewhere(session.current_settings()))
+        tab.remember(connect.chosen_elsewhere())
         try:
             opened = session.connection()
             description = session.description(opened)

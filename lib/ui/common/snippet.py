@@ -11,16 +11,17 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.snippets import OWN, Place, Snippet, place_of
 from lib.ui.common.exports import download
 from lib.ui.common.folded import folded
-from lib.ui.common.session import current_settings, uses_hosts_milvus
+from lib.ui.common.session import current_settings, is_hosts
 
 
 def here(opened: Connection, model: EmbeddingModel, collection: Collection | None = None) -> Place:
     """Return what this visitor works on, for code; a public app names no folder of its host."""
-    hidden = current_settings().public
+    current = current_settings()
+    hidden = current.public
     of = (collection.name, collection.metric_type) if collection else (OWN,)
     place = place_of(opened, model, *of, hide_paths=hidden)
     # The name of the host's database is one of its secrets.
-    return replace(place, database="") if hidden and uses_hosts_milvus() else place
+    return replace(place, database="") if hidden and is_hosts(current) else place
 
 
 def snippet(make: Callable[[], Snippet], *, key: str, title: str = "The code for this") -> None:

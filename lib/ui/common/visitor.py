@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
-from lib.jobs import WHOLE, Share
 from lib.milvus.territory import Quota, Territory
 from lib.settings import Settings
 
@@ -60,14 +59,6 @@ def territory() -> Territory | None:
     """Return what this session may write to; None where the app is not public."""
     visitor: Visitor | None = st.session_state.get(VISITOR_KEY)
     return visitor.territory if visitor else None
-
-
-def share(settings: Settings) -> Share:
-    """Return whose this session's jobs are and how much of the jobs it may take."""
-    visitor = current(settings)
-    if visitor is None:
-        return WHOLE
-    return Share(owner=visitor.id, unfinished=settings.max_jobs, run_s=settings.max_run_s)
 
 
 def _find(settings: Settings) -> Visitor:
