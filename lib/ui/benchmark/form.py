@@ -56,7 +56,12 @@ def run_form(opened: Connection, model: EmbeddingModel) -> None:
             required=True,
             label_visibility="collapsed",
         ) or next(iter(PRESETS))
-        agreed = preset != OVERLOAD or opened.is_lite or _agrees()
+        # Others may use a server.
+        agreed = (
+            preset != OVERLOAD
+            or opened.is_lite
+            or st.checkbox(f"Overload this Milvus. {OVERLOAD_WARNING}", key="b_overload")
+        )
         clicked = top.button(
             "Run", type="primary", icon=":material/play_arrow:", key="b_go", disabled=not agreed
         )
@@ -152,11 +157,6 @@ def _overloaded_input() -> None:
         required=True,
         help="A search by vector asks Milvus alone; a search by text asks the provider first.",
     )
-
-
-def _agrees() -> bool:
-    """Ask before a Milvus that others may use is overloaded."""
-    return st.checkbox(f"Overload this Milvus. {OVERLOAD_WARNING}", key="b_overload")
 
 
 def _custom_inputs(settings: Settings) -> None:

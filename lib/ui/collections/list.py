@@ -162,33 +162,23 @@ def offer_creation(opened: Connection, model: EmbeddingModel) -> None:
         if st.button(
             "Create", icon=":material/add:", key="create_start", disabled=not name.strip()
         ):
-            _create(opened, model, name, chosen.name, metric, parameters)
-
-
-def _create(
-    opened: Connection,
-    model: EmbeddingModel,
-    name: str,
-    index: str,
-    metric: str,
-    parameters: dict[str, int],
-) -> None:
-    with show_error(ends_page=False):
-        name = milvus_collections.check_name(name)
-        if opened.territory is not None:
-            name = opened.territory.full_name(name)
-        if milvus_collections.exists(opened, name):
-            st.warning(f"There is a collection named “{literal(shown_name(name))}” already.")
-            return
-        milvus_collections.create(
-            opened,
-            name,
-            model.dimension,
-            embedding=model.model,
-            index_type=index,
-            metric_type=metric,
-            index_params=parameters,
-        )
-        log.by_visitor("collection_created")
-        session.choose_collection(name)
-        draw_anew(f"Created “{literal(shown_name(name))}”.")
+            with show_error(ends_page=False):
+                name = milvus_collections.check_name(name)
+                if opened.territory is not None:
+                    name = opened.territory.full_name(name)
+                if milvus_collections.exists(opened, name):
+                    shown = literal(shown_name(name))
+                    st.warning(f"There is a collection named “{shown}” already.")
+                    return
+                milvus_collections.create(
+                    opened,
+                    name,
+                    model.dimension,
+                    embedding=model.model,
+                    index_type=chosen.name,
+                    metric_type=metric,
+                    index_params=parameters,
+                )
+                log.by_visitor("collection_created")
+                session.choose_collection(name)
+                draw_anew(f"Created “{literal(shown_name(name))}”.")

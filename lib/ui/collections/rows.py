@@ -113,8 +113,9 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
         try:
             shape = rows.layout(opened, facts.name)
             given = keys if shape.key_is_text else [int(key) for key in keys if key.isdigit()]
-            matching = rows.matching(opened, facts.name, keys=given, expr=expr)
-            estimate = rows.undo_bytes(opened, facts.name, keys=given, expr=expr)
+            which: dict[str, Any] = {"keys": given, "expr": expr}
+            matching = rows.matching(opened, facts.name, **which)
+            estimate = rows.undo_bytes(opened, facts.name, **which)
             # A little room, because the rows that were looked at may be shorter than the others.
             fits = estimate <= ROOM * most_bytes
         except LabError as error:
@@ -139,23 +140,12 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
             key="delete_start",
         ):
             most_bytes = most_bytes if fits else 0
-            _delete(opened, model, facts.name, keys=given, expr=expr, most_bytes=most_bytes)
 
+            def delete(keep: Callable[[Change], None]) -> None:
+                store = opened.store(facts.name, model.embeddings)
+                rows.delete(opened, store, facts.name, **which, keep=keep, most_bytes=most_bytes)
 
-def _delete(
-    opened: Connection,
-    model: EmbeddingModel,
-    name: str,
-    *,
-    keys: list[Any],
-    expr: str,
-    most_bytes: int,
-) -> None:
-    def delete(keep: Callable[[Change], None]) -> None:
-        store = opened.store(name, model.embeddings)
-        rows.delete(opened, store, name, keys=keys, expr=expr, keep=keep, most_bytes=most_bytes)
-
-    _write(opened, MANY, delete)
+            _write(opened, MANY, delete)
 
 
 def _write(
@@ -243,7 +233,10 @@ def _frame(page: list[Row], browser: Browser) -> pd.DataFrame:
     fixed = _fixed_columns(page)
     return pd.DataFrame(
         {
-            name: [_shown(row.get(name)) if name in fixed else row.get(name) for row in page]
+            name: [
+                str(value) if name in fixed and value is not None else value
+                for value in (row.get(name) for row in page)
+            ]
             for name in names
         }
     )
@@ -260,10 +253,6 @@ def _fixed_columns(page: list[Row]) -> set[str]:
     return {name for name, seen in kinds.items() if seen not in plain}
 
 
-def _shown(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
 def _offer_save(
     opened: Connection,
     model: EmbeddingModel,
@@ -275,7 +264,7 @@ def _offer_save(
     gone = {int(i) for i in edits.get("deleted_rows", [])}
     deleted = [page[i][browser.layout.key] for i in sorted(gone)]
     edited = {int(i): dict(cells) for i, cells in dict(edits.get("edited_rows", {})).items()}
-    changed = [_edited(page[i], cells, browser) for i, cells in edited.items() if i not in gone]
+    changed = {i: cells for i, cells in edited.items() if i not in gone}
     if not (changed or deleted):
         return
     parts = [f"change {counted(len(changed), 'row')}"] if changed else []
@@ -292,7 +281,7 @@ def _offer_save(
     def save(keep: Callable[[Change], None]) -> None:
         store = opened.store(facts.name, model.embeddings)
         if changed:
-            documents = [_checked(each) for each in changed]
+            documents = [_edited(page[i], cells, browser) for i, cells in changed.items()]
             rows.update(opened, store, documents, keep=keep)
         if deleted:
             rows.delete(opened, store, facts.name, keys=deleted, keep=keep)
@@ -305,14 +294,10 @@ def _edited(row: Row, cells: dict[str, Any], browser: Browser) -> Document:
         name: value for name, value in cells.items() if name != TEXT_FIELD
     }
     text = str(cells.get(TEXT_FIELD, row[TEXT_FIELD]) or "")
-    return Document(page_content=text, metadata=metadata, id=str(row[browser.layout.key]))
-
-
-def _checked(document: Document) -> Document:
     return Document(
-        page_content=checked_text(document.page_content),
-        metadata=clean(document.metadata)[0],
-        id=document.id,
+        page_content=checked_text(text),
+        metadata=clean(metadata)[0],
+        id=str(row[browser.layout.key]),
     )
 
 

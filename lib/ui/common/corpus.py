@@ -66,11 +66,10 @@ def _first_load_jobs() -> dict[tuple[str, str], Job | None]:
     return {}
 
 
-def load_corpus(
-    held: Lease, model: EmbeddingModel, collection: str, corpus: str = FIRST_CORPUS
-) -> Job:
-    """Start a job that ingests a whole bundled corpus and lets go of the connection at its end."""
+def load_corpus(held: Lease, model: EmbeddingModel, collection: str) -> Job:
+    """Start a job that ingests the whole first corpus and lets go of the connection at its end."""
     opened, limits = held.connection, session.host_settings()
+    corpus = CORPORA[FIRST_CORPUS]
 
     def work(job: Job) -> "IngestionReport":
         _drawn.wait(DRAWING_S)
@@ -79,7 +78,7 @@ def load_corpus(
         from lib.ingestion.writing import ingest
 
         job.progress.message = "reading the docstrings"
-        documents = CORPORA[corpus].documents(None, 0)
+        documents = corpus.documents(None, 0)
         job.progress.message = ""
         plan = default_plan(opened, model, collection)
         report = ingest(opened, model, documents, plan, total=len(documents), job=job)
@@ -88,7 +87,7 @@ def load_corpus(
         return report
 
     return jobs.shared().submit(
-        f"Loading: {CORPORA[corpus].label}", work, subject=f"ingest:{collection}", held=held
+        f"Loading: {corpus.label}", work, subject=f"ingest:{collection}", held=held
     )
 
 

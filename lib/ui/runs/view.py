@@ -233,7 +233,9 @@ def look_inside(run: Run, *, key: str) -> None:
             }
             _draw(chart, frame, key=f"{key}_{name}", **switches)
             chart_downloads(run, chart, frame, key=f"{key}_{name}")
-        _code(run, focus, key=key)
+        code = measured_code.measured_code(run, focus)
+        if code is not None:
+            snippet(lambda: code, key=f"{key}_code", title="The measured code")
 
     _inside()
 
@@ -248,12 +250,6 @@ def _views(run: Run, focus: Focus) -> dict[str, list[str]]:
 
     found = {view: [name for name in names if has_data(name)] for view, names in VIEWS.items()}
     return {view: names for view, names in found.items() if names}
-
-
-def _code(run: Run, focus: Focus, *, key: str) -> None:
-    code = measured_code.measured_code(run, focus)
-    if code is not None:
-        snippet(lambda: code, key=f"{key}_code", title="The measured code")
 
 
 def _draw(chart: Chart, frame: pd.DataFrame, *, key: str, **options: bool) -> None:

@@ -168,7 +168,7 @@ def filter_builder(opened: Connection, model: EmbeddingModel, collection: Collec
                 on_click=_add,
                 args=(Condition(field, operator, value),),
             )
-            st.button("Clear the filter", on_click=_clear, type="tertiary")
+            st.button("Clear the filter", on_click=_fill, args=("filter", ""), type="tertiary")
         problem = st.session_state.pop("builder_problem", "")
         if problem:
             st.warning(problem)
@@ -213,7 +213,8 @@ def show_subject(question: Question) -> None:
         st.markdown(f"Rows like :primary-badge[{literal(question.like)}]", width="content")
         st.button(
             "Back to the question",
-            on_click=_forget_row,
+            on_click=_fill,
+            args=("like", ""),
             icon=":material/undo:",
             type="tertiary",
             disabled=not question.query.strip(),
@@ -270,12 +271,8 @@ def _add(condition: Condition) -> None:
     st.session_state["filter"] = filters.combine([st.session_state.get("filter", ""), added])
 
 
-def _clear() -> None:
-    st.session_state["filter"] = ""
-
-
-def _forget_row() -> None:
-    st.session_state.like = ""
+def _fill(key: str, text: str) -> None:
+    st.session_state[key] = text
 
 
 def _ask_example() -> None:
