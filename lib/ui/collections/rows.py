@@ -20,7 +20,7 @@ from lib.milvus.rows import Browser, Change, Row
 from lib.milvus.territory import shown_name
 from lib.ui.collections import list as collection_list
 from lib.ui.common import log, session
-from lib.ui.common.errors import error_box, show_error, took_too_long
+from lib.ui.common.errors import error_box, show_error, worded
 from lib.ui.common.text import literal
 from lib.words import counted
 
@@ -160,7 +160,7 @@ def _write(
     try:
         change_rows(done.append)
     except (LabError, TimeoutError) as error:
-        failure = took_too_long(error) if isinstance(error, TimeoutError) else error
+        failure = worded(error)
         if not done:
             error_box(failure)
             return

@@ -14,11 +14,13 @@ def error_box(error: LabError) -> None:
     st.error(body or "Nothing was changed.", title=error.what, icon=":material/error:")
 
 
-def took_too_long(error: TimeoutError, kept: str = "Nothing was changed.") -> LabError:
-    """Return a deadline that ran out as what happened, what was kept and what to do next."""
+def worded(error: LabError | TimeoutError) -> LabError:
+    """Return an expected failure in the reader's words, also where a deadline ran out."""
+    if isinstance(error, LabError):
+        return error
     return LabError(
         "Milvus took too long to answer.",
-        kept=kept,
+        kept="Nothing was changed.",
         next_step=f"Try again, or with less at once. ({error})",
     )
 
@@ -29,6 +31,6 @@ def show_error(*, ends_page: bool = True) -> Iterator[None]:
     try:
         yield
     except (LabError, TimeoutError) as error:
-        error_box(took_too_long(error) if isinstance(error, TimeoutError) else error)
+        error_box(worded(error))
         if ends_page:
             st.stop()

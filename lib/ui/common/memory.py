@@ -95,8 +95,6 @@ def check_room(limits: Settings) -> None:
 def _folder_mb(folder: Path, moment: int) -> float:
     sizes = 0
     for path in folder.rglob("*"):
-        try:
+        with suppress(OSError):  # gone meanwhile
             sizes += path.stat().st_size
-        except OSError:  # gone meanwhile
-            continue
     return sizes / MEGABYTE

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 # The number inputs that Streamlit fills from the address.
 NUMBERS = (
@@ -23,21 +22,12 @@ def drop_endless_numbers() -> None:
         st.rerun()
 
 
-def choice(
-    label: str,
-    options: Iterable[str],
-    *,
-    default: str,
-    key: str,
-    place: DeltaGenerator | None = None,
-    **more: Any,
-) -> str:
+def choice(label: str, options: Iterable[str], *, default: str, key: str, **more: Any) -> str:
     """Draw a segmented control whose choice stands in the address, and return it.
 
     An address with an empty value leaves nothing chosen, and the `default` is returned.
     """
-    draw = (place or st).segmented_control
-    chosen: str | None = draw(
+    chosen: str | None = st.segmented_control(
         label, list(options), default=default, required=True, key=key, bind="query-params", **more
     )
     return chosen or default

@@ -17,15 +17,15 @@ SHOWN_PROBLEMS = 8
 def choose_chunking() -> Chunking:
     """Draw the splitter, the size and the overlap."""
     splitter_slot, size_slot, overlap_slot = st.columns([2, 1, 1])
-    splitter = choice(
-        "Cut at",
-        SPLITTERS,
-        format_func=lambda name: SPLITTERS[name].label,
-        default=DEFAULTS.splitter,
-        help="  \n".join(f"{each.label}: {each.summary}" for each in SPLITTERS.values()),
-        key="ingest_splitter",
-        place=splitter_slot,
-    )
+    with splitter_slot:
+        splitter = choice(
+            "Cut at",
+            SPLITTERS,
+            format_func=lambda name: SPLITTERS[name].label,
+            default=DEFAULTS.splitter,
+            help="  \n".join(f"{each.label}: {each.summary}" for each in SPLITTERS.values()),
+            key="ingest_splitter",
+        )
     size = size_slot.number_input(
         "Characters in a chunk",
         min_value=chunking.MIN_SIZE,

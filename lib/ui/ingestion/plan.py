@@ -46,15 +46,15 @@ def choose_plan(opened: Connection, model: EmbeddingModel, chosen: Chosen | None
         help="The langchain-milvus method, or its async twin when batches go side by side.",
         key="ingest_method",
     )
-    way = choice(
-        "Batches",
-        WAYS,
-        format_func=WAYS.__getitem__,
-        default="gather",
-        help="  \n".join(MODES.values()),
-        key=WAY_KEY,
-        place=way_slot,
-    )
+    with way_slot:
+        way = choice(
+            "Batches",
+            WAYS,
+            format_func=WAYS.__getitem__,
+            default="gather",
+            help="  \n".join(MODES.values()),
+            key=WAY_KEY,
+        )
     batch_slot, concurrency_slot = st.columns(2)
     batch_size = batch_slot.number_input(
         "Batch size",

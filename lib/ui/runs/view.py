@@ -14,7 +14,6 @@ from lib.charts.charts import CHARTS, Chart
 from lib.charts.data import Focus
 from lib.jobs import Job, State
 from lib.runs import comparison, findings, measured_code
-from lib.runs.findings import Beside
 from lib.runs.store import Entry, Origin, RunStore
 from lib.ui.common.chart import show_chart, show_table
 from lib.ui.common.errors import error_box
@@ -52,13 +51,20 @@ def show_outcome(job: Job | None, kept: Entry | None, store: RunStore, *, key: s
 
 def run_view(run: Run, *, origin: str, key: str, store: RunStore) -> None:
     """Draw a run. `origin` says where it comes from; `key` keeps two views on a page apart."""
+    # Recorded runs without which the numbers of this one would mislead.
     beside = store.beside(run)
-    first_screen(run, origin=origin, key=key, beside=beside)
-    advice(run)
+    st.header(literal(findings.headline(run)), anchor=False)
+    st.caption(conditions(run, origin))
+    if plainly := findings.without_the_wait(beside):
+        st.markdown(f":material/balance: {literal(plainly)}")
+    # The view below opens on the picture of what the run advises.
+    if advised := findings.advised(run):
+        st.markdown("\n".join(f"- {literal(line)}" for line in advised))
     look_inside(run, key=key)
     metrics(run)
     savings(run, key=key)
-    deletes(run, beside)
+    if deleting := findings.why_deleting_gains(run, beside):
+        st.markdown(f"**{literal(deleting.sentence)}** {literal(deleting.cause)}")
     losses(run)
     warnings(run)
     speedups_beside_published(run, key=key)
@@ -72,18 +78,6 @@ def run_view(run: Run, *, origin: str, key: str, store: RunStore) -> None:
     downloads(run, key=key, beside=beside)
 
 
-def first_screen(run: Run, *, origin: str, key: str, beside: Beside) -> None:
-    """Draw what a stakeholder needs above the picture: one sentence, and what it rests on.
-
-    `beside` are recorded runs without which its numbers would mislead.
-    """
-    st.header(literal(findings.headline(run)), anchor=False)
-    st.caption(conditions(run, origin))
-    plainly = findings.without_the_wait(beside)
-    if plainly:
-        st.markdown(f":material/balance: {literal(plainly)}")
-
-
 def metrics(run: Run) -> None:
     """Draw up to three numbers, each with its interval."""
     shown = findings.metrics(run)
@@ -94,19 +88,6 @@ def metrics(run: Run) -> None:
                 st.metric(
                     metric.label, metric.value, metric.basis, delta_color="off", delta_arrow="off"
                 )
-
-
-def deletes(run: Run, beside: Beside) -> None:
-    """Draw which argument saves what gathered deletes save."""
-    deleting = findings.why_deleting_gains(run, beside)
-    if deleting:
-        st.markdown(f"**{literal(deleting.sentence)}** {literal(deleting.cause)}")
-
-
-def advice(run: Run) -> None:
-    """Draw what a run advises beside its headline; the view below opens on its picture."""
-    if found := findings.advised(run):
-        st.markdown("\n".join(f"- {literal(line)}" for line in found))
 
 
 def conditions(run: Run, origin: str) -> str:
