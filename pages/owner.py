@@ -1,14 +1,101 @@
-"""Owner: what a hosted app is doing, for whoever has the owner's token."""
+"""Owner: visitors, jobs, memory and leftovers of a hosted app, for whoever has the owner's token.
+
+Nothing of a visitor's content is shown.
+"""
+
+import hmac
+import time
 
 import streamlit as st
 
-from lib.ui.common.owner import admit, show_jobs, show_leftovers, show_numbers
-from lib.ui.common.session import host_settings
+from lib import event_loop, jobs
+from lib.jobs import State
+from lib.milvus import leftovers
+from lib.ui.common import log, memory, session, visitor
+from lib.ui.common.chart import show_table
+from lib.ui.common.errors import show_error
+from lib.ui.common.text import literal
+
+KNOWN_KEY = "lab_is_owner"
+MAX_TRIES_A_MINUTE = 10
+
+
+@st.cache_resource(show_spinner=False)
+def known_tries() -> list[float]:
+    """Return when tokens were tried, by anybody."""
+    return []
+
 
 st.title("Owner", anchor=False)
-settings = host_settings()
-if not admit(settings):
+settings = session.host_settings()
+if not settings.owner_token:
+    st.info("There is no owner's token. Set LAB_OWNER_TOKEN.", icon=":material/key_off:")
     st.stop()
-show_numbers(settings)
-show_jobs()
-show_leftovers()
+if not st.session_state.get(KNOWN_KEY):
+    slot = st.empty()
+    with slot.form("owner", clear_on_submit=True):
+        given = st.text_input("Owner's token", type="password", key="owner_token")
+        asked = st.form_submit_button("Open")
+    if not asked:
+        st.stop()
+    tries, now = known_tries(), time.monotonic()
+    tries[:] = [each for each in tries if now - each < 60]
+    tries.append(now)
+    if len(tries) > MAX_TRIES_A_MINUTE:
+        st.error("Too many tries. Wait a minute.", icon=":material/error:")
+        st.stop()
+    if not hmac.compare_digest(given.encode(), settings.owner_token.encode()):
+        log.action("owner_refused")
+        st.error("That is not the owner's token.", icon=":material/error:")
+        st.stop()
+    log.action("owner_admitted")
+    slot.empty()
+    st.session_state[KNOWN_KEY] = True
+
+all_jobs = jobs.shared().all()
+states = [job.state for job in all_jobs]
+with st.container(horizontal=True):
+    st.metric("Visitors known", len(visitor.known()), border=True)
+    st.metric("Sessions and jobs connected", session.host_users(), border=True)
+    st.metric("Running", states.count(State.RUNNING), border=True)
+    st.metric("Waiting", states.count(State.QUEUED), border=True)
+    held_ms = 1000 * event_loop.shared().longest_held_s
+    st.metric("Loop held, at most", f"{held_ms:,.0f} ms", border=True)
+    limit = f"of {settings.max_memory_mb:,} MB"
+    st.metric("Memory", f"{memory.used_mb():,.0f} MB", limit, delta_color="off", border=True)
+
+st.header("Jobs")
+if all_jobs:
+    show_table(
+        [
+            {
+                "Kind": job.subject.partition(":")[0],
+                "State": job.state.value,
+                "Place": len(jobs.shared().ahead(job)),
+                "Seconds": round(job.elapsed_s, 1),
+                "Visitor": log.short(job.owner),
+            }
+            for job in reversed(all_jobs)
+        ],
+        height="content",
+        alt="The jobs of all visitors",
+    )
+else:
+    st.caption("There was none yet.")
+
+st.header("Leftovers")
+st.caption(
+    "Dead ones are dropped at the start, and on a public app every minute. What another machine "
+    "made is only listed: its process may still run."
+)
+with show_error(), session.host_lease() as leased:
+    if st.button("Drop the dead ones now", icon=":material/mop:", key="owner_clean"):
+        log.action("cleaned", dropped=len(leftovers.clean(leased)))
+    found = leftovers.find(leased)
+for each in found:
+    age = "" if each.age_s is None else f", {each.age_s / 3600:,.1f} h old"
+    # A visitor's name for a collection is theirs.
+    name = "a visitor's collection" if each.owner == "a visitor" else each.name
+    st.markdown(f"- {literal(name)}: {each.owner}{age}{', dead' if each.is_dead else ''}")
+if not found:
+    st.caption("There is none.")
