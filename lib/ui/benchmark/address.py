@@ -7,7 +7,7 @@ widget's default instead, which is its lowest value, and sets that value on Back
 
 import contextlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
@@ -37,28 +37,31 @@ OVERLOADED = {"similarity_search_by_vector": "Milvus", "similarity_search": "Emb
 
 @dataclass(frozen=True)
 class Input:
-    """One input: how the address writes it, and how it is read back.
+    """One input: the setting of a plan that it holds, and how the address writes and reads it.
 
-    `read` raises ValueError for a text that the input does not take.
+    `read` raises ValueError for a text that the input does not take. `shown` makes of the plan's
+    value the input's. `bounds` are of a number, as Streamlit names them.
     """
 
+    setting: str
     read: Callable[[list[str]], Any]
-    write: Callable[[Any], list[str]] = lambda value: [f"{value:g}"]
+    write: Callable[[Any], list[str]] = lambda value: [value]
+    shown: Callable[[Any], Any] = lambda value: value
+    bounds: dict[str, Any] = field(default_factory=dict)
 
 
-def _number(
-    kind: type[int] | type[float], low: float, high: float
-) -> Callable[[list[str]], int | float]:
+def _number(setting: str, kind: type[int] | type[float], low: float, high: float) -> Input:
     def read(texts: list[str]) -> int | float:
         value = kind(texts[-1])
         if not low <= value <= high:
             raise ValueError(texts[-1])
         return value
 
-    return read
+    bounds = {"min_value": kind(low), "max_value": kind(high)}
+    return Input(setting, read, lambda value: [f"{value:.15g}"], bounds=bounds)
 
 
-def _names(known: Mapping[str, str]) -> Input:
+def _names(setting: str, known: Mapping[str, str]) -> Input:
     """Return an input of several names; the address may hold their titles as well."""
     by_title = {title: name for name, title in known.items()}
 
@@ -69,61 +72,55 @@ def _names(known: Mapping[str, str]) -> Input:
         return list(dict.fromkeys(names))
 
     # An address without the name means the preset's own: an empty choice is written as nothing.
-    return Input(read, lambda names: list(names) or [""])
+    return Input(setting, read, lambda names: list(names) or [""], list)
 
 
-def _one_of(choices: Collection[str]) -> Input:
+def _one_of(setting: str, choices: Collection[str]) -> Input:
     def read(texts: list[str]) -> str:
         if texts[-1] not in choices:
             raise ValueError(texts[-1])
         return texts[-1]
 
-    return Input(read, lambda value: [value])
+    return Input(setting, read)
 
 
-_TEXT = Input(lambda texts: texts[-1][:200], lambda value: [value])
+def _list(setting: str) -> Input:
+    """Return an input of several numbers in one text."""
+    return Input(
+        setting, lambda texts: texts[-1][:200], shown=lambda numbers: ", ".join(map(str, numbers))
+    )
+
 
 COMMON = {
-    "b_latency": Input(_number(float, 0, MAX_LATENCY_MS)),
-    "b_repeats": Input(_number(int, 1, MAX_REPEATS)),
-    "b_p99": Input(_number(float, 1, MAX_LATENCY_MS)),
-    "b_batches": _TEXT,
-    "b_overloaded": _one_of(OVERLOADED),
+    "b_latency": _number("embedding_latency_ms", float, 0, MAX_LATENCY_MS),
+    "b_repeats": _number("repeats", int, 1, MAX_REPEATS),
+    "b_p99": _number("p99_ms", float, 1, MAX_LATENCY_MS),
+    "b_batches": _list("batches"),
+    "b_overloaded": _one_of("operations", OVERLOADED),
 }
 INPUTS = {
     **COMMON,
-    "b_operations": _names({name: one.label for name, one in OPERATIONS.items()}),
-    "b_strategies": _names({name: one.title for name, one in STRATEGIES.items()}),
-    "b_counts": _TEXT,
-    "b_limits": _TEXT,
-    "b_rows": Input(_number(int, 1, 10**9), lambda value: [str(value)]),
-    "b_k": Input(_number(int, 1, MAX_K)),
-    "b_warmup": Input(_number(int, 0, MAX_WARMUP)),
-    "b_seed": Input(_number(int, 0, 10**9), lambda value: [str(value)]),
-    "b_delete_by": _one_of(DELETE_FIELDS),
-    "b_delete_consistency": _one_of(DELETE_CONSISTENCIES),
+    "b_operations": _names("operations", {name: one.label for name, one in OPERATIONS.items()}),
+    "b_strategies": _names("strategies", {name: one.title for name, one in STRATEGIES.items()}),
+    "b_counts": _list("counts"),
+    "b_limits": _list("concurrency"),
+    "b_rows": _number("rows", int, 1, 10**9),
+    "b_k": _number("k", int, 1, MAX_K),
+    "b_warmup": _number("warmup", int, 0, MAX_WARMUP),
+    "b_seed": _number("seed", int, 0, 10**9),
+    "b_delete_by": _one_of("delete_by", DELETE_FIELDS),
+    "b_delete_consistency": _one_of("delete_consistency", DELETE_CONSISTENCIES),
 }
 
 
 def preset_values(preset: str) -> dict[str, Any]:
     """Return every input's value in a preset; Custom starts as the first one."""
     plan = PRESETS.get(preset, next(iter(PRESETS.values()))).plan
-    return {
+    values = {name: one.shown(getattr(plan, one.setting)) for name, one in INPUTS.items()}
+    return values | {
         "b_latency": PAGE_LATENCY_MS.get(plan.preset, plan.embedding_latency_ms),
-        "b_repeats": plan.repeats,
         "b_p99": plan.p99_ms or DEFAULT_P99_MS,
-        "b_batches": ", ".join(str(rows) for rows in plan.batches),
         "b_overloaded": next(iter(OVERLOADED)),
-        "b_operations": list(plan.operations),
-        "b_strategies": list(plan.strategies),
-        "b_counts": ", ".join(str(count) for count in plan.counts),
-        "b_limits": ", ".join(str(limit) for limit in plan.concurrency),
-        "b_rows": plan.rows,
-        "b_k": plan.k,
-        "b_warmup": plan.warmup,
-        "b_seed": plan.seed,
-        "b_delete_by": plan.delete_by,
-        "b_delete_consistency": plan.delete_consistency,
     }
 
 

@@ -7,12 +7,9 @@ from typing import Any
 import streamlit as st
 
 from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import MAX_REPEATS
 from lib.benchmark.workload import (
     DELETE_CONSISTENCIES,
     DELETE_FIELDS,
-    MAX_LATENCY_MS,
-    MAX_WARMUP,
     OVERLOAD,
     OVERLOAD_WARNING,
     PRESETS,
@@ -25,10 +22,10 @@ from lib.errors import InvalidInput
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS
-from lib.milvus.ranking import DEFAULT_FETCH_K, MAX_K
+from lib.milvus.ranking import DEFAULT_FETCH_K
 from lib.settings import Settings
 from lib.ui.benchmark import address
-from lib.ui.benchmark.address import CUSTOM, OVERLOADED, preset_values
+from lib.ui.benchmark.address import CUSTOM, INPUTS, OVERLOADED, preset_values
 from lib.ui.common import session
 from lib.ui.common.errors import error_box, show_error
 from lib.ui.common.sidebar import RUN_PARAMETER
@@ -105,35 +102,33 @@ def start(preset: Preset) -> None:
     )
 
 
+def _number_input(label: str, key: str, **more: Any) -> None:
+    st.number_input(label, key=key, **(INPUTS[key].bounds | more))
+
+
 def _common_inputs(model: EmbeddingModel) -> None:
-    st.number_input(
+    _number_input(
         "Simulated embedding latency (ms)",
-        min_value=0.0,
-        max_value=MAX_LATENCY_MS,
+        "b_latency",
         step=50.0,
         format="%g",
-        key="b_latency",
         help=f"Added to each call of “{model.label}”, as a remote provider would take.",
         width=280,
     )
-    st.number_input(
+    _number_input(
         "Repeats",
-        min_value=1,
-        max_value=MAX_REPEATS,
-        key="b_repeats",
+        "b_repeats",
         help="An interval takes three, and gets narrow with five or more.",
         width=160,
     )
 
 
 def _target_input() -> None:
-    st.number_input(
+    _number_input(
         "p99 below (ms)",
-        min_value=1.0,
-        max_value=MAX_LATENCY_MS,
+        "b_p99",
         step=10.0,
         format="%g",
-        key="b_p99",
         help="The rate rises until the p99 reaches this. It is counted from when a call was due.",
         width=160,
     )
@@ -184,25 +179,12 @@ def _custom_inputs(settings: Settings) -> None:
             key="b_limits",
             help="For threads and limited gather. Several numbers make a sweep.",
         )
-        st.number_input(
-            "Rows before each trial",
-            min_value=1,
-            max_value=settings.max_rows,
-            key="b_rows",
-        )
-        st.number_input("k (results of a search)", min_value=1, max_value=MAX_K, key="b_k")
-        st.number_input(
-            "Warm-up trials",
-            min_value=0,
-            max_value=MAX_WARMUP,
-            key="b_warmup",
-            help="Made before the repeats and thrown away.",
-        )
-        st.number_input(
+        _number_input("Rows before each trial", "b_rows", max_value=settings.max_rows)
+        _number_input("k (results of a search)", "b_k")
+        _number_input("Warm-up trials", "b_warmup", help="Made before the repeats and thrown away.")
+        _number_input(
             "Seed",
-            min_value=0,
-            max_value=10**9,
-            key="b_seed",
+            "b_seed",
             help="Decides the documents, the queries and the order of the strategies.",
         )
         if "delete" in st.session_state.b_operations:
