@@ -65,13 +65,7 @@ def run_form(opened: Connection, model: EmbeddingModel) -> None:
         address.write()
         with st.expander("Settings", icon=":material/tune:", expanded=preset == CUSTOM):
             with st.container(horizontal=True, vertical_alignment="bottom"):
-                _common_inputs(model)
-                if PRESETS.get(preset) and PRESETS[preset].plan.p99_ms:
-                    _target_input()
-                if PRESETS.get(preset) and PRESETS[preset].plan.batches:
-                    _batches_input()
-                if preset == OVERLOAD and settings.embedding_provider != "bundled":
-                    _overloaded_input()
+                _common_inputs(preset, model, settings)
             if preset == CUSTOM:
                 _custom_inputs(settings)
         try:
@@ -106,7 +100,8 @@ def _number_input(label: str, key: str, **more: Any) -> None:
     st.number_input(label, key=key, **(INPUTS[key].bounds | more))
 
 
-def _common_inputs(model: EmbeddingModel) -> None:
+def _common_inputs(preset: str, model: EmbeddingModel, settings: Settings) -> None:
+    plan = PRESETS[preset].plan if preset in PRESETS else None
     _number_input(
         "Simulated embedding latency (ms)",
         "b_latency",
@@ -121,37 +116,32 @@ def _common_inputs(model: EmbeddingModel) -> None:
         help="An interval takes three, and gets narrow with five or more.",
         width=160,
     )
-
-
-def _target_input() -> None:
-    _number_input(
-        "p99 below (ms)",
-        "b_p99",
-        step=10.0,
-        format="%g",
-        help="The rate rises until the p99 reaches this. It is counted from when a call was due.",
-        width=160,
-    )
-
-
-def _batches_input() -> None:
-    st.text_input(
-        "Rows a call",
-        key="b_batches",
-        help="Several numbers, with commas between them, make a sweep.",
-        width=280,
-    )
-
-
-def _overloaded_input() -> None:
-    st.segmented_control(
-        "Overload",
-        list(OVERLOADED),
-        format_func=OVERLOADED.__getitem__,
-        key="b_overloaded",
-        required=True,
-        help="A search by vector asks Milvus alone; a search by text asks the provider first.",
-    )
+    if plan and plan.p99_ms:
+        _number_input(
+            "p99 below (ms)",
+            "b_p99",
+            step=10.0,
+            format="%g",
+            help="The rate rises until the p99 reaches this. It is counted from when a call was "
+            "due.",
+            width=160,
+        )
+    if plan and plan.batches:
+        st.text_input(
+            "Rows a call",
+            key="b_batches",
+            help="Several numbers, with commas between them, make a sweep.",
+            width=280,
+        )
+    if preset == OVERLOAD and settings.embedding_provider != "bundled":
+        st.segmented_control(
+            "Overload",
+            list(OVERLOADED),
+            format_func=OVERLOADED.__getitem__,
+            key="b_overloaded",
+            required=True,
+            help="A search by vector asks Milvus alone; a search by text asks the provider first.",
+        )
 
 
 def _custom_inputs(settings: Settings) -> None:

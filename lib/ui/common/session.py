@@ -35,8 +35,6 @@ CHOSEN_KEY = "lab_chosen_settings"
 CHOICE_KEY = "lab_choice"
 FRAME_KEY = "lab_frame"
 PAGES_KEY = "lab_pages"
-# What a visitor's first collection is called.
-OWN_COLLECTION = "my_documents"
 FAILURE_KEY = "lab_connection_failure"
 MODEL_FAILURE_KEY = "lab_model_failure"
 SESSION_KEY = "lab_session"
@@ -280,18 +278,6 @@ def host_lease() -> Lease:
 def host_users() -> int:
     """Return how many sessions and jobs hold the host's connection."""
     return _pool().users
-
-
-def writable_collection(opened: Connection) -> str:
-    """Return the collection to write to: the chosen one, or a visitor's own instead of the host's.
-
-    It need not exist yet.
-    """
-    name = current_collection()
-    territory = opened.territory
-    if territory is None or territory.owns(name):
-        return name
-    return territory.full_name(OWN_COLLECTION)
 
 
 def choose_collection(name: str) -> None:

@@ -22,7 +22,9 @@ def show(page: str) -> None:
     tab.ask()
     connect.stop_if_lost()
     with st.sidebar:
-        _show_gallery()
+        # The recorded runs can be read there while a hosted app sleeps.
+        if gallery := session.host_settings().gallery_url:
+            st.page_link(gallery, label="Recorded runs, also while this app sleeps")
         tab.remember(connect.chosen_elsewhere())
         try:
             opened = session.connection()
@@ -93,13 +95,6 @@ def _running_benchmark() -> None:
             )
 
     _link()
-
-
-def _show_gallery() -> None:
-    """Say where the recorded runs are to be read while a hosted app sleeps."""
-    address = session.host_settings().gallery_url
-    if address:
-        st.page_link(address, label="Recorded runs, also while this app sleeps")
 
 
 def _show_limits(territory: Territory) -> None:

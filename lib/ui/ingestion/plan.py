@@ -27,6 +27,8 @@ from lib.words import ratio_text
 WAYS = {"gather": "Side by side", "sync_loop": "One after another"}
 WAY_KEY, BATCH_KEY, CONCURRENCY_KEY = "ingest_way", "ingest_batch", "ingest_concurrency"
 TUNING_PARAMETER = "tuning"
+# What a visitor's first collection is called.
+OWN_COLLECTION = "my_documents"
 WHY_LITE = "Milvus Lite writes one batch at a time: side by side helps only where embedding waits."
 
 
@@ -98,8 +100,13 @@ def choose_plan(opened: Connection, model: EmbeddingModel, chosen: Chosen | None
 
 
 def _choose_collection(opened: Connection) -> str:
-    """Draw which collection the rows go into; one that does not exist yet is made."""
-    start = session.writable_collection(opened)
+    """Draw which collection the rows go into; one that does not exist yet is made.
+
+    It begins with the one in use, and for a visitor in a collection of their own.
+    """
+    start, territory = session.current_collection(), opened.territory
+    if territory is not None and not territory.owns(start):
+        start = territory.full_name(OWN_COLLECTION)
     names = [name for name in session.description(opened).collections if opened.may_write(name)]
     names = sorted({start, *(name for name in names if not is_scratch(name))})
     typed = st.selectbox(
@@ -110,9 +117,9 @@ def _choose_collection(opened: Connection) -> str:
         accept_new_options=True,
         help="Choose a collection, or type a new name to make one.",
     )
-    if typed in names or opened.territory is None:
+    if typed in names or territory is None:
         return typed
-    return opened.territory.full_name(typed)
+    return territory.full_name(typed)
 
 
 def offer_tuning(

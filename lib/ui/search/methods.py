@@ -57,14 +57,15 @@ def show_methods(opened: Connection, model: EmbeddingModel, collection: Collecti
         )
     filter_builder(opened, model, collection)
     if called:
+        pasted, like = given.pop("pasted", "").strip(), given.pop("like", "").strip()
         with show_error():
-            vector = _vector(operation, given, opened, model, collection)
-            request = Request(
-                operation=name,
-                asynchronous=way == "async",
-                vector=vector,
-                **{key: value for key, value in given.items() if key in ARGUMENTS},
-            )
+            if pasted:
+                given["vector"] = search.parse_vector(pasted)
+            elif like:
+                given["vector"] = search.row_vector(opened, collection.name, like)
+            elif operation.searches and not operation.embeds:
+                given["vector"] = tuple(model.embeddings.embed_query(given["query"]))
+            request = Request(operation=name, asynchronous=way == "async", **given)
             st.session_state["method_answer"] = search.call_method(
                 opened, model, collection.name, request
             )
@@ -74,9 +75,6 @@ def show_methods(opened: Connection, model: EmbeddingModel, collection: Collecti
     _show_answer(answer, collection)
     place = here(opened, model, collection)
     snippet(lambda: method_code(opened, model, collection.name, answer, place), key="method_code")
-
-
-ARGUMENTS = {"query", "k", "fetch_k", "lambda_mult", "expr", "limit", "fields"}
 
 
 def _inputs(
@@ -123,23 +121,6 @@ def _inputs(
             )
         )
     return given
-
-
-def _vector(
-    operation: Operation,
-    given: dict[str, Any],
-    opened: Connection,
-    model: EmbeddingModel,
-    collection: Collection,
-) -> tuple[float, ...]:
-    """Return the pasted vector, the row's or the question's, for a method that takes one."""
-    if not operation.searches or operation.embeds:
-        return ()
-    if given["pasted"].strip():
-        return search.parse_vector(given["pasted"])
-    if given["like"].strip():
-        return search.row_vector(opened, collection.name, given["like"].strip())
-    return tuple(model.embeddings.embed_query(given["query"]))
 
 
 def _show_answer(answer: MethodAnswer, collection: Collection) -> None:

@@ -52,10 +52,7 @@ def show_comparison(
     similar, diverse = st.columns(2)
     with similar:
         st.markdown("**Nearest** :gray[similarity search]")
-        indexes = compare(found, 1.0).similar
-        with _list(indexes, "similar"):
-            for position, index in enumerate(indexes[:SHOWN_ROWS], 1):
-                _row(found, index, position, _badges(found, indexes, position, weak), "similar")
+        _list(found, compare(found, 1.0).similar, weak, "similar")
     st.caption(f"{timing_line(found.timing)} Score: {metric.label}; {metric.explanation}.")
     below = st.container()
     # A fragment can redraw a container of the page's that the page has written to.
@@ -79,12 +76,9 @@ def _show_lambda(
         with slider:
             comparison = compare(found, lambda_input())
         sentence.markdown(f"## {takeaway(comparison)}")
-    chosen = comparison.chosen
     with diverse:
         st.markdown(f"**With variety, λ = {comparison.lambda_mult:g}** :gray[MMR]")
-        with _list(chosen, "diverse"):
-            for position, index in enumerate(chosen[:SHOWN_ROWS], 1):
-                _row(found, index, position, _badges(found, chosen, position, weak), "diverse")
+        _list(found, comparison.chosen, weak, "diverse")
     with below:
         # Only the open tab is drawn: every element costs time whenever λ moves.
         tabs = st.tabs(list(CLOSER), on_change="rerun", key="closer")
@@ -119,9 +113,11 @@ def timing_line(timing: Timing) -> str:
     )
 
 
-def _list(indexes: tuple[int, ...], side: str) -> DeltaGenerator:
+def _list(found: Candidates, indexes: tuple[int, ...], weak: tuple[bool, ...], side: str) -> None:
     height: Any = "content" if len(indexes) <= DEFAULT_K else LIST_PIXELS
-    return st.container(key=f"list_{side}", height=height, border=False, gap="xsmall")
+    with st.container(key=f"list_{side}", height=height, border=False, gap="xsmall"):
+        for position, index in enumerate(indexes[:SHOWN_ROWS], 1):
+            _row(found, index, position, _badges(found, indexes, position, weak), side)
 
 
 def _badges(
