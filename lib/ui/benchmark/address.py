@@ -1,8 +1,8 @@
 """The form in the page's address: what the address shows is what runs.
 
-An input that is not in the address has the preset's own value, so an address names the preset and
-what differs from it. Streamlit's own binding (`bind="query-params"`) leaves out what equals a
-widget's default instead, which is its lowest value, and sets that value on Back and Forward.
+The address names the preset and the inputs that differ from it. Streamlit's own binding
+(`bind="query-params"`) compares with a widget's default instead, which is its lowest value, and
+Back and Forward would set that value.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ from lib.milvus.ranking import MAX_K
 
 CUSTOM = "custom"
 PRESET_KEY = "b_preset"
-# Without waiting there is little to overlap: on the page the tutorial's experiments start with some
-# simulated latency, said in every title. The presets of the terminal keep their own.
+# Calls that do not wait have little to overlap: on the page the tutorial's experiments start with
+# simulated latency, and every title says so. In the terminal the presets keep their own latency.
 PAGE_LATENCY_MS = {"tutorial": 50.0}
 DEFAULT_P99_MS = 50.0
 SEEN_KEY = "benchmark_address"
@@ -39,8 +39,8 @@ OVERLOADED = {"similarity_search_by_vector": "Milvus", "similarity_search": "Emb
 class Input:
     """One input: the setting of a plan that it holds, and how the address writes and reads it.
 
-    `read` raises ValueError for a text that the input does not take. `shown` makes of the plan's
-    value the input's. `bounds` are of a number, as Streamlit names them.
+    `read` raises ValueError for a text that the input does not take. `shown` turns the plan's value
+    into the input's. `bounds` are the arguments that limit a number input.
     """
 
     setting: str
@@ -71,7 +71,7 @@ def _names(setting: str, known: Mapping[str, str]) -> Input:
             raise ValueError(texts)
         return list(dict.fromkeys(names))
 
-    # An address without the name means the preset's own: an empty choice is written as nothing.
+    # Without the parameter the preset's names are chosen, so an empty choice is an empty text.
     return Input(setting, read, lambda names: list(names) or [""], list)
 
 
@@ -125,11 +125,11 @@ def preset_values(preset: str) -> dict[str, Any]:
 
 
 def read(*, arrived: bool) -> None:
-    """Fill the inputs from the address if it is another one than this form wrote last.
+    """Fill the inputs from the address, unless this form wrote that address itself.
 
-    Call it in runs of the whole page only: a fragment's run may carry the address before the last
-    change. `arrived` says that the visitor comes from another page; a page opened plainly then
-    shows the form as they left it.
+    Call it in runs of the whole page only: a fragment's run may still have the earlier address.
+    `arrived` says that the visitor comes from another page. If the address is then empty, the form
+    is shown as they left it.
     """
     shown = {name: st.query_params.get_all(name) for name in (PRESET_KEY, *INPUTS)}
     shown = {name: texts for name, texts in shown.items() if texts}
@@ -142,16 +142,16 @@ def read(*, arrived: bool) -> None:
     values = preset_values(preset)
     for name, texts in shown.items():
         if name in (COMMON if preset != CUSTOM else INPUTS):
-            # What cannot be used is the preset's own, and `write` takes it out of the address.
+            # An unusable value is ignored, and `write` takes it out of the address.
             with contextlib.suppress(ValueError):
                 values[name] = INPUTS[name].read(texts)
     st.session_state.update({PRESET_KEY: preset, **values})
 
 
 def keep_preset() -> None:
-    """Choose the preset of the address again where the browser says that none is chosen.
+    """Choose the preset of the address again when the browser reports that none is chosen.
 
-    A browser that is slower than its visitor does, although the control requires a choice.
+    A slow browser reports that, although the control requires a choice.
     """
     if st.session_state[PRESET_KEY] is None:
         seen = st.session_state.get(SEEN_KEY, {})
@@ -181,7 +181,7 @@ def write() -> None:
 
 
 def _preset(text: str) -> str:
-    """Return a preset's name, from its name or its label; the first one for anything else."""
+    """Return the preset with this name or label, or the first one."""
     labels = {preset.label: name for name, preset in PRESETS.items()}
     name = labels.get(text, text.lower())
     return name if name in PRESETS or name == CUSTOM else next(iter(PRESETS))

@@ -53,7 +53,7 @@ def run_form(opened: Connection, model: EmbeddingModel) -> None:
             required=True,
             label_visibility="collapsed",
         ) or next(iter(PRESETS))
-        # Others may use a server.
+        # Other people may use the same server, so the visitor must agree.
         agreed = (
             preset != OVERLOAD
             or opened.is_lite
@@ -254,7 +254,7 @@ def _numbers(label: str, text: str) -> tuple[int, ...]:
 def _expectation(plan: Plan, *, embedded: bool) -> str:
     seconds = plan.estimate_s(embedded=embedded)
     about = f"{seconds:,.0f} s" if seconds < 90 else f"{seconds / 60:,.0f} min"
-    # This plan may wait longer or shorter than the preset, whose summary does not say.
+    # The preset's summary does not say how long this plan waits.
     latency = f", {plan.embedding_latency_ms:g} ms simulated embedding wait"
     latency = latency if plan.embedding_latency_ms else ""
     if plan.counts_trials:

@@ -21,7 +21,7 @@ BAR_KEY = "run_bar"
 
 
 def bar(run_id: str, job: Job | None = None) -> None:
-    """Draw what stays in view: how far a job is and Stop, or else the way to present its run."""
+    """Draw what stays in view: progress and Stop of a running job, or the link to present a run."""
     with in_view(BAR_KEY), st.container(horizontal=True, vertical_alignment="center"):
         if job is not None:
             show_state(job)
@@ -66,7 +66,7 @@ def _chart(run: Run) -> None:
 
 
 def _race_so_far(run: Run) -> pd.DataFrame | None:
-    """Return the race of the first calls that both sides have finished; it stays the same one."""
+    """Return the race of the first group of calls that sync and async have both finished."""
     for focus in chart_data.groups(run):
         cells = chart_data.race(run, focus)
         if cells["lane"].nunique() > 1:

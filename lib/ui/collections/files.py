@@ -85,6 +85,6 @@ def offer_drop(opened: Connection, facts: Collection) -> None:
         with show_error(ends_page=False):
             milvus_collections.drop(opened, facts.name)
             log.by_visitor("collection_dropped", rows=facts.rows)
-            # The host's own collection is the one to go on with.
+            # The host's own collection is used from now on.
             st.session_state.pop(session.COLLECTION_KEY, None)
             collection_list.draw_anew(f"Dropped “{literal(name)}”.")

@@ -37,7 +37,7 @@ def show_list(opened: Connection, model: EmbeddingModel) -> None:
         return
     names = [each.name for each in listed]
     current = session.current_collection()
-    # A table of its own for each choice: the mark is on the row that is in use.
+    # Each choice has a key of its own, so that no earlier mark stays in the table.
     key = f"collections_list_{current}"
 
     def choose() -> None:
@@ -80,7 +80,7 @@ def _listed(each: Listed, is_in_use: bool, may_write: bool) -> dict[str, str | i
     status = "unreadable" if each.facts is None else "read only" if is_read_only else "ready"
     row: dict[str, str | int | float | None] = {
         "Collection": shown_name(each.name),
-        # Second: on a phone no further column is seen whole.
+        # Second, because a phone shows no more than two columns whole.
         "Rows": each.facts.rows if each.facts else None,
         "Status": f"in use, {status}" if is_in_use else status,
     }

@@ -26,11 +26,11 @@ from lib.words import counted
 
 PAGE_ROWS = 50
 KEY_PIXELS = 160  # room for a key of twenty characters, and for the text beside it on a phone
-ROOM = 0.9  # of what an undo may hold, the part that an estimate may fill
+ROOM = 0.9  # the share of what an undo may hold that an estimate may fill
 UNDO_KEY = "rows_undo"
 VERSION_KEY = "rows_version"
 READ_ONLY = "They belong to the host of this public app. Ingest something to have your own."
-# The parts of the page that rows are deleted from.
+# The parts of the page in which rows can be deleted.
 BROWSED, MANY = "browsed", "many"
 
 
@@ -46,7 +46,7 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
     )
     expr = filters.from_typed(typed)
     try:
-        # What the pages begin with is kept while the rows stay the same.
+        # Kept while the rows are the same: it knows where each page begins.
         browser = session.kept(
             "rows_browser",
             (opened.id, facts.name, expr, st.session_state.get(VERSION_KEY, 0)),
@@ -63,7 +63,7 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
     writable = _why_read_only(opened, model, facts)
     if writable:
         st.info(writable, title="These rows can only be read", icon=":material/lock:")
-    # Between the table and the controls above it, so that the table's toolbar covers none of them.
+    # Here, because the table's toolbar covers what is directly above it.
     st.caption(
         "Hover over the table to search or enlarge it."
         if writable
@@ -116,7 +116,7 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
             which: dict[str, Any] = {"keys": given, "expr": expr}
             matching = rows.matching(opened, facts.name, **which)
             estimate = rows.undo_bytes(opened, facts.name, **which)
-            # A little room, because the rows that were looked at may be shorter than the others.
+            # With some room, because the rows of the sample may be shorter than the others.
             fits = estimate <= ROOM * most_bytes
         except LabError as error:
             error_box(error)
@@ -151,9 +151,9 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
 def _write(
     opened: Connection, place: str, change_rows: Callable[[Callable[[Change], None]], None]
 ) -> None:
-    """Change rows and keep for an undo what was changed, also when the rest failed.
+    """Change rows and keep for an undo what was changed, even when a part failed.
 
-    Where nothing was changed, what could be undone before still can.
+    If nothing was changed, the earlier undo stays.
     """
     done: list[Change] = []
     note: str | LabError = ""

@@ -1,9 +1,9 @@
 """Let the browser load what the next pages draw with, while the first page is read.
 
-Streamlit loads a script when a page first shows a table, code or a chart: up to a third of a second
-each, after the click. Here they are run ahead too, as their first run takes as long as fetching
-them. The scripts are found by name in the installed package; where Streamlit renames one, the next
-page loads it as before.
+Streamlit loads a script when a page first shows a table, code or a chart: that takes up to a third
+of a second each, after the click. The scripts are also run ahead, because their first run takes as
+long as their loading. They are found by name in the installed package; a script that Streamlit has
+renamed is loaded by the next page as usual.
 """
 
 from functools import lru_cache
@@ -47,7 +47,7 @@ export default function ({ data }) {
 
 
 def load_scripts() -> None:
-    """Begin a while after the page is drawn, in the pauses of the browser, once in a tab."""
+    """Load the scripts once in a tab, while the browser is idle after the page was drawn."""
     component("browser_ahead", js=JS)(
         key="browser_ahead", data={"names": names(), "after_ms": AFTER_MS}
     )
@@ -55,5 +55,5 @@ def load_scripts() -> None:
 
 @lru_cache(maxsize=1)
 def names() -> list[str]:
-    """Return the files of the scripts, whose names end with what they hold."""
+    """Return the scripts' file names, which end with a hash of the content."""
     return sorted(path.name for each in SCRIPTS for path in FOLDER.glob(f"{each}.*.js"))

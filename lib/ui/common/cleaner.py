@@ -46,7 +46,7 @@ class Cleaner:
         """Drop dead collections and the run folders of visitors who are gone."""
         drop_expired_folders(self._host.data_dir / "runs")
         drop_old_exports(exports_folder(self._host))
-        # Nobody is connected and nothing is due: the store stays closed.
+        # The store is not opened when nobody is connected and nothing is due.
         if not self._pool.is_open and self._due > time.time():
             return
         with self._pool.lease(self._host) as opened:

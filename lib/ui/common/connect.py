@@ -38,7 +38,7 @@ def stop_if_lost() -> None:
     st.title("Connect again")
     st.warning(
         "A refresh ends the connection, because the token is kept nowhere.",
-        # As code, or Markdown would make a link of it.
+        # As code: Markdown would turn the address into a link.
         title=f"This tab was connected to `{lost['milvus_uri'].replace('`', '')}`",
         icon=":material/cloud_off:",
     )
@@ -71,7 +71,7 @@ def _decided() -> None:
 
 
 def _show_if_open() -> None:
-    """Draw the dialog in every run of the page until it is closed: else a rerun takes it away."""
+    """Draw the dialog in every run until it is closed, because a rerun without it closes it."""
     if session.arrived():
         _close()
     if is_open():
@@ -83,7 +83,7 @@ def _connect() -> None:
     current = session.current_settings()
     is_hosts = current.public and not session.is_overridden()
     lost = tab.lost() or {}
-    # A message stands on top, and the dialog is short enough to be seen whole on a small screen.
+    # On top, where a message is seen on a small screen too.
     message = st.container()
     host = session.host_settings()
     if host.public:
@@ -102,7 +102,7 @@ def _connect() -> None:
     token = left.text_input("Token", type="password", help="user:password, or an API key.")
     database = right.text_input(
         "Database",
-        # The host's is for the host's address alone, so it does not stand in the form.
+        # The name of the host's database is not shown.
         value=lost.get(
             "milvus_database",
             "" if session.is_hosts(current) else str(current.milvus_database),
@@ -141,7 +141,7 @@ def _connect() -> None:
                 openai_api_key=key.strip(),
                 openai_model=model.strip() or current.openai_model,
             )
-            # Before it is used: a refresh a moment later finds the note.
+            # Noted before it is used, so that a refresh during the check finds the note.
             tab.remember(_note(chosen), key="tab_note")
             session.check(chosen)
         except LabError as error:
@@ -170,14 +170,14 @@ def _note(chosen: Settings) -> dict[str, Any]:
 
 
 def _visitor_address(typed: str, name: str = "The Milvus URI") -> str:
-    """Return an address that a visitor may use, empty for none. Raises LabError."""
+    """Return the typed address in full, or an empty text. Raises LabError for a refused one."""
     address = typed.strip()
     if not address:
         return ""
     if "://" not in address and not address.endswith(".db"):
         # What people copy from a terminal: localhost:19530.
         address = f"http://{address}"
-    # First of all, so that no other message tells one refused address from another.
+    # Checked first: a later message would tell one refused address from another.
     check_allowed(address, session.host_settings())
     if "://" not in check_uri(address, name=name):
         raise LabError(

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from lib.ingestion.report import IngestionReport
 
 FIRST_CORPUS = "standard_library"
-# The first page of a process loads modules, which takes twice as long beside an ingestion.
+# How long a first load waits for the first page, whose modules load twice as long beside it.
 DRAWING_S = 5.0
-# What the other pages load, in parts: between them the page that is drawn gets its turn.
+# What the other pages load, one by one: the page that is being drawn gets its turn in between.
 AHEAD = (
     "langsmith.run_trees",
     "langchain_milvus",
@@ -51,7 +51,7 @@ AHEAD = (
     "lib.search.code",
 )
 BREATH_S = 0.005
-# Ten is usual: how many smaller searches for garbage come before a whole one.
+# How many partial garbage collections come before a whole one; Python's default is ten.
 WHOLE_SEARCHES_EVERY = 50
 _starting = threading.Lock()
 _drawn = threading.Event()
@@ -59,9 +59,9 @@ _drawn = threading.Event()
 
 @st.cache_resource(show_spinner=False)
 def _first_load_jobs() -> dict[tuple[str, str], Job | None]:
-    """Remember one automatic load per backend and collection for the life of the process.
+    """Return the automatic loads of this process by backend and collection.
 
-    None where the first look found rows: a collection that is emptied later stays empty.
+    It is None where there were rows at first: a collection that is emptied later stays empty.
     """
     return {}
 
@@ -73,7 +73,7 @@ def load_corpus(held: Lease, model: EmbeddingModel, collection: str) -> Job:
 
     def work(job: Job) -> "IngestionReport":
         _drawn.wait(DRAWING_S)
-        # Not before the first page stands: langchain-milvus takes a quarter of a second.
+        # Imported after the first page is drawn: langchain-milvus takes a quarter of a second.
         from lib.ingestion.plan import default_plan
         from lib.ingestion.writing import ingest
 
@@ -92,10 +92,10 @@ def load_corpus(held: Lease, model: EmbeddingModel, collection: str) -> Job:
 
 
 def _learn(opened: Connection, model: EmbeddingModel, collection: str, limits: Settings) -> None:
-    """Find out ahead what the first look at the search and at the ingestion would wait for.
+    """Compute ahead what the first visit to the search and the ingestion would wait for.
 
-    Not where texts are sent to a service before anybody asks, nor on a public app, whose visitors
-    each see a part of the connection that shares nothing that was found out.
+    Nothing is computed with a remote model, because texts would be sent before anybody asks, nor on
+    a public app, where each visitor's connection keeps its own answers.
     """
     if model.is_remote or limits.public:
         return
@@ -110,7 +110,7 @@ def _learn(opened: Connection, model: EmbeddingModel, collection: str, limits: S
 
 
 def _learn_beside(held: Lease, model: EmbeddingModel, collection: str, limits: Settings) -> None:
-    """Do so in a thread, and let go of the connection."""
+    """Run `_learn` in a thread, and release the connection."""
 
     def learn() -> None:
         try:
@@ -135,10 +135,10 @@ def _warm() -> None:
                 import_module(name)
                 time.sleep(BREATH_S)
             load_ahead()
-        # What was imported stays for the life of the process; searching its hundred thousands of
-        # objects for garbage again and again would stop every thread for a tenth of a second.
+        # Imported modules are never garbage. Each collection that looks through their hundreds of
+        # thousands of objects would stop every thread for a tenth of a second.
         gc.freeze()
-        # What visitors leave in cycles is little: a whole search stops all threads for 0.05 s.
+        # A whole collection stops every thread for 0.05 s, and visitors leave little garbage.
         gc.set_threshold(*gc.get_threshold()[:2], WHOLE_SEARCHES_EVERY)
     finally:
         _drawn.set()
@@ -155,7 +155,7 @@ def first_load(opened: Connection) -> Job | None:
             has_rows = milvus_collections.exists(opened, name) and milvus_collections.count(
                 opened, name
             )
-            # The host's own work, also where a visitor may not write.
+            # With the host's lease, because a visitor may not write.
             held, model = session.host_lease(), session.model()
             if has_rows:
                 _learn_beside(held, model, name, session.host_settings())
@@ -166,8 +166,8 @@ def first_load(opened: Connection) -> Job | None:
 def facts_unless_loading(opened: Connection) -> tuple[Collection | None, Job | None]:
     """Return the chosen collection's facts, and the first load while it runs or when it failed.
 
-    There are no facts while it runs: Milvus Lite answers one request after another, and a question
-    would wait for the batches before it.
+    While it runs no facts are asked for: Milvus Lite answers one request after another, so the
+    answer would wait for the batches.
     """
     load = first_load(opened)
     if load is not None and load.state not in FINISHED:

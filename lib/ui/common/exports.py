@@ -15,7 +15,7 @@ from lib.ui.common import session
 from lib.ui.common.cleaner import drop_old_exports, exports_folder
 from lib.ui.common.progress import follow
 
-# What an export's job is about; a visitor's own words may follow it.
+# How the subject of an export's job begins; a name that a visitor typed may follow.
 SUBJECT = "export:"
 # The files that a visitor of a public app may have at a time.
 MOST_FILES = 3

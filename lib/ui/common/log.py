@@ -1,6 +1,6 @@
-"""What the owner can read in the log: one line of JSON an action, without content or secrets.
+"""The owner's log: one line of JSON for each action, with numbers, kinds and states only.
 
-Numbers, kinds and states only. No text of a visitor, no name that one typed, no address.
+It holds no text of a visitor, no name that somebody typed, no address and no secret.
 """
 
 import hashlib

@@ -15,7 +15,7 @@ from lib.errors import LabError
 from lib.settings import Settings
 
 MEGABYTE = 1 << 20
-# Heavy work is refused at this share of the limit: it takes some while it runs.
+# Heavy work is refused at this share of the limit, because it needs memory itself.
 HEAVY_SHARE = 0.9
 LOOK_AGAIN_S = 10.0
 # glibc gives every thread that allocates a heap of its own, and keeps what was freed in each.
@@ -52,7 +52,7 @@ def use_few_heaps() -> None:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Search no garbage while modules are loaded: they leave none, and it took a fifth longer."""
+    """Collect no garbage while modules are loaded: there is none, and loading is a fifth faster."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -69,7 +69,7 @@ def _give_back_once(moment: int) -> None:
 
 
 def give_back() -> None:
-    """Return freed memory to the system, at most once in ten seconds. Nothing but on glibc."""
+    """Return freed memory to the system, at most once in ten seconds and only with glibc."""
     _give_back_once(int(time.monotonic() / LOOK_AGAIN_S))
 
 

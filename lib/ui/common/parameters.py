@@ -1,4 +1,4 @@
-"""Values in the address that no input can hold, passed over as other unusable values are."""
+"""Values in the address: those that Streamlit cannot read are dropped."""
 
 import math
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ NUMBERS = (
 
 
 def drop_endless_numbers() -> None:
-    """Take infinite numbers out of the address and run again: at one of them Streamlit fails."""
+    """Take infinite numbers out of the address and run again, because Streamlit fails at them."""
     endless = [name for name in NUMBERS if any(map(_is_endless, st.query_params.get_all(name)))]
     for name in endless:
         del st.query_params[name]

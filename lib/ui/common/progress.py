@@ -36,7 +36,7 @@ def follow(job: Job, *, key: str) -> bool:
                 f"Nothing new for {silent_s:.0f} s. What never answers is given up by itself, "
                 "and what is written by then is kept."
             )
-        # Somebody else's job is shown without a way to stop it.
+        # Only the owner of a job can stop it.
         if job.owner == visitor.owner():
             stop_button(job, "Stop", key=f"{key}_stop")
 
@@ -66,7 +66,7 @@ def rerun_at_end(job: Job) -> None:
 
 
 def _silent_s(job: Job) -> float:
-    """Return for how long this page has seen nothing new of a job."""
+    """Return how long a job's progress has not changed, in seconds."""
     now, news = time.monotonic(), (job.progress.done, job.progress.message)
     since: float
     seen, since = st.session_state.get(NEWS_KEY, (None, now))
@@ -77,12 +77,12 @@ def _silent_s(job: Job) -> float:
 
 
 def _waiting_for(job: Job) -> str:
-    """Say what a waiting job waits for, without what another visitor's job is about."""
+    """Say what a waiting job waits for, without the label of another visitor's job."""
     ahead = jobs.shared().ahead(job)
     if not ahead:
         return "It begins now."
     first = ahead[0]
-    # The host's own jobs, such as the first load, are nobody's secret.
+    # Everybody may see the host's own jobs, such as the first load.
     is_known = first.owner in ("", visitor.owner())
     what = literal(_describe(first)) if is_known else "another visitor's job"
     others = f" {counted(len(ahead) - 1, 'more job')} before this one." if len(ahead) > 1 else ""

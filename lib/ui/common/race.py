@@ -23,7 +23,7 @@ export default function ({ data, parentElement }) {
 
 def show_race(picture: dict[str, Any], *, key: str) -> None:
     """Draw the race of `charts.race_picture`; it starts over by itself."""
-    # A list: of a dict Streamlit asks each part whether it is a table, for which it loads pandas.
+    # In a list: Streamlit would load pandas to look for tables among the values of a dict.
     component("race", html='<div id="race"></div>', css=CSS, js=JS + MOUNT)(
         key=key, data=[race_data(picture, colour_mode())]
     )

@@ -26,7 +26,7 @@ from lib.ui.common.cleaner import Cleaner
 from lib.ui.common.errors import error_box, show_error
 from lib.ui.common.memory import check_room
 
-# The web process keeps asyncio as it is; only notebooks may nest loops.
+# Only notebooks may nest event loops.
 event_loop.shared().forbid_nesting()
 
 COLLECTION_KEY = "lab_collection"
@@ -73,8 +73,8 @@ def arrived() -> bool:
 def _require_frame() -> None:
     """Run again under app.py when a page was run by itself.
 
-    The first script of a process that is asked for by a deep link, as after a night's sleep of a
-    hosted app, is run by Streamlit's discovery of `pages/` and without app.py; the next is not.
+    When the first request of a process is a deep link, Streamlit's discovery of `pages/` runs that
+    page without app.py. This happens after a hosted app has slept. Later requests run app.py.
     """
     if FRAME_KEY not in st.session_state:
         st.session_state[FRAME_KEY] = False
@@ -114,7 +114,7 @@ def use(chosen: Settings | None) -> None:
 
 def check(chosen: Settings) -> None:
     """Try a visitor's connection and embedding before using them. Raises LabError."""
-    # Before anything is sent.
+    # Checked before anything is sent.
     for address in (chosen.milvus_uri, chosen.openai_base_url):
         check_allowed(address, host_settings())
     open_model(chosen)
@@ -144,10 +144,11 @@ def _cleaner(_host: Settings) -> Cleaner:
 
 
 def _release(lease: Lease) -> None:
-    """Let go in a thread: a session that ends runs this on the web server's own event loop.
+    """Release a lease in a thread: at the end of a session this runs on the server's event loop.
 
-    The last to let go closes the connection, which no loop may wait for. Nobody can come back to
-    the collections of a session without a cookie: each keeps a file and a thread of Milvus Lite.
+    Releasing the last lease closes the connection, which takes time. The collections of a session
+    without a cookie are dropped too: nobody can come back to them, and each keeps a file and a
+    thread of Milvus Lite.
     """
     territory = lease.connection.territory
     has_ended = get_script_run_ctx(suppress_warning=True) is None
@@ -164,7 +165,7 @@ def _release(lease: Lease) -> None:
     threading.Thread(target=leave, name="release", daemon=True).start()
 
 
-# Sessions let go when they end or choose anew. No secret is in a key: a choice has a name.
+# A session releases its lease when it ends or chooses anew. `choice` is a name, not a secret.
 @st.cache_resource(show_spinner=False, scope="session", on_release=_release)
 def _lease(choice: str, owner: str, _chosen: Settings, _territory: Territory | None) -> Lease:
     if is_hosts(_chosen):
@@ -184,13 +185,13 @@ def _own_model(choice: str, _settings: Settings) -> EmbeddingModel:
 
 
 def _name(key: str) -> str:
-    """Return a name that nobody can guess: of this session, or of its choice of settings."""
+    """Return this session's random name under a key, such as that of its choice of settings."""
     name: str = st.session_state.setdefault(key, secrets.token_hex(16))
     return name
 
 
 def _let_go() -> None:
-    """Release the connection, which others may go on using."""
+    """Release this session's lease."""
     _lease.clear(_name(CHOICE_KEY), share().owner, None, None)
 
 
@@ -208,7 +209,7 @@ def connection() -> Connection:
                     _pool().retire(opened)
                     raise
         except LabError:
-            # The next try opens a fresh connection instead of failing for ever.
+            # The next try opens a fresh connection.
             _let_go()
             raise
     _cleaner(host_settings())
@@ -227,7 +228,7 @@ def model() -> EmbeddingModel:
 
 @contextlib.contextmanager
 def _waited_for_once(key: str) -> Iterator[None]:
-    """Remember a failure for a moment, so that sidebar and page wait for it only once."""
+    """Raise a recent failure again, so that sidebar and page wait for it only once."""
     failed_at, failure = st.session_state.get(key, (0.0, None))
     if failure is not None and time.monotonic() - failed_at < FAILURE_HOLDS_S:
         raise failure
@@ -313,13 +314,13 @@ def rows_version(opened: Connection) -> int:
     return _writes[own] + (_writes[""] if own else 0)
 
 
-# What tells apart the arguments of functions whose answers are kept.
+# How Streamlit's caches tell these arguments apart.
 KEPT_BY: dict[str | type, Callable[[Any], Any]] = {
     Connection: lambda opened: opened.id,
     EmbeddingModel: lambda model: (model.model, model.dimension),
     Collection: lambda collection: (collection.name, collection.rows),
 }
-# The same until something is written: a look that began before a write is never shown after it.
+# As above until something is written: an answer from before a write is never shown after it.
 KEPT_UNTIL_WRITTEN = KEPT_BY | {Connection: lambda opened: (opened.id, rows_version(opened))}
 
 
@@ -338,10 +339,7 @@ def description(opened: Connection) -> Description:
 
 
 def rows_changed(territory: Territory | None = None) -> None:
-    """Forget remembered row counts and collections after something was written.
-
-    With a visitor's territory only what that visitor sees is forgotten.
-    """
+    """Forget kept row counts and collections after a write: all, or those of one territory."""
     with _counting_writes:
         _writes[territory.prefix if territory else ""] += 1
 

@@ -17,7 +17,7 @@ REFRESH_S = 2.0
 
 
 def show(page: str) -> None:
-    """Draw the status on every page; a failure is said here and again on the page that needs it."""
+    """Draw the status on every page; a page that needs what failed says it again."""
     session.frame_is_drawn(page)
     tab.ask()
     connect.stop_if_lost()
@@ -49,7 +49,7 @@ def show(page: str) -> None:
             ),
         )
         rows = loading.progress.done if loading else facts.rows if facts else 0
-        # Side by side as far as there is room: two columns cut a number of five digits.
+        # Not in columns, which would cut a number of five digits.
         with st.container(horizontal=True, gap="medium"):
             st.metric("Rows", f"{rows:,}", width="content")
             st.metric("Dimensions", f"{model.dimension:,}", width="content")
@@ -63,7 +63,7 @@ def show(page: str) -> None:
 
 
 def _existing_collections(description: Description) -> list[str]:
-    """Return the names to choose from; a choice that is gone falls back to the host's own."""
+    """Return the names to choose from; if the chosen one is gone, choose the host's own."""
     own = session.current_settings().collection
     names = sorted({*description.collections, own})
     names = [name for name in names if not is_scratch(name)]
@@ -84,7 +84,7 @@ def _running_benchmark() -> None:
     def _link() -> None:
         running = jobs.shared().running("benchmark")
         if running is not None and running.owner != session.share().owner:
-            # Another visitor's run is nobody else's to see.
+            # A visitor's run is shown to nobody else.
             st.caption(":material/speed: A benchmark is running.")
         elif running is not None:
             st.page_link(

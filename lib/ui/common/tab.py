@@ -13,7 +13,7 @@ import streamlit as st
 
 from lib.ui.common.component import component
 
-# What the tab may keep; neither the token nor the key of the embedding provider is among it.
+# What the tab may keep: never the token or the key of the embedding provider.
 KEPT = (
     "milvus_uri",
     "milvus_database",
@@ -50,9 +50,9 @@ def has_note() -> bool:
 
 
 def ask() -> None:
-    """Find out, once a session, what the tab was connected to; end the run until it has said.
+    """Ask the tab once a session what it was connected to, and end the run until it answers.
 
-    Afterwards `lost` tells. Without the cookie there is nothing to wait for.
+    `lost` returns the answer. Without the cookie nothing is asked.
     """
     if st.session_state.get(ASKED_KEY) or st.context.cookies.get(COOKIE) != "1":
         return
@@ -68,7 +68,7 @@ def ask() -> None:
 
 
 def lost() -> dict[str, str] | None:
-    """Return what the tab was connected to before it was refreshed, until somebody decides."""
+    """Return what the tab was connected to before the refresh; None once the visitor has chosen."""
     found: dict[str, str] | None = st.session_state.get(LOST_KEY)
     return found
 
@@ -76,7 +76,7 @@ def lost() -> dict[str, str] | None:
 def remember(chosen: Mapping[str, Any] | None, *, key: str = "tab_keep") -> None:
     """Let the tab keep what this session is connected to; None makes it forget.
 
-    Call it in every run of a page: a tab that has nothing to keep gets nothing to draw.
+    Call it in every run of a page.
     """
     if chosen:
         kept = {name: _without_credentials(str(chosen.get(name, ""))) for name in KEPT}

@@ -5,7 +5,7 @@ from typing import Any
 
 MARKUP = re.compile(r"([\\`*_{}\[\]<>#|$~:&@!])")
 LIST_MARK = re.compile(r"^(\d*)([-+.)])")  # makes a list only at the start of a line
-# What the page would make a link of, escaped or not; a mark that is not seen keeps it apart.
+# What Markdown turns into a link even when it is escaped; an invisible mark inside prevents it.
 LINK = re.compile(r"(:(?=//)|\bwww(?=\.)|@)", re.IGNORECASE)
 APART = "\u2060"
 SPACE = re.compile(r"[ \t\r\n\f\v]+")  # all but the space that must not break

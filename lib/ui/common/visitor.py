@@ -1,7 +1,7 @@
 """Who a visitor of a public app is: their collections, their runs and their share of the jobs.
 
-A browser is known by the cookie that Streamlit gives it, so that a refresh finds everything again;
-without a cookie a visitor lasts as long as the session.
+A browser is recognised by Streamlit's cookie, so that a refresh finds everything again. Without a
+cookie a visitor lasts as long as the session.
 """
 
 import binascii
@@ -79,10 +79,10 @@ def _find(settings: Settings) -> Visitor:
 
 
 def _browser() -> str:
-    """Return what tells this browser from others, without the cookie itself; empty for none.
+    """Return a hash that identifies this browser, or an empty text without a cookie.
 
-    The cookie is `2|mask|masked|time` with another mask in each answer. Under it are 16 random
-    bytes that stay.
+    The cookie is `2|mask|masked|time`. The mask changes with each answer; the 16 random bytes under
+    it stay the same.
     """
     parts = str(st.context.cookies.get(COOKIE) or "").strip("\"'").split("|")
     try:

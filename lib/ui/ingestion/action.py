@@ -33,8 +33,8 @@ def offer_ingestion(
 ) -> bool:
     """Draw the button and what it will do, and return whether it was pressed.
 
-    `done` says what the last ingestion of the same choice did. While one runs, no second of the
-    same session can be started.
+    `done` is the report of the last ingestion of the same choice. While one runs, the session
+    cannot start another.
     """
     label, sentence, can_start = "Ingest", "Choose something to ingest.", False
     is_done = False
@@ -91,7 +91,7 @@ def _remaining(
     forecast: Forecast,
     plan: IngestionPlan,
 ) -> Remaining | None:
-    """Look up once per choice what is left to do; None where that would take too long."""
+    """Look up once per choice what is left to do, or return None if that would take too long."""
     facts = session.collection_facts(opened, plan.collection)
     is_looked_up = forecast.is_exact and forecast.rows <= LOOKED_UP_ROWS
     if facts is None or not facts.rows or METHODS[plan.method].creates or not is_looked_up:

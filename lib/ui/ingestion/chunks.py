@@ -76,7 +76,7 @@ def show_preview(seen: Forecast, cut: Chunking) -> None:
     with st.grid(2, min_column_width=280):
         for number, chunk in enumerate(seen.first, 1):
             shared = 0
-            # What has an id of its own passes whole, and files do not overlap.
+            # A row with an id of its own is not cut, and two files do not overlap.
             if before and not chunk.id and _source(before) == _source(chunk):
                 shared = chunking.overlap_of(before.page_content, chunk.page_content, cut.overlap)
             with st.container(border=True, gap="xsmall"):

@@ -21,7 +21,7 @@ FOLDED_KEY = "runs_folded"
 
 
 def is_folded() -> bool:
-    """Say whether the list gives way to the runs of the address that the page was opened with."""
+    """Say whether the list is folded because the page was opened with runs in its address."""
     if FOLDED_KEY not in st.session_state or session.arrived():
         st.session_state[FOLDED_KEY] = CHOSEN_PARAMETER in st.query_params
     return bool(st.session_state[FOLDED_KEY])
@@ -79,7 +79,7 @@ def choose(entries: Sequence[Entry]) -> list[Entry]:
         selection_default={
             "selection": {"rows": [i for i, one in enumerate(shown) if one.id in linked]}
         },
-        # Another list of runs is another table: ticks never move to another run.
+        # Each list of runs has a key of its own, so that a tick never moves to another run.
         key="r_table_" + "-".join(entry.id for entry in shown)[:200],
         column_config={
             "Result": st.column_config.TextColumn(

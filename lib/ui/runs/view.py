@@ -191,7 +191,7 @@ def look_inside(run: Run, *, key: str) -> None:
             list(drawn),
             # A sweep is run to see how far more in flight helps.
             default="Scaling" if "Scaling" in drawn else next(iter(drawn)),
-            # Other views are another choice: what this run has not, is not chosen.
+            # A run with fewer views has a key of its own, so that no missing view is chosen.
             key=f"{key}_view" if len(drawn) == len(VIEWS) else f"{key}_view_{len(drawn)}",
             required=True,
         )

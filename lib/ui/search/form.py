@@ -19,7 +19,7 @@ from lib.ui.common.errors import show_error
 from lib.ui.common.session import KEPT_BY
 from lib.ui.common.text import literal
 
-# Asked of the standard library's docstrings; any other collection gets questions of its own texts.
+# For the standard library's docstrings; for another collection questions are made of its texts.
 EXAMPLES = (
     "random integer between two bounds",
     "is this a leap year",
@@ -35,7 +35,7 @@ def question_form(
 ) -> tuple[Question, bool]:
     """Draw the question with examples and options; return what to ask, and whether it was pressed.
 
-    Who opens the page without a question gets the first example's answer.
+    A page that is opened without a question asks the first example.
     """
     with show_error():
         examples = examples_of(opened, model, collection)
@@ -282,6 +282,6 @@ def _ask_example() -> None:
 
 
 def _prefer_new_question() -> None:
-    """Forget the row to be like when the question was changed after it was chosen."""
+    """Forget the row to search like, when the question was changed after that row was chosen."""
     if st.session_state.q != st.session_state.get("last_q", ""):
         st.session_state.like = ""

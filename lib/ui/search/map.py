@@ -71,9 +71,9 @@ def show_map(comparison: TwoLists) -> None:
 
 
 def captions_of(flat: mmr.Projection, chosen: Sequence[int]) -> dict[int, str]:
-    """Return the labels of picks and question by index; the question's is after the last candidate.
+    """Return the labels of the picks by index, and the question's label after the last candidate.
 
-    Picks too near to each other for two labels share one: "2, 4".
+    Picks that are too near to each other share one label, such as "2, 4".
     """
     points = np.vstack([flat.candidates, flat.query])
     places = (points - points.min(axis=0)) / np.maximum(np.ptp(points, axis=0), 1e-9)

@@ -38,9 +38,10 @@ def show_comparison(
     code: Callable[[float], Snippet],
     weak: tuple[bool, ...] = (),
 ) -> None:
-    """Draw both lists. Similarity's stays as it is; what λ changes is drawn by a fragment.
+    """Draw similarity's list, and in a fragment all that λ changes.
 
-    `weak` says of each candidate whether it is no better than chance; empty where nobody knows.
+    `weak` says of each candidate whether it is no better than chance. It is empty while that is
+    not known.
     """
     bar = in_view("lambda_bar")
     if weak and all(weak):
@@ -55,7 +56,7 @@ def show_comparison(
         _list(found, compare(found, 1.0).similar, weak, "similar")
     st.caption(f"{timing_line(found.timing)} Score: {metric.label}; {metric.explanation}.")
     below = st.container()
-    # A fragment can redraw a container of the page's that the page has written to.
+    # A fragment can only redraw a container that the page has written to.
     bar.empty()
     diverse.empty()
     _show_lambda(found, code, weak, bar, diverse, below)
@@ -151,7 +152,7 @@ def _row(found: Candidates, index: int, position: int, badges: str, side: str) -
             f":small[{highlighted(preview, asked)}]",
             width="stretch",
         )
-        # With a key of its own the popover of a row that went away closes with it.
+        # The key is the row's own: the popover closes when its row leaves the list.
         with st.popover(
             "",
             type="tertiary",
