@@ -3,8 +3,12 @@
 import streamlit as st
 
 from lib.milvus.operations import OPERATIONS
+from lib.runs import front
 from lib.ui.common.browser_ahead import load_scripts
-from lib.ui.common.front import MEASURE_KEY, show_limits
+from lib.ui.common.front import MEASURE_KEY
+
+# Recorded runs of all operations, which say where async gains nothing.
+ALL_OPERATIONS = ("all-lite", "all-server")
 
 # app.py has drawn the first screen already, with the button.
 if st.session_state.get(MEASURE_KEY):
@@ -13,7 +17,19 @@ if st.session_state.get(MEASURE_KEY):
 
     start(PRESETS["quick"])
 
-show_limits()
+st.header("Where async does not help", anchor=False)
+for name in ALL_OPERATIONS:
+    kept = front.summary_of(front.FRONT.parent / "runs" / f"{name}.json")
+    if kept:
+        digest = kept["digest"]
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.page_link(
+                "pages/runs.py",
+                label=digest["title"],
+                icon=":material/bar_chart:",
+                query_params={"r_runs": f"recorded-{name}"},
+            )
+            st.markdown(digest["headline"].partition(". ")[0].removesuffix(".") + ".")
 
 st.header("Fourteen method pairs", anchor=False)
 st.caption("The async method has an a in front of its name.")

@@ -10,8 +10,6 @@ from lib.ui.common.links import present_link
 from lib.ui.common.race import show_race
 
 MEASURE_KEY = "o_measure"
-# Recorded runs of all operations, which say where async gains nothing.
-ALL_OPERATIONS = ("all-lite", "all-server")
 
 
 def show() -> None:
@@ -44,20 +42,3 @@ def show() -> None:
             present_link(shown.run_id)
     if shown:
         st.caption(f"{shown.conditions}. {shown.here}")
-
-
-def show_limits() -> None:
-    """Say of recorded runs of all operations in how many of them async is faster."""
-    st.header("Where async does not help", anchor=False)
-    for name in ALL_OPERATIONS:
-        kept = front.summary_of(front.FRONT.parent / "runs" / f"{name}.json")
-        if kept:
-            digest = kept["digest"]
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.page_link(
-                    "pages/runs.py",
-                    label=digest["title"],
-                    icon=":material/bar_chart:",
-                    query_params={"r_runs": f"recorded-{name}"},
-                )
-                st.markdown(digest["headline"].partition(". ")[0].removesuffix(".") + ".")

@@ -24,7 +24,6 @@ KEPT = (
 MAX_CHARS = 500
 COOKIE = "lab_connected_elsewhere"
 LOST_KEY = "tab_was_connected_to"
-ASKED_KEY = "tab_has_answered"
 WRITTEN_KEY = "tab_has_written"
 
 JS = """
@@ -44,9 +43,11 @@ export default function ({ data, setStateValue }) {
 
 def has_note() -> bool:
     """Say whether a tab of this browser may know of a connection that this session lost."""
-    return bool(st.session_state.get(LOST_KEY)) or (
-        not st.session_state.get(ASKED_KEY) and st.context.cookies.get(COOKIE) == "1"
-    )
+    return bool(lost()) or _is_to_be_asked()
+
+
+def _is_to_be_asked() -> bool:
+    return LOST_KEY not in st.session_state and st.context.cookies.get(COOKIE) == "1"
 
 
 def ask() -> None:
@@ -54,17 +55,14 @@ def ask() -> None:
 
     `lost` returns the answer. Without the cookie nothing is asked.
     """
-    if st.session_state.get(ASKED_KEY) or st.context.cookies.get(COOKIE) != "1":
+    if not _is_to_be_asked():
         return
     answer = component("tab_memory", js=JS)(
         key="tab_ask", data={"ask": True}, on_found_change=lambda: None, default={"found": None}
     )
     if answer.found is None:
         st.stop()
-    st.session_state[ASKED_KEY] = True
-    kept = _checked(answer.found)
-    if kept:
-        st.session_state[LOST_KEY] = kept
+    st.session_state[LOST_KEY] = _checked(answer.found)
 
 
 def lost() -> dict[str, str] | None:
@@ -90,7 +88,7 @@ def decided() -> None:
     """Note that the visitor has chosen anew."""
     # The tab's own note is replaced or removed in the next run.
     st.session_state[WRITTEN_KEY] = True
-    st.session_state.pop(LOST_KEY, None)
+    st.session_state[LOST_KEY] = None
 
 
 def _without_credentials(text: str) -> str:

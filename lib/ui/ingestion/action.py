@@ -16,7 +16,6 @@ from lib.ui.common.text import literal
 from lib.words import counted
 
 RATE_KEY = "ingest_rate"
-REMAINING_KEY = "ingest_remaining"
 # What the bundled model reaches on two slow cores; the first ingestion replaces it.
 CAUTIOUS_ROWS_PER_S = 2_000.0
 
@@ -91,7 +90,7 @@ def _remaining(
     forecast: Forecast,
     plan: IngestionPlan,
 ) -> Remaining | None:
-    """Look up once per choice what is left to do, or return None if that would take too long."""
+    """Look up what is left to do, or return None if that would take too long."""
     facts = session.collection_facts(opened, plan.collection)
     is_looked_up = forecast.is_exact and forecast.rows <= LOOKED_UP_ROWS
     if facts is None or not facts.rows or METHODS[plan.method].creates or not is_looked_up:
@@ -99,19 +98,15 @@ def _remaining(
     if jobs.shared().running(f"ingest:{plan.collection}"):
         return None
 
-    def look_up() -> Remaining | None:
-        try:
-            return left_of(opened, model, chosen, facts)
-        except LabError:
-            return None  # the ingestion says why
-
-    asked = (opened.id, plan.collection, facts, session.rows_version(opened), chosen.identity)
-    return session.kept(REMAINING_KEY, asked, look_up)
+    try:
+        return left_of(opened, model, chosen, facts)
+    except LabError:
+        return None  # the ingestion says why
 
 
 @st.cache_resource(
     show_spinner=False,
-    max_entries=16,
+    max_entries=256,
     hash_funcs=session.KEPT_UNTIL_WRITTEN | {Chosen: lambda chosen: repr(chosen.identity)},
 )
 def left_of(

@@ -195,14 +195,12 @@ def look_inside(run: Run, *, key: str) -> None:
             key=f"{key}_view" if len(drawn) == len(VIEWS) else f"{key}_view_{len(drawn)}",
             required=True,
         )
-        for name in drawn[view or next(iter(drawn))]:
+        for name, frame in drawn[view or next(iter(drawn))].items():
             if name == RACE:
-                cells = chart_data.race(run, focus)
-                st.markdown(f"**{literal(charts.race_finding(cells))}**")
-                show_race(charts.race_picture(cells), key=f"{key}_race")
+                st.markdown(f"**{literal(charts.race_finding(frame))}**")
+                show_race(charts.race_picture(frame), key=f"{key}_race")
                 continue
             chart = CHARTS[name]
-            frame = chart.frame(run, focus)
             switches = {
                 option: st.toggle(
                     label,
@@ -221,16 +219,15 @@ def look_inside(run: Run, *, key: str) -> None:
     _inside()
 
 
-def _views(run: Run, focus: Focus) -> dict[str, list[str]]:
-    """Return the views that have data, each with the charts that have data."""
-
-    def has_data(name: str) -> bool:
-        if name == RACE:
-            return not chart_data.race(run, focus).empty
-        return not CHARTS[name].frame(run, focus).empty
-
-    found = {view: [name for name in names if has_data(name)] for view, names in VIEWS.items()}
-    return {view: names for view, names in found.items() if names}
+def _views(run: Run, focus: Focus) -> dict[str, dict[str, pd.DataFrame]]:
+    """Return the views that have data, each with the data of its charts."""
+    found: dict[str, dict[str, pd.DataFrame]] = {}
+    for view, names in VIEWS.items():
+        for name in names:
+            frame_of = chart_data.race if name == RACE else CHARTS[name].frame
+            if not (frame := frame_of(run, focus)).empty:
+                found.setdefault(view, {})[name] = frame
+    return found
 
 
 def _draw(chart: Chart, frame: pd.DataFrame, *, key: str, **options: bool) -> None:
