@@ -1,6 +1,5 @@
 """The question's form, and the builder that writes its filter."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -37,9 +36,7 @@ def question_form(
 
     A page that is opened without a question asks the first example.
     """
-    with show_error():
-        examples = examples_of(opened, model, collection)
-    ask_first_example(examples)
+    examples = ask_first_example(opened, model, collection)
     with st.form("query", border=False), st.container(horizontal=True, gap="xsmall", wrap=False):
         st.text_input(
             "Question",
@@ -79,20 +76,22 @@ def question_form(
 
 
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs=KEPT_BY)
-def examples_of(
-    opened: Connection, model: EmbeddingModel, collection: Collection
-) -> tuple[str, ...]:
-    """Return questions that the collection can answer. Raises LabError."""
+def _examples(opened: Connection, model: EmbeddingModel, collection: Collection) -> tuple[str, ...]:
     if search.has_rows(opened, collection.name, ROWS_ASKED_FOR):
         return EXAMPLES
     drawn = search.sample_queries(opened, model, collection.name, len(EXAMPLES), words=6)
     return tuple(filter(None, dict.fromkeys(query.rstrip(".,;:") for query in drawn)))
 
 
-def ask_first_example(examples: Sequence[str]) -> None:
-    """Put the first example where the question goes when the page is opened without one."""
+def ask_first_example(
+    opened: Connection, model: EmbeddingModel, collection: Collection
+) -> tuple[str, ...]:
+    """Ask the first example if the page is opened without a question, and return all examples."""
+    with show_error():
+        examples = _examples(opened, model, collection)
     if "q" not in st.session_state and not {"q", "like"} & set(st.query_params):
         st.session_state["q"] = examples[0] if examples else ""
+    return examples
 
 
 def filter_input() -> str:

@@ -20,7 +20,6 @@ from lib.ui.common.parameters import choice
 from lib.ui.common.snippet import here, snippet
 from lib.ui.search.form import (
     ask_first_example,
-    examples_of,
     fetch_k_input,
     field_list,
     filter_builder,
@@ -48,8 +47,7 @@ def show_methods(opened: Connection, model: EmbeddingModel, collection: Collecti
     operation = METHODS[name]
     method = operation.async_name if way == "async" else operation.name
     st.caption(f"{operation.label}: {operation.summary[0].lower()}{operation.summary[1:]}")
-    with show_error():
-        ask_first_example(examples_of(opened, model, collection))
+    ask_first_example(opened, model, collection)
     with st.form("method_form"):
         given = _inputs(operation, opened, model, collection)
         called = st.form_submit_button(
