@@ -34,8 +34,8 @@ if links.asks_for_presentation():
 
     present.show(page.url_path)
     st.stop()
-# The first screen stands before pymilvus and langchain are loaded and before Milvus is asked, but
-# for a tab that may have lost its connection: it is told that first.
+# The first screen is drawn before pymilvus and langchain are loaded and before Milvus is asked. A
+# tab that may have lost its connection is told so first.
 stands_first = page.url_path == "" and not tab.has_note()
 if stands_first:
     front.show()

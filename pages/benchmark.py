@@ -1,4 +1,4 @@
-"""Benchmark: the same calls in a loop and with asyncio.gather, measured to be believed."""
+"""Benchmark: the same calls in a loop and with asyncio.gather, timed and compared."""
 
 import streamlit as st
 
@@ -18,8 +18,8 @@ SESSION_KEY = "benchmark_run"
 st.title("Benchmark", anchor=False)
 store = run_store()
 
-# What was started folds the form into one line. A recorded run is shown even when no Milvus
-# answers: the page never comes up empty.
+# The form is folded while the page shows a run that was started. Without Milvus the page still
+# shows a recorded run.
 has_run = bool(st.query_params.get(RUN_PARAMETER))
 form = st.expander("What to run", icon=":material/tune:") if has_run else st.container()
 with form, show_error(ends_page=False):

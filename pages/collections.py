@@ -37,7 +37,7 @@ if facts is None:
     st.stop()
 
 st.header(f"Rows of {literal(shown_name(facts.name))}")
-# A container, so that its length moves nothing below: what is open there stays open.
+# In a container: what is open below stays open when the number of elements changes.
 with show_error(), st.container():
     browse(opened, model, facts)
 

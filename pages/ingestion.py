@@ -69,7 +69,7 @@ def work(job: Job) -> IngestionReport | None:
     try:
         return ingest_chosen(opened, model, chosen, plan, total=forecast.rows, job=job)
     finally:
-        # Here and not where the page sees the end: its reader may have gone to the search by then.
+        # In the job, because the reader may be on another page when it ends.
         rows_changed(opened.territory)
 
 

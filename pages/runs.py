@@ -1,4 +1,4 @@
-"""Runs: recorded, measured here and imported; compared, renamed, annotated, taken away."""
+"""Runs: recorded, measured here and imported; to compare, rename, annotate and export."""
 
 import streamlit as st
 
