@@ -107,7 +107,7 @@ def test_an_ingestion_backs_off_says_so_and_keeps_what_was_written(
     monkeypatch.setattr("lib.ui.common.progress.SILENT_S", 0.5)
     service.failure = "hang"
     next(each for each in app.button if each.label.startswith("Ingest ")).click().run()
-    wait_until(lambda: "What never answers is given up by itself" in said(app.run()))
+    wait_until(lambda: "A call without an answer ends by itself" in said(app.run()))
     wait_for_jobs()
     app.run()
     assert "did not answer within 3 s" in problems(app)

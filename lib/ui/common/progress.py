@@ -33,8 +33,8 @@ def follow(job: Job, *, key: str) -> bool:
         silent_s = 0.0 if job.state is State.QUEUED else _silent_s(job)
         if silent_s > SILENT_S:
             st.caption(
-                f"Nothing new for {silent_s:.0f} s. What never answers is given up by itself, "
-                "and what is written by then is kept."
+                f"Nothing new for {silent_s:.0f} s. A call without an answer ends by itself, and "
+                "what was written before is kept."
             )
         # Only the owner of a job can stop it.
         if job.owner == visitor.owner():

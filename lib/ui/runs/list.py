@@ -95,11 +95,11 @@ def choose(entries: Sequence[Entry]) -> list[Entry]:
         },
         alt="The kept runs; tick one to look at it, two to four to compare them",
     )
-    rows = list(event.selection.rows)
-    _link([shown[row].id for row in rows if row < len(shown)])
-    if len(rows) > MAX_RUNS:
+    ticked = [shown[row] for row in event.selection.rows if row < len(shown)]
+    _link([entry.id for entry in ticked])
+    if len(ticked) > MAX_RUNS:
         st.warning(f"At most {MAX_RUNS} runs can be compared; the first {MAX_RUNS} are shown.")
-    return [shown[row] for row in rows[:MAX_RUNS] if row < len(shown)]
+    return ticked[:MAX_RUNS]
 
 
 def _link(chosen: list[str]) -> None:
