@@ -20,7 +20,7 @@ from lib.milvus import rows
 from lib.milvus.connection import Connection
 from lib.milvus.failures import reported
 from lib.milvus.fields import PRIMARY_FIELD
-from lib.milvus.filters import equals_any, quote
+from lib.milvus.filters import equals, equals_any
 
 # Sources whose rows are counted in one query.
 SOURCES_PER_QUERY = 500
@@ -51,7 +51,7 @@ def _sweep_source(
     own = np.sort(np.frombuffer(marks, dtype=np.uint64))
     stale: list[str] = []
     gone: list[str] = []
-    expr, fields = f"source == {quote(source)}", [PRIMARY_FIELD, "position"]
+    expr, fields = equals("source", source), [PRIMARY_FIELD, "position"]
     for part in rows.walk(connection, plan.collection, expr, fields=fields):
         found = np.array([mark(row[PRIMARY_FIELD]) for row in part], dtype=np.uint64)
         for row, is_own in zip(part, np.isin(found, own), strict=True):

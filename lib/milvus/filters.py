@@ -129,6 +129,11 @@ def quote(value: Any) -> str:
     raise InvalidInput(f"A filter cannot hold a value of type {type(value).__name__}.")
 
 
+def equals(field: str, value: Any) -> str:
+    """Write that a field has this value."""
+    return f"{field} == {quote(value)}"
+
+
 def equals_any(field: str, values: Iterable[Any]) -> str:
     """Write that a field has one of these values."""
     return f"{field} in [{', '.join(map(quote, values))}]"

@@ -14,7 +14,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD
-from lib.milvus.filters import quote
+from lib.milvus.filters import equals
 from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA
 
 if TYPE_CHECKING:
@@ -213,14 +213,13 @@ def _mmr(inputs: Inputs) -> dict[str, Any]:
 
 
 def _key_equals(inputs: Inputs, i: int) -> str:
-    return f"{PRIMARY_FIELD} == {quote(inputs.key_of(i))}"
+    return equals(PRIMARY_FIELD, inputs.key_of(i))
 
 
 def _delete_expression(inputs: Inputs, i: int) -> str:
     if inputs.delete_field == PRIMARY_FIELD:
         return _key_equals(inputs, i)
-    value = str(inputs.row(i).metadata[inputs.delete_field])
-    return f"{inputs.delete_field} == {quote(value)}"
+    return equals(inputs.delete_field, str(inputs.row(i).metadata[inputs.delete_field]))
 
 
 def _delete_consistency(inputs: Inputs) -> dict[str, str]:

@@ -7,6 +7,7 @@ the embedded store a file of its own, because Milvus Lite lets one process open 
 
 import ast
 import json
+import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from langchain_core.documents import Document
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import BUNDLED_MODEL_DIR, EmbeddingModel
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
-from lib.milvus.filters import quote
+from lib.milvus.filters import equals
 from lib.milvus.operations import OPERATIONS
 
 OWN = "async_lab_snippet"
@@ -40,7 +41,6 @@ IMPORTS = {
     "OpenAIEmbeddings": "langchain_openai",
     "StaticModel": "model2vec",
 }
-STANDARD = {"random", "textwrap", "time"}
 NEST = """\
 # pip install nest-asyncio
 # A notebook already runs an event loop; asyncio.run can only start inside it after this.
@@ -66,10 +66,10 @@ class Snippet:
 
     def notebook(self, title: str) -> str:
         """Return a Jupyter notebook (format 4.5) with a cell for each program."""
-        cells = [_cell(0, "markdown", f"# {title}"), _cell(1, "code", NEST)]
+        sources = [("markdown", f"# {title}"), ("code", NEST)]
         for name, program in self.programs.items():
-            cells.append(_cell(len(cells), "markdown", f"## {name}"))
-            cells.append(_cell(len(cells), "code", program))
+            sources += [("markdown", f"## {name}"), ("code", program)]
+        cells = [_cell(number, *source) for number, source in enumerate(sources)]
         kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
         return json.dumps(
             {
@@ -151,8 +151,13 @@ def version(package: str) -> str:
     return metadata.version(package)
 
 
-def program(place: Place, body: str) -> str:
-    """Return a whole program: what it needs, its imports, the model, and the `body`."""
+def snippet(place: Place, *, sync: str, asynchronous: str, one_batch: str = "") -> Snippet:
+    """Return whole programs: what each needs, its imports, the model, and the body given here."""
+    bodies = (sync, asynchronous, one_batch)
+    return Snippet(*(body and _program(place, body) for body in bodies))
+
+
+def _program(place: Place, body: str) -> str:
     is_async = "asyncio.run(" in body
     code = f"{_model(place, is_async=is_async)}\n{body.strip()}\n"
     blank = "\n" * (2 if code.startswith("class") else 1)
@@ -166,13 +171,11 @@ def _imports(code: str) -> str:
     modules: dict[str, list[str]] = {}
     for name in sorted(names & IMPORTS.keys()):
         modules.setdefault(IMPORTS[name], []).append(name)
-    plain = [f"import {name}" for name in modules.pop("", [])]
-    lines = {
-        module: f"from {module} import {', '.join(found)}"
-        for module, found in sorted(modules.items())
-    }
-    own = plain + [line for module, line in lines.items() if module in STANDARD]
-    others = [line for module, line in lines.items() if module not in STANDARD]
+    own = [f"import {name}" for name in modules.pop("", [])]
+    others: list[str] = []
+    for module, found in sorted(modules.items()):
+        lines = own if module in sys.stdlib_module_names else others
+        lines.append(f"from {module} import {', '.join(found)}")
     return "\n".join([*own, *[""][: len(own)], *others])
 
 
@@ -217,51 +220,43 @@ def _head(place: Place) -> str:
 
 def _model(place: Place, *, is_async: bool) -> str:
     """Return the class that embeds, with the simulated wait where there is one, and one of it."""
-    wait = f"{place.latency_ms / 1000:g}"
-    before = ""
+    wait, before = f"{place.latency_ms / 1000:g}", ""
     if place.jitter_ms:
-        wait, before = (
-            f"max(waits.gauss({wait}, {place.jitter_ms / 1000:g}), 0)",
-            ("waits = Random(7)\n\n\n"),
-        )
+        wait = f"max(waits.gauss({wait}, {place.jitter_ms / 1000:g}), 0)"
+        before = "waits = Random(7)\n\n\n"
     is_slow = bool(place.latency_ms or place.jitter_ms)
+    vectors = avectors = "self.static.encode(texts).tolist()"
     if place.model.startswith("openai/"):
-        made = f"(model={literal(place.model.partition('/')[2])}, check_embedding_ctx_length=False)"
+        name = literal(place.model.partition("/")[2])
+        made = f"(model={name}, check_embedding_ctx_length=False)"
         if not is_slow:
             return f"model = OpenAIEmbeddings{made}"
-        return before + (
-            "class SlowEmbeddings(OpenAIEmbeddings):\n"
-            f"    def embed_documents(self, texts, **more):\n        sleep({wait})\n"
-            "        return super().embed_documents(texts, **more)\n\n"
-            "    def embed_query(self, text, **more):\n"
-            "        return self.embed_documents([text], **more)[0]\n"
-            + (
-                "\n    async def aembed_documents(self, texts, **more):\n"
-                f"        await asyncio.sleep({wait})\n"
-                "        return await super().aembed_documents(texts, **more)\n\n"
-                "    async def aembed_query(self, text, **more):\n"
-                "        return (await self.aembed_documents([text], **more))[0]\n"
-            )
-            * is_async
-            + f"\n\nmodel = SlowEmbeddings{made}"
+        head, model, more = (
+            "class SlowEmbeddings(OpenAIEmbeddings):\n",
+            "SlowEmbeddings",
+            ", **more",
         )
-    sync_wait = f"        sleep({wait})\n" if is_slow else ""
-    async_wait = f"        await asyncio.sleep({wait})\n" if is_slow else ""
-    return before + (
-        "class BundledModel(Embeddings):\n"
-        f"    static = StaticModel.from_pretrained({literal(place.model_path)})\n\n"
-        f"    def embed_documents(self, texts):\n{sync_wait}"
-        "        return self.static.encode(texts).tolist()\n\n"
-        "    def embed_query(self, text):\n        return self.embed_documents([text])[0]\n"
-        + (
-            f"\n    async def aembed_documents(self, texts):\n{async_wait}"
-            "        return self.static.encode(texts).tolist()\n\n"
-            "    async def aembed_query(self, text):\n"
-            "        return (await self.aembed_documents([text]))[0]\n"
+        vectors = f"super().embed_documents(texts{more})"
+        avectors = f"await super().aembed_documents(texts{more})"
+    else:
+        path = literal(place.model_path)
+        head = (
+            f"class BundledModel(Embeddings):\n    static = StaticModel.from_pretrained({path})\n\n"
         )
-        * is_async
-        + "\n\nmodel = BundledModel()"
+        model, made, more = "BundledModel", "()", ""
+    sleep, asleep = (f"        sleep({wait})\n", f"        await asyncio.sleep({wait})\n")
+    code = (
+        f"{before}{head}    def embed_documents(self, texts{more}):\n{sleep * is_slow}"
+        f"        return {vectors}\n\n    def embed_query(self, text{more}):\n"
+        f"        return self.embed_documents([text]{more})[0]\n"
     )
+    if is_async:
+        code += (
+            f"\n    async def aembed_documents(self, texts{more}):\n{asleep * is_slow}"
+            f"        return {avectors}\n\n    async def aembed_query(self, text{more}):\n"
+            f"        return (await self.aembed_documents([text]{more}))[0]\n"
+        )
+    return f"{code}\n\nmodel = {model}{made}"
 
 
 def options(place: Place, index: str = "") -> str:
@@ -307,12 +302,8 @@ def carried(rows: Sequence[Document]) -> str:
 
 
 def _row(row: Document) -> tuple[str, str, dict[str, Any]]:
-    metadata = {
-        name: _plain(value)
-        for name, value in row.metadata.items()
-        if name not in (PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD)
-    }
-    return str(row.id or row.metadata[PRIMARY_FIELD]), row.page_content, metadata
+    metadata = {name: _plain(value) for name, value in row.metadata.items()}
+    return str(row.id), row.page_content, metadata
 
 
 def literal(text: str) -> str:
@@ -326,125 +317,83 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str), parse_constant=str)
 
 
-@dataclass(frozen=True)
-class Name:
-    """An argument that is written as a variable's name, not as its value."""
-
-    text: str
-
-
-# What a search or a lookup prints, as its page shows it.
-SHOW_SCORED = """\
-for rank, (document, score) in enumerate({found}, 1):
-    print(rank, document.metadata["pk"], f"{{score:.4f}}", shorten(document.page_content, 80))
-"""
-SHOW_DOCUMENTS = """\
-for rank, document in enumerate({found}, 1):
-    print(rank, document.metadata["pk"], shorten(document.page_content, 80))
-"""
-SHOW_FIELDS = """\
-for rank, document in enumerate({found}, 1):
-    print(rank, document.metadata["pk"], document.metadata)
-"""
-SHOW_KEYS = """\
-print(len({found}), "keys")
-for key in {found}:
-    print(key)
-"""
-
-
 def _show(operation: str, found: str) -> str:
+    """Return the lines that print what a search or a lookup found, as its page shows it."""
     if operation == "get_pks":
-        return SHOW_KEYS.format(found=found)
+        return f'print(len({found}), "keys")\nfor key in {found}:\n    print(key)\n'
+    item, shown = "document", "shorten(document.page_content, 80)"
     if operation == "search_by_metadata":
-        return SHOW_FIELDS.format(found=found)
-    scored = "with_score" in operation
-    return (SHOW_SCORED if scored else SHOW_DOCUMENTS).format(found=found)
-
-
-def call(operation: str, arguments: dict[str, Any], place: Place, *, before: str = "") -> Snippet:
-    """Return one reading call of an operation with its real parameters; it prints what it finds.
-
-    `before` are lines that come after the store is opened. They make the variables that a `Name`
-    among the arguments stands for.
-    """
-    pair = OPERATIONS[operation]
-    written = _arguments(arguments)
-    start, show = opening(place) + before, _show(operation, "found")
-    return Snippet(
-        sync=program(place, f"{start}\nfound = store.{pair.name}({written})\n{show}"),
-        asynchronous=program(
-            place,
-            f"{start}\n\nasync def main():\n    return await store.{pair.async_name}"
-            f"({_indented(written)})\n\n\nfound = asyncio.run(main())\n{show}",
-        ),
+        shown = "document.metadata"
+    elif "with_score" in operation:
+        item, shown = "(document, score)", f'f"{{score:.4f}}", {shown}'
+    return (
+        f"for rank, {item} in enumerate({found}, 1):\n"
+        f'    print(rank, document.metadata["pk"], {shown})\n'
     )
 
 
-def subject(query: str, like: str) -> tuple[dict[str, Any], str]:
-    """Return what a search is about as an argument, and the lines that make it.
-
-    That is the question, or the vector of the row whose key is `like`.
-    """
-    if not like:
-        return {"query": query}, ""
-    lines = (
-        "\n[row] = store.client.query(\n    store.collection_name,\n"
-        f"    filter={f'{PRIMARY_FIELD} == {quote(like)}'!r},\n"
-        f"    output_fields=[{literal(VECTOR_FIELD)}],\n)\nvector = row[{literal(VECTOR_FIELD)}]\n"
+def call(operation: str, arguments: dict[str, Any], place: Place) -> Snippet:
+    """Return one reading call of an operation with its real parameters; it prints what it finds."""
+    pair, start = OPERATIONS[operation], opening(place)
+    if vector := arguments.get("embedding"):
+        start += f"\nvector = {pformat(list(vector), width=96, compact=True)}\n"
+    written, show = _arguments(arguments), _show(operation, "found")
+    return snippet(
+        place,
+        sync=f"{start}\nfound = store.{pair.name}({written})\n{show}",
+        asynchronous=f"{start}\n\nasync def main():\n    return await store.{pair.async_name}"
+        f"({_indented(written)})\n\n\nfound = asyncio.run(main())\n{show}",
     )
-    return {"embedding": Name("vector")}, lines
-
-
-def vector_lines(vector: Sequence[float]) -> str:
-    """Return the line that makes a pasted vector."""
-    return f"\nvector = {pformat(list(vector), width=96, compact=True)}\n"
 
 
 def similarity_and_mmr(
-    similarity: tuple[str, dict[str, Any]],
-    mmr: tuple[str, dict[str, Any]],
-    place: Place,
-    *,
-    before: str = "",
+    query: str, like: str, common: dict[str, Any], mmr_only: dict[str, Any], place: Place
 ) -> Snippet:
-    """Return both searches, one after the other as sync code, at the same time as async code."""
-    pairs = [
-        (OPERATIONS[operation], _arguments(arguments)) for operation, arguments in (similarity, mmr)
-    ]
-    names = ("similar", "diverse")
-    at_once = "".join(
-        f"        store.{pair.async_name}({_indented(_indented(written))}),\n"
-        for pair, written in pairs
-    )
-    show = "".join(
-        f"print({literal(title)})\n{_show(pair.name, name)}"
-        for title, name, (pair, _) in zip(("Nearest", "With variety"), names, pairs, strict=True)
-    )
-    start = opening(place) + before
-    one_by_one = "".join(
-        f"{name} = store.{pair.name}({written})\n"
-        for name, (pair, written) in zip(names, pairs, strict=True)
-    )
-    return Snippet(
-        sync=program(place, f"{start}\n{one_by_one}\n{show}"),
-        asynchronous=program(
-            place,
-            f"{start}\n\nasync def main():\n    return await asyncio.gather(\n{at_once}    )\n"
-            f"\n\n{', '.join(names)} = asyncio.run(main())\n{show}",
-        ),
+    """Return both searches, one after the other as sync code, at the same time as async code.
+
+    They search for the question, or for the vector of the row whose key is `like`.
+    """
+    start, by_vector = opening(place), ""
+    common = {"query": query} | common
+    if like:
+        by_vector = "_by_vector"
+        common = {"embedding": None} | common | {"query": None}
+        start += (
+            "\n[row] = store.client.query(\n    store.collection_name,\n"
+            f"    filter={equals(PRIMARY_FIELD, like)!r},\n"
+            f"    output_fields=[{literal(VECTOR_FIELD)}],\n)\n"
+            f"vector = row[{literal(VECTOR_FIELD)}]\n"
+        )
+    one_by_one = at_once = show = ""
+    for title, found, operation, arguments in (
+        ("Nearest", "similar", "similarity_search_with_score", common),
+        ("With variety", "diverse", "max_marginal_relevance_search", common | mmr_only),
+    ):
+        pair, written = OPERATIONS[f"{operation}{by_vector}"], _arguments(arguments)
+        one_by_one += f"{found} = store.{pair.name}({written})\n"
+        at_once += f"        store.{pair.async_name}({_indented(_indented(written))}),\n"
+        show += f"print({literal(title)})\n{_show(pair.name, found)}"
+    return snippet(
+        place,
+        sync=f"{start}\n{one_by_one}\n{show}",
+        asynchronous=f"{start}\n\nasync def main():\n    return await asyncio.gather(\n{at_once}"
+        f"    )\n\n\nsimilar, diverse = asyncio.run(main())\n{show}",
     )
 
 
-TIMED = """\
-started = perf_counter()
-{work}
-print(f"{{len(questions)}} questions, {way}: {{perf_counter() - started:.2f}} s")
-"""
-ANSWERS = """\
-for question, found in zip(questions, answers):
-    print(shorten(question, 60), "→", *[{key} for {item} in found])
-"""
+def _timed(work: str, way: str) -> str:
+    """Return the lines that ask all questions in one way and print how long that took."""
+    said = f'print(f"{{len(questions)}} questions, {way}: {{perf_counter() - started:.2f}} s")'
+    return f"started = perf_counter()\n{work}\n{said}\n"
+
+
+def _answers(item: str, key: str = 'document.metadata["pk"]') -> str:
+    """Return the lines that print the keys of each answer."""
+    keys = f"*[{key} for {item} in found]"
+    return (
+        "for question, found in zip(questions, answers):\n"
+        f'    print(shorten(question, 60), "→", {keys})\n'
+    )
 
 
 def retriever(
@@ -462,40 +411,25 @@ def retriever(
         f"{_questions(questions)}"
         f'limit = {{"max_concurrency": {concurrency}}}\n\n'
     )
-    show = ANSWERS.format(key='document.metadata["pk"]', item="document")
-    return Snippet(
-        sync=program(
-            place,
-            start
-            + TIMED.format(
-                work="answers = [retriever.invoke(question) for question in questions]",
-                way="invoke one after another",
-            )
-            + TIMED.format(
-                work="answers = retriever.batch(questions, config=limit)", way="batch, in threads"
-            )
-            + show,
-        ),
-        asynchronous=program(
-            place,
-            start
-            + _gathered(
-                "retriever.ainvoke(question)",
-                f"ainvoke, at most {concurrency} at once",
-                concurrency,
-                then=TIMED.format(
-                    work="answers = await retriever.abatch(questions, config=limit)", way="abatch"
-                ),
-            )
-            + show,
-        ),
+    loop = _timed(
+        "answers = [retriever.invoke(question) for question in questions]",
+        "invoke one after another",
     )
+    batch = _timed("answers = retriever.batch(questions, config=limit)", "batch, in threads")
+    gather = _gathered(
+        "retriever.ainvoke(question)",
+        f"ainvoke, at most {concurrency} at once",
+        concurrency,
+        then=_timed("answers = await retriever.abatch(questions, config=limit)", "abatch"),
+    )
+    show = _answers("document")
+    return snippet(place, sync=f"{start}{loop}{batch}{show}", asynchronous=f"{start}{gather}{show}")
 
 
 def _gathered(call: str, way: str, concurrency: int, *, then: str = "") -> str:
     """Return the lines that make a call for each question in a gather with a bound."""
-    gather = TIMED.format(
-        work="answers = await asyncio.gather(*[ask(question) for question in questions])", way=way
+    gather = _timed(
+        "answers = await asyncio.gather(*[ask(question) for question in questions])", way
     )
     return (
         f"in_flight = asyncio.Semaphore({concurrency})\n\n\n"
@@ -507,38 +441,24 @@ def _gathered(call: str, way: str, concurrency: int, *, then: str = "") -> str:
 
 def many_searches(questions: Sequence[str], k: int, place: Place, *, concurrency: int) -> Snippet:
     """Return many searches as a loop, as a limited gather, and as one batched request."""
-    start = f"{opening(place)}{_questions(questions)}"
-    show = ANSWERS.format(key='document.metadata["pk"]', item="document, _")
+    start, show = f"{opening(place)}{_questions(questions)}", _answers("document, _")
     search = f"similarity_search_with_score(question, k={k})"
-    return Snippet(
-        sync=program(
-            place,
-            start
-            + TIMED.format(
-                work=f"answers = [store.{search} for question in questions]",
-                way="one after another",
-            )
-            + show,
-        ),
-        asynchronous=program(
-            place,
-            start
-            + _gathered(f"store.a{search}", f"at most {concurrency} at once", concurrency)
-            + show,
-        ),
-        one_batch=program(
-            place,
-            start
-            + "\n# langchain-milvus has no method for many questions; the store's client has.\n"
-            + TIMED.format(
-                work="vectors = store.embeddings.embed_documents(questions)\n"
-                "answers = store.client.search(\n    store.collection_name,\n    data=vectors,\n"
-                f"    anns_field={literal(VECTOR_FIELD)},\n    limit={k},\n"
-                f"    output_fields=[{literal(PRIMARY_FIELD)}, {literal(TEXT_FIELD)}],\n)",
-                way="one request",
-            )
-            + ANSWERS.format(key=f"hit[{literal(PRIMARY_FIELD)}]", item="hit"),
-        ),
+    loop = _timed(f"answers = [store.{search} for question in questions]", "one after another")
+    gather = _gathered(f"store.a{search}", f"at most {concurrency} at once", concurrency)
+    request = _timed(
+        "vectors = store.embeddings.embed_documents(questions)\n"
+        "answers = store.client.search(\n    store.collection_name,\n    data=vectors,\n"
+        f"    anns_field={literal(VECTOR_FIELD)},\n    limit={k},\n"
+        f"    output_fields=[{literal(PRIMARY_FIELD)}, {literal(TEXT_FIELD)}],\n)",
+        "one request",
+    )
+    return snippet(
+        place,
+        sync=f"{start}{loop}{show}",
+        asynchronous=f"{start}{gather}{show}",
+        one_batch=f"{start}\n"
+        "# langchain-milvus has no method for many questions; the store's client has.\n"
+        f"{request}{_answers('hit', f'hit[{literal(PRIMARY_FIELD)}]')}",
     )
 
 
@@ -610,25 +530,17 @@ def ingestion(
             embed.format(call="await model.aembed_documents", rows="batch") + asynchronous
         )
         whole = embed.format(call="model.embed_documents", rows="rows") + whole
-    return Snippet(
-        sync=program(
-            place,
-            f"{start}{cut}{open_}\n\n{COUNT}\n\nstarted = perf_counter()\nfor batch in batches:\n"
-            f"{indent(sync)}\n{written}",
-        ),
-        asynchronous=program(
-            place,
-            f"{start}{cut}{open_}limit = asyncio.Semaphore({concurrency})\n\n\n{COUNT}\n\n"
-            f"async def add(batch):\n    async with limit:\n{indent(indent(asynchronous))}\n\n\n"
-            "async def main():\n    await add(batches[0])  # makes the collection\n"
-            "    await asyncio.gather(*[add(batch) for batch in batches[1:]])\n\n\n"
-            f"started = perf_counter()\nasyncio.run(main())\n{written}",
-        ),
-        one_batch=program(
-            place,
-            f"{start}{open_}\n\n{COUNT}\n\nstarted = perf_counter()\n{whole}"
-            'print(f"{count()} rows in one call, {perf_counter() - started:.2f} s")\n',
-        ),
+    return snippet(
+        place,
+        sync=f"{start}{cut}{open_}\n\n{COUNT}\n\nstarted = perf_counter()\n"
+        f"for batch in batches:\n{indent(sync)}\n{written}",
+        asynchronous=f"{start}{cut}{open_}limit = asyncio.Semaphore({concurrency})\n\n\n{COUNT}\n\n"
+        f"async def add(batch):\n    async with limit:\n{indent(indent(asynchronous))}\n\n\n"
+        "async def main():\n    await add(batches[0])  # makes the collection\n"
+        "    await asyncio.gather(*[add(batch) for batch in batches[1:]])\n\n\n"
+        f"started = perf_counter()\nasyncio.run(main())\n{written}",
+        one_batch=f"{start}{open_}\n\n{COUNT}\n\nstarted = perf_counter()\n{whole}"
+        'print(f"{count()} rows in one call, {perf_counter() - started:.2f} s")\n',
     )
 
 
@@ -642,22 +554,17 @@ def _creation(place: Place, start: str, written: str, concurrency: int) -> Snipp
     columns = COLUMNS.format(rows="batches[0]")
     making = f"(\n    {columns},\n    embedding=model,\n{indent(options(place))}\n)"
     adding = f"add_texts({_call_of('add_texts', 'batch')})"
-    return Snippet(
-        sync=program(
-            place,
-            f"{start}started = perf_counter()\nstore = Milvus.from_texts{making}\n"
-            f"for batch in batches[1:]:\n{indent(f'store.{adding}')}\n\n\n{COUNT}\n\n{written}",
-        ),
-        asynchronous=program(
-            place,
-            f"{start}limit = asyncio.Semaphore({concurrency})\n\n\n"
-            f"async def add(store, batch):\n    async with limit:\n"
-            f"{indent(indent(f'await store.a{adding}'))}\n\n\n"
-            f"async def main():\n{indent(f'store = await Milvus.afrom_texts{making}')}\n"
-            "    await asyncio.gather(*[add(store, batch) for batch in batches[1:]])\n"
-            "    return store\n\n\nstarted = perf_counter()\nstore = asyncio.run(main())\n\n\n"
-            f"{COUNT}\n\n{written}",
-        ),
+    return snippet(
+        place,
+        sync=f"{start}started = perf_counter()\nstore = Milvus.from_texts{making}\n"
+        f"for batch in batches[1:]:\n{indent(f'store.{adding}')}\n\n\n{COUNT}\n\n{written}",
+        asynchronous=f"{start}limit = asyncio.Semaphore({concurrency})\n\n\n"
+        f"async def add(store, batch):\n    async with limit:\n"
+        f"{indent(indent(f'await store.a{adding}'))}\n\n\n"
+        f"async def main():\n{indent(f'store = await Milvus.afrom_texts{making}')}\n"
+        "    await asyncio.gather(*[add(store, batch) for batch in batches[1:]])\n"
+        "    return store\n\n\nstarted = perf_counter()\nstore = asyncio.run(main())\n\n\n"
+        f"{COUNT}\n\n{written}",
     )
 
 
@@ -678,19 +585,15 @@ def row_changes(place: Place) -> Snippet:
         "print(*store.client.query(\n    store.collection_name,\n    filter=\"pk == 'b'\",\n"
         '    output_fields=["text"],\n    consistency_level="Strong",\n))\n'
     )
-    return Snippet(
-        sync=program(
-            own,
-            f'{opening(own)}\n\n{COUNT}\n\nstore.upsert(ids=["b"], documents=[{CHANGED}])\n'
-            f'store.delete(expr="{expr}")\n{show}',
-        ),
-        asynchronous=program(
-            own,
-            f"{opening(own)}\n\n{COUNT}\n\nasync def main():\n"
-            f'    await store.aupsert(ids=["b"], documents=[{CHANGED}])\n'
-            "    # True even when the expression is wrong: the count below is the proof.\n"
-            f'    await store.adelete(expr="{expr}")\n\n\nasyncio.run(main())\n{show}',
-        ),
+    start = f"{opening(own)}\n\n{COUNT}\n\n"
+    return snippet(
+        own,
+        sync=f'{start}store.upsert(ids=["b"], documents=[{CHANGED}])\n'
+        f'store.delete(expr="{expr}")\n{show}',
+        asynchronous=f"{start}async def main():\n"
+        f'    await store.aupsert(ids=["b"], documents=[{CHANGED}])\n'
+        "    # True even when the expression is wrong: the count below is the proof.\n"
+        f'    await store.adelete(expr="{expr}")\n\n\nasyncio.run(main())\n{show}',
     )
 
 
@@ -700,13 +603,13 @@ def indent(lines: str) -> str:
 
 
 def _arguments(arguments: dict[str, Any]) -> str:
-    parts = []
-    for name, value in arguments.items():
-        if value is None or value == "":
-            continue
-        text = value.text if isinstance(value, Name) else pformat(value, width=80, compact=True)
-        parts.append(f"    {name}={text},")
-    return "\n" + "\n".join(parts) + "\n"
+    """Return arguments, one a line. A vector has a name, because it takes many lines."""
+    written = {
+        name: "vector" if name == "embedding" else pformat(value, width=80, compact=True)
+        for name, value in arguments.items()
+        if name == "embedding" or value not in (None, "")
+    }
+    return "\n" + "".join(f"    {name}={text},\n" for name, text in written.items())
 
 
 def _indented(text: str) -> str:

@@ -11,7 +11,7 @@ from lib.benchmark.workload import DELETE_CONSISTENCIES, DISTINCT_QUERIES
 from lib.charts.data import Focus
 from lib.milvus.embeddings import BUNDLED_MODEL_DIR
 from lib.milvus.operations import OPERATIONS, Effect, Operation
-from lib.milvus.snippets import COUNT, OWN, Place, Snippet, indent, opening, options, program
+from lib.milvus.snippets import COUNT, OWN, Place, Snippet, indent, opening, options, snippet
 
 TIMED_CALLS = 1_000
 NEW = re.compile(r"\b(new|new_vectors)\b")
@@ -108,28 +108,20 @@ def measured_code(
 
     one = f"{part}results.append({holder}.{operation.name}({written}))"
     batch = _one_batch(operation, numbers)
-    return Snippet(
-        sync=program(
-            place,
-            f"{start}started = perf_counter()\nresults = []\nfor i in range({calls}):\n"
-            f"{indent(one)}\nseconds = perf_counter() - started\n" + report("one after another"),
-        ),
-        asynchronous=program(
-            place,
-            start
-            + _gathered(
-                _limit(run, focus),
-                calls,
-                f"{part}return await {holder}.{operation.async_name}({written})",
-                report,
-            ),
+    return snippet(
+        place,
+        sync=f"{start}started = perf_counter()\nresults = []\nfor i in range({calls}):\n"
+        f"{indent(one)}\nseconds = perf_counter() - started\n" + report("one after another"),
+        asynchronous=start
+        + _gathered(
+            _limit(run, focus),
+            calls,
+            f"{part}return await {holder}.{operation.async_name}({written})",
+            report,
         ),
         one_batch=batch
-        and program(
-            place,
-            f"{start}started = perf_counter()\n{batch}\nseconds = perf_counter() - started\n"
-            + report("as one"),
-        ),
+        and f"{start}started = perf_counter()\n{batch}\nseconds = perf_counter() - started\n"
+        + report("as one"),
     )
 
 

@@ -9,7 +9,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -301,7 +301,10 @@ def fetch(
     matrix = np.asarray(vectors, dtype=np.float64).reshape(len(vectors), len(target))
     return Candidates(
         question=question,
-        hits=tuple(row_hit(rank, row) for rank, row in enumerate(rows, 1)),
+        hits=tuple(
+            document_hit(rank, (found_document(row), row["distance"]))
+            for rank, row in enumerate(rows, 1)
+        ),
         query_vector=target,
         vectors=matrix,
         space=mmr.space(target, matrix),
@@ -348,7 +351,9 @@ def call_method(
     clock.milvus_s += time.perf_counter() - called - embedding.seconds
     result = result or []
     hits = tuple(
-        document_hit(rank, item) for rank, item in enumerate(result, 1) if _is_document(item)
+        document_hit(rank, item)
+        for rank, item in enumerate(result, 1)
+        if isinstance(item, Document | tuple)
     )
     return MethodAnswer(request, result_keys(result), hits, clock.stop())
 
@@ -358,7 +363,7 @@ def row_vector(connection: Connection, collection: str, key: str) -> tuple[float
     with reported("Could not read the row's vector."):
         rows = connection.client.query(
             collection,
-            filter=f"{PRIMARY_FIELD} == {filters.quote(key)}",
+            filter=filters.equals(PRIMARY_FIELD, key),
             output_fields=[VECTOR_FIELD],
             limit=1,
             timeout=connection.answer_s,
@@ -501,20 +506,15 @@ def vectors_of(store: Milvus, rows: Sequence[dict[str, Any]]) -> list[Any]:
     return [by_key[key] for key in keys]
 
 
-def row_hit(rank: int, row: Any) -> Hit:
-    """Return a row that a search found as a hit."""
-    metadata = {name: value for name, value in row["entity"].items() if name not in OWN_FIELDS}
-    return Hit(
-        rank=rank,
-        key=str(row[PRIMARY_FIELD]),
-        text=str(row["entity"].get(TEXT_FIELD, "")),
-        metadata=metadata,
-        score=float(row["distance"]),
-    )
+def row_document(row: Mapping[str, Any]) -> Document:
+    """Return a row as a document whose id is the row's key."""
+    metadata = {name: value for name, value in row.items() if name not in OWN_FIELDS}
+    return Document(str(row.get(TEXT_FIELD, "")), metadata=metadata, id=str(row[PRIMARY_FIELD]))
 
 
-def _is_document(item: Any) -> bool:
-    return isinstance(item, Document | tuple)
+def found_document(row: Mapping[str, Any]) -> Document:
+    """Return a row that a search found as a document."""
+    return row_document({PRIMARY_FIELD: row[PRIMARY_FIELD], **row["entity"]})
 
 
 def document_hit(rank: int, item: Any) -> Hit:
@@ -523,7 +523,7 @@ def document_hit(rank: int, item: Any) -> Hit:
     metadata = {name: value for name, value in document.metadata.items() if name not in OWN_FIELDS}
     return Hit(
         rank=rank,
-        key=str(document.metadata.get(PRIMARY_FIELD, "")),
+        key=str(document.id or document.metadata.get(PRIMARY_FIELD, "")),
         text=document.page_content,
         metadata=metadata,
         score=None if score is None else float(score),

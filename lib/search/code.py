@@ -8,17 +8,16 @@ from lib.milvus import snippets
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.failures import reported
-from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD
-from lib.milvus.filters import quote
+from lib.milvus.fields import PRIMARY_FIELD
+from lib.milvus.filters import equals
 from lib.milvus.operations import OPERATIONS
 from lib.milvus.snippets import CARRIED_ROWS, Place, Snippet
 from lib.search.ask import (
-    OWN_FIELDS,
     Candidates,
-    Hit,
     MethodAnswer,
     Request,
-    row_hit,
+    found_document,
+    row_document,
     search_rows,
 )
 
@@ -33,21 +32,16 @@ def comparison_code(
     """Return the programs that search by similarity and by MMR as the page did."""
     question = found.question
     if place.is_lite:
-        rows = [_document(hit) for hit in found.hits]
+        rows = [Document(hit.text, metadata=hit.metadata, id=hit.key) for hit in found.hits]
         if question.like:
-            rows += _rows(connection, collection, _is(question.like), 1)
+            rows += _rows(connection, collection, equals(PRIMARY_FIELD, question.like), 1)
         place = place.own(rows, COMPARED)
-    subject, before = snippets.subject(question.query, question.like)
-    common = subject | {"k": question.k, "expr": question.whole_expr}
-    by_vector = "_by_vector" if question.like else ""
     return snippets.similarity_and_mmr(
-        (f"similarity_search_with_score{by_vector}", common),
-        (
-            f"max_marginal_relevance_search{by_vector}",
-            common | {"fetch_k": question.fetch_k, "lambda_mult": lambda_mult},
-        ),
+        question.query,
+        question.like,
+        {"k": question.k, "expr": question.whole_expr},
+        {"fetch_k": question.fetch_k, "lambda_mult": lambda_mult},
         place,
-        before=before,
     )
 
 
@@ -62,11 +56,7 @@ def method_code(
     request = answer.request
     if place.is_lite:
         place = place.own(_looked_at(connection, model, collection, request), FOUND)
-    arguments, before = request.arguments(), ""
-    if "embedding" in arguments:
-        arguments["embedding"] = snippets.Name("vector")
-        before = snippets.vector_lines(request.vector)
-    return snippets.call(request.operation, arguments, place, before=before)
+    return snippets.call(request.operation, request.arguments(), place)
 
 
 def many_code(connection: Connection, plan: Plan, place: Place) -> Snippet:
@@ -101,7 +91,7 @@ def _looked_at(
             limit = request.fetch_k if operation.is_mmr else request.k
             answer_s = connection.answer_s
             found = search_rows(store, [vector], limit, answer_s, request.expr, ["*"])[0]
-        rows = [_document(row_hit(rank, row)) for rank, row in enumerate(found, 1)]
+        rows = [found_document(row) for row in found]
     else:
         rows = _rows(connection, collection, request.expr, CARRIED_ROWS)
     # A collection without a row cannot even be asked.
@@ -113,19 +103,4 @@ def _rows(connection: Connection, collection: str, expr: str, limit: int) -> lis
         found = connection.client.query(
             collection, filter=expr, output_fields=["*"], limit=limit, timeout=connection.answer_s
         )
-    return [
-        Document(
-            id=str(row[PRIMARY_FIELD]),
-            page_content=str(row.get(TEXT_FIELD, "")),
-            metadata={name: value for name, value in row.items() if name not in OWN_FIELDS},
-        )
-        for row in found
-    ]
-
-
-def _document(hit: Hit) -> Document:
-    return Document(id=hit.key, page_content=hit.text, metadata=hit.metadata)
-
-
-def _is(key: str) -> str:
-    return f"{PRIMARY_FIELD} == {quote(key)}"
+    return [row_document(row) for row in found]
