@@ -107,7 +107,7 @@ def _run(
 ) -> tuple[int, Run | None]:
     try:
         # A provider's own client would retry what the experiment counts.
-        model = open_model(settings, retries=0 if plan.experiment == OVERLOAD else None)
+        model = open_model(settings, retries=plan.experiment != OVERLOAD)
     except LabError as error:
         return _say(error, WRONG), None
     if too_large := message_warning(plan, model.dimension):

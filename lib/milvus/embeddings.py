@@ -10,9 +10,8 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from langchain_core.embeddings import Embeddings
@@ -47,7 +46,19 @@ OPENAI_DIMENSIONS = {
 _encoding = threading.Lock()
 
 
-class BundledEmbeddings(Embeddings):
+class ByDocuments(Embeddings):
+    """Embeds one text as a list of one. A subclass says how texts are embedded, sync and async."""
+
+    def embed_query(self, text: str) -> list[float]:
+        """Return the vector of one text."""
+        return self.embed_documents([text])[0]
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """Return the vector of one text."""
+        return (await self.aembed_documents([text]))[0]
+
+
+class BundledEmbeddings(ByDocuments):
     """The static model that ships with the app: no key, no network, numpy only."""
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -60,22 +71,14 @@ class BundledEmbeddings(Embeddings):
         vectors: list[list[float]] = array.tolist()
         return vectors
 
-    def embed_query(self, text: str) -> list[float]:
-        """Return the 256-dimensional unit vector of one text."""
-        return self.embed_documents([text])[0]
-
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed without blocking the loop for longer than a handful of texts takes."""
         if len(texts) <= INLINE_TEXTS:
             return self.embed_documents(texts)
         return await asyncio.to_thread(self.embed_documents, texts)
 
-    async def aembed_query(self, text: str) -> list[float]:
-        """Embed one text on the loop: it takes a fraction of a millisecond."""
-        return self.embed_query(text)
 
-
-class SimulatedLatency(Embeddings):
+class SimulatedLatency(ByDocuments):
     """Adds waiting time to another provider's calls, for rehearsing a remote embedding service.
 
     One wait per call, whatever the number of texts: a remote service answers a batch in about the
@@ -109,20 +112,10 @@ class SimulatedLatency(Embeddings):
         time.sleep(self._next_wait_s())
         return self.inner.embed_documents(texts)
 
-    def embed_query(self, text: str) -> list[float]:
-        """Wait, then embed."""
-        time.sleep(self._next_wait_s())
-        return self.inner.embed_query(text)
-
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """Wait without blocking the loop, then embed."""
         await asyncio.sleep(self._next_wait_s())
         return await self.inner.aembed_documents(texts)
-
-    async def aembed_query(self, text: str) -> list[float]:
-        """Wait without blocking the loop, then embed."""
-        await asyncio.sleep(self._next_wait_s())
-        return await self.inner.aembed_query(text)
 
 
 @dataclass
@@ -200,7 +193,7 @@ class _Tries:
         return wait_s
 
 
-class RetryingEmbeddings(Embeddings):
+class RetryingEmbeddings(ByDocuments):
     """Asks a remote service again after a refusal or a failure that may pass.
 
     Its client would do so too, but without a word and for minutes.
@@ -218,10 +211,6 @@ class RetryingEmbeddings(Embeddings):
             except Exception as error:  # noqa: BLE001  # raised again unless it may pass
                 time.sleep(tries.wait_s(error))
 
-    def embed_query(self, text: str) -> list[float]:
-        """Embed one text in the same way."""
-        return self.embed_documents([text])[0]
-
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed on the loop, trying again."""
         tries = _Tries()
@@ -230,10 +219,6 @@ class RetryingEmbeddings(Embeddings):
                 return await self.inner.aembed_documents(texts, timeout=tries.timeout_s)
             except Exception as error:  # noqa: BLE001  # raised again unless it may pass
                 await asyncio.sleep(tries.wait_s(error))
-
-    async def aembed_query(self, text: str) -> list[float]:
-        """Embed one text in the same way."""
-        return (await self.aembed_documents([text]))[0]
 
 
 @contextlib.contextmanager
@@ -250,7 +235,7 @@ def _timed() -> Iterator[None]:
             clock.add(time.perf_counter() - started)
 
 
-class TimedEmbeddings(Embeddings):
+class TimedEmbeddings(ByDocuments):
     """Records the time of each embedding call on the clock of the calling context.
 
     A provider's failure leaves it as EmbeddingFailed.
@@ -264,20 +249,10 @@ class TimedEmbeddings(Embeddings):
         with _timed():
             return self.inner.embed_documents(texts)
 
-    def embed_query(self, text: str) -> list[float]:
-        """Embed and record the time."""
-        with _timed():
-            return self.inner.embed_query(text)
-
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed and record the time."""
         with _timed():
             return await self.inner.aembed_documents(texts)
-
-    async def aembed_query(self, text: str) -> list[float]:
-        """Embed and record the time."""
-        with _timed():
-            return await self.inner.aembed_query(text)
 
 
 @dataclass(frozen=True)
@@ -287,11 +262,15 @@ class Provider:
     name: str
     label: str
     model: Callable[[Settings], str]  # identifies the vector space; stored with a collection
-    build: Callable[[Settings, int], Embeddings]  # with the retries of its own client
+    build: Callable[[Settings, bool], Embeddings]  # and whether it tries again by itself
 
 
-def _build_bundled(settings: Settings, retries: int) -> Embeddings:
-    _check_is_there(BUNDLED_MODEL_DIR)
+def _build_bundled(settings: Settings, retries: bool) -> Embeddings:
+    if not (BUNDLED_MODEL_DIR / "config.json").is_file():
+        raise EmbeddingFailed(
+            "The bundled embedding model is missing from assets/.",
+            next_step="Run scripts/distil_embedding_model.py, or check the folder out again.",
+        )
     _bundled_is_open.set()
     return BundledEmbeddings()
 
@@ -307,7 +286,7 @@ async def _aleave_out_account(request: "httpx.Request") -> None:
     _leave_out_account(request)
 
 
-def _build_openai(settings: Settings, retries: int = OPENAI_RETRIES) -> Embeddings:
+def _build_openai(settings: Settings, retries: bool) -> Embeddings:
     from langchain_openai import OpenAIEmbeddings
     from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
     from pydantic import SecretStr
@@ -376,28 +355,24 @@ class EmbeddingModel:
         if mean_ms == 0 and jitter_ms == 0:
             return self
         inner = self.embeddings.inner if isinstance(self.embeddings, TimedEmbeddings) else None
-        return EmbeddingModel(
-            embeddings=TimedEmbeddings(
-                SimulatedLatency(inner or self.embeddings, mean_ms, jitter_ms, seed)
-            ),
-            model=self.model,
+        slow = SimulatedLatency(inner or self.embeddings, mean_ms, jitter_ms, seed)
+        return replace(
+            self,
+            embeddings=TimedEmbeddings(slow),
             label=f"{self.label}, {mean_ms:g} ms latency simulated",
-            dimension=self.dimension,
             simulated_latency_ms=mean_ms,
         )
 
 
-def open_model(settings: Settings, *, retries: int | None = None) -> EmbeddingModel:
+def open_model(settings: Settings, *, retries: bool = True) -> EmbeddingModel:
     """Build the provider that the settings name and find its dimension.
 
-    `retries` is how often the provider's own client tries again; its usual number when None.
-    The bundled model is loaded when it is first asked. Raises EmbeddingFailed when a provider is
-    not configured, refuses or does not answer.
+    With `retries` a remote provider is asked again after a failure that may pass. The bundled model
+    is loaded when it is first asked. Raises EmbeddingFailed when a provider is not configured,
+    refuses or does not answer.
     """
     provider = PROVIDERS[settings.embedding_provider]
-    timed = TimedEmbeddings(
-        provider.build(settings, OPENAI_RETRIES if retries is None else retries)
-    )
+    timed = TimedEmbeddings(provider.build(settings, retries))
     # Loading the bundled model takes a quarter of a second, and its dimension is known.
     is_bundled = provider.name == "bundled"
     known = BUNDLED_DIMENSION if is_bundled else OPENAI_DIMENSIONS.get(settings.openai_model)
@@ -482,20 +457,6 @@ def _bundled_model() -> "StaticModel":
 
 @lru_cache(maxsize=1)
 def _loaded() -> "StaticModel":
-    return load_static_model(BUNDLED_MODEL_DIR)
-
-
-def load_static_model(directory: Path) -> "StaticModel":
-    """Load a model2vec model from a folder, never from a hub."""
     from model2vec import StaticModel
 
-    _check_is_there(directory)
-    return StaticModel.from_pretrained(directory, normalize=True)
-
-
-def _check_is_there(directory: Path) -> None:
-    if not (directory / "config.json").is_file():
-        raise EmbeddingFailed(
-            "The bundled embedding model is missing from assets/.",
-            next_step="Run scripts/distil_embedding_model.py, or check the folder out again.",
-        )
+    return StaticModel.from_pretrained(BUNDLED_MODEL_DIR, normalize=True)

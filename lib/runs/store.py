@@ -312,7 +312,7 @@ def measure(
         try:
             # A provider's own client would retry what this experiment counts.
             counts_refusals = plan.experiment == OVERLOAD and plan.embedding != "bundled"
-            asked = open_model(settings, retries=0) if counts_refusals else model
+            asked = open_model(settings, retries=False) if counts_refusals else model
             run = runner.run(plan, connection, asked, job=job, settings=settings)
         except LabError:
             # The server died half way: what was finished is kept like any partial run.

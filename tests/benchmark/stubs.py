@@ -37,13 +37,13 @@ class ConstantEmbeddings(SimulatedLatency):
         super().__init__(self, mean_ms=0)  # type: ignore[arg-type]
         self.seconds = seconds
 
-    def embed_query(self, text: str) -> list[float]:
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
         time.sleep(self.seconds)
-        return [1.0]
+        return [[1.0] for _ in texts]
 
-    async def aembed_query(self, text: str) -> list[float]:
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         await asyncio.sleep(self.seconds)
-        return [1.0]
+        return [[1.0] for _ in texts]
 
 
 class Server:

@@ -396,7 +396,7 @@ def test_an_embedding_service_that_fails_in_mid_run_is_counted_by_kind_and_never
         openai_base_url=openai_endpoint.base_url,
         openai_model="any",
     )
-    remote = open_model(settings, retries=0)
+    remote = open_model(settings, retries=False)
 
     def fail_from_now_on(trial: Trial) -> None:
         openai_endpoint.failure = failure

@@ -17,13 +17,14 @@ from benchmarks.embedding_quality import (
     measure,
     mrr_interval,
 )
+from lib import settings
 from lib.documents.corpora import CORPORA
 from lib.errors import EmbeddingFailed
 from lib.milvus.embeddings import (
     BUNDLED_DIMENSION,
     BUNDLED_MODEL_DIR,
     BundledEmbeddings,
-    load_static_model,
+    open_model,
 )
 
 # On questions that chose nothing in the model.
@@ -79,9 +80,10 @@ def test_it_loads_without_any_network_and_an_empty_home(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_model_says_how_to_make_it(tmp_path) -> None:
+def test_a_missing_model_says_how_to_make_it(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lib.milvus.embeddings.BUNDLED_MODEL_DIR", tmp_path)
     with pytest.raises(EmbeddingFailed, match="distil_embedding_model"):
-        load_static_model(tmp_path)
+        open_model(settings.load({}))
 
 
 def test_it_finds_answers_better_than_hashed_character_ngrams(documents: dict[str, str]) -> None:

@@ -89,23 +89,23 @@ def test_each_concurrent_call_sees_its_own_embedding_time() -> None:
             self.coroutines = asyncio.Barrier(3)
             self.tasks_ended = [asyncio.Event() for _ in range(3)]
 
-        async def aembed_query(self, text: str) -> list[float]:
-            started, i = time.perf_counter(), int(text)
+        async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+            started, i = time.perf_counter(), int(texts[0])
             await self.coroutines.wait()
             if i:
                 await self.tasks_ended[i - 1].wait()
-            within[text] = time.perf_counter() - started
+            within[texts[0]] = time.perf_counter() - started
             self.tasks_ended[i].set()
-            return [0.0]
+            return [[0.0]]
 
-        def embed_query(self, text: str) -> list[float]:
-            started, i = time.perf_counter(), int(text)
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            started, i = time.perf_counter(), int(texts[0])
             self.begun.wait(60)
             if i:
                 self.ended[i - 1].wait(60)
-            within[text] = time.perf_counter() - started
+            within[texts[0]] = time.perf_counter() - started
             self.ended[i].set()
-            return [0.0]
+            return [[0.0]]
 
     timed = TimedEmbeddings(OneAfterAnother())
 
