@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from langchain_core.documents import Document
+from langchain_core.utils.iter import batch_iterate
 from langchain_milvus import Milvus
 
 from lib import event_loop
@@ -23,7 +24,6 @@ from lib.milvus.embeddings import EmbeddingModel, SimulatedLatency, TimedEmbeddi
 from lib.milvus.failures import reported
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
 from lib.milvus.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
-from lib.milvus.rows import parts
 
 ROWS_AT_ONCE = 1_000
 OPEN_TIMEOUT_S = 20.0
@@ -266,8 +266,8 @@ class MilvusWorkspace(SearchWorkspace):
         if effect is Effect.ADDS:
             keys = [str(document.id) for document in self.inputs.new[:count]]
             with reported("Could not delete the rows that a trial added."):
-                for part in parts(keys, ROWS_AT_ONCE):
-                    self._client.delete(self.name, ids=list(part))
+                for part in batch_iterate(ROWS_AT_ONCE, keys):
+                    self._client.delete(self.name, ids=part)
         elif effect is Effect.REMOVES:
             present = self._texts_of(self.inputs.existing[:count])
             self._insert([d for d in self.inputs.existing[:count] if str(d.id) not in present])
@@ -332,10 +332,10 @@ class MilvusWorkspace(SearchWorkspace):
         """Return key → text of those of the documents that are in the collection now."""
         texts: dict[str, str] = {}
         with reported("Could not read the benchmark's rows back."):
-            for part in parts([str(document.id) for document in documents], ROWS_AT_ONCE):
+            for part in batch_iterate(ROWS_AT_ONCE, [str(document.id) for document in documents]):
                 rows = self._client.query(
                     self.name,
-                    filter=f"{PRIMARY_FIELD} in {list(part)}",
+                    filter=f"{PRIMARY_FIELD} in {part}",
                     output_fields=[PRIMARY_FIELD, TEXT_FIELD],
                     consistency_level="Strong",
                 )
@@ -352,12 +352,12 @@ class MilvusWorkspace(SearchWorkspace):
 
     def _insert(self, documents: Sequence[Document]) -> None:
         with reported("Could not insert the benchmark's rows."):
-            for part in parts(documents, ROWS_AT_ONCE):
+            for part in batch_iterate(ROWS_AT_ONCE, documents):
                 self._client.insert(self.name, [self._row(document) for document in part])
 
     def _upsert(self, documents: Sequence[Document]) -> None:
         with reported("Could not put the benchmark's rows back."):
-            for part in parts(documents, ROWS_AT_ONCE):
+            for part in batch_iterate(ROWS_AT_ONCE, documents):
                 self._client.upsert(self.name, [self._row(document) for document in part])
 
 

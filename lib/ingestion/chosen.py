@@ -204,7 +204,7 @@ def remaining(
 ) -> Remaining:
     """Look up in an existing collection which rows are new or changed. Raises LabError."""
     facts = milvus_collections.describe(connection, collection)
-    milvus_collections.check_fits(connection, facts, model.dimension, embedding=model.model)
+    milvus_collections.check_fits(facts, model.dimension, embedding=model.model)
     known = KnownRows(collection, facts.rows)
     new = changed = 0
     for batch in chosen.batches(rows.KEYS_PER_CALL, Problems()):

@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Sequence
 
 import numpy as np
+from langchain_core.utils.iter import batch_iterate
 
 from lib.documents.problems import Problems
 from lib.ingestion.known_rows import KnownRows, mark
@@ -32,7 +33,7 @@ def sweep(
     """Sweep the sources that were given whole, and count in the tally what went."""
     sources = {name: marks for name, marks in known.sources.items() if not problems.spoiled(name)}
     if sources and sum(map(len, sources.values())) != count(connection, plan, tally):
-        for part in rows.parts(list(sources), SOURCES_PER_QUERY):
+        for part in batch_iterate(SOURCES_PER_QUERY, sources):
             given = sum(len(sources[name]) for name in part)
             if count(connection, plan, tally, equals_any("source", part)) > given:
                 for name in part:
@@ -73,5 +74,5 @@ def _sweep_source(
 
 def _remove(connection: Connection, collection: str, keys: Sequence[str]) -> None:
     with reported("Rows that are no longer in their source could not be removed."):
-        for part in rows.parts(keys, rows.KEYS_PER_CALL):
-            connection.client.delete(collection, ids=list(part))
+        for part in batch_iterate(rows.KEYS_PER_CALL, keys):
+            connection.client.delete(collection, ids=part)

@@ -42,7 +42,12 @@ class Collection:
     index_type: str
     metric_type: str
     embedding: str  # the model that made the vectors, "" when the lab did not create it
-    has_words: bool = False  # whether it can be searched by words, with BM25
+    fields: frozenset[str] = frozenset()
+
+    @property
+    def has_words(self) -> bool:
+        """Say whether it can be searched by words, with BM25."""
+        return WORDS_FIELD in self.fields
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,7 @@ def overview(connection: Connection, dimension: int, *, embedding: str) -> list[
         except LabError as error:
             return Listed(name, None, 0, error.what)
         try:
-            check_fits(connection, facts, dimension, embedding=embedding)
+            check_fits(facts, dimension, embedding=embedding)
         except CollectionMismatch as error:
             return Listed(name, facts, memory_estimate(facts), error.what)
         return Listed(name, facts, memory_estimate(facts), "")
@@ -287,7 +292,7 @@ def describe(connection: Connection, name: str, *, loads: bool = True) -> Collec
             metric_type=str((index or {}).get("metric_type", "unknown")),
             embedding=facts.get("properties", {}).get(EMBEDDING_PROPERTY, "")
             or vector.get("description", ""),
-            has_words=any(field["name"] == WORDS_FIELD for field in facts["fields"]),
+            fields=frozenset(field["name"] for field in facts["fields"]),
         )
 
 
@@ -333,21 +338,13 @@ def ensure(connection: Connection, name: str, dimension: int, *, embedding: str)
     if not exists(connection, name):
         create(connection, name, dimension, embedding=embedding)
     collection = describe(connection, name)
-    check_fits(connection, collection, dimension, embedding=embedding)
+    check_fits(collection, dimension, embedding=embedding)
     return collection
 
 
-def check_fits(
-    connection: Connection, collection: Collection, dimension: int, *, embedding: str
-) -> None:
+def check_fits(collection: Collection, dimension: int, *, embedding: str) -> None:
     """Raise CollectionMismatch unless vectors of this model and dimension belong there."""
-    fields = {
-        field["name"]
-        for field in connection.client.describe_collection(
-            collection.name, timeout=connection.answer_s
-        )["fields"]
-    }
-    missing = {PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD} - fields
+    missing = {PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD} - collection.fields
     if missing:
         raise CollectionMismatch(
             f"The collection {collection.name!r} was made by another program: it has no field "

@@ -5,6 +5,7 @@ before. On Milvus Lite only an iterator's query gives rows in the order of their
 page may be shorter than asked for although more rows follow.
 """
 
+import contextlib
 import json
 import sys
 import time
@@ -13,12 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 from langchain_core.documents import Document
+from langchain_core.utils.iter import batch_iterate
 from pymilvus import DataType
 
 from lib import event_loop
@@ -47,7 +49,6 @@ SAMPLE_ROWS = 20
 DYNAMIC_FIELD = "$meta"
 
 Row = dict[str, Any]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,6 @@ class Layout:
     def readable(self) -> list[str]:
         """The fields to ask for: everything but the vector."""
         return [self.key, *self.scalars, *([DYNAMIC_FIELD] if self.is_dynamic else [])]
-
-    def equals_any(self, keys: Iterable[Any]) -> str:
-        """Return an expression that finds the rows with these keys."""
-        return equals_any(self.key, keys)
 
 
 def layout(connection: Connection, name: str) -> Layout:
@@ -105,19 +102,36 @@ def walk(
     fields: Sequence[str] = (),
     after: Any = None,
     page_rows: int = WALK_ROWS,
+    most: int = sys.maxsize,
+    shape: Layout | None = None,
 ) -> Iterator[list[Row]]:
-    """Yield all rows that match, in key order, some at a time, from the one after a key.
+    """Yield the rows that match, in key order, some at a time, from the one after a key.
 
-    `fields` are the ones to read, by default the key alone; "*" reads all, the vector too.
+    `fields` are the ones to read, by default the key alone; "*" reads all, the vector too. It ends
+    after `most` rows. Whoever has read the collection's layout gives it as the `shape`.
     What was written before the walk began is seen when the caller counted the rows first.
     """
-    shape = layout(connection, name)
-    while True:
-        found = _page(connection, name, shape, expr, fields or [shape.key], after, page_rows)
-        if not found:
+    shape = shape or layout(connection, name)
+    while most > 0:
+        beyond = "" if after is None else f"{shape.key} > {quote(after)}"
+        limit = min(page_rows, most)
+        with reported(f"Could not read the rows of {name!r}."):
+            found = connection.client.query(
+                name,
+                filter=combine([expr, beyond]),
+                output_fields=list(fields or [shape.key]),
+                limit=limit,
+                iterator="True",
+                reduce_stop_for_best="True",
+                timeout=connection.answer_s,
+            )
+        # A server may send more than it was asked for, as much as its segments had in common.
+        page = sorted((dict(row) for row in found), key=lambda row: row[shape.key])[:limit]
+        if not page:
             return
-        yield found
-        after = found[-1][shape.key]
+        yield page
+        after = page[-1][shape.key]
+        most -= len(page)
 
 
 @dataclass
@@ -145,66 +159,31 @@ class Browser:
     def page(self, number: int) -> list[Row]:
         """Return the rows of a page, counted from 1, without their vectors."""
         number = min(max(number, 1), self.pages)
-        found: list[Row] = []
-        after = self._key_before(number)
-        # A short page is not the end, so ask until it is full or nothing comes.
-        while len(found) < self.page_rows:
-            more = _page(
-                self.connection,
-                self.name,
-                self.layout,
-                self.expr,
-                self.layout.readable,
-                after,
-                self.page_rows - len(found),
-            )
-            if not more:
-                break
-            found += more
-            after = found[-1][self.layout.key]
+        # A short page is not the end, so the walk asks until this one is full or nothing comes.
+        parts = self._walk(self.layout.readable, self._key_before(number), self.page_rows)
+        found = [row for part in parts for row in part]
         if len(found) == self.page_rows:
-            self._before[number + 1] = after
+            self._before[number + 1] = found[-1][self.layout.key]
         return found
 
     def _key_before(self, number: int) -> Any:
         known = max(each for each in self._before if each <= number)
-        after, skipped = self._before[known], 0
-        skip = (number - known) * self.page_rows
-        while skipped < skip:
-            step = min(WALK_ROWS, skip - skipped)
-            found = _page(
-                self.connection, self.name, self.layout, self.expr, [self.layout.key], after, step
-            )
-            if not found:
-                break
-            after = found[-1][self.layout.key]
-            skipped += len(found)
+        after = self._before[known]
+        for part in self._walk((), after, (number - known) * self.page_rows):
+            after = part[-1][self.layout.key]
         self._before[number] = after
         return after
 
-
-def _page(
-    connection: Connection,
-    name: str,
-    shape: Layout,
-    expr: str,
-    fields: Sequence[str],
-    after: Any,
-    limit: int,
-) -> list[Row]:
-    beyond = "" if after is None else f"{shape.key} > {quote(after)}"
-    with reported(f"Could not read the rows of {name!r}."):
-        found = connection.client.query(
-            name,
-            filter=combine([expr, beyond]),
-            output_fields=list(fields),
-            limit=limit,
-            iterator="True",
-            reduce_stop_for_best="True",
-            timeout=connection.answer_s,
+    def _walk(self, fields: Sequence[str], after: Any, most: int) -> Iterator[list[Row]]:
+        return walk(
+            self.connection,
+            self.name,
+            self.expr,
+            fields=fields,
+            after=after,
+            most=most,
+            shape=self.layout,
         )
-    # A server may send more than it was asked for, as much as its segments had in common.
-    return sorted((dict(row) for row in found), key=lambda row: row[shape.key])[:limit]
 
 
 @dataclass(eq=False)
@@ -273,7 +252,8 @@ def undo_bytes(
     total = 0
     for each in _expressions(connection, name, keys, expr):
         sample = _Kept(shape, 0)
-        sample.add(_page(connection, name, shape, each, ["*"], None, SAMPLE_ROWS))
+        for part in walk(connection, name, each, fields=["*"], most=SAMPLE_ROWS, shape=shape):
+            sample.add(part)
         if sample.rows:
             rows = milvus_collections.count(connection, name, each)
             total += round(sample.bytes / len(sample.rows) * rows)
@@ -294,7 +274,9 @@ def _expressions(connection: Connection, name: str, keys: Sequence[Any], expr: s
         raise InvalidInput("Nothing is chosen to delete.", next_step="Choose rows or a filter.")
     milvus_collections.check_expression(connection, name, expr)
     distinct = list(dict.fromkeys(keys))
-    return [shape.equals_any(part) for part in parts(distinct, KEYS_PER_CALL)] or [expr]
+    return [equals_any(shape.key, part) for part in batch_iterate(KEYS_PER_CALL, distinct)] or [
+        expr
+    ]
 
 
 def delete(
@@ -353,17 +335,13 @@ def undo(connection: Connection, change: Change) -> int:
     shape = layout(connection, name)
     fields = [shape.key, *(each for each in shape.scalars if each == TEXT_FIELD)]
     with reported("The rows could not be put back."):
-        for part in parts(change.rows, EXPORT_ROWS):
+        for part in batch_iterate(EXPORT_ROWS, change.rows):
             # Over rows of the same keys: one that somebody added again does not become two.
-            watched(connection, partial(connection.replace_rows, name, list(part)))
-        for part in parts(change.rows, KEYS_PER_CALL):
+            watched(connection, partial(connection.replace_rows, name, part))
+        for part in batch_iterate(KEYS_PER_CALL, change.rows):
             found = _present(connection, name, shape, [row[shape.key] for row in part], fields)
-            texts = {row[shape.key]: row.get(TEXT_FIELD) for row in found}
-            back += sum(
-                row[shape.key] in texts
-                and (TEXT_FIELD not in fields or texts[row[shape.key]] == row.get(TEXT_FIELD))
-                for row in part
-            )
+            present = {tuple(row[each] for each in fields) for row in found}
+            back += sum(tuple(row[each] for each in fields) in present for row in part)
     if back != len(change.rows):
         raise OperationFailed(f"{back:,} of {len(change.rows):,} rows came back.")
     milvus_collections.prepare_for_search(connection, name)
@@ -409,7 +387,7 @@ def _present(
     found = connection.client.query(
         name,
         # Not `get`, which puts keys into its expression without quoting them.
-        filter=shape.equals_any(keys),
+        filter=equals_any(shape.key, keys),
         output_fields=list(fields),
         consistency_level="Strong",
         timeout=connection.answer_s,
@@ -436,40 +414,33 @@ def export(
 
 def _export(connection: Connection, name: str, path: Path, expr: str, job: Job) -> int:
     shape = layout(connection, name)
-    writer = EXPORTS[path.suffix](path)
     written = 0
     total = milvus_collections.count(connection, name, expr)
     job.progress.total, job.progress.unit = total, "rows"
-    try:
-        for part in walk(connection, name, expr, fields=["*"], page_rows=EXPORT_ROWS):
+    with EXPORTS[path.suffix](path) as write:
+        for part in walk(connection, name, expr, fields=["*"], page_rows=EXPORT_ROWS, shape=shape):
             job.check()
-            writer.write([_exported(row, shape) for row in part])
+            write([_exported(row, shape) for row in part])
             written += len(part)
             job.progress.done = written
-    finally:
-        writer.close()
     return written
 
 
-class _JsonLines:
-    """Writes a JSON object a line."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8")
-
-    def write(self, rows: list[Row]) -> None:
-        """Append rows."""
-        for row in rows:
-            self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._file.close()
+Write = Callable[[list[Row]], None]
 
 
-class _Parquet:
-    """Writes a row group a page."""
+@contextlib.contextmanager
+def _json_lines(path: Path) -> Iterator[Write]:
+    """Open a file to which rows are written as a JSON object a line."""
+    with path.open("w", encoding="utf-8") as file:
+        yield lambda rows: file.writelines(
+            json.dumps(row, ensure_ascii=False) + "\n" for row in rows
+        )
 
+
+@contextlib.contextmanager
+def _parquet(path: Path) -> Iterator[Write]:
+    """Open a file to which rows are written as a row group a page."""
     schema = pa.schema(
         [
             (PRIMARY_FIELD, pa.string()),
@@ -479,28 +450,21 @@ class _Parquet:
         ]
     )
 
-    def __init__(self, path: Path) -> None:
-        self._writer = pyarrow.parquet.ParquetWriter(path, self.schema)
-
-    def write(self, rows: list[Row]) -> None:
-        """Append rows."""
-        columns = [
-            [row[PRIMARY_FIELD] for row in rows],
-            [row[TEXT_FIELD] for row in rows],
-            [row[VECTOR_FIELD] for row in rows],
-            [json.dumps(row[METADATA_COLUMN], ensure_ascii=False) for row in rows],
+    def write(rows: list[Row]) -> None:
+        flat = [
+            row | {METADATA_COLUMN: json.dumps(row[METADATA_COLUMN], ensure_ascii=False)}
+            for row in rows
         ]
-        arrays = [
-            pa.array(column, each.type) for column, each in zip(columns, self.schema, strict=True)
-        ]
-        self._writer.write_table(pa.table(arrays, schema=self.schema))
+        writer.write_table(pa.Table.from_pylist(flat, schema=schema))
 
-    def close(self) -> None:
-        """Finish the file."""
-        self._writer.close()
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        yield write
 
 
-EXPORTS: dict[str, type[_JsonLines] | type[_Parquet]] = {".jsonl": _JsonLines, ".parquet": _Parquet}
+EXPORTS: dict[str, Callable[[Path], contextlib.AbstractContextManager[Write]]] = {
+    ".jsonl": _json_lines,
+    ".parquet": _parquet,
+}
 
 
 def metadata_of(row: Row, shape: Layout) -> dict[str, Any]:
@@ -516,9 +480,3 @@ def _exported(row: Row, shape: Layout) -> Row:
         VECTOR_FIELD: [float(number) for number in row.get(shape.vector, ())],
         METADATA_COLUMN: metadata_of(row, shape),
     }
-
-
-def parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Yield the items in order, so many at a time."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -219,7 +219,7 @@ def _why_read_only(opened: Connection, model: EmbeddingModel, facts: Collection)
     if not opened.may_write(facts.name):
         return READ_ONLY
     try:
-        milvus_collections.check_fits(opened, facts, model.dimension, embedding=model.model)
+        milvus_collections.check_fits(facts, model.dimension, embedding=model.model)
     except LabError as error:
         return error.what
     return ""

@@ -366,5 +366,5 @@ def collection_or_stop(opened: Connection) -> Collection:
         st.stop()
     with show_error():
         chosen = model()
-        milvus_collections.check_fits(opened, facts, chosen.dimension, embedding=chosen.model)
+        milvus_collections.check_fits(facts, chosen.dimension, embedding=chosen.model)
     return facts
