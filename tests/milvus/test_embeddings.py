@@ -233,7 +233,7 @@ def test_a_key_goes_to_its_own_address_alone_whatever_the_answer_says(
             chosen = openai_settings(redirecting.base_url, key="sk-visitor")
             with pytest.raises(EmbeddingFailed):
                 open_model(chosen)
-            embeddings = PROVIDERS["openai"].build(chosen)
+            embeddings = PROVIDERS["openai"].build(chosen, True)
             with pytest.raises(Exception, match="307"):
                 event_loop.run(embeddings.aembed_query("x"))
             assert redirecting.requests >= 2
