@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from lib.milvus.collections import metric_of
 from lib.milvus.snippets import Snippet
 from lib.search import ask as search
 from lib.search.code import comparison_code
@@ -89,7 +90,7 @@ def code(lambda_mult: float) -> Snippet:
 
 chance, known = chance_if_known(opened, model, collection, question.expr)
 weak = chance.weak(found) if chance and not question.like else ()
-show_comparison(found, search.metric_of(collection.metric_type), code, weak)
+show_comparison(found, metric_of(collection.metric_type), code, weak)
 if not known:
     # Measured once the answer is on the screen; then the page is drawn again with its marks.
     learn_chance(opened, model, collection, question.expr)

@@ -117,11 +117,47 @@ INDEX_TYPES: dict[str, IndexType] = {
         ),
     )
 }
-METRIC_TYPES = {
-    "COSINE": "the angle between vectors",
-    "IP": "their inner product",
-    "L2": "their distance",
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One way to compare vectors, and how to read its scores."""
+
+    name: str
+    meaning: str
+    label: str  # of the score
+    explanation: str
+
+
+METRIC_TYPES: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "COSINE",
+            "the angle between vectors",
+            "cosine similarity",
+            "higher is better: 1 is the same direction, 0 is unrelated, −1 is opposite",
+        ),
+        Metric(
+            "IP",
+            "their inner product",
+            "inner product",
+            "higher is better; for vectors of length 1 it is the cosine similarity",
+        ),
+        Metric(
+            "L2",
+            "their distance",
+            "squared Euclidean distance",
+            "lower is better: 0 is the same vector",
+        ),
+    )
 }
+
+
+def metric_of(name: str) -> Metric:
+    """Return a collection's metric, which may be one that the lab does not create."""
+    unknown = "see Milvus's documentation of this metric"
+    return METRIC_TYPES.get(name, Metric(name, name, name, unknown))
 
 
 def index_types(connection: Connection) -> list[IndexType]:

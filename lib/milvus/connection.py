@@ -16,6 +16,7 @@ import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,8 +121,7 @@ class Pool:
     @property
     def is_open(self) -> bool:
         """Say whether somebody uses the connection now."""
-        shared = self._shared
-        return shared is not None and not shared.closed
+        return self.users > 0
 
     @property
     def users(self) -> int:
@@ -153,7 +153,7 @@ class Pool:
     def retire(self, connection: "Connection") -> None:
         """Give this connection to no new user; those who hold it go on with it."""
         with self._lock:
-            if self._shared is not None and self._shared.is_part_of(connection):
+            if self._shared is connection._whole:
                 self._shared = None
 
 
@@ -227,10 +227,7 @@ class Connection:
             if self._visitors[self.territory.prefix] > 0:
                 return
             del self._visitors[self.territory.prefix]
-            keys = [key for key in self._stores if self.territory.owns(key[0])]
-            stores = [self._stores.pop(key) for key in keys]
-        for store in stores:
-            close_store(store)
+        self._close_stores(self.territory.owns)
         if drop_own:
             leftovers.drop_own(self)
 
@@ -241,10 +238,6 @@ class Connection:
         view.territory = territory
         view.client = GuardedClient(self._whole.client, territory)
         return view
-
-    def is_part_of(self, other: "Connection") -> bool:
-        """Say whether both are views of one connection."""
-        return self._whole is other._whole
 
     def may_write(self, collection: str) -> bool:
         """Say whether this view may change a collection; the guard refuses it anyway."""
@@ -390,8 +383,11 @@ class Connection:
 
     def forget_stores(self, collection: str) -> None:
         """Close the kept stores of a collection that was dropped or made anew."""
+        self._close_stores(lambda name: name == collection)
+
+    def _close_stores(self, is_meant: Callable[[str], bool]) -> None:
         with self._lock:
-            keys = [key for key in self._stores if key[0] == collection]
+            keys = [key for key in self._stores if is_meant(key[0])]
             stores = [self._stores.pop(key) for key in keys]
         for store in stores:
             close_store(store)

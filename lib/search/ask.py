@@ -52,38 +52,6 @@ METHODS: dict[str, Operation] = {
 
 
 @dataclass(frozen=True)
-class ScoreMetric:
-    """How to read a score."""
-
-    name: str
-    label: str
-    explanation: str
-
-
-METRICS: dict[str, ScoreMetric] = {
-    metric.name: metric
-    for metric in (
-        ScoreMetric(
-            "COSINE",
-            "cosine similarity",
-            "higher is better: 1 is the same direction, 0 is unrelated, −1 is opposite",
-        ),
-        ScoreMetric(
-            "IP",
-            "inner product",
-            "higher is better; for vectors of length 1 it is the cosine similarity",
-        ),
-        ScoreMetric("L2", "squared Euclidean distance", "lower is better: 0 is the same vector"),
-    )
-}
-
-
-def metric_of(name: str) -> ScoreMetric:
-    """Return how to read the scores of a collection's metric type."""
-    return METRICS.get(name, ScoreMetric(name, name, "see Milvus's documentation of this metric"))
-
-
-@dataclass(frozen=True)
 class Question:
     """What to look for: a text, or the row whose key is `like`, among rows that match `expr`."""
 
@@ -457,12 +425,6 @@ def _check_query(query: str) -> None:
         raise InvalidInput(f"The question is longer than {MAX_QUERY_CHARACTERS:,} characters.")
 
 
-def _search_params(store: Milvus) -> dict[str, Any]:
-    """Return what the library itself would search with: the defaults of the index."""
-    params: Any = store.search_params
-    return (params[0] if isinstance(params, list) else params) or {}
-
-
 def search_rows(
     store: Milvus,
     vectors: list[list[float]],
@@ -475,11 +437,12 @@ def search_rows(
 
     Waits at most `answer_s` for each try.
     """
+    params: Any = store.search_params  # what the library searches with: the index's defaults
     found: list[list[dict[str, Any]]] = store.client.search(
         store.collection_name,
         data=vectors,
         anns_field=VECTOR_FIELD,
-        search_params=_search_params(store),
+        search_params=(params[0] if isinstance(params, list) else params) or {},
         limit=limit,
         filter=expr,
         output_fields=[*fields, VECTOR_FIELD],

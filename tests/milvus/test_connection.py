@@ -213,7 +213,7 @@ def test_a_connection_stays_open_until_its_last_user_lets_go(milvus_lite_uri: st
     # Whoever found it slow opens another; nobody else's is closed by that.
     pool.retire(one.connection)
     fresh = pool.lease(settings)
-    assert not fresh.connection.is_part_of(other.connection)
+    assert fresh.connection._whole is not other.connection._whole
     other.connection.ping()
     other.release()
     assert other.connection.closed

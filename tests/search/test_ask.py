@@ -268,8 +268,8 @@ def test_a_pasted_vector_finds_the_row_it_was_taken_from(
 
 def test_every_metric_says_which_way_is_better() -> None:
     for name, better in {"COSINE": "higher", "IP": "higher", "L2": "lower"}.items():
-        assert search.metric_of(name).explanation.startswith(f"{better} is better")
-    assert search.metric_of("JACCARD").label == "JACCARD"
+        assert milvus_collections.metric_of(name).explanation.startswith(f"{better} is better")
+    assert milvus_collections.metric_of("JACCARD").label == "JACCARD"
 
 
 def test_made_queries_are_the_same_for_the_same_seed(

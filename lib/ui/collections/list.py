@@ -137,7 +137,9 @@ def offer_creation(opened: Connection, model: EmbeddingModel) -> None:
         metric = metric_slot.selectbox(
             "Metric",
             list(milvus_collections.METRIC_TYPES),
-            format_func=lambda metric: f"{metric}: {milvus_collections.METRIC_TYPES[metric]}",
+            format_func=lambda metric: (
+                f"{metric}: {milvus_collections.METRIC_TYPES[metric].meaning}"
+            ),
             key="create_metric",
         )
         parameters = {}

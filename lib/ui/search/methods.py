@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from lib.milvus.collections import Collection
+from lib.milvus.collections import Collection, metric_of
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.fields import TEXT_FIELD
@@ -122,7 +122,7 @@ def _inputs(
 
 
 def _show_answer(answer: MethodAnswer, collection: Collection) -> None:
-    metric = search.metric_of(collection.metric_type)
+    metric = metric_of(collection.metric_type)
     st.markdown(f"**`{answer.request.method}` returned {_counted(answer)}.**")
     st.caption(timing_line(answer.timing))
     if answer.hits:

@@ -9,11 +9,12 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from lib.milvus.collections import Metric
 from lib.milvus.ranking import DEFAULT_K
 from lib.milvus.snippets import Snippet
 from lib.search import charts as search_charts
 from lib.search import mmr
-from lib.search.ask import Candidates, ScoreMetric, Timing, TwoLists, compare
+from lib.search.ask import Candidates, Timing, TwoLists, compare
 from lib.search.charts import CLOSE, REPEATS, UNLIKE
 from lib.ui.common import session
 from lib.ui.common.chart import show_table_chart
@@ -34,7 +35,7 @@ NOTHING_ANSWERS = "Nothing here answers this well"
 
 def show_comparison(
     found: Candidates,
-    metric: ScoreMetric,
+    metric: Metric,
     code: Callable[[float], Snippet],
     weak: tuple[bool, ...] = (),
 ) -> None:
