@@ -146,18 +146,10 @@ def _ids(documents: Sequence[Document]) -> list[str]:
     return [str(document.id) for document in documents]
 
 
-def _texts(documents: Sequence[Document]) -> list[str]:
-    return [document.page_content for document in documents]
-
-
-def _metadatas(documents: Sequence[Document]) -> list[dict[str, Any]]:
-    return [dict(document.metadata) for document in documents]
-
-
 def _add_texts(documents: Sequence[Document]) -> dict[str, Any]:
     return {
-        "texts": _texts(documents),
-        "metadatas": _metadatas(documents),
+        "texts": [document.page_content for document in documents],
+        "metadatas": [dict(document.metadata) for document in documents],
         "ids": _ids(documents),
     }
 

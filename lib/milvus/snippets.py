@@ -145,10 +145,11 @@ def place_of(
     )
 
 
-@lru_cache(maxsize=16)  # reading it takes two milliseconds
-def version(package: str) -> str:
-    """Return the installed version of a package."""
-    return metadata.version(package)
+@lru_cache(maxsize=16)  # reading a version takes two milliseconds
+def _pinned(package: str, extra: str = "") -> str:
+    """Return a package as pip takes it, in the version that is installed here."""
+    pinned = f"{package}{extra}=={metadata.version(package)}"
+    return f'"{pinned}"' if extra else pinned
 
 
 def snippet(place: Place, *, sync: str, asynchronous: str, one_batch: str = "") -> Snippet:
@@ -182,25 +183,19 @@ def _imports(code: str) -> str:
 def _head(place: Place) -> str:
     """Return the comment lines that a program begins with: its packages, and what to know."""
     lite, bundled = place.is_lite, not place.model.startswith("openai/")
-    packages = [
-        f"langchain-milvus=={version('langchain-milvus')}",
-        f'"pymilvus[milvus-lite]=={version("pymilvus")}"'
-        if lite
-        else f"pymilvus=={version('pymilvus')}",
-        f"model2vec=={version('model2vec')}"
-        if bundled
-        else f"langchain-openai=={version('langchain-openai')}",
-    ]
-    lines = [f"# pip install {' '.join(packages)}"]
+    packages = (
+        _pinned("langchain-milvus"),
+        _pinned("pymilvus", "[milvus-lite]" if lite else ""),
+        _pinned("model2vec" if bundled else "langchain-openai"),
+    )
+    notes = []
     if lite:
-        notes = [
+        notes += [
             f"Milvus Lite lets one process open a file, so this program has its own: {OWN}.db.",
             f"Its collection {OWN} is made anew.",
         ]
     elif place.is_own:
-        notes = [f"It makes the collection {OWN} anew and leaves yours as they are."]
-    else:
-        notes = []
+        notes.append(f"It makes the collection {OWN} anew and leaves yours as they are.")
     notes.append(place.about_rows)
     if not lite:
         notes.append("Set MILVUS_TOKEN first if your Milvus asks for one.")
@@ -213,9 +208,8 @@ def _head(place: Place) -> str:
     if place.latency_ms:
         notes.append(f"Each embedding call waits {place.latency_ms:g} ms: simulated latency.")
     text = " ".join(filter(None, notes))
-    return "\n".join(
-        [*lines, *textwrap.wrap(text, 78, initial_indent="# ", subsequent_indent="# ")]
-    )
+    about = textwrap.fill(text, 78, initial_indent="# ", subsequent_indent="# ")
+    return f"# pip install {' '.join(packages)}\n{about}"
 
 
 def _model(place: Place, *, is_async: bool) -> str:
@@ -513,33 +507,29 @@ def ingestion(
     )
     if method == "from_texts":
         return _creation(place, start + cut, written, concurrency)
-    embed = "vectors = {call}([text for _, text, _ in {rows}])\n"
-    by_vector = method == "add_embeddings"
     open_ = opening(place)
     if method == "upsert":
         # Unlike the other methods, upsert does not make a missing collection.
         open_ += (
             "store.add_documents(documents(rows[:1]), ids=[rows[0][0]])  # makes the collection\n"
         )
-    sync = f"store.{method}({_call_of(method, 'batch')})\n"
-    asynchronous = f"await store.a{method}({_call_of(method, 'batch')})\n"
-    whole = f"store.{method}({_call_of(method, 'rows')})\n"
-    if by_vector:
-        sync = embed.format(call="model.embed_documents", rows="batch") + sync
-        asynchronous = (
-            embed.format(call="await model.aembed_documents", rows="batch") + asynchronous
-        )
-        whole = embed.format(call="model.embed_documents", rows="rows") + whole
+
+    def write(part: str, wait: str = "", a: str = "") -> str:
+        embed = f"vectors = {wait}model.{a}embed_documents([text for _, text, _ in {part}])\n"
+        call = f"{wait}store.{a}{method}({_call_of(method, part)})\n"
+        return f"{embed if method == 'add_embeddings' else ''}{call}"
+
+    in_gather = indent(indent(write("batch", "await ", "a")))
     return snippet(
         place,
         sync=f"{start}{cut}{open_}\n\n{COUNT}\n\nstarted = perf_counter()\n"
-        f"for batch in batches:\n{indent(sync)}\n{written}",
+        f"for batch in batches:\n{indent(write('batch'))}\n{written}",
         asynchronous=f"{start}{cut}{open_}limit = asyncio.Semaphore({concurrency})\n\n\n{COUNT}\n\n"
-        f"async def add(batch):\n    async with limit:\n{indent(indent(asynchronous))}\n\n\n"
+        f"async def add(batch):\n    async with limit:\n{in_gather}\n\n\n"
         "async def main():\n    await add(batches[0])  # makes the collection\n"
         "    await asyncio.gather(*[add(batch) for batch in batches[1:]])\n\n\n"
         f"started = perf_counter()\nasyncio.run(main())\n{written}",
-        one_batch=f"{start}{open_}\n\n{COUNT}\n\nstarted = perf_counter()\n{whole}"
+        one_batch=f"{start}{open_}\n\n{COUNT}\n\nstarted = perf_counter()\n{write('rows')}"
         'print(f"{count()} rows in one call, {perf_counter() - started:.2f} s")\n',
     )
 
