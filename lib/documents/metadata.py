@@ -12,11 +12,11 @@ from typing import Any
 
 from lib.errors import InvalidInput
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
+from lib.milvus.filters import PLAIN_NAME
 
 # All metadata of a row is one JSON value, which a Milvus server takes up to this size.
 MAX_METADATA_BYTES = 65_536
 RESERVED = {PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD}
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MAX_NAME_LENGTH = 128
 MAX_NESTING = 50
 LARGEST_INTEGER = 2**63 - 1
@@ -63,7 +63,7 @@ def clean(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 @lru_cache(maxsize=4096)
 def stored_name(key: str) -> str:
     """Return the name under which a metadata key is stored: one that a filter can contain."""
-    if NAME.fullmatch(key) and key not in RESERVED and len(key) <= MAX_NAME_LENGTH:
+    if PLAIN_NAME.fullmatch(key) and key not in RESERVED and len(key) <= MAX_NAME_LENGTH:
         return key
     name = re.sub(r"\W+", "_", key, flags=re.ASCII).strip("_")[: MAX_NAME_LENGTH - 8]
     if not name:
@@ -72,17 +72,6 @@ def stored_name(key: str) -> str:
     if name[0].isdigit() or name in RESERVED:
         name = f"field_{name}"
     return name
-
-
-def kind_of(value: Any) -> str:
-    """Name a value's kind as a filter sees it."""
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, int | float):
-        return "numbers"
-    if isinstance(value, str):
-        return "text"
-    return "lists" if isinstance(value, list) else "objects"
 
 
 def readable(text: str) -> str:

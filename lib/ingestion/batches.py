@@ -9,11 +9,12 @@ import numpy as np
 from langchain_core.documents import Document
 from numpy.typing import NDArray
 
-from lib.documents.metadata import clean, kind_of, readable
+from lib.documents.metadata import clean, readable
 from lib.documents.problems import Problems
 from lib.documents.sources import VectorDocument
 from lib.errors import InvalidInput
 from lib.milvus.collections import MAX_VARCHAR_BYTES
+from lib.milvus.filters import kind_of
 
 # A gRPC message of a Milvus server ends at 64 MB, and memory is batches times what one holds.
 MAX_BATCH_CHARACTERS = 4_000_000
@@ -73,7 +74,7 @@ class ValueKinds:
         for key, value in metadata.items():
             if self._types.get(key) is type(value):
                 continue
-            kind, first = kind_of(value), self._first.get(key)
+            kind, first = kind_of(value).value, self._first.get(key)
             if first is None:
                 self._first[key], self._types[key] = kind, type(value)
             elif kind != first:

@@ -56,10 +56,10 @@ class FieldKind(Enum):
     """What a field's values are."""
 
     TEXT = "text"
-    NUMBER = "number"
+    NUMBER = "numbers"
     FLAG = "true or false"
-    LIST = "list"
-    OTHER = "other"
+    LIST = "lists"
+    OTHER = "objects"
 
 
 @dataclass(frozen=True)
@@ -244,11 +244,12 @@ def _field(name: str, values: Sequence[Any], *, dynamic: bool) -> Field:
 
 
 def _kind(values: Sequence[Any]) -> FieldKind:
-    kinds = {_kind_of(value) for value in values if value is not None}
+    kinds = {kind_of(value) for value in values if value is not None}
     return kinds.pop() if len(kinds) == 1 else FieldKind.OTHER
 
 
-def _kind_of(value: Any) -> FieldKind:
+def kind_of(value: Any) -> FieldKind:
+    """Return what a filter takes a value for."""
     # A bool is an int to Python, so it is asked for first.
     for types, kind in (
         (bool, FieldKind.FLAG),
