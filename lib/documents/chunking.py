@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from langchain_core.documents import Document
 from langchain_text_splitters import (
@@ -62,30 +63,21 @@ def _whole_pieces(splitter: TextSplitter) -> Split:
     return split
 
 
-def _recursive(chunking: Chunking) -> Split:
-    return _whole_pieces(
-        RecursiveCharacterTextSplitter(chunk_size=chunking.size, chunk_overlap=chunking.overlap)
+def _by_size(chunking: Chunking, **more: Any) -> RecursiveCharacterTextSplitter:
+    return RecursiveCharacterTextSplitter(
+        chunk_size=chunking.size, chunk_overlap=chunking.overlap, **more
     )
 
 
 def _sentences(chunking: Chunking) -> Split:
-    return _whole_pieces(
-        RecursiveCharacterTextSplitter(
-            separators=SENTENCE_ENDS,
-            is_separator_regex=True,
-            # Kept at the end, a separator comes back as it was; else its pattern would be joined.
-            keep_separator="end",
-            chunk_size=chunking.size,
-            chunk_overlap=chunking.overlap,
-        )
-    )
+    # Kept at the end, a separator comes back as it was; else its pattern would be joined.
+    ends = {"separators": SENTENCE_ENDS, "is_separator_regex": True, "keep_separator": "end"}
+    return _whole_pieces(_by_size(chunking, **ends))
 
 
 def _markdown(chunking: Chunking) -> Split:
     by_heading = MarkdownHeaderTextSplitter(HEADINGS, strip_headers=False)
-    by_size = RecursiveCharacterTextSplitter(
-        chunk_size=chunking.size, chunk_overlap=chunking.overlap
-    )
+    by_size = _by_size(chunking)
 
     def split(document: Document) -> Iterator[Document]:
         for section in by_heading.split_text(document.page_content):
@@ -106,7 +98,7 @@ SPLITTERS: dict[str, Splitter] = {
             "recursive",
             "Recursive",
             "At paragraphs, else lines, else words: good for most texts.",
-            _recursive,
+            lambda chunking: _whole_pieces(_by_size(chunking)),
         ),
         Splitter(
             "markdown",

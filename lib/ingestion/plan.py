@@ -10,8 +10,6 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 
-DEFAULT_BATCH_SIZE = 256
-DEFAULT_CONCURRENCY = 4
 MAX_BATCH_SIZE = 5_000
 MAX_CONCURRENCY = 64
 
@@ -41,7 +39,6 @@ class Method:
     """One way to write a batch: the operation called and its keyword arguments."""
 
     operation: str
-    label: str
     arguments: Callable[[Batch], dict[str, Any]]
     # Whether the vectors are made before the call instead of in it.
     embeds_first: bool = False
@@ -73,11 +70,11 @@ def _embeddings(batch: Batch) -> dict[str, Any]:
 METHODS: dict[str, Method] = {
     method.operation: method
     for method in (
-        Method("add_documents", "Add documents", _documents),
-        Method("add_texts", "Add texts", _texts),
-        Method("add_embeddings", "Add embeddings", _embeddings, embeds_first=True),
-        Method("upsert", "Upsert", _documents),
-        Method("from_texts", "Create from texts", _texts, creates=True),
+        Method("add_documents", _documents),
+        Method("add_texts", _texts),
+        Method("add_embeddings", _embeddings, embeds_first=True),
+        Method("upsert", _documents),
+        Method("from_texts", _texts, creates=True),
     )
 }
 
@@ -92,8 +89,8 @@ class IngestionPlan:
     """How to ingest. `concurrency` is how many batches are under way at once."""
 
     collection: str
-    batch_size: int = DEFAULT_BATCH_SIZE
-    concurrency: int = DEFAULT_CONCURRENCY
+    batch_size: int = 256
+    concurrency: int = 4
     method: str = "add_documents"
     mode: str = "gather"
     # Whether to remove rows of a given source whose place in it no longer exists.

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from lib.documents.problems import Problem
 from lib.ingestion.batches import Batch
-from lib.ingestion.plan import IngestionPlan
 from lib.jobs import Job
 
 
@@ -91,7 +90,6 @@ class IngestionReport:
     tally: Tally
     rows: int
     collection: str
-    plan: IngestionPlan | None = None
     problems: tuple[Problem, ...] = ()
     problems_total: int = 0
     # Rows that the count shows and this ingestion did not write: somebody else did.

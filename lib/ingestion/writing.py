@@ -132,7 +132,6 @@ def _ingest(
         tally=tally,
         rows=after,
         collection=plan.collection,
-        plan=plan,
         problems=problems.kept,
         problems_total=problems.total,
         written_by_others=after - (before + tally.added - tally.removed),
@@ -311,21 +310,24 @@ class _Writer:
         """Ask a query, unless there is none."""
         if question is None or self.store is None:
             return []
-        started = time.perf_counter()
-        with reported(LOOK_UP_FAILED):
+        with self._looking_up():
             found: list[dict[str, Any]] = self.store.client.query(**question)
-        self.tally.lookup_s += time.perf_counter() - started
         return found
 
     async def alook_up(self, question: dict[str, Any] | None) -> list[dict[str, Any]]:
         """Ask a query on the loop, unless there is none."""
         if question is None or self.store is None:
             return []
+        with self._looking_up():
+            found: list[dict[str, Any]] = await self.store.aclient.query(**question)
+        return found
+
+    @contextlib.contextmanager
+    def _looking_up(self) -> Iterator[None]:
         started = time.perf_counter()
         with reported(LOOK_UP_FAILED):
-            found: list[dict[str, Any]] = await self.store.aclient.query(**question)
+            yield
         self.tally.lookup_s += time.perf_counter() - started
-        return found
 
     def write(self, part: Batch, *, replaces: bool = False) -> None:
         """Call the sync method with these rows."""
