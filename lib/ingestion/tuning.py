@@ -6,7 +6,7 @@ its own. What is compared are the wall times of one repeat, with the benchmark's
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from langchain_core.documents import Document
@@ -32,14 +32,13 @@ class Grid:
     batch_sizes: tuple[int, ...]
     concurrencies: tuple[int, ...]
 
-    @property
-    def settings(self) -> list[tuple[int, int]]:
-        """The pairs of batch size and concurrency."""
+    def plans(self, rows: int, method: str) -> list[IngestionPlan]:
+        """Return what to try with so many rows, the loop with the smallest batches first."""
         # More batches at once than there are batches measures nothing new.
         return [
-            (size, concurrency)
-            for size, concurrency in product(self.batch_sizes, self.concurrencies)
-            if size * concurrency <= max(self.rows, 2 * self.batch_sizes[0])
+            IngestionPlan("", size, at_once or 1, method, "gather" if at_once else "sync_loop")
+            for size, at_once in product(self.batch_sizes, self.concurrencies)
+            if size * at_once <= max(rows, 2 * self.batch_sizes[0])
         ]
 
 
@@ -87,52 +86,35 @@ def find_best(
             f"{len(sample):,} rows are too few to measure on.",
             next_step=f"Choose at least {2 * grid.batch_sizes[0]:,}.",
         )
-    settings = Grid(len(sample), grid.batch_sizes, grid.concurrencies).settings
-    if job:
-        job.progress.unit, job.progress.total = "trials", REPEATS * len(settings)
     method = "add_texts" if METHODS[method].creates else method
-    walls_s: dict[tuple[int, int], list[float]] = {setting: [] for setting in settings}
+    plans = grid.plans(len(sample), method)
+    job = job or Job("Tuning", "benchmark")
+    job.progress.unit, job.progress.total = "trials", REPEATS * len(plans)
+    walls_s: dict[IngestionPlan, list[float]] = {plan: [] for plan in plans}
     # The first writes anywhere are slow, so one batch goes ahead uncounted.
-    _wall_s(connection, model, sample[: grid.batch_sizes[0]], method, grid.batch_sizes[0], 0)
+    _wall_s(connection, model, sample[: plans[0].batch_size], plans[0])
     dice = random.Random(SEED)
     for _ in range(REPEATS):
-        for size, concurrency in dice.sample(settings, len(settings)):
-            if job:
-                job.check()
-                job.progress.message = f"batches of {size:,}, {_in_words(concurrency)}"
-            wall_s = _wall_s(connection, model, sample, method, size, concurrency)
-            walls_s[size, concurrency].append(wall_s)
-            if job:
-                job.progress.done += 1
-    found = [
-        Setting(
-            "gather" if concurrency else "sync_loop",
-            size,
-            concurrency or 1,
-            len(sample) / median(own),
-            speedup(walls_s[size, 0], own) if concurrency else None,
-        )
-        for (size, concurrency), own in walls_s.items()
-    ]
+        for plan in dice.sample(plans, len(plans)):
+            job.check()
+            way = f"{plan.concurrency} at once" if plan.mode == "gather" else "one after another"
+            job.progress.message = f"batches of {plan.batch_size:,}, {way}"
+            walls_s[plan].append(_wall_s(connection, model, sample, plan))
+            job.progress.done += 1
+    found = []
+    for plan, own in walls_s.items():
+        loop = replace(plan, mode="sync_loop", concurrency=1)
+        gain = speedup(walls_s[loop], own) if plan != loop else None
+        rows_per_s = len(sample) / median(own)
+        found.append(Setting(plan.mode, plan.batch_size, plan.concurrency, rows_per_s, gain))
     return sorted(found, key=lambda setting: setting.rows_per_s, reverse=True)
 
 
-def _in_words(concurrency: int) -> str:
-    return f"{concurrency} at once" if concurrency else "one after another"
-
-
 def _wall_s(
-    connection: Connection,
-    model: EmbeddingModel,
-    sample: Sequence[Document],
-    method: str,
-    batch_size: int,
-    concurrency: int,
+    connection: Connection, model: EmbeddingModel, sample: Sequence[Document], plan: IngestionPlan
 ) -> float:
     name = connection.scratch_name()
-    mode = "gather" if concurrency else "sync_loop"
-    plan = IngestionPlan(name, batch_size, concurrency or 1, method, mode)
     try:
-        return ingest(connection, model, sample, plan).tally.wall_s
+        return ingest(connection, model, sample, replace(plan, collection=name)).tally.wall_s
     finally:
         milvus_collections.drop(connection, name)
