@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import SplitResult, urlsplit
@@ -187,14 +187,6 @@ def _owner_token(name: str, value: str) -> str:
     return token
 
 
-def _uri(name: str, value: str) -> str:
-    return check_uri(value, name=name)
-
-
-def _address(name: str, value: str) -> str:
-    return check_address(value, name=name)
-
-
 def _split(address: str, name: str) -> SplitResult:
     try:
         parts = urlsplit(address)
@@ -250,35 +242,26 @@ def check_uri(value: str, *, name: str = "The Milvus URI") -> str:
 
 # Every variable the app reads, the field it fills, and how its text is checked.
 _READERS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
-    "MILVUS_URI": ("milvus_uri", _uri),
+    "MILVUS_URI": ("milvus_uri", lambda name, value: check_uri(value, name=name)),
     "MILVUS_TOKEN": ("milvus_token", _text),
     "MILVUS_DATABASE": ("milvus_database", _text),
     "MILVUS_COLLECTION": ("collection", _text),
     "EMBEDDING_PROVIDER": ("embedding_provider", _provider),
     "OPENAI_API_KEY": ("openai_api_key", _text),
-    "OPENAI_BASE_URL": ("openai_base_url", _address),
+    "OPENAI_BASE_URL": ("openai_base_url", lambda name, value: check_address(value, name=name)),
     "OPENAI_EMBEDDING_MODEL": ("openai_model", _text),
     "LAB_DATA_DIR": ("data_dir", lambda name, value: Path(value.strip()).expanduser()),
     "LAB_PUBLIC": ("public", _flag),
-    "LAB_MAX_CALLS": ("max_calls", _count),
-    "LAB_MAX_ROWS": ("max_rows", _count),
-    "LAB_MAX_UPLOAD_MB": ("max_upload_mb", _count),
-    "LAB_MAX_UNPACKED_MB": ("max_unpacked_mb", _count),
-    "LAB_MAX_TEXT_CHARS": ("max_text_chars", _count),
-    "LAB_MAX_CONCURRENCY": ("max_concurrency", _count),
-    "LAB_MAX_DISK_MB": ("max_disk_mb", _count),
-    "LAB_MAX_MEMORY_MB": ("max_memory_mb", _count),
-    "LAB_MAX_JOBS": ("max_jobs", _count),
-    "LAB_MAX_RUN_S": ("max_run_s", _count),
-    "LAB_MAX_COLLECTIONS": ("max_collections", _count),
-    "LAB_MAX_KEPT_ROWS": ("max_kept_rows", _count),
-    "LAB_MAX_RUNS": ("max_runs", _count),
-    "LAB_VISITOR_TTL_S": ("visitor_ttl_s", _count),
     "LAB_ALLOWED_HOSTS": ("allowed_hosts", _hosts),
     "LAB_OWNER_TOKEN": ("owner_token", _owner_token),
-    "LAB_GALLERY_URL": ("gallery_url", _address),
-    "LAB_UNDO_MB": ("undo_mb", _count),
+    "LAB_GALLERY_URL": ("gallery_url", lambda name, value: check_address(value, name=name)),
     "LAB_RPC_TIMEOUT_S": ("rpc_timeout_s", _seconds),
+    # Each whole number, such as LAB_MAX_ROWS for `max_rows`.
+    **{
+        f"LAB_{each.name.upper()}": (each.name, _count)
+        for each in fields(Settings)
+        if each.type is int
+    },
 }
 VARIABLES = tuple(_READERS)
 
