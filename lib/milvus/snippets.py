@@ -107,6 +107,7 @@ class Place:
     rows: Sequence[Document] = field(default=(), repr=False)
     about_rows: str = ""
     from_environment: bool = False  # whether the variable MILVUS_URI names the address
+    index: str = ""  # the code of its type and parameters; the backend's plain one when empty
 
     @property
     def is_lite(self) -> bool:
@@ -253,7 +254,7 @@ def _model(place: Place, *, is_async: bool) -> str:
     return f"{code}\n\nmodel = {model}{made}"
 
 
-def options(place: Place, index: str = "") -> str:
+def options(place: Place) -> str:
     """Return the keyword arguments, one a line, that open the place's collection or make it."""
     address = literal(place.uri or f"{OWN}.db")
     if place.from_environment and not place.is_lite:
@@ -266,16 +267,16 @@ def options(place: Place, index: str = "") -> str:
         "enable_dynamic_field=True,",
     ]
     if place.is_own:
-        kind = index or f'"{"FLAT" if place.is_lite else "AUTOINDEX"}",\n    "params": {{}}'
+        kind = place.index or f'"{"FLAT" if place.is_lite else "AUTOINDEX"}",\n    "params": {{}}'
         metric = f'"metric_type": {literal(place.metric)},\n    "index_type": {kind},'
         lines.append(f"index_params={{\n    {metric}\n}},")
         lines.append("drop_old=True,")
     return "\n".join(lines)
 
 
-def opening(place: Place, index: str = "") -> str:
+def opening(place: Place) -> str:
     """Return the lines that open a store, and fill its collection when it is the program's own."""
-    opened = f"store = Milvus(\n    embedding_function=model,\n{indent(options(place, index))}\n)\n"
+    opened = f"store = Milvus(\n    embedding_function=model,\n{indent(options(place))}\n)\n"
     if not place.is_own or not place.rows:
         return opened
     return f"{carried(place.rows)}{opened}store.add_texts(\n    {COLUMNS.format(rows='rows')},\n)\n"

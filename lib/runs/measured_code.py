@@ -93,8 +93,10 @@ def measured_code(
     numbers = _numbers(run, focus, operation, place)
     start = _start(place, operation, numbers)
     holder = "Milvus" if operation.effect is Effect.CREATES else "store"
-    rows_a_call = _rows_a_call(run, focus)
-    calls = -(-_calls(focus) // rows_a_call)
+    # A batch size or a limit that a sweep advises; 1 and what was measured where none was swept.
+    rows_a_call = _advised(advice.batch_advice(run), focus) or 1
+    limit = _advised(advice.limit_advice(run), focus) or _measured_limit(run, focus)
+    calls = -(-numbers["count"] // rows_a_call)
     code, part, of = operation.code, "", ""
     if rows_a_call > 1:
         code = tuple(NEW.sub(r"\1[rows]", text) for text in operation.batch_code)
@@ -114,7 +116,7 @@ def measured_code(
         f"{indent(one)}\nseconds = perf_counter() - started\n" + report("one after another"),
         asynchronous=start
         + _gathered(
-            _limit(run, focus),
+            limit,
             calls,
             f"{part}return await {holder}.{operation.async_name}({written})",
             report,
@@ -138,7 +140,8 @@ def _numbers(run: Run, focus: Focus, operation: Operation, place: Place) -> dict
     level = settings.get("delete_consistency")
     known = level in DELETE_CONSISTENCIES[1:]
     rows = int(settings.get("rows", 1_000))
-    new = _calls(focus) if operation.effect in {Effect.ADDS, Effect.CREATES} else 0
+    count = focus.count or TIMED_CALLS  # a timed trial has no number of its own
+    new = count if operation.effect in {Effect.ADDS, Effect.CREATES} else 0
     return {
         "k": int(settings.get("k", 3)),
         "fetch_k": int(settings.get("fetch_k", 20)),
@@ -146,28 +149,26 @@ def _numbers(run: Run, focus: Focus, operation: Operation, place: Place) -> dict
         "seed": int(settings.get("seed", 7)),
         "delete_by": "pk" if settings.get("delete_by") == "pk" else "id",
         "delete_consistency": f'consistency_level="{level}"' if known else "",
-        "count": _calls(focus),
+        "count": count,
         "distinct": DISTINCT_QUERIES,
         "rows": rows,
         "documents": rows + new,
         "own": OWN,
-        "at": indent(_without_name(options(place, _index(place)))),
+        "at": indent(_without_name(options(place))),
     }
 
 
 def _place(run: Run, model_path: str) -> Place:
+    is_lite = run.environment.get("backend") == "lite"
     return Place(
         model=str(run.environment.get("embedding", "bundled/")),
-        uri="" if run.environment.get("backend") == "lite" else "http://localhost:19530",
+        uri="" if is_lite else "http://localhost:19530",
         from_environment=True,
+        index=LITE_INDEX if is_lite else "",
         model_path=model_path,
         latency_ms=float(run.environment.get("simulated_latency_ms") or 0),
         jitter_ms=float(run.settings.get("embedding_jitter_ms") or 0),
     )
-
-
-def _index(place: Place) -> str:
-    return LITE_INDEX if place.is_lite else ""
 
 
 def _without_name(lines: str) -> str:
@@ -179,7 +180,7 @@ def _start(place: Place, operation: Operation, numbers: dict[str, Any]) -> str:
     code = ", ".join(operation.code)
     before = [lines for name, lines in _MADE_BEFORE.items() if name in code]
     documents, fill, *made = (lines.format(**numbers) for lines in (_DOCUMENTS, _FILL, *before))
-    start = f"{documents}{opening(place, _index(place))}{fill}{''.join(made)}"
+    start = f"{documents}{opening(place)}{fill}{''.join(made)}"
     if operation.effect is Effect.CREATES:
         return start
     # A strongly consistent count also makes every row visible to the calls that follow.
@@ -213,27 +214,14 @@ def _one_batch(operation: Operation, numbers: dict[str, Any]) -> str:
     return embed + _SEARCH_AT_ONCE.format(**numbers)
 
 
-def _calls(focus: Focus) -> int:
-    """Return how many calls the code makes; a timed trial has no number of its own."""
-    return focus.count or TIMED_CALLS
+def _advised(found: Iterable[advice.SweepAdvice], focus: Focus) -> int | None:
+    """Return the level that a sweep advises for an operation."""
+    levels = (each.advised.level for each in found if each.operation == focus.operation)
+    return next(levels, None)
 
 
-def _rows_a_call(run: Run, focus: Focus) -> int:
-    """Return the batch size that a sweep advises; 1 where none was swept."""
-    for advised in advice.batch_advice(run):
-        if advised.operation == focus.operation:
-            return advised.advised.level
-    return 1
-
-
-def _limit(run: Run, focus: Focus) -> int | None:
-    """Return the limit that a sweep advises, or that of the gather that was measured.
-
-    None where it had none.
-    """
-    for advised in advice.limit_advice(run):
-        if advised.operation == focus.operation:
-            return advised.advised.level
+def _measured_limit(run: Run, focus: Focus) -> int | None:
+    """Return the limit of the fastest gather that was measured; None where one had none."""
     mine = [
         trial
         for trial in run.trials
