@@ -86,7 +86,6 @@ class Operation:
     # in langchain-milvus, so their batched form is a multi-vector request (see strategies).
     batch_arguments: Callable[[Inputs, int], dict[str, Any]] | None = None
     batch_code: tuple[str, ...] = ()
-    ordered: bool = True  # whether the order of the results means something
     # For the estimate of a run: seconds of one call alone, and seconds that a call adds when many
     # are in flight. Typical of a small machine.
     typical_s: tuple[float, float] = (0.005, 0.002)
@@ -363,7 +362,6 @@ _ALL = (
             "fields": [PRIMARY_FIELD, TEXT_FIELD],
             "limit": inputs.k,
         },
-        ordered=False,
     ),
     Operation(
         name="get_pks",
@@ -373,7 +371,6 @@ _ALL = (
         summary="Returns the keys of the rows that match an expression.",
         code=(_KEY,),
         arguments=lambda inputs, i: {"expr": _key_equals(inputs, i)},
-        ordered=False,
     ),
     Operation(
         name="from_texts",

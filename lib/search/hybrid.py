@@ -15,12 +15,11 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.failures import reported
 from lib.milvus.fields import VECTOR_FIELD, WORDS_FIELD
 from lib.milvus.operations import OPERATIONS
-from lib.milvus.rows import walk
+from lib.milvus.rows import EXPORT_ROWS, walk
 from lib.milvus.territory import shown_name
 from lib.milvus.watchdog import watched
 from lib.search.ask import Hit, Question, document_hit
 
-COPIED_AT_ONCE = 500
 OPERATION = OPERATIONS["similarity_search_with_score"]
 
 
@@ -68,7 +67,6 @@ class FoundBy:
 class HybridAnswer:
     """What one way returned, in how many milliseconds."""
 
-    way: Way
     rows: tuple[FoundBy, ...]
     took_ms: float
 
@@ -113,18 +111,14 @@ def ask_hybrid(
             )
         return [document_hit(rank, item) for rank, item in enumerate(found, 1)]
 
-    chosen = WAYS[way]
     started = time.perf_counter()
-    hits = ask(chosen, question.k)
+    hits = ask(WAYS[way], question.k)
     took_ms = 1000 * (time.perf_counter() - started)
     by_vector, by_words = (
         {hit.key: hit.rank for hit in ask(WAYS[leg], question.fetch_k)} for leg in ("dense", "bm25")
     )
-    return HybridAnswer(
-        chosen,
-        tuple(FoundBy(hit, by_vector.get(hit.key), by_words.get(hit.key)) for hit in hits),
-        took_ms,
-    )
+    rows = (FoundBy(hit, by_vector.get(hit.key), by_words.get(hit.key)) for hit in hits)
+    return HybridAnswer(tuple(rows), took_ms)
 
 
 def copied_name(connection: Connection, collection: Collection) -> str:
@@ -162,7 +156,7 @@ def _copy(connection: Connection, collection: Collection, name: str, job: Job) -
     )
     try:
         with reported(f"Could not copy the rows of {shown_name(collection.name)}."):
-            for part in walk(connection, collection.name, fields=["*"], page_rows=COPIED_AT_ONCE):
+            for part in walk(connection, collection.name, fields=["*"], page_rows=EXPORT_ROWS):
                 job.check()
                 connection.check_room()
                 connection.client.insert(name, part)

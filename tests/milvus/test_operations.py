@@ -140,7 +140,7 @@ def test_sync_and_async_agree_for_every_operation(
                     if created
                     else operations.result_keys(result)
                 )
-            if not operation.ordered:
+            if operation.name in {"search_by_metadata", "get_pks"}:  # their order means nothing
                 results = [tuple(sorted(keys)) for keys in results]
             outcomes.append((results, state(connection, name)))
         (sync_results, sync_rows), (async_results, async_rows) = outcomes
