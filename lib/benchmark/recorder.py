@@ -10,9 +10,8 @@ from typing import Any
 from lib.benchmark.trials import Call
 from lib.errors import LabError
 from lib.milvus.embeddings import embedding_clock
-from lib.milvus.failures import milvus_reason
+from lib.milvus.failures import milvus_reason, refusal
 from lib.milvus.operations import Operation, result_keys
-from lib.milvus.refusals import refusal
 
 RETURNED_FALSE = "reported failure (returned False)"
 NO_EFFECT = "reported success without effect"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from langchain_core.embeddings import Embeddings
 
 from lib.errors import EmbeddingFailed, InvalidInput
-from lib.milvus.refusals import refusal
+from lib.milvus.failures import refusal
 from lib.settings import OPENAI_ADDRESS, PROJECT_ROOT, Settings, canonical
 
 if TYPE_CHECKING:
@@ -404,39 +404,29 @@ def explain_embedding_error(
     made = f" ({tries} tries in {took_s:.1f} s)" if tries > 1 else ""
     status = getattr(error, "status_code", None)
     name = type(error).__name__
+    kept = ""
     if status in (401, 403):
-        return EmbeddingFailed(
-            "The embedding service refused the key.",
-            kept="Nothing was written.",
-            next_step="Check OPENAI_API_KEY and OPENAI_BASE_URL.",
-        )
-    if status == 429:
+        what, kept = "The embedding service refused the key.", "Nothing was written."
+        next_step = "Check OPENAI_API_KEY and OPENAI_BASE_URL."
+    elif status == 429:
         refused = refusal(error)
         asked_s = refused.retry_after_s if refused else None
         wait = "Wait a minute," if asked_s is None else f"It asks to wait {asked_s:g} s:"
-        return EmbeddingFailed(
-            f"The embedding service is limiting the rate of calls{made}.",
-            next_step=f"{wait} then try again, with fewer calls at once.",
-        )
-    if "Timeout" in name:
-        return EmbeddingFailed(
-            f"The embedding service did not answer within {took_s:.0f} s.",
-            next_step="Check OPENAI_BASE_URL and the network.",
-        )
-    if "Connection" in name:
-        return EmbeddingFailed(
-            f"The embedding service cannot be reached{made}.",
-            next_step="Check OPENAI_BASE_URL and the network, or choose the bundled model.",
-        )
-    if isinstance(status, int):
-        return EmbeddingFailed(
-            f"The embedding service answered with HTTP {status}{made}.",
-            next_step="Check OPENAI_BASE_URL and the model's name, or try again later.",
-        )
-    return EmbeddingFailed(
-        f"The embedding service's answer could not be read ({name}).",
-        next_step="Check that OPENAI_BASE_URL is an OpenAI-compatible embeddings endpoint.",
-    )
+        what = f"The embedding service is limiting the rate of calls{made}."
+        next_step = f"{wait} then try again, with fewer calls at once."
+    elif "Timeout" in name:
+        what = f"The embedding service did not answer within {took_s:.0f} s."
+        next_step = "Check OPENAI_BASE_URL and the network."
+    elif "Connection" in name:
+        what = f"The embedding service cannot be reached{made}."
+        next_step = "Check OPENAI_BASE_URL and the network, or choose the bundled model."
+    elif isinstance(status, int):
+        what = f"The embedding service answered with HTTP {status}{made}."
+        next_step = "Check OPENAI_BASE_URL and the model's name, or try again later."
+    else:
+        what = f"The embedding service's answer could not be read ({name})."
+        next_step = "Check that OPENAI_BASE_URL is an OpenAI-compatible embeddings endpoint."
+    return EmbeddingFailed(what, kept=kept, next_step=next_step)
 
 
 _bundled_is_open = threading.Event()
