@@ -49,6 +49,13 @@ class Collection:
         """Say whether it can be searched by words, with BM25."""
         return WORDS_FIELD in self.fields
 
+    @property
+    def memory_bytes(self) -> int:
+        """An estimate of what the loaded vectors and their index take; texts come on top."""
+        index = INDEX_TYPES.get(self.index_type)
+        per_number = index.bytes_per_number if index else 4.0
+        return round(self.rows * self.dimension * per_number)
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -171,7 +178,6 @@ class Listed:
 
     name: str
     facts: Collection | None
-    memory_bytes: int
     note: str  # what a person must know before writing to it, "" when it fits
 
 
@@ -180,26 +186,17 @@ def overview(connection: Connection, dimension: int, *, embedding: str) -> list[
     names = connection.collection_names()
 
     def look(name: str) -> Listed:
+        facts, note = None, ""
         try:
             facts = describe(connection, name, loads=False)
-        except LabError as error:
-            return Listed(name, None, 0, error.what)
-        try:
             check_fits(facts, dimension, embedding=embedding)
-        except CollectionMismatch as error:
-            return Listed(name, facts, memory_estimate(facts), error.what)
-        return Listed(name, facts, memory_estimate(facts), "")
+        except LabError as error:
+            note = error.what
+        return Listed(name, facts, note)
 
     # An exact count waits a fifth of a second for a server, so they wait together.
     with ThreadPoolExecutor(max_workers=1 if connection.is_lite else 8) as pool:
         return list(pool.map(look, names))
-
-
-def memory_estimate(collection: Collection) -> int:
-    """Estimate the bytes that a collection's loaded vectors and index take; texts come on top."""
-    index = INDEX_TYPES.get(collection.index_type)
-    per_number = index.bytes_per_number if index else 4.0
-    return round(collection.rows * collection.dimension * per_number)
 
 
 def check_index(
@@ -380,29 +377,25 @@ def ensure(connection: Connection, name: str, dimension: int, *, embedding: str)
 
 def check_fits(collection: Collection, dimension: int, *, embedding: str) -> None:
     """Raise CollectionMismatch unless vectors of this model and dimension belong there."""
-    missing = {PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD} - collection.fields
-    if missing:
-        raise CollectionMismatch(
-            f"The collection {collection.name!r} was made by another program: it has no field "
-            f"{', '.join(sorted(missing))}.",
-            kept="Nothing was written to it.",
-            next_step="Choose another collection name.",
+    what, model = f"The collection {collection.name!r}", collection.embedding
+    next_step = "Choose another collection name."
+    if missing := {PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD} - collection.fields:
+        what += f" was made by another program: it has no field {', '.join(sorted(missing))}."
+    elif collection.dimension != dimension:
+        what += (
+            f" holds vectors of {collection.dimension} dimensions, the embedding in use makes "
+            f"{dimension}."
         )
-    if collection.dimension != dimension:
-        raise CollectionMismatch(
-            f"The collection {collection.name!r} holds vectors of {collection.dimension} "
-            f"dimensions, the embedding in use makes {dimension}.",
-            kept="Nothing was written to it.",
-            next_step="Choose another collection name, or the embedding it was made with"
-            + (f" ({collection.embedding})." if collection.embedding else "."),
+        made_with = f" ({model})." if model else "."
+        next_step = f"Choose another collection name, or the embedding it was made with{made_with}"
+    elif model not in ("", embedding):
+        what += (
+            f" was embedded with {model}, not with {embedding}; their vectors cannot be compared."
         )
-    if collection.embedding and collection.embedding != embedding:
-        raise CollectionMismatch(
-            f"The collection {collection.name!r} was embedded with {collection.embedding}, "
-            f"not with {embedding}; their vectors cannot be compared.",
-            kept="Nothing was written to it.",
-            next_step="Choose another collection name or the other embedding.",
-        )
+        next_step = "Choose another collection name or the other embedding."
+    else:
+        return
+    raise CollectionMismatch(what, kept="Nothing was written to it.", next_step=next_step)
 
 
 def check_expression(connection: Connection, name: str, expr: str) -> None:

@@ -310,10 +310,8 @@ class Connection:
         if self.closed:
             raise ConnectionFailed("The connection was closed.", next_step="Reload the page.")
         started = time.perf_counter()
-        try:
+        with reported(f"{self.label} at {self.address} does not answer."):
             self.client.has_collection("lab_ping", timeout=PING_TIMEOUT_S)
-        except Exception as error:
-            raise explain(error, f"{self.label} at {self.address} does not answer.") from error
         return time.perf_counter() - started
 
     def store(

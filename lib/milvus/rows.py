@@ -244,28 +244,22 @@ class _Kept:
         return self.bytes <= self._most
 
 
-def undo_bytes(
+def matching(
     connection: Connection, name: str, *, keys: Sequence[Any] = (), expr: str = ""
-) -> int:
-    """Estimate from a few rows how much memory an undo of deleting these would take."""
+) -> tuple[int, int]:
+    """Count the rows that a delete would take, and estimate the bytes that its undo would take.
+
+    The estimate is made from a few rows. Raises InvalidInput for an unusable expression.
+    """
     shape = layout(connection, name)
-    total = 0
+    total = total_bytes = 0
     for each in _expressions(connection, name, keys, expr):
+        total += (count := milvus_collections.count(connection, name, each))
         sample = _Kept(shape, 0)
         for part in walk(connection, name, each, fields=["*"], most=SAMPLE_ROWS, shape=shape):
             sample.add(part)
-        if sample.rows:
-            rows = milvus_collections.count(connection, name, each)
-            total += round(sample.bytes / len(sample.rows) * rows)
-    return total
-
-
-def matching(connection: Connection, name: str, *, keys: Sequence[Any] = (), expr: str = "") -> int:
-    """Count the rows that a delete would take. Raises InvalidInput for an unusable expression."""
-    return sum(
-        milvus_collections.count(connection, name, each)
-        for each in _expressions(connection, name, keys, expr)
-    )
+        total_bytes += round(sample.bytes / max(len(sample.rows), 1) * count)
+    return total, total_bytes
 
 
 def _expressions(connection: Connection, name: str, keys: Sequence[Any], expr: str) -> list[str]:
@@ -409,21 +403,22 @@ def export(
     metadata as one JSON object, because rows need not have the same metadata.
     """
     job = job or Job("Export", "export")
-    return watched(connection, lambda: _export(connection, name, path, expr, job), job)
 
+    def write_all() -> int:
+        shape = layout(connection, name)
+        written = 0
+        job.progress.unit = "rows"
+        job.progress.total = milvus_collections.count(connection, name, expr)
+        pages = walk(connection, name, expr, fields=["*"], page_rows=EXPORT_ROWS, shape=shape)
+        with EXPORTS[path.suffix](path) as write:
+            for part in pages:
+                job.check()
+                write([_exported(row, shape) for row in part])
+                written += len(part)
+                job.progress.done = written
+        return written
 
-def _export(connection: Connection, name: str, path: Path, expr: str, job: Job) -> int:
-    shape = layout(connection, name)
-    written = 0
-    total = milvus_collections.count(connection, name, expr)
-    job.progress.total, job.progress.unit = total, "rows"
-    with EXPORTS[path.suffix](path) as write:
-        for part in walk(connection, name, expr, fields=["*"], page_rows=EXPORT_ROWS, shape=shape):
-            job.check()
-            write([_exported(row, shape) for row in part])
-            written += len(part)
-            job.progress.done = written
-    return written
+    return watched(connection, write_all, job)
 
 
 Write = Callable[[list[Row]], None]

@@ -157,7 +157,7 @@ def test_rows_deleted_by_key_come_back_as_they_were(
     keys = ["k826", "k7", "k7", "missing"]
     store = backend.store(own, model.embeddings)
     here = [key for key in dict.fromkeys(keys) if key in before]
-    assert rows.matching(backend, own, keys=keys) == len(here)
+    assert rows.matching(backend, own, keys=keys)[0] == len(here)
     deletion = rows.delete(backend, store, own, keys=keys)
     assert deletion.count == len(here) > 0
     assert set(stored(backend, own)) == set(before) - set(here)
@@ -170,7 +170,7 @@ def test_rows_deleted_by_an_expression_come_back_as_they_were(
 ) -> None:
     before = stored(backend, own)
     store = backend.store(own, model.embeddings)
-    assert rows.matching(backend, own, expr='kind == "even"') == 69
+    assert rows.matching(backend, own, expr='kind == "even"')[0] == 69
     deletion = rows.delete(backend, store, own, expr='kind == "even"')
     assert deletion.count == 69
     assert milvus_collections.count(backend, own) == COUNT - 69
@@ -260,7 +260,7 @@ def test_rows_that_an_undo_cannot_hold_are_deleted_only_without_one(
     backend: Connection, own: str, model: EmbeddingModel
 ) -> None:
     store = backend.store(own, model.embeddings)
-    needed = rows.undo_bytes(backend, own, expr="n < 50")
+    _, needed = rows.matching(backend, own, expr="n < 50")
     with pytest.raises(InvalidInput, match="more than the 0 MB that an undo holds"):
         rows.delete(backend, store, own, expr="n < 50", most_bytes=needed // 2)
     assert milvus_collections.count(backend, own) == COUNT
@@ -273,7 +273,7 @@ def test_rows_that_an_undo_cannot_hold_are_deleted_only_without_one(
 def test_an_undo_takes_at_most_the_memory_that_was_estimated_and_little_more_than_its_vectors(
     backend: Connection, own: str, model: EmbeddingModel
 ) -> None:
-    estimate = rows.undo_bytes(backend, own, expr="n < 50")
+    _, estimate = rows.matching(backend, own, expr="n < 50")
     tracemalloc.start()
     try:
         store = backend.store(own, model.embeddings)
@@ -416,7 +416,7 @@ def test_the_list_explains_what_does_not_fit(
         facts = listed[name].facts
         assert facts is not None
         assert facts.rows == COUNT
-        assert listed[name].memory_bytes >= COUNT * model.dimension
+        assert listed[name].facts.memory_bytes >= COUNT * model.dimension
         assert "holds vectors of 4 dimensions" in listed[other].note
     finally:
         milvus_collections.drop(backend, other)

@@ -90,7 +90,7 @@ def _listed(each: Listed, is_in_use: bool, may_write: bool) -> dict[str, str | i
         "Dimensions": each.facts.dimension,
         "Index": each.facts.index_type,
         "Metric": each.facts.metric_type,
-        "Vectors, MB": each.memory_bytes / 1e6,
+        "Vectors, MB": each.facts.memory_bytes / 1e6,
     }
 
 

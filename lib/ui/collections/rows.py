@@ -114,8 +114,7 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
             shape = rows.layout(opened, facts.name)
             given = keys if shape.key_is_text else [int(key) for key in keys if key.isdigit()]
             which: dict[str, Any] = {"keys": given, "expr": expr}
-            matching = rows.matching(opened, facts.name, **which)
-            estimate = rows.undo_bytes(opened, facts.name, **which)
+            matching, estimate = rows.matching(opened, facts.name, **which)
             # With some room, because the rows of the sample may be shorter than the others.
             fits = estimate <= ROOM * most_bytes
         except LabError as error:
