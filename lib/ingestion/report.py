@@ -32,6 +32,7 @@ class Tally:
     another text), unchanged, given twice, or refused. `removed` are rows of before.
     """
 
+    expected: int = 0  # rows, 0 when nobody knows
     given: int = 0
     added: int = 0
     updated: int = 0
@@ -73,10 +74,10 @@ class Tally:
         """Return the tally of one source."""
         return self.sources.setdefault(name, SourceTally())
 
-    def show(self, job: Job, total: int) -> None:
-        """Write what was counted into a job's progress; `total` is how many rows are expected."""
+    def show(self, job: Job) -> None:
+        """Write what was counted into a job's progress."""
         job.progress.done = self.given
-        job.progress.total = max(total, self.given) if total else 0
+        job.progress.total = max(self.expected, self.given) if self.expected else 0
         job.progress.detail |= {"added": self.added, "unchanged": self.unchanged}
         if self.embed_s:
             share = self.embed_s / (self.embed_s + self.insert_s)

@@ -82,60 +82,50 @@ def ingest_batches(
     """
     plan.check()
     problems = problems or Problems()
-    tally = Tally()
+    tally = Tally(expected=total)
     job = job or Job("Ingestion", "ingest")
     job.progress.unit, job.progress.total = "rows", total
 
     def work() -> IngestionReport:
-        return _ingest(connection, model, batches, plan, problems, tally, job, total)
+        with _turns[connection.address, plan.collection]:
+            before = _prepare(connection, model, plan)
+            known = KnownRows(plan.collection, before)
+            started = time.perf_counter()
+            try:
+                with contextlib.closing(_Writer(connection, model, plan, tally, job)) as writer:
+                    _write_all(batches, writer, known)
+            except JobCancelled:
+                tally.stopped = True
+            except LabError as error:
+                if isinstance(error, OperationFailed):
+                    # What Milvus Lite acknowledged before the failure comes back into its sight.
+                    with contextlib.suppress(LabError):
+                        milvus_collections.prepare_for_search(connection, plan.collection)
+                raise _with_what_was_kept(error, tally) from error
+            finally:
+                tally.wall_s = time.perf_counter() - started
+            # Before the sweep: Milvus Lite finds rows by their source in Python until they are
+            # flushed.
+            milvus_collections.prepare_for_search(connection, plan.collection)
+            if before and not tally.stopped:
+                job.progress.message = "counting rows whose text is gone from its file"
+                sweep(connection, plan, known, problems, tally)
+            after = count(connection, plan, tally)
+        for source, skipped in problems.counts().items():
+            tally.source(source).skipped = skipped
+        return IngestionReport(
+            tally=tally,
+            rows=after,
+            collection=plan.collection,
+            problems=problems.kept,
+            problems_total=problems.total,
+            written_by_others=after - (before + tally.added - tally.removed),
+        )
 
     try:
         return watched(connection, work, job)
     except ConnectionFailed as error:
         raise _with_what_was_kept(error, tally) from error
-
-
-def _ingest(
-    connection: Connection,
-    model: EmbeddingModel,
-    batches: Iterator[Batch],
-    plan: IngestionPlan,
-    problems: Problems,
-    tally: Tally,
-    job: Job,
-    total: int,
-) -> IngestionReport:
-    with _turns[connection.address, plan.collection]:
-        before = _prepare(connection, model, plan)
-        known = KnownRows(plan.collection, before)
-        started = time.perf_counter()
-        try:
-            with contextlib.closing(_Writer(connection, model, plan, tally, job)) as writer:
-                _write_all(batches, writer, known, job, total)
-        except JobCancelled:
-            tally.stopped = True
-        except LabError as error:
-            if isinstance(error, OperationFailed):
-                connection.heal(plan.collection)
-            raise _with_what_was_kept(error, tally) from error
-        finally:
-            tally.wall_s = time.perf_counter() - started
-        # Before the sweep: Milvus Lite finds rows by their source in Python until they are flushed.
-        milvus_collections.prepare_for_search(connection, plan.collection)
-        if before and not tally.stopped:
-            job.progress.message = "counting rows whose text is gone from its file"
-            sweep(connection, plan, known, problems, tally)
-        after = count(connection, plan, tally)
-    for source, skipped in problems.counts().items():
-        tally.source(source).skipped = skipped
-    return IngestionReport(
-        tally=tally,
-        rows=after,
-        collection=plan.collection,
-        problems=problems.kept,
-        problems_total=problems.total,
-        written_by_others=after - (before + tally.added - tally.removed),
-    )
 
 
 # One ingestion at a time decides what is new in a collection.
@@ -162,14 +152,13 @@ def _prepare(connection: Connection, model: EmbeddingModel, plan: IngestionPlan)
     return 0
 
 
-def _write_all(
-    batches: Iterator[Batch], writer: "_Writer", known: KnownRows, job: Job, total: int
-) -> None:
+def _write_all(batches: Iterator[Batch], writer: "_Writer", known: KnownRows) -> None:
     """Write all batches in the plan's mode. Raises JobCancelled after a stop."""
+    job = writer.job
 
     def done(batch: Batch, fresh: Sequence[int], changed: Sequence[int]) -> None:
         writer.tally.count(batch, fresh, changed)
-        writer.tally.show(job, total)
+        writer.tally.show(job)
 
     def loop() -> None:
         for batch in batches:
@@ -273,7 +262,7 @@ class _Writer:
     ) -> None:
         self.plan = plan
         self.tally = tally
-        self._job = job
+        self.job = job
         self._connection = connection
         self._model = model
         self._method = METHODS[plan.method]
@@ -357,7 +346,7 @@ class _Writer:
         return method.operation, method.arguments(part)
 
     def _say_wait(self, seconds: float) -> None:
-        self._job.progress.message = (
+        self.job.progress.message = (
             f"the embedding service refused: asking it again after {seconds:.3g} s"
         )
 

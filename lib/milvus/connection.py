@@ -289,15 +289,6 @@ class Connection:
         if self._lite is not None:
             self._lite.check_room()
 
-    def heal(self, collection: str) -> None:
-        """Bring back into Milvus Lite's sight what it acknowledged before a write failed."""
-        if self._lite is None:
-            return
-        try:
-            self.client.flush(collection)
-        except MilvusException:
-            self.reread(collection)
-
     def reread(self, collection: str) -> None:
         """Let Milvus Lite read a collection from the disk again, after a flush that failed."""
         if self._lite is not None:
