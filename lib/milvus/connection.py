@@ -119,11 +119,6 @@ class Pool:
         self._lock = threading.Lock()
 
     @property
-    def is_open(self) -> bool:
-        """Say whether somebody uses the connection now."""
-        return self.users > 0
-
-    @property
     def users(self) -> int:
         """How many hold the shared connection."""
         shared = self._shared
@@ -214,9 +209,7 @@ class Connection:
         finally:
             with self._lock:
                 self._users[0] -= 1
-                # Marked before the lock is free: nobody may take a lease on what is being closed.
-                stores = self._mark_closed() if self._users[0] <= 0 else None
-            self._shut(stores)
+            self.close(if_unused=True)
 
     def _visitor_lets_go(self, drop_own: bool) -> None:
         """Close what was kept for a visitor's own collections when this was their last hold."""
@@ -381,24 +374,18 @@ class Connection:
         for store in stores:
             close_store(store)
 
-    def close(self) -> None:
-        """Close every client and channel and, for Milvus Lite, release the file."""
+    def close(self, *, if_unused: bool = False) -> None:
+        """Close every client and channel and, for Milvus Lite, release the file.
+
+        With `if_unused` it stays open while somebody holds it.
+        """
         with self._lock:
-            stores = self._mark_closed()
-        self._shut(stores)
-
-    def _mark_closed(self) -> list["Milvus"] | None:
-        """Return the stores to close; None when that was done before."""
-        if self.closed:
-            return None
-        self._closed.set()
-        stores = list(self._stores.values())
-        self._stores.clear()
-        return stores
-
-    def _shut(self, stores: list["Milvus"] | None) -> None:
-        if stores is None:
-            return
+            if self.closed or (if_unused and self._users[0] > 0):
+                return
+            # Marked before the lock is free: nobody may take a lease on what is being closed.
+            self._closed.set()
+            stores = list(self._stores.values())
+            self._stores.clear()
         for store in stores:
             close_store(store)
         self._whole.client.close()

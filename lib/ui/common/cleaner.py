@@ -47,7 +47,7 @@ class Cleaner:
         drop_expired_folders(self._host.data_dir / "runs")
         drop_old_exports(exports_folder(self._host))
         # The store is not opened when nobody is connected and nothing is due.
-        if not self._pool.is_open and self._due > time.time():
+        if not self._pool.users and self._due > time.time():
             return
         with self._pool.lease(self._host) as opened:
             leftovers.clean(opened)
