@@ -49,7 +49,7 @@ class EventLoop:
     """An asyncio loop in a thread of its own, safe to call from any other thread."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self.loop = asyncio.new_event_loop()  # for code that schedules on it
         self._thread = threading.Thread(target=self._serve, name="lab-event-loop", daemon=True)
         self._thread.start()
         self._notebook_allowed = True
@@ -59,14 +59,9 @@ class EventLoop:
         self._collecting_since = self._collected_s = 0.0
 
     @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The asyncio loop itself, for code that schedules on it."""
-        return self._loop
-
-    @property
     def is_closed(self) -> bool:
         """Say whether `close` has been called."""
-        return self._loop.is_closed() or not self._thread.is_alive()
+        return self.loop.is_closed() or not self._thread.is_alive()
 
     def forbid_nesting(self) -> None:
         """Refuse the notebook path for good: a web process must never patch asyncio."""
@@ -80,20 +75,20 @@ class EventLoop:
         when it is late.
         """
         if self._due == float("inf"):
-            self._due = self._loop.time()
+            self._due = self.loop.time()
             gc.callbacks.append(self._note_collection)
-            asyncio.run_coroutine_threadsafe(self._look(on_held, every_s), self._loop)
+            asyncio.run_coroutine_threadsafe(self._look(on_held, every_s), self.loop)
             threading.Thread(target=self._look_inside, name="lab-loop-watch", daemon=True).start()
 
     async def _look(self, on_held: Callable[[Held], None], every_s: float) -> None:
         while True:
-            worst, ends = Held(0.0), self._loop.time() + every_s
-            while self._loop.time() < ends:
+            worst, ends = Held(0.0), self.loop.time() + every_s
+            while self.loop.time() < ends:
                 self._doing, began_s, collected_s = "", time.thread_time(), self._collected_s
-                self._due = self._loop.time() + LOOK_EVERY_S
+                self._due = self.loop.time() + LOOK_EVERY_S
                 await asyncio.sleep(LOOK_EVERY_S)
                 now = Held(
-                    self._loop.time() - self._due,
+                    self.loop.time() - self._due,
                     time.thread_time() - began_s,
                     self._doing,
                     self._collected_s - collected_s,
@@ -113,7 +108,7 @@ class EventLoop:
     def _look_inside(self) -> None:
         while not self.is_closed:
             time.sleep(LOOK_EVERY_S)
-            if self._loop.time() - self._due > HELD_S and not self._doing:
+            if self.loop.time() - self._due > HELD_S and not self._doing:
                 frame = sys._current_frames().get(self._thread.ident or 0)
                 self._doing = _callback(frame)
 
@@ -122,7 +117,7 @@ class EventLoop:
         if self.is_closed:
             coroutine.close()
             raise LabError("The event loop is closed.", next_step="Restart the app.")
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run a coroutine to its end and return its result.
@@ -130,7 +125,7 @@ class EventLoop:
         `timeout` is in seconds; when it passes, the coroutine is cancelled and TimeoutError raised.
         """
         running = _running_loop()
-        if running is self._loop:
+        if running is self.loop:
             coroutine.close()
             raise LabError("run() was called on the event loop itself; use await there.")
         if running is not None:
@@ -147,22 +142,22 @@ class EventLoop:
 
     def close(self) -> None:
         """Cancel what still runs, stop the loop and join its thread. Calling twice is harmless."""
-        if self._loop.is_closed():
+        if self.loop.is_closed():
             return
         if self._note_collection in gc.callbacks:
             gc.callbacks.remove(self._note_collection)
         if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(_cancel_all_tasks(), self._loop).result(timeout=5)
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            asyncio.run_coroutine_threadsafe(_cancel_all_tasks(), self.loop).result(timeout=5)
+            self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join(timeout=5)
 
     def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
+        asyncio.set_event_loop(self.loop)
         try:
-            self._loop.run_forever()
+            self.loop.run_forever()
         finally:
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
 
     def _run_nested(
         self,

@@ -12,14 +12,13 @@ from typing import Any
 
 from lib.errors import InvalidInput
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
-from lib.milvus.filters import PLAIN_NAME
+from lib.milvus.filters import INT64, PLAIN_NAME
 
 # All metadata of a row is one JSON value, which a Milvus server takes up to this size.
 MAX_METADATA_BYTES = 65_536
 RESERVED = {PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD}
 MAX_NAME_LENGTH = 128
 MAX_NESTING = 50
-LARGEST_INTEGER = 2**63 - 1
 # Shorter than this in characters, metadata cannot be too long in bytes, even as escaped JSON.
 SURELY_SHORT = MAX_METADATA_BYTES // 12
 
@@ -42,7 +41,7 @@ def clean(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         kind = type(value)
         if kind is str and value.isascii():
             length += len(value)
-        elif not (kind is bool or (kind is int and abs(value) <= LARGEST_INTEGER)):
+        elif not (kind is bool or (kind is int and value in INT64)):
             value, note = _storable(value)
             if note:
                 notes.append(f"the metadata key {name!r} {note}")
@@ -94,7 +93,7 @@ def _storable(value: Any, depth: int = 0) -> tuple[Any, str]:
     if isinstance(value, float):
         return (value, "") if math.isfinite(value) else (None, "")
     if isinstance(value, int):
-        if abs(value) <= LARGEST_INTEGER:
+        if value in INT64:
             return value, ""
         return str(value), "holds a number of more than 64 bits, stored as text"
     if isinstance(value, dict):

@@ -15,8 +15,7 @@ USUAL_PORTS = {443, 19530}
 DEFAULT_PORTS = {"http": 19530, "https": 443}
 # What a listed host can look like in an address, and nothing else: no userinfo, no escapes, no
 # control characters, no other alphabet.
-PLAIN = re.compile(r"https?://[A-Za-z0-9._-]+(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?")
-PLAIN_IPV6 = re.compile(r"https?://\[[0-9A-Fa-f:.]+\](:\d{1,5})?(/[A-Za-z0-9._~/-]*)?")
+PLAIN = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?")
 
 
 def check_allowed(address: str, host: Settings) -> None:
@@ -26,7 +25,7 @@ def check_allowed(address: str, host: Settings) -> None:
         canonical(host.openai_base_url),
     }:
         return
-    if not (PLAIN.fullmatch(address) or PLAIN_IPV6.fullmatch(address)):
+    if not PLAIN.fullmatch(address):
         raise _refused()
     try:
         parts = urlsplit(address)
