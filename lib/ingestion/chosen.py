@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from langchain_core.documents import Document
 
@@ -221,11 +220,6 @@ def remaining(
         expr = equals_any("source", known.sources)
         present = milvus_collections.count(connection, collection, expr, consistency="Session")
     return Remaining(new, changed, present - given)
-
-
-def sample_rows(chosen: Chosen, count: int) -> list[Document]:
-    """Return the first rows, for measuring on."""
-    return list(islice(chosen.rows(Problems()), count))
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ its own. What is compared are the wall times of one repeat, with the benchmark's
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import islice, product
 
 from langchain_core.documents import Document
 
@@ -70,7 +70,7 @@ def grid_for(model: EmbeddingModel) -> Grid:
 def find_best(
     connection: Connection,
     model: EmbeddingModel,
-    documents: Sequence[Document],
+    documents: Iterable[Document],
     *,
     method: str = "add_documents",
     job: Job | None = None,
@@ -80,7 +80,7 @@ def find_best(
     Raises InvalidInput when the sample is too small to tell settings apart.
     """
     grid = grid_for(model)
-    sample = list(documents[: grid.rows])
+    sample = list(islice(documents, grid.rows))
     if len(sample) < 2 * grid.batch_sizes[0]:
         raise InvalidInput(
             f"{len(sample):,} rows are too few to measure on.",

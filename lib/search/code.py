@@ -79,7 +79,6 @@ def _looked_at(
 ) -> list[Document]:
     """Return the rows that a method chose from, at least one; nearest or by the filter."""
     operation = OPERATIONS[request.operation]
-    rows: list[Document] = []
     if operation.searches:
         vector = (
             model.embeddings.embed_query(request.query)

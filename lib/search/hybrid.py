@@ -141,27 +141,27 @@ def copy_with_words(
         )
     job = job or Job("Copy", "copy")
     job.progress.total, job.progress.unit = collection.rows, "rows"
-    watched(connection, lambda: _copy(connection, collection, name, job), job)
+
+    def copy() -> None:
+        milvus_collections.create(
+            connection,
+            name,
+            collection.dimension,
+            embedding=collection.embedding,
+            metric_type=collection.metric_type,
+            words=True,
+        )
+        try:
+            with reported(f"Could not copy the rows of {shown_name(collection.name)}."):
+                for part in walk(connection, collection.name, fields=["*"], page_rows=EXPORT_ROWS):
+                    job.check()
+                    connection.check_room()
+                    connection.client.insert(name, part)
+                    job.progress.done += len(part)
+            milvus_collections.prepare_for_search(connection, name)
+        except BaseException:
+            milvus_collections.drop(connection, name)
+            raise
+
+    watched(connection, copy, job)
     return name
-
-
-def _copy(connection: Connection, collection: Collection, name: str, job: Job) -> None:
-    milvus_collections.create(
-        connection,
-        name,
-        collection.dimension,
-        embedding=collection.embedding,
-        metric_type=collection.metric_type,
-        words=True,
-    )
-    try:
-        with reported(f"Could not copy the rows of {shown_name(collection.name)}."):
-            for part in walk(connection, collection.name, fields=["*"], page_rows=EXPORT_ROWS):
-                job.check()
-                connection.check_room()
-                connection.client.insert(name, part)
-                job.progress.done += len(part)
-        milvus_collections.prepare_for_search(connection, name)
-    except BaseException:
-        milvus_collections.drop(connection, name)
-        raise

@@ -149,12 +149,11 @@ def curve(similarities: Space, k: int, steps: int = CURVE_STEPS) -> tuple[CurveP
 
 def near_duplicates(similarities: Space, chosen: Sequence[int]) -> dict[int, tuple[int, float]]:
     """Return, for each member that repeats an earlier one, that one and their similarity."""
-    found = {}
-    for place, candidate in enumerate(chosen):
-        closest, likeness = _closest(similarities, candidate, chosen[:place])
-        if closest is not None and likeness >= NEAR_DUPLICATE:
-            found[candidate] = (closest, likeness)
-    return found
+    return {
+        pick.candidate: (pick.closest, pick.redundancy)
+        for pick in picks(similarities, chosen, 1.0)
+        if pick.closest is not None and pick.redundancy >= NEAR_DUPLICATE
+    }
 
 
 def _closest(

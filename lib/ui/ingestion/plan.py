@@ -2,8 +2,9 @@
 
 import streamlit as st
 
+from lib.documents.problems import Problems
 from lib.ingestion import tuning
-from lib.ingestion.chosen import Chosen, sample_rows
+from lib.ingestion.chosen import Chosen
 from lib.ingestion.plan import (
     MAX_BATCH_SIZE,
     MAX_CONCURRENCY,
@@ -130,8 +131,8 @@ def offer_tuning(
     job = session.job(st.query_params.get(TUNING_PARAMETER))
 
     def work(job: Job) -> list[Setting]:
-        sample = sample_rows(chosen, grid.rows)
-        return tuning.find_best(opened, model, sample, method=plan.method, job=job)
+        rows = chosen.rows(Problems())
+        return tuning.find_best(opened, model, rows, method=plan.method, job=job)
 
     def start() -> None:
         with show_error(ends_page=False):
