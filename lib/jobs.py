@@ -1,8 +1,8 @@
 """Jobs: long work with progress, a stop button and a result, which outlive a page refresh.
 
 A job is plain data plus a cancel. Its worker thread writes to it, a page's fragment reads it; the
-page keeps only the id. All jobs wait in one lane and run one at a time, in the order they came:
-what is measured while something else loads or measures is wrong.
+page keeps only the id. All jobs wait in one queue and run one at a time, in the order they came,
+because a measurement is wrong while another job loads or measures.
 """
 
 import logging
@@ -138,7 +138,7 @@ WHOLE = Share()
 class _Queued:
     job: Job
     work: Work
-    held: Held | None
+    let_go: Callable[[], None]
     run_s: float
 
 
@@ -170,16 +170,16 @@ class Jobs:
         unfinished jobs as the share allows.
         """
         job = Job(label, subject, share.owner, share.session)
+        let_go = held.release if held is not None else lambda: None
         try:
             with self._lock:
                 self._drop_old()
                 self._check(share)
                 self._jobs[job.id] = job
-                self._waiting.append(_Queued(job, work, held, share.run_s))
+                self._waiting.append(_Queued(job, work, let_go, share.run_s))
                 self._start_next()
         except InvalidInput:
-            if held is not None:
-                held.release()
+            let_go()
             raise
         return job
 
@@ -226,16 +226,14 @@ class Jobs:
 
     def cancel(self, job: Job) -> None:
         """Stop a job: a waiting one leaves the queue, a running one is asked to end."""
-        held = None
         with self._lock:
-            for entry in list(self._waiting):
-                if entry.job is job:
-                    self._waiting.remove(entry)
-                    held = entry.held
-                    self._finish(job, State.STOPPED)
+            entry = next((each for each in self._waiting if each.job is job), None)
+            if entry is not None:
+                self._waiting.remove(entry)
+                self._finish(job, State.STOPPED)
         job.cancel()
-        if held is not None:
-            held.release()
+        if entry is not None:
+            entry.let_go()
 
     def _start_next(self) -> None:
         if self._running is not None or not self._waiting:
@@ -280,8 +278,7 @@ class Jobs:
         finally:
             alarm.cancel()
             try:
-                if queued.held is not None:
-                    queued.held.release()
+                queued.let_go()
             finally:
                 with self._lock:
                     self._running = None
