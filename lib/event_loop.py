@@ -70,9 +70,9 @@ class EventLoop:
     def watch(self, on_held: Callable[[Held], None], every_s: float = 10.0) -> None:
         """Measure from now on how late the loop is; tell the worst of each `every_s`, in seconds.
 
-        Told is what lies above `HELD_S`, and a call that held the loop before all else. A processor
-        that is busy elsewhere makes the loop late too: a second thread looks what the loop does
-        when it is late.
+        Only a delay above `HELD_S` is told. A delay by a call on the loop is told before a longer
+        one, which a busy processor can cause as well. A second thread looks what the loop does when
+        it is late.
         """
         if self._due == float("inf"):
             self._due = self.loop.time()
@@ -124,7 +124,10 @@ class EventLoop:
 
         `timeout` is in seconds; when it passes, the coroutine is cancelled and TimeoutError raised.
         """
-        running = _running_loop()
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
         if running is self.loop:
             coroutine.close()
             raise LabError("run() was called on the event loop itself; use await there.")
@@ -187,13 +190,6 @@ def _callback(frame: FrameType | None) -> str:
         innermost = innermost or f"{inside.f_globals.get('__name__')}.{code.co_name}"
         inside = inside.f_back
     return ""
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 async def _cancel_all_tasks() -> None:

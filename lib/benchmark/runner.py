@@ -354,7 +354,7 @@ _cleaning: list[threading.Thread] = []
 
 def _clean_up(guard: Guard, watchdog: Watchdog, opened: list[SearchWorkspace], held: Lease) -> None:
     """Drop what the run made; behind the scenes when a call is still on its way."""
-    if watchdog.is_dead:
+    if watchdog.error:
         held.release()
         return
     abandoned = guard.abandoned

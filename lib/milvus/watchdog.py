@@ -15,10 +15,10 @@ from lib.milvus.connection import Connection
 T = TypeVar("T")
 INTERVAL_S = 1.0
 TICK_S = 0.05
-# Less than lies between two tries to connect: a miss takes no longer than this.
+# This is shorter than the time between two tries to connect.
 RPC_TIMEOUT_S = 2.3
 CONNECT_TIMEOUT_S = 1.0
-# A busy server may be late once; one that is gone refuses the connection, which counts at once.
+# A busy server may be late once. A server that refuses the connection is dead at the first miss.
 MISSES = 2
 
 
@@ -32,20 +32,15 @@ class Watchdog:
     def __init__(self, connection: Connection, kept: str) -> None:
         self._connection = connection
         self._kept = kept
-        self._error: ConnectionFailed | None = None
+        self.error: ConnectionFailed | None = None  # once the server was found dead
         self._ended = threading.Event()
         if not connection.is_lite:
             threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
-    @property
-    def is_dead(self) -> bool:
-        """Say whether the server was found dead."""
-        return self._error is not None
-
     def check(self) -> None:
         """Raise ConnectionFailed once the server was found dead."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
     def end(self) -> None:
         """Stop watching."""
@@ -63,7 +58,7 @@ class Watchdog:
                 if self._ended.is_set():
                     return
                 if misses >= MISSES or not self._listens():
-                    self._error = ConnectionFailed(
+                    self.error = ConnectionFailed(
                         f"{self._connection.label} at {self._connection.address} stopped answering "
                         f"{time.perf_counter() - asked:.1f} s ago.",
                         kept=self._kept,

@@ -96,7 +96,12 @@ def pick_order(table: pd.DataFrame) -> alt.LayerChart:
     earlier pick it is most like, or "").
     """
     base = alt.Chart(table).encode(
-        y=alt.Y("pick:N", sort=alt.SortField("position"), title=None, axis=_names()),
+        y=alt.Y(
+            "pick:N",
+            sort=alt.SortField("position"),
+            title=None,
+            axis=alt.Axis(labelLimit=LABEL_PIXELS, grid=False),
+        ),
         yOffset=alt.YOffset("measure:N"),
         x=alt.X(
             "value:Q",
@@ -176,10 +181,6 @@ def _measures(measures: list[str]) -> alt.Opacity:
         scale=alt.Scale(domain=measures, range=[1.0, 0.4]),
         legend=alt.Legend(title=None, orient="top", labelLimit=320, columns=1),
     )
-
-
-def _names() -> alt.Axis:
-    return alt.Axis(labelLimit=LABEL_PIXELS, grid=False)
 
 
 def _room() -> alt.Scale:

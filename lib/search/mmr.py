@@ -111,7 +111,10 @@ def picks(similarities: Space, chosen: Sequence[int], lambda_mult: float) -> tup
     explained = []
     for place, candidate in enumerate(chosen):
         relevance = float(similarities.relevance[candidate])
-        closest, redundancy = _closest(similarities, candidate, chosen[:place])
+        closest, redundancy = None, 0.0
+        if before := list(chosen[:place]):
+            closest = before[int(np.argmax(similarities.similarity[candidate, before]))]
+            redundancy = float(similarities.similarity[candidate, closest])
         explained.append(
             Pick(
                 position=place + 1,
@@ -154,16 +157,6 @@ def near_duplicates(similarities: Space, chosen: Sequence[int]) -> dict[int, tup
         for pick in picks(similarities, chosen, 1.0)
         if pick.closest is not None and pick.redundancy >= NEAR_DUPLICATE
     }
-
-
-def _closest(
-    similarities: Space, candidate: int, before: Sequence[int]
-) -> tuple[int | None, float]:
-    """Return the earlier pick that a candidate is most like, and their similarity."""
-    if not before:
-        return None, 0.0
-    closest = before[int(np.argmax(similarities.similarity[candidate, list(before)]))]
-    return closest, float(similarities.similarity[candidate, closest])
 
 
 def project(query: Sequence[float] | Floats, candidates: Sequence[Any] | Floats) -> Projection:
