@@ -20,7 +20,7 @@ TEXT_COLUMNS = (
     "description", "summary", "comment", "review", "message", "question", "answer", "title",
 )  # fmt: skip
 VECTOR_COLUMNS = (VECTOR_FIELD, "embedding", "embeddings", "emb")
-# The names under which a row's origin is found again.
+# Metadata that names where a row came from.
 ORIGIN = {"source", "position"}
 
 

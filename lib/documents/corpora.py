@@ -162,8 +162,8 @@ def _first_line(docstring: str, name: str) -> str:
 
 # The formatter would put each name on a line of its own.
 # fmt: off
-# Importing these has an effect that a web app must not have (a browser window, text on standard
-# output, a hook into the terminal), or they are not meant to be read (test suites, examples).
+# Importing some of these opens a browser window, prints a text, or changes the terminal. Others are
+# test suites and examples.
 _SKIPPED = frozenset((
     "antigravity", "idlelib", "lib2to3", "pydoc_data", "readline", "rlcompleter", "test", "this",
     "tkinter", "turtle", "turtledemo", "xxlimited", "xxlimited_35", "xxsubtype",
@@ -175,10 +175,10 @@ _DEPRECATED = frozenset((
     "sndhdr", "spwd", "sre_compile", "sre_constants", "sre_parse", "sunau", "telnetlib", "uu",
     "xdrlib",
 ))
-# os.path is one of the first two under the name that people know; the codecs are a hundred
-# copies of three classes without a sentence of their own.
+# People know the first two as os.path. The codecs are a hundred copies of three classes and have no
+# docstrings of their own.
 _HIDDEN = frozenset(("posixpath", "ntpath", "genericpath", "encodings"))
-# What these packages offer is in the package itself; their files are how it is made.
+# These packages export everything that is public; their submodules are internal.
 _WITHOUT_SUBMODULES = frozenset((
     "asyncio", "concurrent.futures", "ctypes", "importlib.metadata", "importlib.resources",
 ))

@@ -1,4 +1,4 @@
-"""Files: what a person uploaded, parsed once however often it is looked at."""
+"""Files: what a person uploaded, parsed once for all who read it."""
 
 import itertools
 import sys

@@ -74,7 +74,7 @@ class Reading:
 
 
 def with_distinct_names(uploads: Sequence[Upload]) -> list[Upload]:
-    """Return the files with a number behind a name that came before.
+    """Return the files; a name that came before gets a number.
 
     Rows are found by the name of their source, so two files must not share one.
     """

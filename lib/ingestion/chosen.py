@@ -28,7 +28,7 @@ from lib.milvus.filters import equals_any
 
 # How long a forecast may read and cut. What it has not seen by then it estimates.
 FORECAST_S = 2.0
-# A table's reader is some rows ahead of the row that it gives.
+# A reader of tables reads ahead, so after few rows the share that was read seems too large.
 LEAST_ROWS = 1_000
 SHOWN_CHUNKS = 2
 # Up to this many rows are looked up before they are ingested.
@@ -37,7 +37,7 @@ LOOKED_UP_ROWS = 5_000
 
 @dataclass(frozen=True)
 class Chosen:
-    """Something to ingest. `rows` gives it cut, keyed or not, and can be called again and again."""
+    """Something to ingest. Each call of `rows` yields its chunks, with or without keys."""
 
     label: str
     rows: Callable[[Problems], Iterator[Document]]

@@ -110,9 +110,9 @@ class IngestionPlan:
 
 
 def default_plan(connection: Connection, model: EmbeddingModel, collection: str) -> IngestionPlan:
-    """Return the plan that brings texts in fastest without asking anybody anything.
+    """Return a plan that writes texts fast and needs no choice by a person.
 
-    `add_texts`, because it does what `add_documents` does without an object for every row.
+    It uses `add_texts`, which does what `add_documents` does without an object for every row.
     """
     good = defaults(connection, model)
     return IngestionPlan(collection, good.batch_size, good.concurrency, method="add_texts")

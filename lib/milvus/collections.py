@@ -76,7 +76,7 @@ class IndexType:
     summary: str
     kinds: frozenset[str]  # of backends that really have it
     parameters: tuple[Parameter, ...] = ()
-    # Bytes that a row takes in memory beside or instead of its vector's four a number.
+    # Bytes in memory for each number of a vector. A plain vector takes four.
     bytes_per_number: float = 4.0
 
 

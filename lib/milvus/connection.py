@@ -1,4 +1,4 @@
-"""Open, describe and close a Milvus; everything peculiar to Milvus Lite is in here.
+"""Open, describe and close a Milvus, embedded or on a server.
 
 One `Connection` is a synchronous client for the lab's own bookkeeping plus the langchain-milvus
 stores opened through it. Every RPC has a deadline: the gRPC service config sets it for all methods,
@@ -45,16 +45,16 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5.0
 PING_TIMEOUT_S = 4.0
-# Shorter than a ping waits, so that the first one after a server came back finds it.
+# This is shorter than a ping waits. So the first ping after a server came back finds it.
 RECONNECT_MS = 3_000
-# How long an answer may take that a person waits for. Milvus Lite, in this process, cannot be gone
-# but is asked one thing after another: a question waits there for a batch that is being written.
-# The last try may take as long again as lies between two tries to connect.
+# How long an answer may take that a person waits for. Milvus Lite runs in this process and answers
+# one call after another, so a question may wait for a batch that is being written. The last try to
+# connect may add up to `RECONNECT_MS`.
 ANSWER_S = 6.0
 LITE_ANSWER_S = 30.0
 
-# On failure the libraries log the first row, text included, or a traceback per retry. Whoever
-# reads our log must not find a visitor's documents there; our errors carry what is needed.
+# On failure the libraries log the first row, text included, or a traceback per retry. Our log must
+# not hold a visitor's documents, and our errors say what is needed.
 for _noisy in ("pymilvus", "langchain_milvus", "milvus_lite", "grpc"):
     logging.getLogger(_noisy).setLevel(logging.CRITICAL)
 
@@ -132,7 +132,7 @@ class Pool:
         asked = time.monotonic()
         with self._lock:
             if self._failure is not None and self._failed > asked:
-                # Tried while this one waited: the next in line need not wait for it again.
+                # It failed while this caller waited, so the caller need not wait for it again.
                 raise self._failure
             if self._shared is None or self._shared.closed:
                 try:
@@ -161,7 +161,7 @@ class Connection:
     def __init__(
         self, *, kind: str, address: str, arguments: dict[str, Any], lite: LiteServer | None
     ) -> None:
-        self.id = uuid.uuid4().hex  # what one visitor's token may see is cached for nobody else
+        self.id = uuid.uuid4().hex  # the key of caches: no visitor gets what another may see
         self.kind = kind
         self.address = address
         self.arguments = arguments

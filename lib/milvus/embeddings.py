@@ -64,8 +64,8 @@ class BundledEmbeddings(ByDocuments):
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return one 256-dimensional unit vector per text."""
         model = _bundled_model()
-        # model2vec sets its tokenizer up anew at each call, which waits for other threads' calls
-        # without letting go of the interpreter; waiting here lets go.
+        # model2vec sets its tokenizer up at each call. It waits for other threads there and keeps
+        # the interpreter's lock. Waiting here releases that lock.
         with _encoding:
             array = model.encode(texts, use_multiprocessing=False)
         vectors: list[list[float]] = array.tolist()
@@ -155,8 +155,8 @@ def embedding_clock(
 ) -> EmbeddingClock:
     """Start a clock for whatever this thread or task embeds from now on; the next one replaces it.
 
-    A benchmark starts one at every call, which is why it is no `with` block: entering one costs
-    some microseconds.
+    It is no `with` block, because a benchmark starts a clock at every call and entering a block
+    takes some microseconds.
     """
     clock = EmbeddingClock(patience_s, on_wait)
     _clock.set(clock)
@@ -196,7 +196,7 @@ class _Tries:
 class RetryingEmbeddings(ByDocuments):
     """Asks a remote service again after a refusal or a failure that may pass.
 
-    Its client would do so too, but without a word and for minutes.
+    Its client would do so too, but it would take minutes and would not say so.
     """
 
     def __init__(self, inner: "OpenAIEmbeddings") -> None:
@@ -378,7 +378,7 @@ def open_model(settings: Settings, *, retries: bool = True) -> EmbeddingModel:
     known = BUNDLED_DIMENSION if is_bundled else OPENAI_DIMENSIONS.get(settings.openai_model)
     is_openai = canonical(settings.openai_base_url) == canonical(OPENAI_ADDRESS)
     if not known or not (is_bundled or is_openai):
-        # With a clock of its own: whoever works for longer does not wait longer for a dead service.
+        # Its own clock keeps this call short, even when the caller's clock allows more time.
         callers = _clock.set(EmbeddingClock())
         try:
             known = len(timed.embed_query("dimension"))

@@ -1,4 +1,4 @@
-"""What Milvus and gRPC raise → a LabError for the reader: the reason stays, the noise goes."""
+"""What Milvus and gRPC raise → a LabError for the reader, which gives the reason in one line."""
 
 import contextlib
 import re
@@ -20,14 +20,14 @@ def reported(what: str) -> Iterator[None]:
         raise explain(error, what) from error
 
 
-# The folders of the host are nobody's business; below a Milvus Lite's own they tell what is meant.
+# A message names no folder of the host. The path inside a Milvus Lite's folder stays.
 FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s'\"]*\.db/|(?:[^\s/'\"]+/)+)")
 UNREACHABLE = re.compile(
     r"fail connecting|unavailable|failed to connect|connection refused|deadline exceeded"
     r"|retry timeout|retry run out|should create connect|channel.*clos|connection.*clos",
     re.IGNORECASE,
 )
-# What the disk under Milvus Lite does: how it is worded, what it means, and what helps.
+# Failures of the disk under Milvus Lite: their wording, their meaning, and what to do.
 OF_THE_DISK: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (
         re.compile(r"errno (27|28|122)\b|no space left", re.IGNORECASE),
@@ -54,7 +54,7 @@ REFUSED = re.compile(r"unauthenticated|auth check fail|permission.?denied", re.I
 
 
 def explain(error: BaseException, what: str) -> LabError:
-    """Word a library's exception for the reader; the reason stays, the noise goes."""
+    """Return a library's exception as a LabError that begins `what` and gives the reason."""
     if isinstance(error, LabError):
         return error
     reason = milvus_reason(error)
@@ -101,7 +101,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__
 
 
-# Which failures are refusals: the other side is well, and asks for less.
+# A refusal is a failure of a service that works and asks for fewer calls.
 TOO_MANY_REQUESTS = 429
 # How Milvus words that its queue or a quota is full.
 FULL = re.compile(

@@ -1,9 +1,9 @@
 """Filter expressions built from fields, operators and values, so that no value can change them.
 
-What is written here means the same on Milvus Lite and on Milvus servers from 2.3 on: their string
-literals share the escapes for backslash, quotes, newline, carriage return and tab, and every
-dynamic field can be reached as `$meta["name"]`. One thing stays theirs: a row that lacks a field
-counts as "is not" and "is none of" on a server, and as neither on Milvus Lite.
+An expression means the same on Milvus Lite and on Milvus servers from 2.3 on: their string literals
+share the escapes for backslash, quotes, newline, carriage return and tab, and every dynamic field
+can be reached as `$meta["name"]`. One difference remains: a server finds a row that lacks a field
+with "is not" and "is none of", and Milvus Lite does not.
 """
 
 import math
@@ -33,7 +33,7 @@ LAST_CHARACTER = 0x10FFFF
 SURROGATES = range(0xD800, 0xE000)
 
 PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Words of the expression language, which as a bare name would be read as something else.
+# Words of the expression language. A field of such a name must be written as `$meta["name"]`.
 KEYWORDS = frozenset(
     (
         *("and", "or", "not", "in", "like", "exists", "is", "null", "true", "false"),
@@ -46,7 +46,7 @@ KEYWORDS = frozenset(
 )
 ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 PLAIN_WORDS = re.compile(r"[\w'’-]+(\s+[\w'’-]+)*")
-# One that is not closed ends with the expression, so that its beginning is looked at once only.
+# A literal that is not closed goes to the end of the expression. So no text is searched twice.
 STRING_LITERAL = re.compile(
     r""""(?:[^"\\]|\\.)*(?:"|\\?\Z)|'(?:[^'\\]|\\.)*(?:'|\\?\Z)""", re.DOTALL
 )
@@ -142,7 +142,8 @@ def equals_any(field: str, values: Iterable[Any]) -> str:
 def from_typed(typed: str) -> str:
     """Return the expression that somebody typed; plain words find the rows whose text has them all.
 
-    Milvus compares letter by letter, so a word is looked for in three ways of writing it.
+    Milvus compares letter by letter, so each word is searched as typed, in lower case, and with a
+    capital first letter.
     """
     words = typed.split()
     if not PLAIN_WORDS.fullmatch(typed.strip()) or words[0].lower() in ("exists", "not"):
@@ -192,15 +193,15 @@ def fields(store: "Milvus") -> tuple[Field, ...]:
     usable = [
         field for field in found if field.kind is not FieldKind.OTHER and field.name != "$meta"
     ]
-    # What a person filters by comes first, the key and the text last.
+    # People filter by metadata most, so the key and the text come last.
     return tuple(sorted(usable, key=lambda field: (not field.dynamic, field.name)))
 
 
 def _sample(store: "Milvus", schema: Sequence[str]) -> list[dict[str, Any]]:
-    """Return rows of every kind that a few questions find.
+    """Return a sample with rows of several kinds, found by a few queries.
 
-    Milvus returns the oldest rows first, so the columns of a file that came later would be missed.
-    Each question leaves out the rows that have a field which all rows of the last answer have.
+    Milvus returns the oldest rows first, so one query would miss the columns of a later file. Each
+    query leaves out the rows with a field that all rows of the last answer have.
     """
     sample: list[dict[str, Any]] = []
     known: list[str] = []

@@ -9,7 +9,7 @@ DEFAULT_LAMBDA = 0.7
 
 
 def check_ranking(k: int, fetch_k: int | None = None, lambda_mult: float = DEFAULT_LAMBDA) -> None:
-    """Raise InvalidInput, one sentence for all three, for a search that cannot be asked.
+    """Raise InvalidInput for a search that cannot be asked; one sentence names all three bounds.
 
     `fetch_k` is None for a method that takes no candidates.
     """

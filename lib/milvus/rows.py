@@ -197,7 +197,7 @@ class Change:
     at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        # A weak reference: rows that nobody can undo any more go at once.
+        # A weak reference does not keep the rows in memory when nobody else holds the change.
         forget = weakref.WeakMethod(self.forget)
         loop = event_loop.shared().loop
         loop.call_soon_threadsafe(loop.call_later, UNDO_S, _call, forget)

@@ -1,8 +1,9 @@
 """Operation and parameters → complete programs, sync and async, that a reader can run.
 
-A program needs the packages of its first line and nothing of this app. One that only reads a server
-works on the collection shown; every other one makes a collection of its own, named `OWN`, and on
-the embedded store a file of its own, because Milvus Lite lets one process open a file.
+A program needs the packages of its first line and nothing of this app. A program that only reads
+from a server works on the collection shown. Every other program makes a new collection, named
+`OWN`. On the embedded store it makes a new file too, because one process can open a file of Milvus
+Lite.
 """
 
 import ast
@@ -25,9 +26,9 @@ from lib.milvus.filters import equals
 from lib.milvus.operations import OPERATIONS
 
 OWN = "async_lab_snippet"
-# How many rows of a collection a program carries at most.
+# The most rows of a collection that are written into a program.
 CARRIED_ROWS = 200
-# Where a name that a program uses comes from.
+# The module of each name that a program may use; "" for a module itself.
 IMPORTS = {
     "asyncio": "",
     "os": "",
@@ -92,7 +93,7 @@ class Place:
     """What a program works on: which Milvus, which collection and which embedding model.
 
     `uri` is an http(s) address, or "" for a Milvus Lite file of the program's own. `model_path` is
-    where the bundled model lies. `rows` are what a collection of the program's own begins with, and
+    where the bundled model lies. `rows` are put into a collection that the program makes, and
     `about_rows` says where they come from. Times are in milliseconds.
     """
 
@@ -214,7 +215,7 @@ def _head(place: Place) -> str:
 
 
 def _model(place: Place, *, is_async: bool) -> str:
-    """Return the class that embeds, with the simulated wait where there is one, and one of it."""
+    """Return the lines that make the embedding model, with the simulated wait if there is one."""
     wait, before = f"{place.latency_ms / 1000:g}", ""
     if place.jitter_ms:
         wait = f"max(waits.gauss({wait}, {place.jitter_ms / 1000:g}), 0)"
@@ -510,7 +511,7 @@ def ingestion(
         return _creation(place, start + cut, written, concurrency)
     open_ = opening(place)
     if method == "upsert":
-        # Unlike the other methods, upsert does not make a missing collection.
+        # Upsert does not make a missing collection; the other methods do.
         open_ += (
             "store.add_documents(documents(rows[:1]), ids=[rows[0][0]])  # makes the collection\n"
         )

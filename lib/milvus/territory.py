@@ -73,7 +73,7 @@ class Territory:
     prefix: str = field(repr=False)
     expires: float
     quota: Quota
-    # Without a cookie nobody can come back to it.
+    # A visitor without a cookie cannot come back to it.
     ends_with_session: bool = False
     # By collection: rows written since it was created; those made to measure are not counted.
     _scratch: set[str] = field(default_factory=set, repr=False, compare=False)
