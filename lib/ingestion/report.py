@@ -28,8 +28,8 @@ class SourceTally:
 class Tally:
     """What an ingestion has done so far; `embed_s` and `insert_s` are sums over all batches.
 
-    Of the rows given each is added, updated (its key or its place in a source was there with
-    another text), unchanged, given twice, or refused. `removed` are rows of before.
+    Each row that was given is added, updated (its key or its place in a source was there with
+    another text), unchanged, given twice, or refused. `removed` counts rows that were there before.
     """
 
     expected: int = 0  # rows, 0 when nobody knows
@@ -39,10 +39,10 @@ class Tally:
     unchanged: int = 0
     refused: int = 0
     removed: int = 0
-    gone: int = 0  # rows whose text is gone from their source; kept, nobody asked to remove them
+    gone: int = 0  # rows that are kept although their text is gone from their source
     batches: int = 0
     embed_s: float = 0.0
-    waited_s: float = 0.0  # of that, for an embedding service that refused
+    waited_s: float = 0.0  # the part of `embed_s` spent waiting after a refusal
     insert_s: float = 0.0
     lookup_s: float = 0.0
     wall_s: float = 0.0  # of reading and writing

@@ -1,9 +1,9 @@
 """The sweep: take away the rows of the given sources that are no longer theirs.
 
-A row whose place in a source has another text now was updated: the new row is in, the old one goes.
-Rows beyond a source's end are gone from it, and go when the plan says so. It runs after everything
-was inserted and needs no memory of an earlier run, so a killed ingestion that is repeated ends the
-same. Sources with unread parts are left alone.
+When the text at a place in a source has changed, the new row is in already and the old one is
+removed. Rows beyond a source's new end are removed when the plan says so. The sweep runs after
+everything was inserted and needs no memory of an earlier run, so an ingestion that was killed and
+repeated gives the same rows. Sources with unread parts are left alone.
 """
 
 from array import array
@@ -64,7 +64,7 @@ def _sweep_source(
         tally.gone += len(gone)
         gone = []
     _remove(connection, plan.collection, [*stale, *gone])
-    # Each replaced row was counted as an added one when its successor came in.
+    # A row that replaces another was counted as added when it was written.
     replaced = min(len(stale), tally.source(source).added)
     for each in (tally, tally.source(source)):
         each.updated += replaced

@@ -135,8 +135,8 @@ _turns: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 def _prepare(connection: Connection, model: EmbeddingModel, plan: IngestionPlan) -> int:
     """Make sure that the collection fits and return its exact number of rows.
 
-    It is counted with strong consistency: everything written before now, by a process that was
-    killed a moment ago too, is visible to the look-ups that follow.
+    It is counted with strong consistency. So the look-ups that follow see everything that was
+    written before, even by a process that was killed a moment ago.
     """
     if not METHODS[plan.method].creates:
         return milvus_collections.ensure(
@@ -288,8 +288,8 @@ class _Writer:
         }
         arguments.pop("batch_size")  # from_texts would hand it to the collection
         with reported("The collection could not be created."), self._timed():
-            # In every mode: afrom_texts makes the collection with sync calls, for half a second on
-            # a server, and would hold the loop that all share.
+            # Sync in every mode: afrom_texts makes the collection with sync calls, which would hold
+            # the shared loop for half a second on a server.
             self.store = self._connection.store_class.from_texts(**arguments)
         self._created = self.store
         self._connection.forget_stores(self.plan.collection)

@@ -1,7 +1,7 @@
 """Where a visitor of a public app may connect to: only the hosts that the owner listed.
 
-The text alone decides. No name is looked up and no packet is sent for an address that is refused,
-so neither the message nor the time tells what is behind it.
+The check reads the text of the address only. For a refused address no name is looked up and no
+packet is sent, so neither the message nor the time says whether the host exists.
 """
 
 import re
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from lib.errors import InvalidInput
 from lib.settings import Settings, canonical
 
-# Without a port in the list, these are allowed: those of https and of Milvus.
+# A listed host without a port allows these: the ports of https and of Milvus.
 USUAL_PORTS = {443, 19530}
 DEFAULT_PORTS = {"http": 19530, "https": 443}
 # What a listed host can look like in an address, and nothing else: no userinfo, no escapes, no

@@ -194,7 +194,7 @@ def overview(connection: Connection, dimension: int, *, embedding: str) -> list[
             note = error.what
         return Listed(name, facts, note)
 
-    # An exact count waits a fifth of a second for a server, so they wait together.
+    # Each exact count waits a fifth of a second for a server, so they run side by side.
     with ThreadPoolExecutor(max_workers=1 if connection.is_lite else 8) as pool:
         return list(pool.map(look, names))
 
@@ -278,7 +278,7 @@ def create(
             schema=schema,
             properties={EMBEDDING_PROPERTY: embedding} if embedding else None,
         )
-        # Nothing to wait for in an empty collection, and pymilvus waits half a second at least.
+        # An empty collection is ready at once, and pymilvus would wait half a second.
         client.create_index(name, index, sync=False)
         client.load_collection(name)
     connection.forget_stores(name)
@@ -293,8 +293,8 @@ def exists(connection: Connection, name: str) -> bool:
 def describe(connection: Connection, name: str, *, loads: bool = True) -> Collection:
     """Return a collection's facts. Raises InvalidInput when it does not exist.
 
-    With `loads`, one that is not loaded is loaded: a server that was started again takes a while to
-    do so by itself.
+    With `loads`, a collection that is not loaded is loaded. A server needs a while to do so by
+    itself after its start.
     """
     with reported(f"Could not read the collection {name!r}."):
         if not connection.client.has_collection(name, timeout=connection.answer_s):
@@ -315,7 +315,7 @@ def describe(connection: Connection, name: str, *, loads: bool = True) -> Collec
             else {}
         )
         if connection.is_lite and indexes:
-            # A file opened anew holds its collections released; a filter could not even be checked.
+            # After a file was opened again no collection is loaded, and no filter can be checked.
             connection.client.load_collection(name)
         return Collection(
             name=name,
@@ -349,8 +349,8 @@ def _count_loaded(connection: Connection, name: str) -> int:
 def count(connection: Connection, name: str, expr: str = "", *, consistency: str = "Strong") -> int:
     """Count the rows that match an expression (all rows by default), seeing every write.
 
-    A server takes one or two of its ticks, of 200 ms each, to be sure of that; whoever counted
-    before and wrote nothing since can ask with the consistency "Session".
+    A server needs one or two of its ticks, of 200 ms each, to see every write. A caller that has
+    counted before and has written nothing since can ask with the consistency "Session".
     """
     with reported(f"Could not count the rows of {name!r}."):
         answer = connection.client.query(

@@ -91,9 +91,9 @@ class Lease:
         self._is_held = True
 
     def release(self, *, drop_own: bool = False) -> None:
-        """Let go, once; calling it again is harmless.
+        """End this hold; a second call does nothing.
 
-        With `drop_own` a visitor's collections go with their last hold.
+        With `drop_own` a visitor's collections are dropped with their last hold.
         """
         with self._lock:
             was_held, self._is_held = self._is_held, False
@@ -146,7 +146,7 @@ class Pool:
             return (opened.limited_to(territory) if territory else opened).lease()
 
     def retire(self, connection: "Connection") -> None:
-        """Give this connection to no new user; those who hold it go on with it."""
+        """Give this connection to no new user. Its present users keep it."""
         with self._lock:
             if self._shared is connection._whole:
                 self._shared = None
@@ -155,7 +155,7 @@ class Pool:
 class Connection:
     """An open Milvus. Make it with `open_connection`; safe to share between threads.
 
-    Who shares it takes a `lease`. `limited_to` gives a view of it that writes to one territory.
+    Each of its users takes a `lease`. `limited_to` gives a view that writes to one territory only.
     """
 
     def __init__(
@@ -249,7 +249,7 @@ class Connection:
 
     @property
     def answer_s(self) -> float:
-        """Seconds that an answer may take which a person waits for, tries again included."""
+        """Seconds that an answer for a waiting person may take, with all its tries."""
         return LITE_ANSWER_S if self.is_lite else ANSWER_S
 
     @property
@@ -346,7 +346,7 @@ class Connection:
 
     @property
     def replaces_by(self) -> str:
-        """The method that writes a row over the one of the same key and leaves nothing of it.
+        """The method that replaces a whole row by a new one with the same key.
 
         Milvus Lite's upsert keeps each dynamic field that the new row does not name, and its insert
         replaces the row; a server's insert adds a second row of the key, and its upsert replaces.
@@ -354,7 +354,7 @@ class Connection:
         return "add_documents" if self.is_lite else "upsert"
 
     def replace_rows(self, collection: str, rows: list[dict[str, Any]]) -> None:
-        """Write whole rows, vectors and all, over those of the same keys, as `replaces_by` says."""
+        """Replace whole rows, with their vectors, in the way that `replaces_by` says."""
         self.check_room()
         (self.client.insert if self.is_lite else self.client.upsert)(collection, rows)
 
@@ -433,9 +433,9 @@ def open_connection(settings: Settings) -> Connection:
 
 
 def _distrust(uri: str) -> str:
-    """Say why the certificate at an https address is not trusted, or nothing.
+    """Return why the certificate at an https address is not trusted; an empty text if it is.
 
-    gRPC reports this as it does a server that is not there.
+    gRPC gives the same error as for a server that does not exist.
     """
     parts = urlsplit(uri)
     if parts.scheme != "https" or parts.hostname is None:
@@ -496,8 +496,8 @@ def _arguments(uri: str, settings: Settings) -> dict[str, Any]:
     }
     options: dict[str, Any] = {
         "grpc.service_config": json.dumps({"methodConfig": [deadline]}),
-        # A server that came back is found within seconds, however long it was gone: by default an
-        # attempt waits 20 s for one that accepts and stays silent, and two may be 2 minutes apart.
+        # A server that came back is found within seconds. By default one attempt may wait 20 s for
+        # a server that accepts and says nothing, and the next attempt may follow after 2 minutes.
         "grpc.initial_reconnect_backoff_ms": 500,
         "grpc.min_reconnect_backoff_ms": RECONNECT_MS,
         "grpc.max_reconnect_backoff_ms": RECONNECT_MS,
@@ -506,9 +506,9 @@ def _arguments(uri: str, settings: Settings) -> dict[str, Any]:
         # Milvus Lite answers pymilvus's idle pings with GOAWAY, which breaks the next connect.
         options |= {"grpc.keepalive_time_ms": 600_000, "grpc.keepalive_permit_without_calls": 0}
     else:
-        # A link that went silent is given up within seconds, so that the next try takes another
-        # one. By default a ping may stay unanswered for a minute, and after two without a call
-        # between them there are no more. A server refuses pings more often than every 5 s.
+        # A silent connection is closed within seconds, so that the next try opens a new one. By
+        # default a ping may stay unanswered for a minute, and no third ping follows without a call.
+        # A server refuses more than one ping in 5 s.
         options |= {
             "grpc.keepalive_time_ms": 6_000,
             "grpc.http2.max_pings_without_data": 0,

@@ -32,7 +32,7 @@ BUNDLED_MODEL_NAME = "bundled/all-MiniLM-L6-v2-static-256-tuned"
 INLINE_TEXTS = 8
 OPENAI_TIMEOUT_S = 30.0
 OPENAI_RETRIES = 2
-# How long a call may take, tries again included: one that a person waits for, and any other.
+# How long a call may take with all its tries: while a person waits, and in a job.
 ANSWER_S = 8.0
 WORK_S = 60.0
 FIRST_WAIT_S = 0.5
@@ -228,7 +228,7 @@ def _timed() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # Worded here, where it is still known that the provider failed and not Milvus.
+        # The error is worded here, because later nobody can tell the provider's from Milvus's.
         raise explain_embedding_error(error) from error
     finally:
         if clock is not None:
@@ -301,7 +301,7 @@ def _build_openai(settings: Settings, retries: bool) -> Embeddings:
         model=settings.openai_model,
         api_key=SecretStr(str(settings.openai_api_key)),
         base_url=settings.openai_base_url,
-        # The key is for this address alone, so no answer may send it, or the texts, elsewhere.
+        # The key is for this address alone: a redirect must not send it, or the texts, elsewhere.
         http_client=DefaultHttpxClient(
             follow_redirects=False, event_hooks={"request": [_leave_out_account]}
         ),

@@ -285,10 +285,10 @@ def delete(
 ) -> Change:
     """Delete rows by key or by expression through `adelete`, keeping them for an undo.
 
-    `keep` gets what is gone even when some rows are not. `most_bytes` is what the undo may take; 0
-    deletes without one. Raises InvalidInput for an expression that Milvus cannot use or that finds
-    nothing, and for rows that the undo cannot hold: nothing is deleted then. Raises OperationFailed
-    when fewer rows are gone than should be: `adelete` itself always says True.
+    `keep` gets the deleted rows, even when others could not be deleted. `most_bytes` is what the
+    undo may take; with 0 there is no undo. Raises InvalidInput for an expression that Milvus cannot
+    use or that finds nothing, and for rows that the undo cannot hold: nothing is deleted then.
+    Raises OperationFailed when fewer rows are gone than should be: `adelete` always says True.
     """
     expressions = _expressions(connection, name, keys, expr)
     before = milvus_collections.count(connection, name)

@@ -71,7 +71,7 @@ class Question:
 
     @property
     def whole_expr(self) -> str:
-        """The filter, and that a row is not an answer to a search for rows like itself."""
+        """The filter, which also leaves out the row that others should be like."""
         other = f"{PRIMARY_FIELD} != {filters.quote(self.like)}" if self.like else ""
         return filters.combine([self.expr, other])
 
@@ -108,7 +108,7 @@ class Timing:
     total_ms: float
     embed_ms: float
     milvus_ms: float
-    waited_ms: float = 0.0  # of the embedding, for a service that refused
+    waited_ms: float = 0.0  # the part of `embed_ms` spent waiting after a refusal
 
     @property
     def app_ms(self) -> float:
@@ -305,7 +305,7 @@ def call_method(
             milvus_collections.check_expression(connection, collection, request.expr)
     arguments = request.arguments()
     if operation.searches:
-        # Without one pymilvus tries again for minutes where each try fails at once.
+        # Without a timeout pymilvus tries again for minutes when each try fails at once.
         arguments["timeout"] = connection.answer_s
     called = time.perf_counter()
     embedding = embedding_clock(EMBEDDING_ANSWER_S)

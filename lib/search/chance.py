@@ -23,8 +23,8 @@ SAMPLE_ROWS = 1_000
 TEXTS = 200
 NEAREST = 5
 LEAST_WORDS = 50
-# An answer is weak when one in five texts that mean nothing finds a row as good as its best; in any
-# other answer a row is weak when three in four such texts find one as good as it.
+# An answer is weak when one in five texts that mean nothing finds a row as good as its best row. In
+# any other answer a row is weak when three in four such texts find a row as good.
 ANSWER_QUANTILE, ROW_QUANTILE = 80, 25
 WORD = re.compile(r"[^\W\d_]{3,}")
 
@@ -49,8 +49,8 @@ def measure_chance(
 ) -> Chance | None:
     """Ask a collection texts that mean nothing; None where it has too few words to make them of.
 
-    With a filter they are asked of the rows that it leaves, as the question is: among fewer rows
-    chance finds less.
+    With a filter they search the same rows as the question, because among fewer rows chance finds
+    less.
 
     Raises EmbeddingFailed, and ConnectionFailed when Milvus does not answer.
     """

@@ -1,7 +1,7 @@
 """The search page's charts: a data frame in, an `alt.Chart` out.
 
 A chart carries no title and no height: the page writes the finding above it and knows how many
-rows there are. So its specification depends on the columns alone, and only data move when λ does.
+rows there are. So its specification depends on the columns alone, and a new λ sends data only.
 
 Colours come from the theme, whose first two mean sync and async all over the app. `SERIES` lists
 what a colour can mean here, in the palette's order; Vega starts the five colours over after the
@@ -54,7 +54,7 @@ def rank_changes(ends: pd.DataFrame) -> alt.LayerChart:
 def _end(
     base: alt.Chart, number: str, align: Literal["left", "right"], direction: int
 ) -> alt.LayerChart:
-    # Two marks, so that a long name is cut and its number is not.
+    # Number and name are two marks, so that only a long name is cut.
     numbers = base.mark_text(align=align, dx=10 * direction, fontSize=13, fontWeight="bold")
     names = base.mark_text(align=align, dx=34 * direction, fontSize=13, limit=NAME_PIXELS)
     chart: alt.LayerChart = numbers.encode(text=f"{number}:Q") + names.encode(text="name:N")

@@ -122,7 +122,7 @@ def ask_hybrid(
 
 
 def copied_name(connection: Connection, collection: Collection) -> str:
-    """Return what the copy with words is called; a visitor's copy is the visitor's own."""
+    """Return the name of the copy with words; a visitor's copy belongs to the visitor."""
     name = f"{shown_name(collection.name)}_words"
     return connection.territory.full_name(name) if connection.territory else name
 
