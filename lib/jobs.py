@@ -248,7 +248,12 @@ class Jobs:
 
     def _work(self, queued: _Queued) -> None:
         job, state = queued.job, State.DONE
-        alarm = threading.Timer(queued.run_s, job.end_for, [_out_of_time(queued.run_s)])
+        too_long = LabError(
+            f"Stopped: a job may run {queued.run_s:,g} s here.",
+            kept="What was finished is kept.",
+            next_step="Ask for less at once.",
+        )
+        alarm = threading.Timer(queued.run_s, job.end_for, [too_long])
         alarm.daemon = True
         if queued.run_s:
             alarm.start()
@@ -299,14 +304,6 @@ class Jobs:
         old = [job for job in finished if now - (job.ended or now) > self._time_to_live_s]
         for job in {*surplus, *old}:
             self._jobs.pop(job.id, None)
-
-
-def _out_of_time(run_s: float) -> LabError:
-    return LabError(
-        f"Stopped: a job may run {run_s:,g} s here.",
-        kept="What was finished is kept.",
-        next_step="Ask for less at once.",
-    )
 
 
 _shared = Jobs()

@@ -70,7 +70,11 @@ class Snippet:
         sources = [("markdown", f"# {title}"), ("code", NEST)]
         for name, program in self.programs.items():
             sources += [("markdown", f"## {name}"), ("code", program)]
-        cells = [_cell(number, *source) for number, source in enumerate(sources)]
+        cells: list[dict[str, Any]] = [
+            {"id": f"cell-{number}", "cell_type": kind, "metadata": {}, "source": source}
+            | ({"execution_count": None, "outputs": []} if kind == "code" else {})
+            for number, (kind, source) in enumerate(sources)
+        ]
         kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
         return json.dumps(
             {
@@ -81,11 +85,6 @@ class Snippet:
             },
             indent=1,
         )
-
-
-def _cell(number: int, kind: str, source: str) -> dict[str, Any]:
-    cell = {"id": f"cell-{number}", "cell_type": kind, "metadata": {}, "source": source}
-    return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
 
 
 @dataclass(frozen=True)
@@ -293,13 +292,12 @@ COLUMNS = (
 
 def carried(rows: Sequence[Document]) -> str:
     """Return rows as the literal of a program: keys, texts and metadata, a line each."""
-    lines = "".join(f"    {_row(row)!r},\n" for row in rows)
+    written = (
+        (str(row.id), row.page_content, {name: _plain(each) for name, each in row.metadata.items()})
+        for row in rows
+    )
+    lines = "".join(f"    {row!r},\n" for row in written)
     return f"rows = [  # key, text, metadata\n{lines}]\n"
-
-
-def _row(row: Document) -> tuple[str, str, dict[str, Any]]:
-    metadata = {name: _plain(value) for name, value in row.metadata.items()}
-    return str(row.id), row.page_content, metadata
 
 
 def literal(text: str) -> str:

@@ -63,9 +63,8 @@ class Question:
 
     def check(self) -> None:
         """Raise InvalidInput, one clear line, for what cannot be asked."""
-        if not self.like and not self.query.strip():
-            raise InvalidInput("The question is empty.", next_step="Type one or pick an example.")
-        _check_query(self.query)
+        if not self.like:
+            _check_query(self.query, "Type one or pick an example.")
         check_ranking(self.k, self.fetch_k)
         filters.check_nesting(self.expr)
 
@@ -178,9 +177,7 @@ class Request:
                 f"{operation.label} needs a filter.", next_step='For example: kind == "class".'
             )
         if operation.searches and operation.embeds:
-            _check_query(self.query)
-            if not self.query.strip():
-                raise InvalidInput("The question is empty.", next_step="Type one.")
+            _check_query(self.query, "Type one.")
         if operation.searches and not operation.embeds and len(self.vector) != dimension:
             raise InvalidInput(
                 f"The vector has {len(self.vector):,} numbers; this collection's vectors have "
@@ -419,7 +416,9 @@ class _Stopwatch:
         )
 
 
-def _check_query(query: str) -> None:
+def _check_query(query: str, next_step: str) -> None:
+    if not query.strip():
+        raise InvalidInput("The question is empty.", next_step=next_step)
     filters.check_unicode(query)
     if len(query) > MAX_QUERY_CHARACTERS:
         raise InvalidInput(f"The question is longer than {MAX_QUERY_CHARACTERS:,} characters.")
