@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.documents.metadata import MAX_METADATA_BYTES, NAME, RESERVED, clean, stored_name
+from lib.documents.metadata import MAX_METADATA_BYTES, RESERVED, clean, stored_name
 from lib.errors import InvalidInput
+from lib.milvus.filters import PLAIN_NAME
 
 
 def test_good_metadata_is_left_as_it_is() -> None:
@@ -44,7 +45,7 @@ def test_a_key_that_milvus_refuses_or_cannot_filter_by_is_renamed_and_said(
 @given(st.text(max_size=300))
 def test_every_stored_name_can_stand_in_a_filter(key: str) -> None:
     name = stored_name(key)
-    assert NAME.fullmatch(name)
+    assert PLAIN_NAME.fullmatch(name)
     assert name not in RESERVED
     assert stored_name(name) == name
 
