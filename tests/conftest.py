@@ -5,6 +5,7 @@
     milvus_lite_uri   the path of a fresh Milvus Lite store
     openai_endpoint   an OpenAI-compatible embeddings server, one for the whole run
     run_app           run_app({"LAB_PUBLIC": "1"}) starts the app and returns its address
+    shared_app        the address of an app on the bundled corpus, one for the whole run
     chromium_page     a fresh page in Chromium
 
 `pytest -n 2` shares the tests out to two processes, each with a server and apps of its own. A test
@@ -37,7 +38,7 @@ from scripts.processes import dying_with_parent, free_port
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
     from lib.milvus.connection import Connection
     from scripts.milvus_server import MilvusServer
@@ -50,7 +51,7 @@ SKIPS_FAIL = os.environ.get("MILVUS_LAB_NO_SKIP") == "1"
 MARKER_OF_FIXTURE = {
     "milvus_server": "server",
     "milvus_server_class": "server",
-    "browser": "browser",
+    "chromium": "browser",
 }
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = [
@@ -331,9 +332,22 @@ def run_app(
     runner.stop_all()
 
 
+@pytest.fixture(scope="session")
+def shared_app(
+    tmp_path_factory: pytest.TempPathFactory, filled_store: Callable[[], Path]
+) -> Iterator[str]:
+    """The address of one app on the bundled corpus, for tests that leave it as it was."""
+    runner = AppRunner(tmp_path_factory.mktemp("shared-app"), filled_store)
+    yield runner()
+    runner.stop_all()
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    """Headless Chromium, one per module.
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator["BrowserContext"]:
+    """Headless Chromium with a profile, one per module.
+
+    A profile keeps the scripts that Chromium has compiled, which is half of what a page costs; a
+    context of its own begins without them. Pages are as large as a projector's picture.
 
     While it is open, Playwright keeps an event loop running in this thread, and `asyncio.run`
     refuses to work. Hence not one for the whole run: keep browser tests in modules of their own.
@@ -344,17 +358,35 @@ def browser() -> Iterator["Browser"]:
     if program is None:
         pytest.skip("needs Chromium, for example from apt-get install chromium")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
-        yield chromium
-        chromium.close()
+        profile = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("chromium"),
+            executable_path=program,
+            args=CHROMIUM_FLAGS,
+            viewport={"width": 1280, "height": 800},
+        )
+        yield profile
+        profile.close()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: "BrowserContext") -> "Browser":
+    """The browser itself, for tests that need another person's or another setting's context."""
+    assert chromium.browser is not None
+    return chromium.browser
 
 
 @pytest.fixture
-def chromium_page(browser: "Browser", request: pytest.FixtureRequest) -> Iterator["Page"]:
-    """A page without cookies or history, as large as a projector's picture."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
+def chromium_page(chromium: "BrowserContext", request: pytest.FixtureRequest) -> Iterator["Page"]:
+    """A page of a browser without cookies or history of the tests before."""
+    page = chromium.new_page()
     page.set_default_timeout(15_000)
     request.node.stash[PAGE] = page
     yield page
-    context.close()
+    chromium.set_offline(False)
+    blank = chromium.new_page()
+    storage = chromium.new_cdp_session(blank)
+    storage.send("Storage.clearDataForOrigin", {"origin": "*", "storageTypes": "local_storage"})
+    chromium.clear_cookies()
+    for each in chromium.pages:
+        if each is not blank:
+            each.close()

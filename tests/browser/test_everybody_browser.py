@@ -2,6 +2,7 @@
 
 import re
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,20 +27,9 @@ PLACES = {
 }
 
 
+PAGES = {path.stem for path in (Path(__file__).resolve().parents[2] / "pages").glob("*.py")}
 # On a deep link Streamlit looks for its server beside the page first and at the root next.
 PROBED = re.compile(r"/(\w+)/_stcore/(health|host-config)$")
-
-
-@pytest.fixture(scope="module")
-def app(run_app, browser) -> str:
-    """One app whose first load has ended."""
-    url = run_app({})
-    page = browser.new_page()
-    page.goto(f"{url}/collections")
-    page.get_by_text("Danger zone").wait_for(timeout=LOAD_TIMEOUT_MS)
-    page.get_by_text("Loading: ").wait_for(state="hidden", timeout=LOAD_TIMEOUT_MS)
-    page.close()
-    return url
 
 
 def findings(page: "Page") -> list[str]:
@@ -56,10 +46,14 @@ def findings(page: "Page") -> list[str]:
     ]
 
 
+def test_every_page_is_among_the_places() -> None:
+    assert {place.partition("?")[0] or "overview" for place in PLACES} == PAGES
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("place", PLACES)
 def test_every_page_is_for_everybody_and_quiet(
-    app: str, chromium_page: "Page", place: str, scheme: str
+    shared_app: str, chromium_page: "Page", place: str, scheme: str
 ) -> None:
     page = chromium_page
     said: list[str] = []
@@ -84,16 +78,17 @@ def test_every_page_is_for_everybody_and_quiet(
         "request",
         lambda request: (
             None
-            if request.url.startswith((app, "data:", "blob:"))
+            if request.url.startswith((shared_app, "data:", "blob:"))
             else said.append(f"asked another host: {request.url}")
         ),
     )
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    page.goto(f"{app}/{place}")
+    page.goto(f"{shared_app}/{place}")
     page.locator(PLACES[place]).last.wait_for(timeout=LOAD_TIMEOUT_MS)
     page.wait_for_load_state("networkidle")
     # Nothing is being redrawn: what is stale is faint.
     page.wait_for_function("() => !document.querySelector('[data-stale=true], .stSpinner')")
+    assert page.get_by_test_id("stException").count() == 0
     assert findings(page) == []
     assert said == []
     described = page.locator("[data-testid=stVegaLiteChart] [role='graphics-document']")
@@ -108,10 +103,10 @@ def test_every_page_is_for_everybody_and_quiet(
     ("path", "button"), [("benchmark", "Run"), ("", "Measure it here, in ten seconds")]
 )
 def test_the_run_button_is_at_most_six_presses_from_the_top(
-    app: str, chromium_page: "Page", path: str, button: str
+    shared_app: str, chromium_page: "Page", path: str, button: str
 ) -> None:
     page = chromium_page
-    page.goto(f"{app}/{path}")
+    page.goto(f"{shared_app}/{path}")
     wanted = page.get_by_role("button", name=button, exact=False).first
     wanted.wait_for(timeout=LOAD_TIMEOUT_MS)
     page.wait_for_load_state("networkidle")
@@ -127,11 +122,11 @@ def test_the_run_button_is_at_most_six_presses_from_the_top(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_focus_is_seen_on_whatever_the_keyboard_reaches(
-    app: str, chromium_page: "Page", scheme: str
+    shared_app: str, chromium_page: "Page", scheme: str
 ) -> None:
     page = chromium_page
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    page.goto(f"{app}/benchmark")
+    page.goto(f"{shared_app}/benchmark")
     page.get_by_role("button", name="Run", exact=True).wait_for(timeout=LOAD_TIMEOUT_MS)
     page.wait_for_load_state("networkidle")
     unseen = []

@@ -1,8 +1,6 @@
 """Every page in a real browser: it draws, says no exception, and search answers at once."""
 
 import re
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +10,6 @@ from lib.ui.common import browser_ahead
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
-PATHS = [
-    "" if path.stem == "overview" else path.stem for path in (PROJECT_ROOT / "pages").glob("*.py")
-]
 QUESTION = "list all files whose names match a wildcard"
 LOAD_TIMEOUT_MS = 60_000
 
@@ -27,60 +21,38 @@ def app(run_app) -> str:
 
 
 def test_a_deep_link_into_a_fresh_server_gets_the_whole_frame(
-    run_app: Callable[[dict[str, str]], str], chromium_page: "Page"
+    app: str, chromium_page: "Page"
 ) -> None:
-    chromium_page.goto(f"{run_app({})}/search?q=split+a+string")
+    chromium_page.goto(f"{app}/search?q=split+a+string")
     chromium_page.get_by_role("link", name="Search and MMR").first.wait_for()
     chromium_page.get_by_text("Milvus Lite (embedded)").first.wait_for(timeout=LOAD_TIMEOUT_MS)
     assert chromium_page.get_by_role("link", name="app", exact=True).count() == 0
     chromium_page.get_by_role("heading", name="Search and MMR").wait_for()
 
 
-def wait_for_the_corpus(page: "Page", app: str) -> None:
-    """Open the app and wait until the first load has ended."""
-    page.goto(app)
-    page.get_by_text("Milvus Lite (embedded)").first.wait_for(timeout=LOAD_TIMEOUT_MS)
-    rows = page.locator("[data-testid='stSidebar'] [data-testid='stMetricValue']").first
-    page.wait_for_function(
+def test_the_first_visit_ends_with_a_loaded_corpus(app: str, chromium_page: "Page") -> None:
+    chromium_page.goto(app)
+    chromium_page.get_by_text("Milvus Lite (embedded)").first.wait_for(timeout=LOAD_TIMEOUT_MS)
+    rows = chromium_page.locator("[data-testid='stSidebar'] [data-testid='stMetricValue']").first
+    chromium_page.wait_for_function(
         "node => parseInt(node.textContent.replace(/[^0-9]/g, '')) > 3000",
         arg=rows.element_handle(),
         timeout=LOAD_TIMEOUT_MS,
     )
-
-
-def test_the_first_visit_ends_with_a_loaded_corpus(app: str, chromium_page: "Page") -> None:
-    wait_for_the_corpus(chromium_page, app)
     chromium_page.get_by_text("Loading: ").wait_for(state="hidden", timeout=LOAD_TIMEOUT_MS)
     assert chromium_page.get_by_text("Loading: ").count() == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", sorted(PATHS))
-def test_every_page_draws_without_an_exception(
-    app: str, chromium_page: "Page", path: str, scheme: str
-) -> None:
-    problems: list[str] = []
-    chromium_page.on("pageerror", lambda error: problems.append(str(error)))
-    chromium_page.emulate_media(color_scheme=scheme)
-    chromium_page.goto(f"{app}/{path}")
-    chromium_page.locator("h1").first.wait_for()
-    chromium_page.wait_for_load_state("networkidle")
-    assert chromium_page.locator("[data-testid='stException']").count() == 0
-    assert problems == []
-
-
-def test_search_answers_the_question_of_the_readme(app: str, chromium_page: "Page") -> None:
-    wait_for_the_corpus(chromium_page, app)
-    chromium_page.goto(f"{app}/search?q={QUESTION.replace(' ', '+')}")
-    chromium_page.get_by_text("glob.glob", exact=False).first.wait_for()
+def test_search_answers_the_question_of_the_readme(shared_app: str, chromium_page: "Page") -> None:
+    chromium_page.goto(f"{shared_app}/search?q={QUESTION.replace(' ', '+')}")
+    chromium_page.get_by_text("glob.glob", exact=False).first.wait_for(timeout=LOAD_TIMEOUT_MS)
     assert chromium_page.locator("[data-testid='stException']").count() == 0
 
 
-def test_a_refresh_keeps_the_question(app: str, chromium_page: "Page") -> None:
-    wait_for_the_corpus(chromium_page, app)
-    chromium_page.goto(f"{app}/search?q=split+a+string")
+def test_a_refresh_keeps_the_question(shared_app: str, chromium_page: "Page") -> None:
+    chromium_page.goto(f"{shared_app}/search?q=split+a+string")
     box = chromium_page.get_by_role("textbox", name=re.compile("question|ask", re.IGNORECASE)).first
-    box.wait_for()
+    box.wait_for(timeout=LOAD_TIMEOUT_MS)
     assert box.input_value() == "split a string"
     chromium_page.reload()
     box.wait_for()
@@ -128,17 +100,6 @@ def test_the_race_stands_still_where_reduced_motion_is_asked_for(
         "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
     )
     assert clock.inner_text().startswith("Loop · 1 of 100")
-
-
-@pytest.mark.parametrize("path", sorted(PATHS))
-def test_no_page_asks_another_host_for_anything(app: str, chromium_page: "Page", path: str) -> None:
-    asked: list[str] = []
-    chromium_page.on("request", lambda request: asked.append(request.url))
-    chromium_page.goto(f"{app}/{path}")
-    chromium_page.locator("h1").first.wait_for(timeout=LOAD_TIMEOUT_MS)
-    chromium_page.wait_for_load_state("networkidle")
-    own = (app, "data:", "blob:")
-    assert [url for url in asked if not url.startswith(own)] == []
 
 
 def test_the_overview_runs_ahead_what_the_next_pages_draw_with(

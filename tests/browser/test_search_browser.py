@@ -15,21 +15,15 @@ if TYPE_CHECKING:
 EXCEPTION = "[data-testid='stException']"
 
 
-@pytest.fixture(scope="module")
-def app(run_app) -> str:
-    """One app on an embedded store of its own."""
-    return run_app({})
-
-
 def heading(page: "Page") -> str:
     """Return the sentence that says what λ changes."""
     return page.locator("h2").first.inner_text()
 
 
 def test_moving_lambda_redraws_the_page_and_search_answers_in_a_blink(
-    app: str, chromium_page: "Page"
+    shared_app: str, chromium_page: "Page"
 ) -> None:
-    open_search(chromium_page, app)
+    open_search(chromium_page, shared_app)
     before = heading(chromium_page)
     slider_ms(chromium_page, "End")
     assert "same 5 rows in the same order" in heading(chromium_page)
@@ -54,9 +48,9 @@ def test_the_page_that_ours_is_compared_with_is_moved_too(
 
 
 def test_more_like_this_searches_by_the_row_and_puts_it_into_the_link(
-    app: str, chromium_page: "Page"
+    shared_app: str, chromium_page: "Page"
 ) -> None:
-    open_search(chromium_page, app)
+    open_search(chromium_page, shared_app)
     chromium_page.locator("[data-testid='stColumn'] [data-testid='stPopover'] button").first.click()
     chromium_page.get_by_role("button", name="More like this", exact=True).click()
     chromium_page.get_by_text("Rows like").wait_for()
@@ -69,8 +63,10 @@ def test_more_like_this_searches_by_the_row_and_puts_it_into_the_link(
     assert chromium_page.locator(EXCEPTION).count() == 0
 
 
-def test_a_point_of_the_map_finds_its_row_in_the_table(app: str, chromium_page: "Page") -> None:
-    open_search(chromium_page, app)
+def test_a_point_of_the_map_finds_its_row_in_the_table(
+    shared_app: str, chromium_page: "Page"
+) -> None:
+    open_search(chromium_page, shared_app)
     chromium_page.get_by_role("tab", name="Map of the candidates").click()
     points = chromium_page.locator("[data-testid='stVegaLiteChart'] .mark-symbol.role-mark path")
     points.first.wait_for()
@@ -80,10 +76,10 @@ def test_a_point_of_the_map_finds_its_row_in_the_table(app: str, chromium_page: 
 
 
 def test_lambda_and_both_lists_are_in_the_first_screen_and_lambda_stays_in_view(
-    app: str, chromium_page: "Page"
+    shared_app: str, chromium_page: "Page"
 ) -> None:
     chromium_page.set_viewport_size({"width": 1280, "height": 800})
-    open_search(chromium_page, app)
+    open_search(chromium_page, shared_app)
     rows = chromium_page.locator("[data-testid='stColumn'] p:first-child > strong").all()
     assert len(rows) == 12  # two headings and twice five rows
     for row in rows:
@@ -101,14 +97,10 @@ def test_lambda_and_both_lists_are_in_the_first_screen_and_lambda_stays_in_view(
     assert 0 < box["y"] < 200
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
-def test_nothing_runs_out_of_the_page(
-    app: str, chromium_page: "Page", scheme: str, width: int
-) -> None:
-    chromium_page.emulate_media(color_scheme=scheme)
+def test_nothing_runs_out_of_the_page(shared_app: str, chromium_page: "Page", width: int) -> None:
     chromium_page.set_viewport_size({"width": width, "height": 900})
-    open_search(chromium_page, app)
+    open_search(chromium_page, shared_app)
     assert chromium_page.evaluate(
         "() => document.querySelector('[data-testid=stMain]').scrollWidth <= window.innerWidth"
     )
