@@ -10,9 +10,8 @@ ARGS ?=
 # Watching the files of every imported package makes the first page half a second later.
 # While editing pages: make demo WATCH=auto
 WATCH ?= none
-# Most tests wait more than they compute; the tests of one file share what they start. Files are
-# handed out in the order of tests/conftest.py: those that wait most come first.
-SIDE_BY_SIDE := --dist loadfile --no-loadscope-reorder --numprocesses
+# Many tests wait more than they compute. Groups are made and ordered in tests/conftest.py.
+SIDE_BY_SIDE := --dist loadgroup --no-loadscope-reorder --numprocesses
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
@@ -36,7 +35,7 @@ check: lint ## lint, types and the quick tests, which need no server and no brow
 	@$(RUN) pytest $(SIDE_BY_SIDE) 3 -m "not server and not browser and not slow" $(ARGS)
 
 test: $(VENV)/.dev $(VENV)/.server ## install what the tests need and run them all
-	@$(RUN) pytest $(SIDE_BY_SIDE) 3 $(ARGS)
+	@$(RUN) pytest $(SIDE_BY_SIDE) 4 $(ARGS)
 
 lint: $(VENV)/.dev ## check style, format and types, as CI does
 	@$(RUN) ruff check

