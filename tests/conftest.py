@@ -309,7 +309,13 @@ class AppRunner:
 
 @pytest.fixture(scope="session")
 def filled_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
-    """Return where a store with the bundled corpus lies, filled at the first call."""
+    """Return where a store with the bundled corpus lies: read it, or copy it and write.
+
+    It is filled at the first call, once for all processes that run tests side by side.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
 
     @functools.cache
     def filled() -> Path:
@@ -317,11 +323,16 @@ def filled_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]
         from lib.documents.corpora import CORPORA
         from tests.stores import fill
 
-        path = tmp_path_factory.mktemp("filled") / "lab.db"
-        documents = CORPORA["standard_library"].documents(None, 0)
-        # In a thread: beside Chromium this one has an event loop that is not the app's.
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(fill, path, documents).result()
+        path = folder / "filled.db"
+        with (folder / "filled.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                documents = CORPORA["standard_library"].documents(None, 0)
+                # In a thread: beside Chromium this one has an event loop that is not the app's.
+                with ThreadPoolExecutor(1) as thread:
+                    made = thread.submit(fill, folder / "filling.db", documents).result()
+                made.rename(path)
+        return path
 
     return filled
 

@@ -3,6 +3,8 @@
 import functools
 import random
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,19 +29,11 @@ QUESTION = "split a string at a separator"
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+def store(tmp_path_factory: pytest.TempPathFactory, filled_store: Callable[[], Path]) -> str:
     """The path of a store that holds the standard library."""
-    path = str(tmp_path_factory.mktemp("search_page") / "lab.db")
-    settings = load({"MILVUS_URI": path})
-    connection = open_connection(settings)
-    ingest(
-        connection,
-        open_model(settings),
-        CORPORA["standard_library"].documents(None, 0),
-        IngestionPlan(collection=settings.collection),
-    )
-    connection.close()
-    return path
+    path = tmp_path_factory.mktemp("search_page") / "lab.db"
+    shutil.copytree(filled_store(), path)
+    return str(path)
 
 
 @pytest.fixture
