@@ -1,9 +1,7 @@
 """Run the app's script without a browser."""
 
 import functools
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,8 +10,6 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
-from lib.milvus.connection import Connection, open_connection
-from lib.settings import load
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 OpenApp = Callable[..., AppTest]
@@ -64,17 +60,6 @@ def open_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAp
     wait_for_jobs()
     st.cache_resource.clear()
     st.cache_data.clear()
-
-
-@contextmanager
-def copy_of(filled: Path, path: Path) -> Iterator[Connection]:
-    """Open a copy of a store: a test changes its own, and filling one takes a second."""
-    shutil.copytree(filled, path)
-    settings = load({"MILVUS_URI": str(path)})
-    opened = open_connection(settings)
-    opened.client.load_collection(settings.collection)
-    yield opened
-    opened.close()
 
 
 def wait_for_jobs() -> None:

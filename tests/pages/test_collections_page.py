@@ -17,8 +17,8 @@ from lib.milvus.connection import Connection
 from lib.milvus.territory import SCRATCH_PREFIX
 from lib.settings import load
 from lib.ui.collections import rows as collection_rows
-from tests.pages.conftest import OpenApp, copy_of, problems, said, wait_for_jobs
-from tests.stores import fill
+from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
+from tests.stores import copy_of, fill
 
 COLLECTION = load({}).collection
 COUNT = 120

@@ -20,8 +20,8 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus import rows
 from lib.milvus.connection import Connection
 from lib.settings import load
-from tests.pages.conftest import OpenApp, copy_of, figures, problems, said, wait_for_jobs
-from tests.stores import fill
+from tests.pages.conftest import OpenApp, figures, problems, said, wait_for_jobs
+from tests.stores import copy_of, fill
 
 TEXT = "\n\n".join(f"Paragraph {i} tells of the walrus and of the carpenter." for i in range(40))
 COLLECTION = load({}).collection

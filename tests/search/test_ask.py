@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from lib.search import ask as search
 from lib.search import mmr
 from lib.search.ask import METHODS, Question, Request
 from lib.settings import load
+from tests.stores import copy_of
 
-COLLECTION = "search_under_test"
+COLLECTION = load({}).collection
 LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -33,15 +34,13 @@ def model() -> EmbeddingModel:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory, model: EmbeddingModel) -> Iterator[Connection]:
+def lab(
+    tmp_path_factory: pytest.TempPathFactory, filled_store: Callable[[], Path]
+) -> Iterator[Connection]:
     """Milvus Lite with the whole standard library in it."""
-    path: Path = tmp_path_factory.mktemp("search") / "lab.db"
-    connection = open_connection(load({"MILVUS_URI": str(path)}))
-    documents = CORPORA["standard_library"].documents(None, 0)
-    ingest(connection, model, documents, IngestionPlan(collection=COLLECTION))
-    milvus_collections.prepare_for_search(connection, COLLECTION)
-    yield connection
-    connection.close()
+    with copy_of(filled_store(), tmp_path_factory.mktemp("lab") / "lab.db") as connection:
+        milvus_collections.prepare_for_search(connection, COLLECTION)
+        yield connection
 
 
 def random_queries(count: int) -> list[str]:

@@ -1,15 +1,13 @@
 """Answers and chance: what a text that means nothing finds is no answer."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from benchmarks.weak_matches import NONSENSE, SENSIBLE, judged_answered
-from lib.documents.corpora import CORPORA
-from lib.ingestion.plan import IngestionPlan
-from lib.ingestion.writing import ingest
 from lib.milvus import collections as milvus_collections
-from lib.milvus.connection import Connection, open_connection
+from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.search import ask as search
 from lib.search import mmr
@@ -17,8 +15,9 @@ from lib.search.ask import Question, compare
 from lib.search.chance import meaningless, measure_chance
 from lib.settings import load
 from lib.ui.search.form import EXAMPLES
+from tests.stores import copy_of
 
-COLLECTION = "chance_under_test"
+COLLECTION = load({}).collection
 RIGHT_ANSWERS = (
     "random.randint",
     "calendar.isleap",
@@ -34,15 +33,13 @@ def model() -> EmbeddingModel:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory, model: EmbeddingModel) -> Iterator[Connection]:
+def lab(
+    tmp_path_factory: pytest.TempPathFactory, filled_store: Callable[[], Path]
+) -> Iterator[Connection]:
     """Milvus Lite with the whole standard library in it."""
-    path = tmp_path_factory.mktemp("chance") / "lab.db"
-    connection = open_connection(load({"MILVUS_URI": str(path)}))
-    documents = CORPORA["standard_library"].documents(None, 0)
-    ingest(connection, model, documents, IngestionPlan(collection=COLLECTION))
-    milvus_collections.prepare_for_search(connection, COLLECTION)
-    yield connection
-    connection.close()
+    with copy_of(filled_store(), tmp_path_factory.mktemp("lab") / "lab.db") as connection:
+        milvus_collections.prepare_for_search(connection, COLLECTION)
+        yield connection
 
 
 def test_questions_are_told_from_nonsense(lab: Connection, model: EmbeddingModel) -> None:
