@@ -9,7 +9,7 @@ from scripts import soak
 def test_visitors_at_once_meet_no_exception_and_nothing_of_each_other(tmp_path: Path) -> None:
     with soak.app(tmp_path) as (url, pid, log):
         record, during, after = asyncio.run(
-            soak.soak(url, pid, sessions=2, minutes=0.1, rest_minutes=0)
+            soak.soak(url, pid, sessions=2, minutes=0, rest_minutes=0)
         )
         text = log.read_text(encoding="utf-8")
     soak.report(record, during, after, text)
