@@ -1,8 +1,9 @@
 """A run as tables: what each chart draws, and nothing a chart does not draw."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -39,8 +40,8 @@ class Focus:
 
 
 def operation_label(name: str) -> str:
-    """Return an operation's label, or its name when this version does not know it."""
-    return OPERATIONS[name].label if name in OPERATIONS else name
+    """Return an operation's label."""
+    return OPERATIONS[name].label
 
 
 def group_label(operation: str, count: int) -> str:
@@ -51,9 +52,21 @@ def group_label(operation: str, count: int) -> str:
 
 def family(strategy: str) -> str:
     """Return the strategy's family, one of FAMILIES: the one thing that colour means."""
-    if strategy in STRATEGIES:
-        return STRATEGIES[strategy].family
-    return "async" if "gather" in strategy else "loop"
+    return STRATEGIES[strategy].family
+
+
+def _names(key: CellKey) -> dict[str, Any]:
+    """Return a cell's names in a table: its group, its strategy and the strategy's family."""
+    return {
+        "group": group_label(key.operation, key.count),
+        "strategy": trial_statistics.cell_label(key),
+        "family": family(key.strategy),
+    }
+
+
+def _table(rows: list[dict[str, Any]], columns: str) -> pd.DataFrame:
+    """Return rows as a table that has these columns even where there is no row."""
+    return pd.DataFrame(rows, columns=columns.split())
 
 
 def summaries(run: Run) -> tuple[CellSummary, ...]:
@@ -87,9 +100,7 @@ def wall_times(run: Run) -> pd.DataFrame:
     """Return one row per cell: its median wall time in seconds."""
     rows = [
         {
-            "group": group_label(cell.operation, cell.count),
-            "strategy": cell.label,
-            "family": family(cell.strategy),
+            **_names(cell.cell),
             "wall_s": cell.median_wall_s,
             "count": cell.count,
             "repeats": cell.repeats,
@@ -99,9 +110,7 @@ def wall_times(run: Run) -> pd.DataFrame:
         # Timed trials all last as long as they were asked to.
         if cell.median_wall_s is not None and cell.count
     ]
-    return pd.DataFrame(
-        rows, columns=["group", "strategy", "family", "wall_s", "count", "repeats", "text"]
-    )
+    return _table(rows, "group strategy family wall_s count repeats text")
 
 
 def speedups(run: Run) -> pd.DataFrame:
@@ -112,9 +121,7 @@ def speedups(run: Run) -> pd.DataFrame:
     compared = [cell for cell in summaries(run) if cell.speedup is not None]
     rows = [
         {
-            "group": group_label(cell.operation, cell.count),
-            "strategy": cell.label,
-            "family": family(cell.strategy),
+            **_names(cell.cell),
             "ratio": cell.speedup,
             "low": cell.speedup_low,
             "high": cell.speedup_high,
@@ -128,27 +135,14 @@ def speedups(run: Run) -> pd.DataFrame:
         if published is not None and cell.strategy == "gather":
             rows.append(
                 {
-                    "group": group_label(cell.operation, cell.count),
-                    "strategy": cell.label,
-                    "family": "async",
+                    **_names(cell.cell),
                     "ratio": published.speedup,
-                    "low": None,
-                    "high": None,
                     "source": "published",
                     "text": f"tutorial {ratio_text(published.speedup)}",
                 }
             )
-    columns = ["group", "strategy", "family", "ratio", "low", "high", "source", "text"]
-    return pd.DataFrame(rows, columns=columns).astype({"low": float, "high": float})
-
-
-def typical_trial(trials: Sequence[Trial]) -> Trial | None:
-    """Return the verified trial whose wall time is the median: the one a chart shows."""
-    good = sorted(
-        (trial for trial in trials if trial.counts),
-        key=lambda trial: trial.wall_s,
-    )
-    return good[(len(good) - 1) // 2] if good else None
+    table = _table(rows, "group strategy family ratio low high source text")
+    return table.astype({"low": float, "high": float})
 
 
 def lanes(run: Run, focus: Focus) -> tuple[Trial, ...]:
@@ -160,9 +154,13 @@ def lanes(run: Run, focus: Focus) -> tuple[Trial, ...]:
     mine = trial_statistics.by_cell(
         trial
         for trial in run.trials
-        if (trial.operation, trial.count) == (focus.operation, focus.count)
+        if (trial.operation, trial.count) == (focus.operation, focus.count) and trial.verified
     )
-    typical = [found for trials in mine.values() if (found := typical_trial(trials)) is not None]
+    # Of each cell the trial whose wall time is the median.
+    typical = [
+        sorted(trials, key=lambda trial: trial.wall_s)[(len(trials) - 1) // 2]
+        for trials in mine.values()
+    ]
     sync = [trial for trial in typical if trial.strategy == BASELINE]
     unlimited = [trial for trial in typical if trial.strategy == "gather"]
     others = [trial for trial in typical if family(trial.strategy) == "async"]
@@ -170,7 +168,7 @@ def lanes(run: Run, focus: Focus) -> tuple[Trial, ...]:
     shown = (*sync, *(unlimited or fastest)[:1])
     if len(shown) < 2:
         return shown
-    loops, others = ([trial for trial in mine[each.cell] if trial.counts] for each in shown)
+    loops, others = (mine[each.cell] for each in shown)
     gain = trial_statistics.paired(loops, others)
     pairs = [
         (loop, other)
@@ -221,13 +219,7 @@ def waterfall(run: Run, focus: Focus) -> pd.DataFrame:
                 )
             row += 1
         row += max(2, len(kept) // 20)  # a gap between the lanes
-    return pd.DataFrame(
-        rows,
-        columns=[
-            *("lane", "family", "row", "row_end", "call", "part", "start_s", "end_s", "ok"),
-            *("shown", "total", "wall_s"),
-        ],
-    )
+    return _table(rows, "lane family row row_end call part start_s end_s ok shown total wall_s")
 
 
 def _evenly(items: Sequence[int], most: int) -> list[int]:
@@ -261,12 +253,7 @@ def race(run: Run, focus: Focus) -> pd.DataFrame:
                     "wall_s": trial.wall_s,
                 }
             )
-    return pd.DataFrame(
-        rows,
-        columns=[
-            *("lane", "family", "from_call", "to_call", "start_s", "end_s", "per_cell", "wall_s")
-        ],
-    )
+    return _table(rows, "lane family from_call to_call start_s end_s per_cell wall_s")
 
 
 def race_at(cells: pd.DataFrame, clock_s: float) -> pd.DataFrame:
@@ -312,14 +299,13 @@ def latencies(run: Run, focus: Focus) -> pd.DataFrame:
     """
     rows = []
     for cell, calls in _one_limit_each(_cells_of(run, focus)):
-        if not calls or (cell.strategy in STRATEGIES and STRATEGIES[cell.strategy].is_batch):
+        if not calls or STRATEGIES[cell.strategy].is_batch:
             continue
         ordered = sorted(1000 * call.latency_s for call in calls)
-        points = [(i, "") for i in _evenly(range(len(ordered)), MAX_CURVE_POINTS)]
-        base = {"strategy": cell.label, "family": family(cell.strategy), "samples": len(ordered)}
+        base = {**_names(cell.cell), "samples": len(ordered), "mark": ""}
         rows += [
-            {**base, "latency_ms": ordered[i], "share": (i + 1) / len(ordered), "mark": mark}
-            for i, mark in points
+            {**base, "latency_ms": ordered[i], "share": (i + 1) / len(ordered)}
+            for i in _evenly(range(len(ordered)), MAX_CURVE_POINTS)
         ]
         rows += [
             {
@@ -330,9 +316,7 @@ def latencies(run: Run, focus: Focus) -> pd.DataFrame:
             }
             for q in MARKED_PERCENTILES
         ]
-    return pd.DataFrame(
-        rows, columns=["strategy", "family", "samples", "latency_ms", "share", "mark"]
-    )
+    return _table(rows, "strategy family samples latency_ms share mark")
 
 
 def sweep(run: Run, focus: Focus) -> pd.DataFrame:
@@ -348,15 +332,14 @@ def sweep(run: Run, focus: Focus) -> pd.DataFrame:
     rows = []
     trials = trial_statistics.by_cell(run.trials)
     for cell, _ in _cells_of(run, focus):
-        limited = cell.strategy in STRATEGIES and STRATEGIES[cell.strategy].uses_limit
+        limited = STRATEGIES[cell.strategy].uses_limit
         if not (is_sweep and limited and cell.concurrency and cell.throughput_per_s):
             continue
-        level = cell.batch if by_batch else cell.concurrency
         rows.append(
             {
                 "strategy": STRATEGIES[cell.strategy].title,
                 "family": family(cell.strategy),
-                "limit": level,
+                "limit": cell.batch if by_batch else cell.concurrency,
                 "throughput_per_s": cell.throughput_per_s,
                 "p50_ms": cell.p50_ms,
                 "p95_ms": cell.p95_ms,
@@ -365,11 +348,8 @@ def sweep(run: Run, focus: Focus) -> pd.DataFrame:
                 "cell": cell.cell,
             }
         )
-    columns = [
-        *("strategy", "family", "limit", "throughput_per_s", "p50_ms", "p95_ms", "p99_ms"),
-        *("samples", "cell"),
-    ]
-    frame = pd.DataFrame(rows, columns=columns).sort_values(["strategy", "limit"])
+    columns = "strategy family limit throughput_per_s p50_ms p95_ms p99_ms samples cell"
+    frame = _table(rows, columns).sort_values(["strategy", "limit"])
     # One limit is no sweep.
     several = frame.groupby("strategy")["limit"].transform("size") > 1
     frame = frame[several].reset_index(drop=True)
@@ -408,12 +388,7 @@ def _knee(cells: list[CellKey], trials: Mapping[CellKey, list[Trial]]) -> CellKe
 
 def rates(run: Run) -> pd.DataFrame:
     """Return one row per rate that was tried: its p99 in ms, and whether it held."""
-    columns = [
-        *("rate_per_s", "p99_ms", "verdict", "family", "limit_ms", "calls", "late", "is_found"),
-    ]
     found = advice.rate_advice(run)
-    if found is None:
-        return pd.DataFrame(columns=columns)
     verdicts = {True: "held", False: "too much", None: "void: the client was late"}
     rows = [
         {
@@ -426,10 +401,10 @@ def rates(run: Run) -> pd.DataFrame:
             "late": level.late,
             "is_found": level.rate_per_s == found.rate_per_s,
         }
-        for level in found.levels
-        if level.p99_ms > 0
+        for level in (found.levels if found else ())
+        if found and level.p99_ms > 0
     ]
-    return pd.DataFrame(rows, columns=columns)
+    return _table(rows, "rate_per_s p99_ms verdict family limit_ms calls late is_found")
 
 
 def losses(run: Run) -> pd.DataFrame:
@@ -450,7 +425,7 @@ def losses(run: Run) -> pd.DataFrame:
             ("lost", level.lost),
         )
     ]
-    return pd.DataFrame(rows, columns=["strategy", "family", "part", "calls", "text", "finding"])
+    return _table(rows, "strategy family part calls text finding")
 
 
 def split(run: Run, focus: Focus) -> pd.DataFrame:
@@ -463,29 +438,21 @@ def split(run: Run, focus: Focus) -> pd.DataFrame:
     for cell, calls in _one_limit_each(_cells_of(run, focus)):
         if not calls:
             continue
-        batched = cell.strategy in STRATEGIES and STRATEGIES[cell.strategy].is_batch
-        stands_for = len(calls) * (cell.count if batched else 1)
+        stands_for = len(calls) * (cell.count if STRATEGIES[cell.strategy].is_batch else 1)
         embed = sum(1000 * call.embed_s for call in calls) / stands_for
         total = sum(1000 * call.duration_s for call in calls) / stands_for
         for part, value in (("embedding", embed), ("Milvus and client", max(total - embed, 0))):
             rows.append(
-                {
-                    "strategy": cell.label,
-                    "family": family(cell.strategy),
-                    "part": part,
-                    "mean_ms": value,
-                    "samples": len(calls),
-                }
+                {**_names(cell.cell), "part": part, "mean_ms": value, "samples": len(calls)}
             )
-    return pd.DataFrame(rows, columns=["strategy", "family", "part", "mean_ms", "samples"])
+    return _table(rows, "strategy family part mean_ms samples")
 
 
 def loop_lag(run: Run, focus: Focus) -> pd.DataFrame:
     """Return each trial's longest event-loop lag in ms, for the strategies that run on the loop."""
     rows = [
         {
-            "strategy": trial_statistics.cell_label(trial.cell),
-            "family": family(trial.strategy),
+            **_names(trial.cell),
             "repeat": trial.repeat + 1,
             "lag_ms": trial.loop_lag_ms_max,
         }
@@ -497,7 +464,7 @@ def loop_lag(run: Run, focus: Focus) -> pd.DataFrame:
     # Trials come in the shuffled order of the run, cells by strategy and number.
     order = [cell.label for cell in summaries(run)]
     rows.sort(key=lambda row: order.index(str(row["strategy"])))
-    return pd.DataFrame(rows, columns=["strategy", "family", "repeat", "lag_ms"])
+    return _table(rows, "strategy family repeat lag_ms")
 
 
 def finished_trials(run: Run, planned: Sequence[Cell] = ()) -> pd.DataFrame:
@@ -505,62 +472,33 @@ def finished_trials(run: Run, planned: Sequence[Cell] = ()) -> pd.DataFrame:
 
     Each planned cell has a row without a time as well, so that the chart's rows stay in place.
     """
-    rows: list[dict[str, object]] = [
-        {
-            "group": group_label(cell.operation, cell.count),
-            "strategy": trial_statistics.cell_label(cell.key),
-            "family": family(cell.strategy),
-            "wall_s": None,
-            "verified": True,
-        }
-        for cell in planned
-    ]
+    rows = [{**_names(cell.key), "wall_s": None, "verified": True} for cell in planned]
     rows += [
-        {
-            "group": group_label(trial.operation, trial.count),
-            "strategy": trial_statistics.cell_label(trial.cell),
-            "family": family(trial.strategy),
-            "wall_s": trial.wall_s,
-            "verified": trial.verified,
-        }
+        {**_names(trial.cell), "wall_s": trial.wall_s, "verified": trial.verified}
         for trial in run.trials
         if not trial.warmup
     ]
-    columns = ["group", "strategy", "family", "wall_s", "verified"]
-    return pd.DataFrame(rows, columns=columns).astype({"wall_s": float})
+    return _table(rows, "group strategy family wall_s verified").astype({"wall_s": float})
 
 
-SUMMARY_COLUMNS: dict[str, Callable[[CellSummary], object]] = {
-    "operation": lambda cell: cell.operation,
-    "strategy": lambda cell: cell.label,
-    "count": lambda cell: cell.count,
-    "repeats": lambda cell: cell.repeats,
-    "failed_trials": lambda cell: cell.failed_trials,
-    "median_wall_s": lambda cell: cell.median_wall_s,
-    "speedup": lambda cell: cell.speedup,
-    "speedup_low": lambda cell: cell.speedup_low,
-    "speedup_high": lambda cell: cell.speedup_high,
-    "throughput_per_s": lambda cell: cell.throughput_per_s,
-    "p50_ms": lambda cell: cell.p50_ms,
-    "p95_ms": lambda cell: cell.p95_ms,
-    "p99_ms": lambda cell: cell.p99_ms,
-    "samples": lambda cell: cell.samples,
-    "embed_p50_ms": lambda cell: cell.embed_p50_ms,
-    "milvus_p50_ms": lambda cell: cell.milvus_p50_ms,
-    "loop_lag_ms_max": lambda cell: cell.loop_lag_ms_max,
-    "cpu_share": lambda cell: cell.cpu_share,
-    "errors": lambda cell: "; ".join(f"{kind} ({n}×)" for kind, n in cell.errors.items()),
-    "speedup_note": lambda cell: cell.speedup_note,
-}
+SUMMARY_COLUMNS = (
+    "operation strategy count repeats failed_trials median_wall_s speedup speedup_low speedup_high "
+    "throughput_per_s p50_ms p95_ms p99_ms samples embed_p50_ms milvus_p50_ms loop_lag_ms_max "
+    "cpu_share errors speedup_note"
+)
 
 
 def summary(run: Run) -> pd.DataFrame:
     """Return one row per cell with everything derived from it; units are in the names."""
-    cells = summaries(run)
-    return pd.DataFrame(
-        [{name: read(cell) for name, read in SUMMARY_COLUMNS.items()} for cell in cells],
-        columns=list(SUMMARY_COLUMNS),
-    )
+    rows = [
+        vars(cell)
+        | {
+            "strategy": cell.label,
+            "errors": "; ".join(f"{kind} ({n}×)" for kind, n in cell.errors.items()),
+        }
+        for cell in summaries(run)
+    ]
+    return _table(rows, SUMMARY_COLUMNS)
 
 
 def all_calls(run: Run) -> pd.DataFrame:
@@ -584,10 +522,8 @@ def all_calls(run: Run) -> pd.DataFrame:
         if not trial.warmup
         for i, call in enumerate(trial.calls)
     ]
-    return pd.DataFrame(
+    return _table(
         rows,
-        columns=[
-            *("operation", "strategy", "count", "concurrency", "repeat", "call"),
-            *("start_s", "end_s", "embed_s", "ok", "error", "trial_verified"),
-        ],
+        "operation strategy count concurrency repeat call start_s end_s embed_s ok error "
+        "trial_verified",
     )
