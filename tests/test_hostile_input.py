@@ -383,7 +383,7 @@ def test_any_damaged_run_that_is_imported_and_read(tmp_path: Path, data: bytes) 
     def read() -> None:
         entry = store.import_(data, "a run.json")
         run = entry.load()
-        reports.calls_csv(run)
-        reports.summary_csv(run)
+        reports.EXPORTS["calls"].make(run, findings.ALONE)
+        reports.EXPORTS["summary"].make(run, findings.ALONE)
 
     tried(read)

@@ -34,6 +34,7 @@ LABEL_SIZE = 15
 # Room for the label behind the longest bar.
 HEADROOM = 1.3
 TITLE_CHARS = 78
+SHADES = {"embedding": 0.45, "Milvus and client": 1}
 HEAD = "|"  # separates a group from a strategy in a row's key; no name contains it
 
 
@@ -43,17 +44,34 @@ def _colour() -> alt.Color:
     return alt.Color("family:N", scale=alt.Scale(domain=list(FAMILIES)), legend=None)
 
 
-@lru_cache(maxsize=1)
-def _shades() -> alt.Opacity:
-    return alt.Opacity(
-        "part:N",
-        scale=alt.Scale(type="ordinal", domain=["embedding", "Milvus and client"], range=[0.45, 1]),
-        legend=_squares(),
+def _shades(field: str, shades: Mapping[str, float], orient: Any = "top") -> alt.Opacity:
+    """Return an opacity for each value of a field."""
+    # Ordinal: the default, a point scale, would read the range as two ends.
+    scale = alt.Scale(type="ordinal", domain=list(shades), range=list(shades.values()))
+    legend = alt.Legend(orient=orient, title=None, symbolType="square", symbolFillColor="gray")
+    return alt.Opacity(f"{field}:N", scale=scale, legend=legend)
+
+
+def _dashes(**options: Any) -> alt.StrokeDash:
+    """Return a dash for each strategy."""
+    legend = alt.Legend(orient="top", title=None, symbolSize=600, columns=2)
+    return alt.StrokeDash("strategy:N", legend=legend, **options)
+
+
+def _log(channel: Any, field: str, title: str, padding: int) -> Any:
+    """Return a channel with a log scale and few ticks."""
+    scale = alt.Scale(type="log", nice=False, padding=padding)
+    return channel(f"{field}:Q", title=title, scale=scale, axis=alt.Axis(format="~s", tickCount=5))
+
+
+def _lane_names(lanes: pd.DataFrame, y: alt.Y, *, dy: int, size: int) -> alt.Chart:
+    """Write each lane's `text` above it."""
+    names: alt.Chart = (
+        alt.Chart(lanes)
+        .mark_text(align="left", baseline="bottom", dy=dy, fontSize=size, fontWeight="bold")
+        .encode(x=alt.value(0), y=y, text="text:N")
     )
-
-
-def _squares() -> alt.Legend:
-    return alt.Legend(orient="top", title=None, symbolType="square", symbolFillColor="gray")
+    return names
 
 
 def readable(chart: AnyChart) -> AnyChart:
@@ -71,6 +89,14 @@ def readable(chart: AnyChart) -> AnyChart:
         .configure_view(strokeWidth=0)
     )
     return sized
+
+
+def with_data(chart: AnyChart) -> dict[str, Any]:
+    """Return a chart's Vega-Lite specification with its data in it."""
+    # Tables are short: the frames of `lib.charts.data` see to that.
+    alt.data_transformers.disable_max_rows()
+    spec: dict[str, Any] = chart.to_dict()
+    return spec
 
 
 def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
@@ -114,8 +140,26 @@ def _heads(order: Sequence[str]) -> alt.Chart:
     return texts
 
 
-def _height(order: Sequence[str]) -> int:
-    return ROW_HEIGHT * len(order) + AXIS_HEIGHT
+def _on_rows(order: Sequence[str], *layers: Any) -> AnyChart:
+    """Lay layers on the rows, with the groups' names above theirs."""
+    height = ROW_HEIGHT * len(order) + AXIS_HEIGHT
+    return alt.layer(*layers, _heads(order)).properties(height=height)
+
+
+def _with_intervals(rows: pd.DataFrame, order: Sequence[str], x: alt.X, **encoding: Any) -> Any:
+    """Return a row's point, the bar of its interval where it has one, and its text at the right."""
+    field, scale = str(x["shorthand"]).removesuffix(":Q"), x["scale"]
+    rows = rows.assign(label_x=rows["high"].fillna(rows[field]))
+    base = alt.Chart(rows).encode(y=_y(order))
+    return (
+        base.transform_filter("isValid(datum.low)")
+        .mark_rule(strokeWidth=5, opacity=0.5)
+        .encode(x=alt.X("low:Q", scale=scale), x2="high:Q", color=_colour()),
+        base.mark_point(filled=True, size=180, opacity=1).encode(x=x, color=_colour(), **encoding),
+        base.mark_text(align="left", dx=14, fontSize=LABEL_SIZE).encode(
+            x=alt.X("label_x:Q", scale=scale), text="text:N"
+        ),
+    )
 
 
 def spans_widely(frame: pd.DataFrame) -> bool:
@@ -150,7 +194,7 @@ def wall_time(frame: pd.DataFrame, *, log: bool = False) -> AnyChart:
         ],
     )
     labels = base.mark_text(align="left", dx=6, fontSize=LABEL_SIZE).encode(text="text:N")
-    return alt.layer(bars, labels, _heads(order)).properties(height=_height(order))
+    return _on_rows(order, bars, labels)
 
 
 def wall_time_finding(frame: pd.DataFrame) -> str:
@@ -186,37 +230,22 @@ def speedup(frame: pd.DataFrame) -> AnyChart:
         title="times as fast as the loop (×, log)",
         axis=alt.Axis(values=[0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500], format="~g"),
     )
-    rows["label_x"] = rows["high"].fillna(rows["ratio"])
-    base = alt.Chart(rows).encode(y=_y(order))
-    tooltip = [
-        alt.Tooltip("group:N", title="calls"),
-        alt.Tooltip("strategy:N", title="strategy"),
-        alt.Tooltip("ratio:Q", title="speed-up", format=".2f"),
-        alt.Tooltip("low:Q", title="95 % from", format=".2f"),
-        alt.Tooltip("high:Q", title="to", format=".2f"),
-    ]
     one = alt.Chart(pd.DataFrame({"ratio": [1.0]})).mark_rule(strokeDash=[4, 4], opacity=0.7)
-    layers = [
-        one.encode(x=x),
-        base.transform_filter("isValid(datum.low)")
-        .mark_rule(strokeWidth=5, opacity=0.5)
-        .encode(x=alt.X("low:Q", scale=scale), x2="high:Q", color=_colour()),
-        base.mark_point(filled=True, size=180, opacity=1).encode(
-            x=x,
-            color=_colour(),
-            shape=alt.Shape(
-                "source:N",
-                scale=alt.Scale(domain=["measured", "published"], range=["circle", "diamond"]),
-                legend=None,
-            ),
-            tooltip=tooltip,
-        ),
-        base.mark_text(align="left", dx=14, fontSize=LABEL_SIZE).encode(
-            x=alt.X("label_x:Q", scale=scale), text="text:N"
-        ),
-        _heads(order),
-    ]
-    return alt.layer(*layers).properties(height=_height(order))
+    source = alt.Scale(domain=["measured", "published"], range=["circle", "diamond"])
+    dots = _with_intervals(
+        rows,
+        order,
+        x,
+        shape=alt.Shape("source:N", scale=source, legend=None),
+        tooltip=[
+            alt.Tooltip("group:N", title="calls"),
+            alt.Tooltip("strategy:N", title="strategy"),
+            alt.Tooltip("ratio:Q", title="speed-up", format=".2f"),
+            alt.Tooltip("low:Q", title="95 % from", format=".2f"),
+            alt.Tooltip("high:Q", title="to", format=".2f"),
+        ],
+    )
+    return _on_rows(order, one.encode(x=x), *dots)
 
 
 def speedup_finding(frame: pd.DataFrame) -> str:
@@ -266,7 +295,7 @@ def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
             y=alt.Y("row:Q", scale=y_scale, axis=None),
             y2="row_end:Q",
             color=_colour(),
-            opacity=_shades(),
+            opacity=_shades("part", SHADES),
             tooltip=[
                 alt.Tooltip("lane:N", title="strategy"),
                 alt.Tooltip("call:Q", title="call number"),
@@ -276,13 +305,7 @@ def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
             ],
         )
     )
-    names = (
-        alt.Chart(lanes)
-        .mark_text(
-            align="left", baseline="bottom", dy=-5, fontSize=LABEL_SIZE + 1, fontWeight="bold"
-        )
-        .encode(x=alt.value(0), y=alt.Y("row:Q", scale=y_scale), text="text:N")
-    )
+    names = _lane_names(lanes, alt.Y("row:Q", scale=y_scale), dy=-5, size=LABEL_SIZE + 1)
     return alt.layer(bars, names).properties(height=520)
 
 
@@ -337,27 +360,10 @@ def race(frame: pd.DataFrame) -> AnyChart:
             y=y,
             y2="bottom:Q",
             color=_colour(),
-            opacity=alt.Opacity(
-                "state:N",
-                # Ordinal: the default, a point scale, would read the range as two ends.
-                scale=alt.Scale(
-                    type="ordinal",
-                    domain=["waiting", "in flight", "done"],
-                    range=[0.12, 0.45, 1],
-                ),
-                legend=alt.Legend(
-                    orient="bottom", title=None, symbolType="square", symbolFillColor="gray"
-                ),
-            ),
+            opacity=_shades("state", {"waiting": 0.12, "in flight": 0.45, "done": 1}, "bottom"),
         )
     )
-    names = (
-        alt.Chart(counts)
-        .mark_text(
-            align="left", baseline="bottom", dy=-8, fontSize=LABEL_SIZE + 7, fontWeight="bold"
-        )
-        .encode(x=alt.value(0), y=y, text="text:N")
-    )
+    names = _lane_names(counts, y, dy=-8, size=LABEL_SIZE + 7)
     return alt.layer(cells, names).properties(height=360)
 
 
@@ -396,27 +402,17 @@ def latency(frame: pd.DataFrame) -> AnyChart:
     """Draw the share of calls that took at most so many milliseconds, per strategy."""
     marks = frame[frame["mark"] != ""].copy()
     marks["text"] = [f"{row['mark']} {row['latency_ms']:,.3g} ms" for row in _records(marks)]
-    x = alt.X(
-        "latency_ms:Q",
-        scale=alt.Scale(type="log", nice=False, padding=30),
-        title="latency of one call (ms, log scale)",
-        axis=alt.Axis(format="~s", tickCount=5),
-    )
+    x = _log(alt.X, "latency_ms", "latency of one call (ms, log scale)", 30)
     y = alt.Y(
         "share:Q",
         title="share of calls (%)",
         scale=alt.Scale(domain=[0, 1.06]),
         axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 0.95]),
     )
-    dash = alt.StrokeDash(
-        "strategy:N",
-        sort=None,
-        legend=alt.Legend(orient="top", title=None, symbolSize=600, columns=2),
-    )
     curves = (
         alt.Chart(frame[frame["mark"] == ""])
         .mark_line(interpolate="step-after", strokeWidth=3)
-        .encode(x=x, y=y, color=_colour(), strokeDash=dash)
+        .encode(x=x, y=y, color=_colour(), strokeDash=_dashes(sort=None))
     )
     points = alt.Chart(marks).encode(x=x, y=y)
     dots = points.mark_point(filled=True, size=110, opacity=1).encode(
@@ -429,16 +425,14 @@ def latency(frame: pd.DataFrame) -> AnyChart:
         ],
     )
     # p95 and p99 stand close together: one label goes below its dot, the other above.
-    middle = points.transform_filter("datum.mark != 'p99'").mark_text(
-        align="left", dx=9, dy=10, fontSize=13
-    )
-    top = points.transform_filter("datum.mark == 'p99'").mark_text(
-        align="left", dx=9, dy=-8, fontSize=13
-    )
-    labels = [middle, top] if marks["strategy"].nunique() <= 2 else []
-    return alt.layer(curves, dots, *[layer.encode(text="text:N") for layer in labels]).properties(
-        height=360
-    )
+    labels = [
+        points.transform_filter(f"datum.mark {which} 'p99'")
+        .mark_text(align="left", dx=9, dy=dy, fontSize=13)
+        .encode(text="text:N")
+        for which, dy in (("!=", 10), ("==", -8))
+        if marks["strategy"].nunique() <= 2
+    ]
+    return alt.layer(curves, dots, *labels).properties(height=360)
 
 
 def latency_finding(frame: pd.DataFrame) -> str:
@@ -459,12 +453,7 @@ def sweep(frame: pd.DataFrame) -> AnyChart:
         scale=alt.Scale(zero=False, padding=30),
         axis=alt.Axis(tickCount=5),
     )
-    y = alt.Y(
-        "p95_ms:Q",
-        title="p95 latency of one call (ms, log scale)",
-        scale=alt.Scale(type="log", nice=False, padding=24),
-        axis=alt.Axis(format="~s", tickCount=5),
-    )
+    y = _log(alt.Y, "p95_ms", "p95 latency of one call (ms, log scale)", 24)
     base = alt.Chart(frame).encode(x=x, y=y)
     tooltip = [
         alt.Tooltip("strategy:N"),
@@ -475,12 +464,10 @@ def sweep(frame: pd.DataFrame) -> AnyChart:
         alt.Tooltip("p99_ms:Q", title="p99 (ms)", format=",.2f"),
         alt.Tooltip("samples:Q", title="calls"),
     ]
-    dash = alt.StrokeDash(
-        "strategy:N", legend=alt.Legend(orient="top", title=None, symbolSize=600, columns=2)
-    )
+    line = base.mark_line(strokeWidth=3)
     marked = base.transform_filter("datum.is_marked")
     return alt.layer(
-        base.mark_line(strokeWidth=3).encode(order="limit:Q", color=_colour(), strokeDash=dash),
+        line.encode(order="limit:Q", color=_colour(), strokeDash=_dashes()),
         base.mark_point(filled=True, size=120, opacity=1).encode(color=_colour(), tooltip=tooltip),
         base.transform_filter("!datum.is_marked")
         .mark_text(align="right", dx=-10, dy=-8, fontSize=LABEL_SIZE)
@@ -525,18 +512,8 @@ VERDICTS = ["held", "too much", "void: the client was late"]
 
 def rates(frame: pd.DataFrame) -> AnyChart:
     """Draw the p99 of each rate that was tried, and the line below which it shall stay."""
-    x = alt.X(
-        "rate_per_s:Q",
-        title="calls started a second",
-        scale=alt.Scale(type="log", nice=False, padding=52),
-        axis=alt.Axis(format="~s", tickCount=5),
-    )
-    y = alt.Y(
-        "p99_ms:Q",
-        title="p99 from the due moment (ms, log scale)",
-        scale=alt.Scale(type="log", nice=False, padding=24),
-        axis=alt.Axis(format="~s", tickCount=5),
-    )
+    x = _log(alt.X, "rate_per_s", "calls started a second", 52)
+    y = _log(alt.Y, "p99_ms", "p99 from the due moment (ms, log scale)", 24)
     base = alt.Chart(frame).encode(x=x, y=y)
     limit = alt.Chart(frame.head(1)).mark_rule(strokeDash=[6, 4], strokeWidth=2)
     points = base.mark_point(filled=True, size=170, opacity=1).encode(
@@ -590,7 +567,7 @@ def _stacked(
     title: str,
     *,
     room: float,
-    shades: alt.Opacity,
+    shades: Mapping[str, float],
     order: alt.Order,
     tooltip: list[alt.Tooltip],
 ) -> AnyChart:
@@ -604,7 +581,7 @@ def _stacked(
     bars = alt.Chart(frame).mark_bar(height={"band": 0.7}).encode(x=x, y=y, color=_colour())
     labels = alt.Chart(totals).mark_text(align="left", dx=6, fontSize=LABEL_SIZE)
     return alt.layer(
-        bars.encode(opacity=shades, order=order, tooltip=tooltip),
+        bars.encode(opacity=_shades("part", shades), order=order, tooltip=tooltip),
         labels.encode(x=alt.X(f"{field}:Q", scale=scale), y=y, text="text:N"),
     ).properties(height=height + LEGEND_HEIGHT)
 
@@ -618,19 +595,10 @@ def losses(frame: pd.DataFrame) -> AnyChart:
         "calls",
         "calls at once",
         room=1.5,
-        shades=alt.Opacity(
-            "part:N",
-            scale=alt.Scale(type="ordinal", domain=["answered", "lost"], range=[1, 0.35]),
-            legend=_squares(),
-        ),
+        shades={"answered": 1, "lost": 0.35},
         order=alt.Order("part:N"),
         tooltip=[alt.Tooltip("strategy:N"), alt.Tooltip("part:N"), alt.Tooltip("calls:Q")],
     )
-
-
-def losses_finding(frame: pd.DataFrame) -> str:
-    """Say what broke."""
-    return str(frame["finding"].iloc[0])
 
 
 def split(frame: pd.DataFrame) -> AnyChart:
@@ -643,7 +611,7 @@ def split(frame: pd.DataFrame) -> AnyChart:
         "mean_ms",
         "mean time of one call (ms)",
         room=HEADROOM,
-        shades=_shades(),
+        shades=SHADES,
         order=alt.Order("part:N", sort="descending"),
         tooltip=[
             alt.Tooltip("strategy:N"),
@@ -729,7 +697,7 @@ def live(frame: pd.DataFrame) -> AnyChart:
             ),
         )
     )
-    return alt.layer(dots, _heads(order)).properties(height=_height(order))
+    return _on_rows(order, dots)
 
 
 def compared(frame: pd.DataFrame) -> AnyChart:
@@ -737,32 +705,15 @@ def compared(frame: pd.DataFrame) -> AnyChart:
     rows, order = _with_rows(frame)
     highest = float(rows[["wall_s", "high"]].max().max())
     lowest = float(rows[["wall_s", "low"]].min().min())
-    rows["label_x"] = rows["high"].fillna(rows["wall_s"])
     # Cells of one run lie up to a thousand times apart. The room is for the texts at the right.
     room = (highest / lowest) ** 0.4 * HEADROOM
-    scale = alt.Scale(type="log", domain=[lowest / 1.2, highest * room], nice=False)
-    base = alt.Chart(rows).encode(y=_y(order))
-    return alt.layer(
-        base.transform_filter("isValid(datum.low)")
-        .mark_rule(strokeWidth=5, opacity=0.5)
-        .encode(
-            x=alt.X(
-                "low:Q",
-                scale=scale,
-                title="wall time (s, log), with 95 % interval",
-                axis=alt.Axis(tickCount=5, format="~g"),
-            ),
-            x2="high:Q",
-            color=_colour(),
-        ),
-        base.mark_point(filled=True, size=160, opacity=1).encode(
-            x=alt.X("wall_s:Q", scale=scale), color=_colour()
-        ),
-        base.mark_text(align="left", dx=14, fontSize=LABEL_SIZE).encode(
-            x=alt.X("label_x:Q", scale=scale), text="text:N"
-        ),
-        _heads(order),
-    ).properties(height=_height(order))
+    x = alt.X(
+        "wall_s:Q",
+        scale=alt.Scale(type="log", domain=[lowest / 1.2, highest * room], nice=False),
+        title="wall time (s, log), with 95 % interval",
+        axis=alt.Axis(tickCount=5, format="~g"),
+    )
+    return _on_rows(order, *_with_intervals(rows, order, x))
 
 
 @dataclass(frozen=True)
@@ -853,7 +804,7 @@ _ALL = (
         title="What was lost",
         frame=lambda run, focus: chart_data.losses(run),
         draw=losses,
-        finding=losses_finding,
+        finding=lambda frame: str(frame["finding"].iloc[0]),
         focused=False,
     ),
     Chart(

@@ -14,9 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from lib.charts.charts import AnyChart, readable
-from lib.charts.theme import text_colour
-from lib.late import alt
+from lib.charts.charts import AnyChart, readable, with_data
+from lib.charts.theme import text_config
 from lib.settings import PROJECT_ROOT
 
 # Made by `python -m scripts.summarise_runs`.
@@ -52,9 +51,7 @@ def key_of(name: str, table: pd.DataFrame) -> str:
 
 def made(chart: AnyChart) -> dict[str, Any]:
     """Make a chart's specification, sized to be read from afar."""
-    # Tables are short: the frames of `lib.charts.data` see to that.
-    alt.data_transformers.disable_max_rows()
-    spec: dict[str, Any] = readable(chart).to_dict()
+    spec = with_data(readable(chart))
     # altair's own theme gives a width, and a page has its own.
     for size in ("continuousWidth", "continuousHeight"):
         spec["config"]["view"].pop(size, None)
@@ -75,14 +72,6 @@ def _coloured(spec: dict[str, Any], mode: str) -> dict[str, Any]:
 
     Vega would describe each mark by the names of its fields; the chart's own sentence is enough.
     """
-    colour = text_colour(mode)
-    for part, values in {
-        "axis": {"labelColor": colour, "titleColor": colour},
-        "legend": {"labelColor": colour, "titleColor": colour},
-        "title": {"color": colour, "subtitleColor": colour},
-        "text": {"color": colour},
-        "rule": {"color": colour},
-        "mark": {"aria": False},
-    }.items():
+    for part, values in (text_config(mode) | {"mark": {"aria": False}}).items():
         spec["config"].setdefault(part, {}).update(values)
     return spec

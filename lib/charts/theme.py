@@ -26,28 +26,26 @@ def family_colour(family: str, mode: str) -> str:
     return str(colours(mode)["chartCategoricalColors"][FAMILIES.index(family)])
 
 
-def text_colour(mode: str) -> str:
-    """Return the colour of text in 'light' or 'dark'."""
-    return str(colours(mode)["textColor"])
-
-
-def vega_config(mode: str = "light") -> dict[str, Any]:
-    """Return a Vega config with the hues and text colours of 'light' or 'dark'."""
-    theme = colours(mode)
-    text, border = theme["textColor"], theme["borderColor"]
+def text_config(mode: str) -> dict[str, dict[str, Any]]:
+    """Return the part of a Vega config that colours texts in 'light' or 'dark'."""
+    text = colours(mode)["textColor"]
     return {
-        "background": theme["backgroundColor"],
-        "font": "sans-serif",
-        "range": {"category": theme["chartCategoricalColors"]},
-        "axis": {
-            "labelColor": text,
-            "titleColor": text,
-            "gridColor": border,
-            "domainColor": border,
-            "tickColor": border,
-        },
+        "axis": {"labelColor": text, "titleColor": text},
         "legend": {"labelColor": text, "titleColor": text},
         "title": {"color": text, "subtitleColor": text},
         "text": {"color": text},
         "rule": {"color": text},
+    }
+
+
+def vega_config(mode: str = "light") -> dict[str, Any]:
+    """Return a Vega config with the hues and text colours of 'light' or 'dark'."""
+    theme, texts = colours(mode), text_config(mode)
+    border = theme["borderColor"]
+    return {
+        "background": theme["backgroundColor"],
+        "font": "sans-serif",
+        "range": {"category": theme["chartCategoricalColors"]},
+        **texts,
+        "axis": texts["axis"] | {"gridColor": border, "domainColor": border, "tickColor": border},
     }

@@ -11,14 +11,13 @@ from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 from pptx.util import Emu, Inches, Pt
 
 from lib.benchmark import statistics as trial_statistics
-from lib.benchmark.statistics import Warning_
 from lib.benchmark.trials import Run
 from lib.charts import charts
 from lib.charts import data as chart_data
-from lib.charts.charts import CHARTS, readable
+from lib.charts.charts import CHARTS, AnyChart, readable, with_data
 from lib.runs import findings, story
 from lib.runs.findings import ALONE, Beside
-from lib.runs.reports import Step, drawn, note, specification, unwatched
+from lib.runs.reports import Step, drawn, note, unwatched
 
 WIDTH, HEIGHT = Inches(13.333), Inches(7.5)
 MARGIN = Inches(0.6)  # also of the title from the top
@@ -55,9 +54,8 @@ def _advice_slides(
         step(done)
         frame = CHARTS[name].frame(run, focus)
         if not frame.empty:
-            spec = specification(readable(CHARTS[name].draw(frame)).properties(width=1000))
             finding = CHARTS[name].finding(frame)
-            _picture_slide(presentation, finding, spec, finding, run)
+            _picture_slide(presentation, finding, CHARTS[name].draw(frame), finding, run)
     _text_slide(presentation, "What follows", list(advised), run)
 
 
@@ -65,26 +63,25 @@ def _step_slide(presentation: Any, told: story.Step, run: Run) -> None:
     if told.frame is None or not told.chart:
         _text_slide(presentation, told.statement, list(told.lines), run)
     else:
-        frame, chart = _drawing(told)
-        spec = specification(readable(chart(frame)).properties(width=1000))
-        slide = _picture_slide(presentation, told.statement, spec, " ".join(told.lines), run)
-        _lines(slide, [" ".join(told.lines)], top=Inches(1.3), size=16, height=Inches(0.6))
+        lines = " ".join(told.lines)
+        chart = _drawing(told.chart, told.frame)
+        slide = _picture_slide(presentation, told.statement, chart, lines, run)
+        _lines(slide, [lines], top=Inches(1.3), size=16, height=Inches(0.6))
     slide = list(presentation.slides)[-1]
     slide.notes_slide.notes_text_frame.text = "\n".join((told.notes, *_method(run)))
 
 
-def _drawing(told: story.Step) -> tuple[pd.DataFrame, Any]:
-    """Return what a still picture of a step draws: of the race, the moment the winner is done."""
-    assert told.frame is not None
-    if told.chart != "race":
-        return told.frame, CHARTS[told.chart].draw
-    return chart_data.race_at(told.frame, float(told.frame["wall_s"].min())), charts.race
+def _drawing(chart: str, frame: pd.DataFrame) -> AnyChart:
+    """Return a still picture of a step: of the race, the moment the winner is done."""
+    if chart == "race":
+        return charts.race(chart_data.race_at(frame, float(frame["wall_s"].min())))
+    drawn: AnyChart = CHARTS[chart].draw(frame)
+    return drawn
 
 
-def _picture_slide(presentation: Any, title: str, spec: dict[str, Any], alt: str, run: Run) -> Any:
+def _picture_slide(presentation: Any, title: str, chart: AnyChart, alt: str, run: Run) -> Any:
     slide = _slide(presentation, title, size=28)
-    # The slide says the finding; in the picture it would stand there twice.
-    spec = {name: value for name, value in spec.items() if name != "title"}
+    spec = with_data(readable(chart).properties(width=1000))
     png = drawn(spec, ".png", PICTURE_SCALE)
     across, down = struct.unpack(">II", png[16:24])  # a PNG's size stands in its first chunk
     room_across, room_down = WIDTH - 2 * MARGIN, HEIGHT - Inches(2.6)
@@ -137,13 +134,10 @@ def _footer(slide: Any, run: Run) -> None:
 
 def _method(run: Run) -> list[str]:
     repeats = run.settings.get("repeats", "?")
+    warnings = trial_statistics.warnings(run, chart_data.summaries(run))
     return [
         f"{repeats} repeats after warm-up; the strategies alternate in shuffled order.",
         "After each trial the effect is checked row by row; failures never count as speed.",
         "Speed-up: geometric mean of paired ratios of wall times, 95 % interval by Student's t.",
-        *(warning.message for warning in _warnings(run)),
+        *(warning.message for warning in warnings[:MOST_WARNINGS]),
     ]
-
-
-def _warnings(run: Run) -> tuple[Warning_, ...]:
-    return trial_statistics.warnings(run, chart_data.summaries(run))[:MOST_WARNINGS]

@@ -13,19 +13,18 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
 from lib.benchmark import run_file, tutorial_figures
 from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.trials import Run
-from lib.charts import charts
 from lib.charts import data as chart_data
-from lib.charts.charts import CHARTS, Chart
+from lib.charts.charts import CHARTS, Chart, readable, with_data
 from lib.charts.data import Focus
 from lib.charts.theme import VEGA_LITE_VERSION, vega_config
-from lib.late import alt, vl_convert
+from lib.late import vl_convert
 from lib.runs import findings
 from lib.runs.findings import ALONE, Beside
 from lib.words import inert
@@ -52,13 +51,6 @@ def unwatched(done: int, total: int) -> None:
     """Tell nobody."""
 
 
-class Make(Protocol):
-    """Makes a file of a run and of the recorded runs beside it."""
-
-    def __call__(self, run: Run, beside: Beside, step: Step = unwatched, /) -> bytes:
-        """Return the file."""
-
-
 @dataclass(frozen=True)
 class Export:
     """One kind of file that a run can become; one that `is_slow` takes seconds."""
@@ -67,7 +59,7 @@ class Export:
     label: str
     suffix: str
     mime: str
-    make: Make
+    make: Callable[..., bytes]  # of a run, the recorded runs beside it and, if wanted, a `Step`
     is_slow: bool = False
 
 
@@ -126,26 +118,19 @@ def _figure(run: Run, chart: Chart, frame: pd.DataFrame, focus: Focus) -> Figure
         name=f"{chart.name}{suffix}",
         title=title,
         finding=chart.finding(frame),
-        spec=specification(chart.titled(frame, note=note(run))),
+        spec=with_data(chart.titled(frame, note=note(run))),
     )
-
-
-def specification(chart: charts.AnyChart) -> dict[str, Any]:
-    """Return a chart's Vega-Lite specification with its data in it."""
-    with alt.data_transformers.enable("default", max_rows=None):
-        spec: dict[str, Any] = chart.to_dict()
-    return spec
 
 
 def picture(run: Run, chart: Chart, frame: pd.DataFrame, kind: str) -> bytes:
     """Return one chart as '.png' or '.svg', in the app's light colours."""
-    return drawn(specification(chart.titled(frame, note=note(run))), kind)
+    return drawn(with_data(chart.titled(frame, note=note(run))), kind)
 
 
 def slide_picture(chart: Chart, frame: pd.DataFrame, mode: str, *, width: int) -> bytes:
     """Return a chart as SVG without a title: a slide says the finding beside it."""
-    bare = charts.readable(chart.drawn(frame)).properties(width=width)
-    return drawn(specification(bare), ".svg", mode=mode)
+    bare = readable(chart.drawn(frame)).properties(width=width)
+    return drawn(with_data(bare), ".svg", mode=mode)
 
 
 def drawn(
@@ -167,16 +152,6 @@ def _png(svg: str, scale: float = PICTURE_SCALE) -> bytes:
     return png
 
 
-def calls_csv(run: Run) -> bytes:
-    """Return one line per call."""
-    return _csv(chart_data.all_calls(run))
-
-
-def summary_csv(run: Run) -> bytes:
-    """Return one line per cell."""
-    return _csv(chart_data.summary(run))
-
-
 def _deck(run: Run, beside: Beside, step: Step = unwatched) -> bytes:
     # Imported at first use: python-pptx takes a third of a second and ten megabytes.
     from lib.runs import decks
@@ -184,7 +159,8 @@ def _deck(run: Run, beside: Beside, step: Step = unwatched) -> bytes:
     return decks.deck(run, beside, step)
 
 
-def _csv(frame: pd.DataFrame) -> bytes:
+def csv(frame: pd.DataFrame) -> bytes:
+    """Return a table as CSV whose texts no spreadsheet takes for formulas."""
     # A column of hundreds of thousands of cells has a handful of texts.
     for name in frame.select_dtypes(exclude=["number", "bool"]).columns:
         written = {text: inert(text) for text in frame[name].unique()}
@@ -432,14 +408,18 @@ EXPORTS: dict[str, Export] = {
             lambda run, *_: run_file.to_json(run).encode(),
         ),
         Export(
-            "summary", "Summary (CSV)", "-summary.csv", "text/csv", lambda run, *_: summary_csv(run)
+            "summary",
+            "Summary (CSV)",
+            "-summary.csv",
+            "text/csv",
+            lambda run, *_: csv(chart_data.summary(run)),
         ),
         Export(
             "calls",
             "Calls (CSV)",
             "-calls.csv",
             "text/csv",
-            lambda run, *_: calls_csv(run),
+            lambda run, *_: csv(chart_data.all_calls(run)),
             is_slow=True,
         ),
         Export(
@@ -450,13 +430,13 @@ EXPORTS: dict[str, Export] = {
             lambda run, _, step=unwatched: pictures_zip(run, step),
             is_slow=True,
         ),
+        Export(
+            "deck",
+            "Slides (PPTX)",
+            ".pptx",
+            "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+            _deck,
+            is_slow=True,
+        ),
     )
 }
-DECK = Export(
-    "deck",
-    "Slides (PPTX)",
-    ".pptx",
-    "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    _deck,
-    is_slow=True,
-)

@@ -25,7 +25,7 @@ from lib.milvus.embeddings import open_model
 from lib.milvus.snippets import Place, Snippet
 from lib.runs import measured_code
 from lib.runs.findings import ALONE
-from lib.runs.reports import DECK, EXPORTS
+from lib.runs.reports import EXPORTS
 from lib.runs.store import RunStore
 from lib.settings import load
 from scripts import gallery
@@ -187,7 +187,7 @@ def test_hostile_text_stays_text_in_reports_and_in_the_gallery(
 
 def test_hostile_text_stays_text_in_every_file_of_a_run() -> None:
     run = evil_run()
-    deck = DECK.make(run, ALONE)
+    deck = EXPORTS["deck"].make(run, ALONE)
     slides = Presentation(io.BytesIO(deck)).slides
     assert EVIL in " ".join(
         shape.text for slide in slides for shape in slide.shapes if shape.has_text_frame

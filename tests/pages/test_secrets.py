@@ -14,7 +14,7 @@ from lib import jobs, settings
 from lib.benchmark import run_file
 from lib.milvus.lite import LiteServer
 from lib.runs.findings import ALONE
-from lib.runs.reports import DECK, EXPORTS
+from lib.runs.reports import EXPORTS
 from lib.ui.common.session import CHOICE_KEY, CHOSEN_KEY
 from scripts.openai_endpoint import OpenAIEndpoint
 from tests.pages.conftest import OpenApp, problems, wait_for_jobs
@@ -114,7 +114,7 @@ def test_no_planted_secret_is_found_after_a_tour(
     }
     (kept,) = (tmp_path / "data" / "runs").rglob("*.json")
     run = run_file.read(kept)
-    drawn = (EXPORTS["html"], DECK) if public == "1" else ()
+    drawn = (EXPORTS["html"], EXPORTS["deck"]) if public == "1" else ()
     for export in (EXPORTS["json"], EXPORTS["calls"], *drawn):
         files |= _unpacked(export.suffix, export.make(run, ALONE))
     assert len(files) > 10

@@ -79,7 +79,7 @@ def test_a_file_name_is_harmless_and_says_what_is_simulated() -> None:
 
 def test_the_calls_csv_has_a_line_for_every_call_as_measured() -> None:
     run = make_run()
-    lines = list(csv.DictReader(io.StringIO(reports.calls_csv(run).decode())))
+    lines = list(csv.DictReader(io.StringIO(EXPORTS["calls"].make(run, ALONE).decode())))
     assert len(lines) == sum(len(trial.calls) for trial in run.trials)
     assert float(lines[1]["start_s"]) == pytest.approx(0.1)
     assert lines[1]["strategy"] == "sync_loop"
@@ -91,8 +91,10 @@ def test_no_text_of_a_csv_is_a_formula(start: str) -> None:
     formula = f"{start}HYPERLINK(1)"
     failed = replace(trial.calls[0], ok=False, error=formula)
     run = make_run(replace(trial, calls=(failed, *trial.calls[1:])))
-    for make in (reports.calls_csv, reports.summary_csv):
-        lines = list(csv.DictReader(io.StringIO(make(run).decode(), newline="")))
+    for name in ("calls", "summary"):
+        lines = list(
+            csv.DictReader(io.StringIO(EXPORTS[name].make(run, ALONE).decode(), newline=""))
+        )
         cells = [cell for line in lines for cell in line.values() if "HYPERLINK" in cell]
         assert cells
         assert all(cell.startswith("'") for cell in cells)
@@ -100,7 +102,7 @@ def test_no_text_of_a_csv_is_a_formula(start: str) -> None:
 
 
 def test_the_summary_csv_has_a_line_for_every_cell() -> None:
-    lines = list(csv.DictReader(io.StringIO(reports.summary_csv(make_run()).decode())))
+    lines = list(csv.DictReader(io.StringIO(EXPORTS["summary"].make(make_run(), ALONE).decode())))
     assert [line["strategy"] for line in lines] == ["Loop", "Async"]
     assert float(lines[1]["speedup"]) == pytest.approx(50)
     assert lines[1]["samples"] == "300"
@@ -159,7 +161,7 @@ def test_what_stands_beside_a_run_on_the_page_stands_in_its_report_and_its_deck_
         html.unescape(EXPORTS["html"].make(run, beside).decode()),
         " ".join(
             shape.text
-            for slide in Presentation(io.BytesIO(reports.DECK.make(run, beside))).slides
+            for slide in Presentation(io.BytesIO(EXPORTS["deck"].make(run, beside))).slides
             for shape in slide.shapes
             if shape.has_text_frame
         ),
@@ -171,7 +173,7 @@ def test_what_stands_beside_a_run_on_the_page_stands_in_its_report_and_its_deck_
 
 def test_a_run_with_nothing_verified_still_makes_every_file() -> None:
     run = make_run(make_trial(verified=False), partial=True)
-    for export in (*EXPORTS.values(), reports.DECK):
+    for export in EXPORTS.values():
         assert export.make(run, ALONE)
     assert "No trial was verified" in reports.html_report(run).decode()
 
@@ -201,7 +203,7 @@ def test_a_picture_of_hundreds_of_bars_takes_no_more_memory_than_others() -> Non
 def test_what_is_drawn_tells_how_far_it_is_and_can_be_stopped_between_two_pictures(
     name: str,
 ) -> None:
-    export = {each.name: each for each in (*EXPORTS.values(), reports.DECK)}[name]
+    export = EXPORTS[name]
     told: list[tuple[int, int]] = []
     export.make(make_run(), ALONE, lambda done, total: told.append((done, total)))
     assert [done for done, _ in told] == list(range(len(told)))

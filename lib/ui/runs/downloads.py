@@ -11,7 +11,7 @@ from lib.charts.charts import Chart
 from lib.jobs import Job
 from lib.runs import reports
 from lib.runs.findings import ALONE, Beside
-from lib.runs.reports import DECK, EXPORTS, Export
+from lib.runs.reports import EXPORTS, Export
 from lib.ui.common import exports
 from lib.ui.common.errors import show_error
 
@@ -27,7 +27,7 @@ def downloads(run: Run, *, key: str, beside: Beside = ALONE) -> None:
     @st.fragment
     def _buttons() -> None:
         with st.container(horizontal=True):
-            for export in (*EXPORTS.values(), DECK):
+            for export in EXPORTS.values():
                 if export.is_slow:
                     _start_button(run, beside, export, subject, key=f"{key}_make_{export.name}")
                 else:
