@@ -287,7 +287,8 @@ def summary_table(run: Run) -> str:
     if level:
         lines.append(f"Deletes asked for the consistency level {level}.")
     lines.extend(advice.sentences(run))
-    lines.extend(f"- {warning.message}" for warning in trial_statistics.warnings(run, cells))
+    warnings = trial_statistics.warnings(run, cells)
+    lines.extend(f"- {message}" for messages in warnings.values() for message in messages)
     return "\n".join(line.rstrip() for line in lines)
 
 

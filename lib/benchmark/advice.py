@@ -5,17 +5,18 @@ is an answer.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lib.benchmark.statistics import (
     BUSY_SHARE,
     MIN_REPEATS,
     Speedup,
+    by_cell,
     cell_label,
     median,
+    paired,
     percentile,
-    speedup,
 )
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import CellKey, Run, Trial
@@ -48,7 +49,6 @@ class SweepLevel:
     p95_ms: float
     in_flight: float
     is_sustained: bool
-    samples: int
 
 
 @dataclass(frozen=True)
@@ -96,18 +96,12 @@ class SweepAdvice:
         return text
 
     @property
-    def lowest(self) -> str:
-        """The lowest level in words: '1 call in flight'."""
-        singular, plural = ("call in flight", IN_FLIGHT) if self.is_limit else _ROW_A_CALL
-        return counted(self.levels[0].level, singular, plural)
-
-    @property
     def cost(self) -> str:
         """What the advised level costs in latency, in one line."""
-        advised = self.advised
+        noun = "call in flight" if self.is_limit else "row a call"
         return (
-            f"p95 of a call: {advised.p95_ms:,.3g} ms, {_ratio_text(self.p95_cost)} that with "
-            f"{self.lowest}."
+            f"p95 of a call: {self.advised.p95_ms:,.3g} ms, {_ratio_text(self.p95_cost)} that with "
+            f"{counted(self.levels[0].level, noun, self.unit)}."
         )
 
     @property
@@ -121,37 +115,26 @@ class SweepAdvice:
 
 
 IN_FLIGHT, ROWS_A_CALL = "calls in flight", "rows a call"
-_ROW_A_CALL = ("row a call", ROWS_A_CALL)
 
 
-def limit_advice(run: Run) -> tuple[SweepAdvice, ...]:
-    """Return the advice on the limit of each operation that was swept with limited gather."""
-    return _sweeps(run.trials, IN_FLIGHT, lambda key: key.concurrency or 0)
-
-
-def batch_advice(run: Run) -> tuple[SweepAdvice, ...]:
-    """Return the advice on the rows of one call of each operation whose batches were swept."""
-    return _sweeps(run.trials, ROWS_A_CALL, lambda key: key.batch)
-
-
-def _sweeps(
-    trials: Iterable[Trial], unit: str, level_of: Callable[[CellKey], int]
-) -> tuple[SweepAdvice, ...]:
-    groups: dict[tuple[object, ...], dict[int, list[Trial]]] = {}
-    for trial in trials:
-        key = trial.cell
-        strategy = STRATEGIES.get(key.strategy)
-        swept = strategy is not None and strategy.is_async and strategy.uses_limit
-        if not swept or trial.warmup or not trial.verified or not trial.throughput_per_s:
-            continue
-        other = key.batch if unit == IN_FLIGHT else key.concurrency
-        group = (key.operation, key.strategy, key.count, other, key.retries)
-        groups.setdefault(group, {}).setdefault(level_of(key), []).append(trial)
-    found = [
-        _advise(str(group[0]), str(group[1]), unit, levels)
-        for group, levels in groups.items()
-        if len(levels) >= MIN_LEVELS
-    ]
+def sweep_advice(run: Run) -> tuple[SweepAdvice, ...]:
+    """Return the advice on each limit that was swept with limited gather, then on each batch."""
+    found = []
+    for unit in (IN_FLIGHT, ROWS_A_CALL):
+        groups: dict[tuple[str, str, int, int, int], dict[int, list[Trial]]] = {}
+        for trial in run.trials:
+            strategy = STRATEGIES[trial.strategy]
+            swept = strategy.is_async and strategy.uses_limit
+            if swept and trial.counts and trial.throughput_per_s:
+                limit, batch = trial.concurrency or 0, trial.batch
+                level, other = (limit, batch) if unit == IN_FLIGHT else (batch, limit)
+                group = (trial.operation, trial.strategy, trial.count, other, trial.retries)
+                groups.setdefault(group, {}).setdefault(level, []).append(trial)
+        found += [
+            _advise(operation, strategy, unit, levels)
+            for (operation, strategy, *_), levels in groups.items()
+            if len(levels) >= MIN_LEVELS
+        ]
     return tuple(advice for advice in found if advice is not None)
 
 
@@ -180,7 +163,11 @@ def _advise(
         advised=advised,
         best=best,
         plausible=(low, high),
-        p95_cost=_paired(trials[advised.level], trials[levels[0].level], _p95_s),
+        p95_cost=_compared(
+            trials[advised.level],
+            trials[levels[0].level],
+            lambda trial: percentile([call.latency_s for call in trial.calls if call.ok], 95),
+        ),
         client=_client(trials[best_level]),
     )
 
@@ -195,30 +182,20 @@ def _level(level: int, trials: Sequence[Trial], best: Sequence[Trial], unit: str
     return SweepLevel(
         level=level,
         throughput_per_s=_throughput(trials),
-        share=_paired(trials, best, lambda trial: trial.throughput_per_s),
+        share=_compared(trials, best, lambda trial: trial.throughput_per_s),
         p50_ms=percentile(latencies, 50),
         p95_ms=percentile(latencies, 95),
         in_flight=in_flight,
         is_sustained=unit != IN_FLIGHT or in_flight >= SUSTAINED * level,
-        samples=len(latencies),
     )
 
 
-def _p95_s(trial: Trial) -> float:
-    return percentile([call.latency_s for call in trial.calls if call.ok], 95)
-
-
-def _paired(
+def _compared(
     trials: Sequence[Trial], others: Sequence[Trial], value: Callable[[Trial], float]
 ) -> Speedup:
-    """Compare a value of two levels by the repeats that both have: how many times the other's."""
-    mine = {trial.repeat: value(trial) for trial in trials}
-    theirs = {trial.repeat: value(trial) for trial in others}
-    repeats = sorted(mine.keys() & theirs.keys())
-    if not repeats:
-        ratio = median(list(mine.values())) / median(list(theirs.values()))
-        return Speedup(ratio, None, None, 0)
-    return speedup([mine[repeat] for repeat in repeats], [theirs[repeat] for repeat in repeats])
+    """Say how many times the others' value theirs is, by pairs where they share a repeat."""
+    ratio = median([value(trial) for trial in trials]) / median([value(trial) for trial in others])
+    return paired(trials, others, value) or Speedup(ratio, None, None, 0)
 
 
 def _client(trials: Sequence[Trial]) -> str:
@@ -280,12 +257,10 @@ class RateLevel:
     """One rate of a search. `held` is None where every trial was void."""
 
     rate_per_s: float
-    p50_ms: float
     p99_ms: float
     late: int
     calls: int
     held: bool | None
-    trials: int
 
 
 @dataclass(frozen=True)
@@ -296,8 +271,6 @@ class RateAdvice:
     same load as a closed loop.
     """
 
-    operation: str
-    strategy: str
     p99_ms: float
     levels: tuple[RateLevel, ...]
     rate_per_s: float | None
@@ -379,10 +352,7 @@ def rate_advice(run: Run) -> RateAdvice | None:
     closed = [trial for trial in trials if trial.rate_per_s is None and trial.verified]
     most = max((trial.concurrency or 1 for trial in closed), default=1)
     beside = [trial for trial in closed if trial.concurrency == most]
-    first = next(iter(by_rate.values()))[0]
     return RateAdvice(
-        operation=first.operation,
-        strategy=first.strategy,
         p99_ms=p99_ms,
         levels=levels,
         rate_per_s=held[-1].rate_per_s if held else None,
@@ -398,13 +368,11 @@ def _rate_level(rate: float, trials: Sequence[Trial], p99_ms: float) -> RateLeve
     verdicts = [verdict for trial in trials if (verdict := holds(trial, p99_ms)) is not None]
     return RateLevel(
         rate_per_s=rate,
-        p50_ms=percentile(latencies, 50) if latencies else 0.0,
         p99_ms=percentile(latencies, 99) if latencies else 0.0,
         late=sum(trial.late_starts for trial in trials),
         calls=len(latencies),
         # One failure in several trials is the p99 of that day; a level holds when most held.
         held=2 * sum(verdicts) > len(verdicts) if verdicts else None,
-        trials=len(trials),
     )
 
 
@@ -443,7 +411,6 @@ class OverloadLevel:
 class OverloadAdvice:
     """What breaks without a limit, and what avoids it."""
 
-    operation: str
     levels: tuple[OverloadLevel, ...]
     breaks_at: int | None  # calls at once; None where nothing was refused
     most: int  # calls at once that were tried
@@ -485,12 +452,8 @@ def overload_advice(run: Run) -> OverloadAdvice | None:
         return None
     refused = [trial.count for trial in trials if trial.strategy == "gather" and trial.refused]
     most = max(trial.count for trial in trials)
-    cells: dict[CellKey, list[Trial]] = {}
-    for trial in trials:
-        if trial.count == most:
-            cells.setdefault(trial.cell, []).append(trial)
+    cells = by_cell(trial for trial in trials if trial.count == most)
     return OverloadAdvice(
-        operation=trials[0].operation,
         levels=tuple(_overload_level(key, mine) for key, mine in cells.items()),
         breaks_at=min(refused, default=None),
         most=most,
@@ -514,7 +477,7 @@ def _overload_level(key: CellKey, trials: Sequence[Trial]) -> OverloadLevel:
 def sentences(run: Run) -> tuple[str, ...]:
     """Return all advice that a run supports, the advice itself first, in whole sentences."""
     found: list[str] = []
-    for sweep in (*limit_advice(run), *batch_advice(run)):
+    for sweep in sweep_advice(run):
         found += [sweep.sentence, sweep.cost, *([sweep.little] if sweep.is_limit else [])]
     rate = rate_advice(run)
     if rate is not None:
@@ -527,7 +490,7 @@ def sentences(run: Run) -> tuple[str, ...]:
 
 def brief(run: Run) -> str:
     """Return the advice as a list of runs shows it: 'limit 16', '580/s'; or an empty text."""
-    for sweep in (*limit_advice(run), *batch_advice(run)):
+    for sweep in sweep_advice(run):
         return f"{'limit' if sweep.is_limit else 'batch of'} {sweep.advised.level:,}"
     rate = rate_advice(run)
     if rate is not None:
@@ -542,7 +505,7 @@ def brief(run: Run) -> str:
 
 def short(run: Run) -> str:
     """Return the advice in at most eight words, or an empty text."""
-    for sweep in (*limit_advice(run), *batch_advice(run)):
+    for sweep in sweep_advice(run):
         if sweep.client:
             return "The client is the limit, not Milvus"
         return f"Set {sweep.advised.level:,} {sweep.unit}"

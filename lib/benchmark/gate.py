@@ -7,7 +7,7 @@ from enum import Enum
 from statistics import fmean, variance
 from typing import Any
 
-from lib.benchmark.statistics import MIN_REPEATS, cell_text, t_quantile
+from lib.benchmark.statistics import MIN_REPEATS, by_cell, cell_text, t_quantile
 from lib.benchmark.trials import MAX_REPEATS, CellKey, Run
 from lib.errors import InvalidInput
 
@@ -151,13 +151,10 @@ def _value(value: object) -> str:
 
 def _walls(run: Run) -> dict[CellKey, dict[int, float]]:
     """Return the logarithm of each verified wall time by repeat, for each cell."""
-    cells: dict[CellKey, dict[int, float]] = {}
-    for trial in run.trials:
-        if not trial.warmup:
-            mine = cells.setdefault(trial.cell, {})
-            if trial.verified and trial.work_s > 0:
-                mine[trial.repeat] = math.log(trial.work_s)
-    return cells
+    return {
+        key: {t.repeat: math.log(t.work_s) for t in trials if t.verified and t.work_s > 0}
+        for key, trials in by_cell(run.trials).items()
+    }
 
 
 def _decide_cell(

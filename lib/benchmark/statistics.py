@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -97,21 +97,9 @@ class CellSummary:
         return f"{ratio_text(self.speedup)} ({bounds_text(self.speedup_low, self.speedup_high)})"
 
 
-@dataclass(frozen=True)
-class Warning_:  # noqa: N801  # Warning is a built-in
-    """Something a reader must know before believing a number."""
-
-    title: str
-    message: str
-
-
 def cell_label(key: CellKey) -> str:
-    """Return how a cell's calls were issued: 'Async, at most 2, 500 rows a call'.
-
-    A strategy that this version does not know keeps its name.
-    """
-    known = STRATEGIES.get(key.strategy)
-    label = known.label(key.concurrency, key.rate_per_s) if known else key.strategy
+    """Return how a cell's calls were issued: 'Async, at most 2, 500 rows a call'."""
+    label = STRATEGIES[key.strategy].label(key.concurrency, key.rate_per_s)
     label += f", {key.batch:,} rows a call" if key.batch > 1 else ""
     return label + (f", {counted(key.retries, 'retry', 'retries')}" if key.retries else "")
 
@@ -170,16 +158,18 @@ def geometric_mean(values: Sequence[float]) -> tuple[float, float | None, float 
     return math.exp(mean), math.exp(mean - margin), math.exp(mean + margin)
 
 
-def paired(baseline: Iterable[Trial], other: Iterable[Trial]) -> Speedup | None:
+def paired(
+    baseline: Iterable[Trial],
+    other: Iterable[Trial],
+    value: Callable[[Trial], float] = lambda trial: trial.work_s,
+) -> Speedup | None:
     """Compare two cells by the repeats in which both were verified; None where there is none."""
-    walls = [
-        {trial.repeat: trial.work_s for trial in trials if trial.counts and trial.work_s > 0}
+    mine, others = (
+        {trial.repeat: found for trial in trials if trial.counts and (found := value(trial)) > 0}
         for trials in (baseline, other)
-    ]
-    repeats = sorted(walls[0].keys() & walls[1].keys())
-    if not repeats:
-        return None
-    return speedup([walls[0][r] for r in repeats], [walls[1][r] for r in repeats])
+    )
+    repeats = sorted(mine.keys() & others.keys())
+    return speedup([mine[r] for r in repeats], [others[r] for r in repeats]) if repeats else None
 
 
 @lru_cache(maxsize=256)
@@ -231,8 +221,7 @@ def by_cell(trials: Iterable[Trial]) -> dict[CellKey, list[Trial]]:
 def _rank(key: CellKey, keys: list[CellKey]) -> tuple[float, ...]:
     # Operations as they were run. The order of strategies was shuffled: theirs is the registry's.
     operations = list(dict.fromkeys(other.operation for other in keys))
-    names = list(STRATEGIES)
-    strategy = names.index(key.strategy) if key.strategy in names else len(names)
+    strategy = list(STRATEGIES).index(key.strategy)
     level = (key.concurrency or 0, key.rate_per_s or 0.0, key.batch, key.retries)
     return operations.index(key.operation), key.count, strategy, *level
 
@@ -295,40 +284,36 @@ def _against_baseline(
     return gain, f"95 % interval from {gain.pairs} paired repeats"
 
 
-def grouped(found: Iterable[Warning_]) -> dict[str, list[str]]:
-    """Return the messages of each kind of warning by its title, in the order they came."""
-    by_title: dict[str, list[str]] = {}
-    for warning in found:
-        by_title.setdefault(warning.title, []).append(warning.message)
-    return by_title
+def warnings(run: Run, summaries: Iterable[CellSummary]) -> dict[str, list[str]]:
+    """Return what a reader must know before believing the numbers: the messages by their title.
 
-
-def warnings(run: Run, summaries: Iterable[CellSummary]) -> tuple[Warning_, ...]:
-    """Return what a reader must know before believing the numbers, the gravest first."""
+    The gravest come first.
+    """
     cells = list(summaries)
     trials = {
         key: sorted(mine, key=lambda trial: trial.repeat)
         for key, mine in by_cell(run.trials).items()
     }
-    found = [
-        Warning_(title, f"{cell_text(cell.cell)}: {message}")
-        for title, check in _CHECKS.items()
-        for cell in cells
-        if (message := check(cell, trials[cell.cell]))
-    ]
-    return (*_disturbed(run), *found, *_few_repeats(cells))
+    found = {"Another session used the store": _disturbed(run)}
+    for title, check in _CHECKS.items():
+        found[title] = [
+            f"{cell_text(cell.cell)}: {message}"
+            for cell in cells
+            if (message := check(cell, trials[cell.cell]))
+        ]
+    found["Few repeats"] = _few_repeats(cells)
+    return {title: messages for title, messages in found.items() if messages}
 
 
-def _disturbed(run: Run) -> tuple[Warning_, ...]:
+def _disturbed(run: Run) -> list[str]:
     """Warn when others used the store while the run measured."""
     sessions, uses = (run.environment.get(name) for name in ("other_sessions", "uses_by_others"))
     if not isinstance(sessions, int) or not isinstance(uses, int):
-        return ()
-    message = (
+        return []
+    return [
         f"{counted(sessions, 'other session')} used this Milvus meanwhile "
         f"({counted(uses, 'time')}), which may have slowed the run"
-    )
-    return (Warning_("Another session used the store", message),)
+    ]
 
 
 def _failed(cell: CellSummary, trials: list[Trial]) -> str:
@@ -343,15 +328,14 @@ def _failed(cell: CellSummary, trials: list[Trial]) -> str:
     return f"{cell.failed_trials} of {len(trials)} trials failed and do not count: {kinds}"
 
 
-def _few_repeats(cells: Iterable[CellSummary]) -> tuple[Warning_, ...]:
+def _few_repeats(cells: Iterable[CellSummary]) -> list[str]:
     """Warn once for the whole run, because all of its cells have the same repeats."""
     fewest = min((cell.repeats for cell in cells if cell.repeats), default=COMFORTABLE_REPEATS)
     if fewest >= COMFORTABLE_REPEATS:
-        return ()
+        return []
     what = "no interval" if fewest < MIN_REPEATS else "wide intervals"
     times = "repeat gives" if fewest == 1 else "repeats give"
-    message = f"{fewest} {times} {what}; {COMFORTABLE_REPEATS} or more are better"
-    return (Warning_("Few repeats", message),)
+    return [f"{fewest} {times} {what}; {COMFORTABLE_REPEATS} or more are better"]
 
 
 def _slow_first(cell: CellSummary, trials: list[Trial]) -> str:

@@ -358,7 +358,7 @@ def sweep(run: Run, focus: Focus) -> pd.DataFrame:
     frame["unit"] = "rows a call" if by_batch else "in flight"
     advised = {
         (STRATEGIES[one.strategy].title, one.advised.level)
-        for one in (*advice.limit_advice(run), *advice.batch_advice(run))
+        for one in advice.sweep_advice(run)
         if one.operation == focus.operation
     }
     names = {name for name, _ in advised}

@@ -139,5 +139,5 @@ def _method(run: Run) -> list[str]:
         f"{repeats} repeats after warm-up; the strategies alternate in shuffled order.",
         "After each trial the effect is checked row by row; failures never count as speed.",
         "Speed-up: geometric mean of paired ratios of wall times, 95 % interval by Student's t.",
-        *(warning.message for warning in warnings[:MOST_WARNINGS]),
+        *[message for messages in warnings.values() for message in messages][:MOST_WARNINGS],
     ]

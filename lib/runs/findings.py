@@ -139,9 +139,8 @@ def _many(run: Run, cells: list[CellSummary]) -> str:
         beside = (
             f", loop {duration_text(loop.median_wall_s)}" if loop and loop.median_wall_s else ""
         )
-        name = OPERATIONS[cell.operation].async_name if cell.operation in OPERATIONS else ""
         text += (
-            f". {name or cell.operation}: {cell.label} "
+            f". {OPERATIONS[cell.operation].async_name}: {cell.label} "
             f"{duration_text(cell.median_wall_s or 0.0)}{beside}, {other.label} "
             f"{duration_text(other.median_wall_s or 0.0)}"
         )
@@ -222,11 +221,8 @@ def _comparison(cell: CellSummary) -> str:
 
 def _did(cell: CellSummary) -> str:
     """Return 'Async, at most 32, added 100 documents': the concurrency is always named."""
-    known = OPERATIONS.get(cell.operation)
-    if known is None:
-        done = f"made {{}} calls of {cell.operation}"
-    else:
-        done = "answered {} searches" if known.searches else _DONE[known.effect]
+    operation = OPERATIONS[cell.operation]
+    done = "answered {} searches" if operation.searches else _DONE[operation.effect]
     comma = "," if "," in cell.label else ""
     return f"{cell.label}{comma} {done.format(f'{cell.count:,}')}"
 
@@ -472,7 +468,7 @@ def _against_others(
             continue
         cause = (
             "One request carries everything. Where the work is known in advance, batch it."
-            if other.strategy in STRATEGIES and STRATEGIES[other.strategy].is_batch
+            if STRATEGIES[other.strategy].is_batch
             else "Threads overlap the waiting too, without the cost of scheduling coroutines."
         )
         ratio, interval = ratio_text(gain.ratio), f"({CI} {bounds_text(gain.low, gain.high)})"

@@ -84,18 +84,18 @@ def measured_code(
 ) -> Snippet | None:
     """Return the loop, the gather and the batched call of one group, with the run's numbers.
 
-    None for an operation that is not known here, and for questions to a collection of the reader's.
+    None for questions to a collection of the reader's.
     """
-    operation = OPERATIONS.get(focus.operation)
-    if operation is None or run.settings.get("collection"):
+    if run.settings.get("collection"):
         return None
+    operation = OPERATIONS[focus.operation]
     place = _place(run, model_path)
     numbers = _numbers(run, focus, operation, place)
     start = _start(place, operation, numbers)
     holder = "Milvus" if operation.effect is Effect.CREATES else "store"
     # A batch size or a limit that a sweep advises; 1 and what was measured where none was swept.
-    rows_a_call = _advised(advice.batch_advice(run), focus) or 1
-    limit = _advised(advice.limit_advice(run), focus) or _measured_limit(run, focus)
+    rows_a_call = _advised(run, focus, limit=False) or 1
+    limit = _advised(run, focus, limit=True) or _measured_limit(run, focus)
     calls = -(-numbers["count"] // rows_a_call)
     code, part, of = operation.code, "", ""
     if rows_a_call > 1:
@@ -214,10 +214,12 @@ def _one_batch(operation: Operation, numbers: dict[str, Any]) -> str:
     return embed + _SEARCH_AT_ONCE.format(**numbers)
 
 
-def _advised(found: Iterable[advice.SweepAdvice], focus: Focus) -> int | None:
-    """Return the level that a sweep advises for an operation."""
-    levels = (each.advised.level for each in found if each.operation == focus.operation)
-    return next(levels, None)
+def _advised(run: Run, focus: Focus, *, limit: bool) -> int | None:
+    """Return the limit or the batch size that a sweep advises; None where none was swept."""
+    for sweep in advice.sweep_advice(run):
+        if sweep.operation == focus.operation and sweep.is_limit == limit:
+            return sweep.advised.level
+    return None
 
 
 def _measured_limit(run: Run, focus: Focus) -> int | None:
@@ -226,7 +228,6 @@ def _measured_limit(run: Run, focus: Focus) -> int | None:
         trial
         for trial in run.trials
         if (trial.operation, trial.count) == (focus.operation, focus.count)
-        and trial.strategy in STRATEGIES
         and STRATEGIES[trial.strategy].is_async
     ]
     if not mine or any(trial.concurrency is None for trial in mine):

@@ -351,7 +351,7 @@ def _warnings(run: Run) -> str:
         "</summary><ul>"
         + "".join(f"<li>{_text(message)}</li>" for message in messages)
         + "</ul></details></li>"
-        for title, messages in trial_statistics.grouped(found).items()
+        for title, messages in found.items()
     )
     return f"<h2>Before you believe this</h2><ul>{items}</ul>"
 

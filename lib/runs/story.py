@@ -65,9 +65,7 @@ def line(run: Run) -> str:
 
 
 def _things(operation: str) -> str:
-    known = OPERATIONS.get(operation)
-    if known is None:
-        return "calls"
+    known = OPERATIONS[operation]
     return "searches" if known.searches else _THINGS[known.effect]
 
 
@@ -183,11 +181,9 @@ def _beside_one_batch(run: Run) -> str:
         return ""
     for other in chart_data.summaries(run):
         did_the_same = (other.operation, other.count) == (cell.operation, cell.count)
-        strategy = STRATEGIES.get(other.strategy)
         took_s = other.median_wall_s
-        if did_the_same and strategy and strategy.is_batch and took_s:
-            if took_s > cell.median_wall_s:
-                continue
+        is_batch = STRATEGIES[other.strategy].is_batch
+        if did_the_same and is_batch and took_s and took_s <= cell.median_wall_s:
             return (
                 f" {other.label} took {duration_text(took_s)} beside its "
                 f"{duration_text(cell.median_wall_s)} (medians): try that first, it needs no async "

@@ -30,7 +30,7 @@ def true_limit(server: Capacity) -> int:
 def test_the_advised_limit_is_within_one_level_of_the_true_one_on_9_of_10_servers() -> None:
     near = 0
     for server in SERVERS:
-        (found,) = advice.limit_advice(measured(SWEEP, server))
+        (found,) = advice.sweep_advice(measured(SWEEP, server))
         off = LIMITS.index(found.advised.level) - LIMITS.index(true_limit(server))
         near += abs(off) <= 1
         print(f"{server}: advised {found.advised.level}, true {true_limit(server)}")  # noqa: T201
@@ -63,21 +63,17 @@ def test_the_highest_rate_is_within_5_percent_of_the_capacity_on_9_of_10_servers
 def test_why_the_loops_differ_depends_on_what_was_measured(
     p99_ms: float, rate_per_s: float, reason: str
 ) -> None:
-    level = advice.RateLevel(100.0, 5.0, 20.0, 0, 500, held=True, trials=3)
+    level = advice.RateLevel(100.0, 20.0, 0, 500, held=True)
     closed = replace(level, rate_per_s=rate_per_s, p99_ms=p99_ms)
-    found = advice.RateAdvice(
-        SEARCH, "open_constant", 50.0, (level,), 100.0, None, is_client_bound=False, closed=closed
-    )
+    found = advice.RateAdvice(50.0, (level,), 100.0, None, is_client_bound=False, closed=closed)
     assert f"as many calls in flight: p99 {p99_ms:g} ms at {rate_per_s:g}/s" in found.contrast
     assert reason in found.contrast
 
 
 def test_rates_that_the_client_could_not_keep_are_no_verdict_on_the_server() -> None:
-    void = [advice.RateLevel(rate, 5.0, 9.0, 90, 100, held=None, trials=1) for rate in (1, 2, 4)]
-    slow = advice.RateLevel(8.0, 5.0, 90.0, 0, 100, held=False, trials=1)
-    found = advice.RateAdvice(
-        SEARCH, "open_constant", 50.0, (*void, slow), None, 1.0, is_client_bound=True, closed=None
-    )
+    void = [advice.RateLevel(rate, 9.0, 90, 100, held=None) for rate in (1, 2, 4)]
+    slow = advice.RateLevel(8.0, 90.0, 0, 100, held=False)
+    found = advice.RateAdvice(50.0, (*void, slow), None, 1.0, is_client_bound=True, closed=None)
     assert found.sentence == "Not measurable here: the client was too slow at 3 of 4 rates."
     found = replace(found, levels=(slow, slow, *void[:1]))
     assert found.sentence == "No rate kept the p99 below 50 ms."
@@ -153,8 +149,8 @@ def test_an_adding_run_is_advised_on_its_batch_size() -> None:
         for repeat in range(3)
         for batch in (10, 50, 100, 500, 1_000)
     ]
-    (found,) = advice.batch_advice(Run({}, {}, tuple(trials)))
-    assert not advice.limit_advice(Run({}, {}, tuple(trials)))
+    (found,) = advice.sweep_advice(Run({}, {}, tuple(trials)))
+    assert not found.is_limit
     assert found.advised.level == 500
     assert "500 rows a call" in found.sentence
 
@@ -172,17 +168,17 @@ def run_trial(batch: int, repeat: int, *, rows: int, call_s: float) -> Trial:
 def test_where_the_client_is_the_bottleneck_the_advice_says_that_instead() -> None:
     run = measured(SWEEP, SERVERS[2])
     busy = tuple(replace(trial, cpu_s=0.97 * trial.wall_s) for trial in run.trials)
-    (found,) = advice.limit_advice(replace(run, trials=busy))
+    (found,) = advice.sweep_advice(replace(run, trials=busy))
     assert found.sentence.startswith("The client is the limit, not Milvus: it used 97%")
     late = tuple(replace(trial, cpu_s=0.1, loop_lag_ms_p99=80.0) for trial in run.trials)
-    (found,) = advice.limit_advice(replace(run, trials=late))
+    (found,) = advice.sweep_advice(replace(run, trials=late))
     assert "its event loop woke up 80 ms late" in found.sentence
 
 
 def test_a_level_that_was_not_sustained_is_never_advised() -> None:
     """200 calls at a limit of 128 have 102 in flight on average."""
     plan = replace(SWEEP, seconds=0.0, counts=(200,), concurrency=(1, 2, 4, 128))
-    (found,) = advice.limit_advice(measured(plan, Capacity(0.01, 128)))
+    (found,) = advice.sweep_advice(measured(plan, Capacity(0.01, 128)))
     by_level = {level.level: level for level in found.levels}
     assert not by_level[128].is_sustained
     assert found.advised.level != 128 or found.best.level == 128

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.benchmark.statistics import (
-    grouped,
     median,
     outliers,
     percentile,
@@ -25,7 +24,7 @@ pairs = st.lists(st.tuples(seconds, seconds), min_size=3, max_size=12)
 
 
 def titles(trials: list[Trial]) -> list[str]:
-    return [warning.title for warning in warnings(Run({}, {}, tuple(trials)), summarise(trials))]
+    return list(warnings(Run({}, {}, tuple(trials)), summarise(trials)))
 
 
 def test_percentiles_interpolate_between_the_nearest_samples() -> None:
@@ -180,8 +179,8 @@ def test_without_a_verified_pair_the_note_says_why_there_is_no_speed_up() -> Non
 def test_void_trials_are_said_to_be_the_client_s_not_failed() -> None:
     late = Call(start_s=1.0, end_s=1.1, embed_s=0, ok=True, error=None, due_s=0.5)
     void = replace(trial(1.1, 0, "open_constant"), calls=(late,), verified=False)
-    [warning] = warnings(Run({}, {}, (void,)), summarise([void]))
-    assert "1 of 1 trials are void: the client could not keep the rate" in warning.message
+    [[message]] = warnings(Run({}, {}, (void,)), summarise([void])).values()
+    assert "1 of 1 trials are void: the client could not keep the rate" in message
 
 
 def test_warm_up_trials_do_not_count() -> None:
@@ -233,8 +232,7 @@ def test_warnings_are_grouped_by_kind_under_a_title_for_each() -> None:
     busy = [trial(w, r, cpu_s=w) for r, w in enumerate(walls)]
     threads = [trial(w, r, "thread_pool", cpu_s=w) for r, w in enumerate(walls)]
     every = [*blocked, *busy, *threads]
-    found = warnings(Run({}, {}, tuple(every)), summarise(every))
-    by_title = grouped(found)
+    by_title = warnings(Run({}, {}, tuple(every)), summarise(every))
     assert {title: len(messages) for title, messages in by_title.items()} == {
         "The client is the bottleneck": 2,
         "Blocked event loop": 1,

@@ -126,20 +126,19 @@ def warnings(run: Run) -> None:
     found = trial_statistics.warnings(run, cells)
     if not found:
         return
-    by_title = trial_statistics.grouped(found)
     st.warning(
         "\n".join(
             f"- {literal(messages[0])}"
             if len(messages) == 1
             else f"- {title}: {len(messages)} of {len(cells)} cells"
-            for title, messages in by_title.items()
+            for title, messages in found.items()
         ),
         title="Before you believe this",
         icon=":material/warning:",
     )
     many = [
         {"Warning": title, "Cell": message}
-        for title, messages in by_title.items()
+        for title, messages in found.items()
         if len(messages) > 1
         for message in messages
     ]
