@@ -43,7 +43,7 @@ class SlowedStore:
 
 def _measured(seed: int, factor: float) -> Run:
     workspace = SleepyWorkspace(seed)
-    workspace.store = SlowedStore(seed, factor)  # type: ignore[assignment]  # another stub
+    workspace.store = SlowedStore(seed, factor)
     return run_in(PLAN, workspace, job=Job("gate", SUBJECT))
 
 

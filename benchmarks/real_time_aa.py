@@ -13,13 +13,13 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from lib.benchmark.recorder import Recorder
 from lib.benchmark.runner import SUBJECT, run_in
 from lib.benchmark.statistics import summarise
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.workload import Plan
+from lib.benchmark.workspace import Workspace
 from lib.jobs import Job
-from lib.milvus.operations import Inputs, Operation
+from lib.milvus.operations import Inputs
 
 AGAIN = "sync_loop_again"
 FEWEST = 35
@@ -37,31 +37,12 @@ class SleepyStore:
         return []
 
 
-class SleepyWorkspace:
+class SleepyWorkspace(Workspace):
     """No rows, nothing to check."""
 
     def __init__(self, seed: int) -> None:
         self.store = SleepyStore(seed)
         self.inputs = Inputs([], [], [], ["q"], [[1.0]])
-
-    def prepare(self, operation: Operation, count: int) -> None:
-        """Nothing to prepare."""
-
-    def begin_repeat(self, repeat: int) -> None:
-        """Nothing to begin."""
-
-    def check(self, recorder: Recorder) -> dict[int, str]:
-        """Find nothing wrong."""
-        return {}
-
-    def restore(self, recorder: Recorder) -> None:
-        """Nothing to restore."""
-
-    def release(self, recorder: Recorder) -> None:
-        """Nothing to release."""
-
-    def close(self) -> None:
-        """Nothing to close."""
 
 
 def main() -> int:

@@ -316,17 +316,21 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _list_of(read: Callable[[str], T], what: str) -> Callable[[str], tuple[T, ...]]:
-    def parse(text: str) -> tuple[T, ...]:
+def _reader(read: Callable[[str], T], what: str) -> Callable[[str], T]:
+    """Return `read` as an option's type that says what it takes."""
+
+    def parse(text: str) -> T:
         try:
-            return tuple(map(read, _names(text)))
+            return read(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{what} with commas, not {text!r}") from None
+            raise argparse.ArgumentTypeError(f"{what}, not {text!r}") from None
 
     return parse
 
 
-_numbers, _rates = _list_of(int, "whole numbers"), _list_of(float, "numbers")
+_whole = _reader(int, "a whole number")
+_numbers = _reader(lambda text: tuple(map(int, _names(text))), "whole numbers with commas")
+_rates = _reader(lambda text: tuple(map(float, _names(text))), "numbers with commas")
 
 
 def _lines(path: str) -> tuple[str, ...]:
@@ -336,20 +340,10 @@ def _lines(path: str) -> tuple[str, ...]:
         raise argparse.ArgumentTypeError(f"a file of text, not {path!r}: {error}") from None
 
 
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"a whole number, not {text!r}") from None
-
-
 def _share(text: str) -> float:
-    try:
-        share = float(text.rstrip("%")) / 100 if text.endswith("%") else float(text)
-    except ValueError:
-        share = 0.0
+    share = float(text.rstrip("%")) / 100 if text.endswith("%") else float(text)
     if not 0 < share <= MOST_SLOWER:
-        raise argparse.ArgumentTypeError(f"a share such as 15%, not {text!r}")
+        raise ValueError(text)
     return share
 
 
@@ -431,7 +425,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--compare", help="a run's file: measure its plan again and say whether that is slower")
     option(
         "--fail-if-slower",
-        type=_share,
+        type=_reader(_share, "a share such as 15%"),
         default=SLOWER,
         help="by how much more time, such as 15%% (default)",
     )

@@ -2,26 +2,20 @@
 
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError
-from typing import Any, Protocol, TypeVar
+from concurrent.futures import CancelledError, Future, wait
+from typing import Any, TypeVar
 
 from lib import event_loop
 from lib.benchmark.recorder import Recorder
 from lib.errors import JobCancelled
 from lib.jobs import Job
+from lib.milvus.watchdog import Watchdog
 
 TICK_S = 0.1
 # A stopped trial's last call may take this long before cleaning goes on without this thread.
 STOP_GRACE_S = 0.3
 
 T = TypeVar("T")
-
-
-class Watch(Protocol):
-    """Something that raises once going on makes no sense."""
-
-    def check(self) -> None:
-        """Raise the reason to end."""
 
 
 class Guard:
@@ -31,7 +25,7 @@ class Guard:
     abandoned in the one it waits for.
     """
 
-    def __init__(self, job: Job, watch: Watch | None = None) -> None:
+    def __init__(self, job: Job, watch: Watchdog | None = None) -> None:
         self._job = job
         self._watch = watch
         self._coroutine: Any = None
@@ -44,23 +38,19 @@ class Guard:
         on_tick: Callable[[], None] = lambda: None,
     ) -> T:
         """Do the work and return its result. Raises JobCancelled or what the watch raises."""
-        outcome: list[T] = []
-        failure: list[BaseException] = []
-        ended = threading.Event()
+        answer: Future[T] = Future()
 
         def target() -> None:
             try:
-                outcome.append(work())
+                answer.set_result(work())
             except BaseException as error:  # noqa: BLE001  # handed to the thread that waits
-                failure.append(error)
-            finally:
-                ended.set()
+                answer.set_exception(error)
 
         self._check()
         thread = threading.Thread(target=target, name="benchmark-trial", daemon=True)
         thread.start()
         try:
-            while not ended.wait(TICK_S):
+            while not wait([answer], TICK_S).done:
                 on_tick()
                 self._check()
         except BaseException:
@@ -71,9 +61,7 @@ class Guard:
             thread.join(STOP_GRACE_S)
             self.abandoned = thread if thread.is_alive() else None
             raise
-        if failure:
-            raise failure[0]
-        return outcome[0]
+        return answer.result()
 
     def run_on_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine on the background loop; a stop cancels it."""

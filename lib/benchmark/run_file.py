@@ -117,11 +117,9 @@ def _trial_json(trial: Trial) -> str:
 
 def _call(call: Call) -> dict[str, Any]:
     record = {
-        "start_s": _rounded(call.start_s),
-        "end_s": _rounded(call.end_s),
-        "embed_s": _rounded(call.embed_s),
-        "ok": call.ok,
-        "error": redact(call.error),
+        name: redact(_rounded(getattr(call, name)))
+        for name in Call.__dataclass_fields__
+        if name != "due_s"
     }
     return record if call.due_s is None else {**record, "due_s": _rounded(call.due_s)}
 

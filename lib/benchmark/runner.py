@@ -15,7 +15,7 @@ from lib.benchmark.recorder import Recorder
 from lib.benchmark.strategies import STRATEGIES, Strategy, keeper, trial_arguments
 from lib.benchmark.trials import MOST_LATE, Call, Run, Trial
 from lib.benchmark.workload import Cell, Plan
-from lib.benchmark.workspace import SearchWorkspace, Workspace, Wrong, open_workspace
+from lib.benchmark.workspace import MilvusWorkspace, SearchWorkspace, Workspace, Wrong
 from lib.errors import JobCancelled, LabError
 from lib.jobs import Job
 from lib.milvus.connection import Connection, Lease
@@ -55,7 +55,8 @@ def run(
     opened: list[SearchWorkspace] = []
 
     def set_up() -> tuple[SearchWorkspace, dict[str, Any]]:
-        workspace = open_workspace(plan, connection, model)
+        kind = SearchWorkspace if plan.collection else MilvusWorkspace
+        workspace = kind(plan, connection, model)
         opened.append(workspace)
         return workspace, environment.describe(plan, connection, model, workspace.facts())
 
@@ -118,9 +119,11 @@ def _other_sessions(uses: Counter[str], own: str) -> dict[str, Any]:
 
 def plan_settings(plan: Plan) -> dict[str, Any]:
     """Return a plan as the settings that a run records, with the command that repeats it."""
-    record = {name: getattr(plan, name) for name in plan.__dataclass_fields__}
-    lists = {name: list(value) for name, value in record.items() if isinstance(value, tuple)}
-    return {**record, **lists, "command": plan.command()}
+    settings = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in vars(plan).items()
+    }
+    return settings | {"command": plan.command()}
 
 
 class _Session:
@@ -209,51 +212,40 @@ class _Session:
         self, recorder: Recorder, strategy: Strategy, cell: Cell, repeat: int | None
     ) -> Trial:
         try:
-            return self._measure_and_check(recorder, strategy, cell, repeat)
+            self._workspace.prepare(recorder.operation, cell.count)
+            self._workspace.begin_repeat(-1 if repeat is None else repeat)
+            cpu_before = time.process_time()
+            if strategy.is_async:
+                self._guard.run_on_loop(_with_lag(strategy.execute(recorder), recorder.loop_lags_s))
+            else:
+                strategy.execute(recorder)
+            cpu_s = time.process_time() - cpu_before
+            if recorder.stopped:
+                raise JobCancelled("Stopped.")
+            if recorder.seconds:
+                recorder.trim()
+            wrong = self._workspace.check(recorder)
+            self._workspace.restore(recorder)
+            calls = recorder.finish(_by_call(recorder, wrong))
+            late = _void(calls)
+            lags_ms = [1000 * lag for lag in recorder.loop_lags_s]
+            return Trial(
+                **cell.key._asdict(),
+                repeat=-1 if repeat is None else repeat,
+                order=len(self._trials),
+                warmup=repeat is None,
+                wall_s=recorder.wall_s,
+                verified=all(call.ok for call in calls) and not late,
+                verification="; ".join(filter(None, (late, _in_words(recorder, wrong)))),
+                loop_lag_ms_max=max(lags_ms) if lags_ms else None,
+                loop_lag_ms_p99=trial_statistics.percentile(lags_ms, 99) if lags_ms else None,
+                cpu_s=cpu_s,
+                calls=calls,
+                seconds=recorder.seconds,
+                refused=dict(recorder.refused),
+            )
         finally:
             self._workspace.release(recorder)
-
-    def _measure_and_check(
-        self, recorder: Recorder, strategy: Strategy, cell: Cell, repeat: int | None
-    ) -> Trial:
-        self._workspace.prepare(recorder.operation, cell.count)
-        self._workspace.begin_repeat(-1 if repeat is None else repeat)
-        cpu_before = time.process_time()
-        if strategy.is_async:
-            self._guard.run_on_loop(_with_lag(strategy.execute(recorder), recorder))
-        else:
-            strategy.execute(recorder)
-        cpu_s = time.process_time() - cpu_before
-        if recorder.stopped:
-            raise JobCancelled("Stopped.")
-        if recorder.seconds:
-            recorder.trim()
-        wrong = self._workspace.check(recorder)
-        self._workspace.restore(recorder)
-        calls = recorder.finish(_by_call(recorder, wrong))
-        late = _void(calls)
-        lags_ms = [1000 * lag for lag in recorder.loop_lags_s]
-        return Trial(
-            operation=cell.operation,
-            strategy=cell.strategy,
-            count=cell.count,
-            concurrency=cell.concurrency,
-            repeat=-1 if repeat is None else repeat,
-            order=len(self._trials),
-            warmup=repeat is None,
-            wall_s=recorder.wall_s,
-            verified=all(call.ok for call in calls) and not late,
-            verification="; ".join(filter(None, (late, _in_words(recorder, wrong)))),
-            loop_lag_ms_max=max(lags_ms) if lags_ms else None,
-            loop_lag_ms_p99=trial_statistics.percentile(lags_ms, 99) if lags_ms else None,
-            cpu_s=cpu_s,
-            calls=calls,
-            seconds=recorder.seconds,
-            rate_per_s=cell.rate_per_s,
-            batch=cell.batch,
-            retries=cell.retries,
-            refused=dict(recorder.refused),
-        )
 
     def result(self, *, partial: bool) -> Run:
         """Return the run so far."""
@@ -283,34 +275,26 @@ class _Session:
         }
 
 
-class _LagSampler:
-    """Notes how late the loop wakes a task that asked to be woken every ten milliseconds."""
+async def _with_lag(coroutine: Any, lags_s: list[float]) -> None:
+    """Await the coroutine, and note how late the loop wakes a task that sleeps ten milliseconds."""
+    due = 0.0
 
-    def __init__(self, lags_s: list[float]) -> None:
-        self._lags_s = lags_s
-        self._due = 0.0
+    def note() -> None:
+        lags_s.append(max(time.perf_counter() - due, 0.0))
 
-    async def sample(self) -> None:
-        """Sample until cancelled."""
+    async def sample() -> None:
+        nonlocal due
         while True:
-            self._due = time.perf_counter() + LAG_INTERVAL_S
+            due = time.perf_counter() + LAG_INTERVAL_S
             await asyncio.sleep(LAG_INTERVAL_S)
-            self.note()
+            note()
 
-    def note(self) -> None:
-        """Add how much later than asked it is now; nothing late counts as none."""
-        self._lags_s.append(max(time.perf_counter() - self._due, 0.0))
-
-
-async def _with_lag(coroutine: Any, recorder: Recorder) -> None:
-    """Await the coroutine while a task beside it samples the loop's lag."""
-    sampler = _LagSampler(recorder.loop_lags_s)
-    task = asyncio.create_task(sampler.sample())
+    task = asyncio.create_task(sample())
     await asyncio.sleep(0)  # the sampler sleeps before the first call starts
     try:
         await coroutine
         # A loop that was blocked until now has not woken the sampler yet.
-        sampler.note()
+        note()
     finally:
         task.cancel()
 

@@ -3,7 +3,8 @@
 import difflib
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from itertools import product
 from typing import Any
 
 from lib.benchmark.statistics import cell_label
@@ -291,20 +292,22 @@ class Plan:
     def _group(self, operation: str, count: int) -> Iterable[Cell]:
         for name in self.strategies:
             strategy = STRATEGIES[name]
-            if strategy.applies(operation):
-                limits: tuple[int | None, ...] = (
-                    self.concurrency if strategy.uses_limit else (None,)
+            if not strategy.applies(operation):
+                continue
+            limits = self.concurrency if strategy.uses_limit else (None,)
+            rates = (self.rates or DEFAULT_RATES) if strategy.uses_rate else (None,)
+            is_alone = strategy.uses_rate or strategy.is_batch or not self.batches
+            for limit, rate, batch in product(limits, rates, (1,) if is_alone else self.batches):
+                yield Cell(
+                    operation,
+                    name,
+                    count,
+                    strategy.concurrency(limit),
+                    rate,
+                    batch,
+                    retries=self.retries,
+                    seconds=self.seconds,
                 )
-                for limit in limits:
-                    cell = Cell(operation, name, count, strategy.concurrency(limit))
-                    cell = replace(cell, seconds=self.seconds, retries=self.retries)
-                    if strategy.uses_rate:
-                        for rate in self.rates or DEFAULT_RATES:
-                            yield replace(cell, rate_per_s=rate)
-                    elif self.batches and not strategy.is_batch:
-                        yield from (replace(cell, batch=rows) for rows in self.batches)
-                    else:
-                        yield cell
 
     def cells(self) -> tuple[Cell, ...]:
         """Return all cells, in the order of operations, counts and strategies."""
@@ -368,22 +371,12 @@ class Plan:
     def command(self, uri: str = "URI", output: str = "run.json") -> str:
         """Return the terminal command that makes this run again, without the token."""
         parts = ["python -m lib.benchmark", f"--uri {shlex.quote(uri)}"]
-        for name in _LISTS:
-            given = ",".join(str(item) for item in getattr(self, name))
-            parts.append(f"--{name} {given}")
         defaults = Plan(operations=self.operations)
-        for field in fields(self):
-            value = getattr(self, field.name)
-            always = field.name in {"repeats", "warmup", "rows", "seed", "embedding"}
-            if field.name in {*_LISTS, "preset", "questions"}:
-                continue
-            if field.name in _OPTIONAL_LISTS:
-                if value != getattr(defaults, field.name):
-                    parts.append(f"--{field.name} {','.join(f'{item:g}' for item in value)}")
-                continue
-            if always or value != getattr(defaults, field.name):
-                text = f"{value:g}" if isinstance(value, float) else str(value)
-                parts.append(f"--{field.name.replace('_', '-')} {text}")
+        for name in (*_LISTS, *(field.name for field in fields(self) if field.name not in _LISTS)):
+            value = getattr(self, name)
+            is_given = name in _ALWAYS or value != getattr(defaults, name)
+            if is_given and name not in {"preset", "questions"}:
+                parts.append(f"--{name.replace('_', '-')} {_written(value)}")
         if self.questions:
             parts.append("--questions questions.txt")
         return " ".join([*parts, f"--output {shlex.quote(output)}"])
@@ -414,25 +407,30 @@ def deletes_wait(delete_by: str, delete_consistency: str) -> bool:
     return delete_by != PRIMARY_FIELD and delete_consistency not in WITHOUT_WAITING
 
 
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_written, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 _LISTS = ("operations", "strategies", "counts", "concurrency")
-_OPTIONAL_LISTS = ("rates", "batches")
+# What a command names even where it is the default.
+_ALWAYS = {*_LISTS, "repeats", "warmup", "rows", "seed", "embedding"}
 
 
 @dataclass(frozen=True)
 class Preset:
     """A plan with a name and a reason."""
 
-    name: str
     label: str
     summary: str
     plan: Plan
 
 
 PRESETS: dict[str, Preset] = {
-    preset.name: preset
+    preset.plan.preset: preset
     for preset in (
         Preset(
-            name="tutorial",
             label="Tutorial",
             summary="The tutorial's add, search and delete, 10 and 100 times.",
             plan=Plan(
@@ -444,7 +442,6 @@ PRESETS: dict[str, Preset] = {
             ),
         ),
         Preset(
-            name="quick",
             label="Ten seconds",
             summary="Add and search, 20 times.",
             plan=Plan(
@@ -459,7 +456,6 @@ PRESETS: dict[str, Preset] = {
             ),
         ),
         Preset(
-            name="sweep",
             label="Concurrency",
             summary="Which limit to set: searches at 1 to 128 in flight.",
             plan=Plan(
@@ -471,7 +467,6 @@ PRESETS: dict[str, Preset] = {
             ),
         ),
         Preset(
-            name="batches",
             label="Batch size",
             summary="Which batch size to set: 2,000 documents in batches of 10 to 1,000.",
             plan=Plan(
@@ -484,7 +479,6 @@ PRESETS: dict[str, Preset] = {
             ),
         ),
         Preset(
-            name="rate",
             label="Load",
             summary="What load it holds: the most searches a second with a p99 below 50 ms.",
             plan=Plan(
@@ -497,7 +491,6 @@ PRESETS: dict[str, Preset] = {
             ),
         ),
         Preset(
-            name="overload",
             label="Overload",
             summary="What breaks first, and what avoids it: a limit, a token bucket, retries.",
             plan=Plan(

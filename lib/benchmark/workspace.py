@@ -7,7 +7,7 @@ collection that was there before is only searched.
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.utils.iter import batch_iterate
@@ -38,7 +38,7 @@ NEAR_TIE_CANDIDATES = 20
 Wrong = Mapping[int, str]  # index of a row or call → what is wrong with it
 
 
-class Workspace(Protocol):
+class Workspace:
     """What the runner needs: rows to work on, a store to call, and a check of what happened."""
 
     inputs: Inputs
@@ -52,6 +52,7 @@ class Workspace(Protocol):
 
     def check(self, recorder: Recorder) -> Wrong:
         """Return which of the `recorder.count` rows or results are not as they should be."""
+        return {}
 
     def restore(self, recorder: Recorder) -> None:
         """Undo what a trial did."""
@@ -63,10 +64,9 @@ class Workspace(Protocol):
         """Leave nothing behind."""
 
 
-class SearchWorkspace:
+class SearchWorkspace(Workspace):
     """A collection that was there before and is only searched, with the questions of the plan."""
 
-    inputs: Inputs
     store: Milvus
 
     def __init__(self, plan: Plan, connection: Connection, model: EmbeddingModel) -> None:
@@ -154,12 +154,6 @@ class SearchWorkspace:
             for i, keys in enumerate(results)
             if keys is not None and not self._is_right(recorder.operation, i, keys)
         }
-
-    def restore(self, recorder: Recorder) -> None:
-        """Do nothing: searching changes nothing."""
-
-    def release(self, recorder: Recorder) -> None:
-        """Do nothing: a search returns nothing to close."""
 
     def close(self) -> None:
         """Close the store."""
@@ -258,7 +252,19 @@ class MilvusWorkspace(SearchWorkspace):
 
     def check(self, recorder: Recorder) -> Wrong:
         """Find out by effect, or by the keys returned, what became of each row or result."""
-        return _CHECKS[recorder.operation.effect](self, recorder)
+        effect = recorder.operation.effect
+        if effect is Effect.READS:
+            return super().check(recorder)
+        if effect is Effect.CREATES:
+            return self._check_creates(recorder)
+        documents = self.inputs.new if effect is Effect.ADDS else self.inputs.existing
+        documents = documents[: recorder.count]
+        texts = self._texts_of(documents)
+        return {
+            i: NO_EFFECT
+            for i, document in enumerate(documents)
+            if not _HAPPENED[effect](document, texts.get(str(document.id)))
+        }
 
     def restore(self, recorder: Recorder) -> None:
         """Undo what a trial did to the rows, with vectors made before."""
@@ -298,25 +304,6 @@ class MilvusWorkspace(SearchWorkspace):
             for name in self._client.list_collections():
                 if name.startswith(self.inputs.collection_prefix):
                     self._client.drop_collection(name)
-
-    def _check_adds(self, recorder: Recorder) -> Wrong:
-        added = self.inputs.new[: recorder.count]
-        return _without_effect(added, lambda key, texts: key in texts, self._texts_of(added))
-
-    def _check_removes(self, recorder: Recorder) -> Wrong:
-        removed = self.inputs.existing[: recorder.count]
-        return _without_effect(
-            removed, lambda key, texts: key not in texts, self._texts_of(removed)
-        )
-
-    def _check_changes(self, recorder: Recorder) -> Wrong:
-        changed = self.inputs.existing[: recorder.count]
-        before = {str(document.id): document.page_content for document in changed}
-        return _without_effect(
-            changed,
-            lambda key, texts: texts.get(key, before[key]) != before[key],
-            self._texts_of(changed),
-        )
 
     def _check_creates(self, recorder: Recorder) -> Wrong:
         wrong: dict[int, str] = {}
@@ -361,31 +348,12 @@ class MilvusWorkspace(SearchWorkspace):
                 self._client.upsert(self.name, [self._row(document) for document in part])
 
 
-def open_workspace(plan: Plan, connection: Connection, model: EmbeddingModel) -> SearchWorkspace:
-    """Return the collection that the plan names, or a new one that is dropped afterwards."""
-    kind = SearchWorkspace if plan.collection else MilvusWorkspace
-    return kind(plan, connection, model)
-
-
-_CHECKS: dict[Effect, Callable[[MilvusWorkspace, Recorder], Wrong]] = {
-    Effect.READS: SearchWorkspace.check,
-    Effect.ADDS: MilvusWorkspace._check_adds,
-    Effect.REMOVES: MilvusWorkspace._check_removes,
-    Effect.CHANGES: MilvusWorkspace._check_changes,
-    Effect.CREATES: MilvusWorkspace._check_creates,
+# Whether a call had its effect, by its document and the text of the document's row now, if any.
+_HAPPENED: dict[Effect, Callable[[Document, str | None], bool]] = {
+    Effect.ADDS: lambda document, text: text is not None,
+    Effect.REMOVES: lambda document, text: text is None,
+    Effect.CHANGES: lambda document, text: text not in (None, document.page_content),
 }
 
 # Milvus's own numbering of consistency levels.
 CONSISTENCY = {0: "Strong", 1: "Session", 2: "Bounded", 3: "Eventually", 4: "Customized"}
-
-
-def _without_effect(
-    documents: Sequence[Document],
-    happened: Callable[[str, dict[str, str]], bool],
-    texts: dict[str, str],
-) -> Wrong:
-    return {
-        i: NO_EFFECT
-        for i, document in enumerate(documents)
-        if not happened(str(document.id), texts)
-    }

@@ -92,7 +92,7 @@ def start(preset: Preset) -> None:
         job = measure(preset.plan, session.connection(), session.model())
     st.switch_page(
         "pages/benchmark.py",
-        query_params={address.PRESET_KEY: preset.name, RUN_PARAMETER: job.id},
+        query_params={address.PRESET_KEY: preset.plan.preset, RUN_PARAMETER: job.id},
     )
 
 
