@@ -1,5 +1,6 @@
 """What a run was made on. Never a token, a key, an address with credentials, or a host's path."""
 
+import contextlib
 import os
 import platform
 from collections.abc import Mapping
@@ -63,10 +64,8 @@ def describe(
 def _versions() -> dict[str, str]:
     versions = {}
     for name in PACKAGES:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return versions
 
 

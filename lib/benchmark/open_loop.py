@@ -8,37 +8,25 @@ its latency from that moment (Gil Tene calls the mistake coordinated omission).
 import asyncio
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from lib.benchmark.recorder import Recorder
 
 
-def constant(rate_per_s: float) -> Iterator[float]:
-    """Yield the seconds at which calls are due, evenly spaced."""
-    for i in itertools.count():
-        yield i / rate_per_s
-
-
-def poisson(rate_per_s: float, seed: int) -> Iterator[float]:
-    """Yield the seconds at which calls are due, as from many callers who do not know each other."""
-    dice = random.Random(seed)
-    due = 0.0
-    while True:
-        due += dice.expovariate(rate_per_s)
-        yield due
-
-
 async def open_constant(recorder: Recorder) -> None:
     """Start the calls evenly spaced."""
-    await _open(recorder, constant(_rate(recorder)))
+    rate = _rate(recorder)
+    await _open(recorder, (i / rate for i in itertools.count()))
 
 
 async def open_poisson(recorder: Recorder) -> None:
-    """Start the calls at random moments with the same mean rate."""
-    await _open(recorder, poisson(_rate(recorder), recorder.seed))
+    """Start the calls at random moments, as from many callers who do not know each other."""
+    rate, dice = _rate(recorder), random.Random(recorder.seed)
+    await _open(recorder, itertools.accumulate(dice.expovariate(rate) for _ in itertools.count()))
 
 
-async def _open(recorder: Recorder, schedule: Iterator[float]) -> None:
+async def _open(recorder: Recorder, schedule: Iterable[float]) -> None:
+    """Start each call when the schedule says that it is due, in seconds from the first one."""
     zero = recorder.clock()
     async with asyncio.TaskGroup() as calls:
         for i, due in zip(range(recorder.calls), schedule, strict=False):

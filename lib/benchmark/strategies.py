@@ -21,7 +21,6 @@ from lib.milvus.fields import PRIMARY_FIELD, VECTOR_FIELD
 from lib.milvus.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
 
 BASELINE = "sync_loop"
-FAMILIES = ("loop", "async", "threads", "batch")
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Strategy:
 
     @property
     def family(self) -> str:
-        """One of FAMILIES: what its colour says in every chart."""
+        """Its kind, one of `lib.charts.theme.FAMILIES`: what its colour says in every chart."""
         if self.is_async:
             return "async"
         if self.is_batch:

@@ -68,7 +68,7 @@ def compare(runs: Sequence[tuple[str, Run]]) -> tuple[ComparedCell, ...]:
     had = Counter(key for _, cells in by_run for key in cells)
     shared = [key for key, number in had.items() if number >= MIN_RUNS]
     return tuple(
-        ComparedCell(key, levels, _verdict(levels), _is_decided(levels))
+        ComparedCell(key, levels, *_verdict(levels))
         for key in shared
         if (levels := tuple(_level(name, cells[key]) for name, cells in by_run if key in cells))
     )
@@ -87,24 +87,21 @@ def _level(name: str, trials: Sequence[Trial]) -> Level:
     return Level(name, trial_statistics.median(walls), *mean, len(walls))
 
 
-def _is_decided(levels: Sequence[Level]) -> bool:
-    ordered = sorted(levels, key=lambda level: level.mean_s)
-    return not _overlap(ordered[0], ordered[-1])
-
-
-def _verdict(levels: Sequence[Level]) -> str:
-    short = [level.run for level in levels if level.low_s is None]
-    if short:
-        return f"no verdict: fewer than three repeats in {', '.join(short)}"
+def _verdict(levels: Sequence[Level]) -> tuple[str, bool]:
+    """Return what may be said, and whether the fastest and the slowest stand apart."""
     ordered = sorted(levels, key=lambda level: level.mean_s)
     fastest, slowest = ordered[0], ordered[-1]
-    if _overlap(fastest, slowest):
-        return "no difference that the intervals support"
-    ahead_of = [level for level in ordered[1:] if not _overlap(fastest, level)]
+    is_decided = not _overlap(fastest, slowest)
+    short = [level.run for level in levels if level.low_s is None]
+    if short:
+        return f"no verdict: fewer than three repeats in {', '.join(short)}", is_decided
+    if not is_decided:
+        return "no difference that the intervals support", is_decided
     ratio = ratio_text(slowest.mean_s / fastest.mean_s)
-    if len(ahead_of) == len(ordered) - 1:
-        return f"{fastest.run} is faster, {ratio} against {slowest.run}"
-    return f"{fastest.run} is {ratio} faster than {slowest.run}; the others overlap"
+    if any(_overlap(fastest, level) for level in ordered[1:]):
+        text = f"{fastest.run} is {ratio} faster than {slowest.run}; the others overlap"
+        return text, is_decided
+    return f"{fastest.run} is faster, {ratio} against {slowest.run}", is_decided
 
 
 def _overlap(one: Level, other: Level) -> bool:
@@ -113,22 +110,12 @@ def _overlap(one: Level, other: Level) -> bool:
     return one.low_s <= other.high_s and other.low_s <= one.high_s
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A setting that differs between runs, and what each run has."""
-
-    name: str
-    values: dict[str, str]
-
-
-def differences(runs: Sequence[tuple[str, Run]]) -> list[Difference]:
-    """Return what else differs between the runs: settings and environment that bear on speed."""
+def differences(runs: Sequence[tuple[str, Run]]) -> dict[str, dict[str, str]]:
+    """Return by its name what bears on speed and differs between the runs, and what each has."""
     titles = [title for title, _ in runs]
     found = gate.differing([run.environment for _, run in runs], ENVIRONMENT)
     found |= gate.differing([run.settings for _, run in runs], SETTINGS)
-    return [
-        Difference(name, dict(zip(titles, values, strict=True))) for name, values in found.items()
-    ]
+    return {name: dict(zip(titles, values, strict=True)) for name, values in found.items()}
 
 
 def frame(cells: Sequence[ComparedCell]) -> pd.DataFrame:

@@ -121,8 +121,7 @@ def headline(run: Run) -> str:
 
 def leading(run: Run) -> CellSummary | None:
     """Return the async cell that the headline is about; None where nothing is compared."""
-    cells = leading_of_each(run)
-    return cells[0] if cells else None
+    return next(iter(leading_of_each(run)), None)
 
 
 def _many(run: Run, cells: list[CellSummary]) -> str:
@@ -243,14 +242,12 @@ def _chosen_from(run: Run, cell: CellSummary) -> str:
 
 
 def _interval(cell: CellSummary) -> str:
-    low, high = cell.speedup_low, cell.speedup_high
-    if low is None or high is None or cell.speedup is None:
-        return _short_interval(cell)
-    if cell.speedup < 1 and not is_undecided(cell):
-        return f"{CI} {bounds_text(1 / high, 1 / low)}"
+    low, high, ratio = cell.speedup_low, cell.speedup_high, cell.speedup or 1.0
     if is_undecided(cell):
-        return f"{ratio_text(cell.speedup)}, {CI} {bounds_text(low, high)}"
-    return f"{CI} {bounds_text(low, high)}"
+        return f"{ratio_text(ratio)}, {_short_interval(cell)}"
+    if low and high and ratio < 1:
+        return f"{CI} {bounds_text(1 / high, 1 / low)}"
+    return _short_interval(cell)
 
 
 def simulated(run: Run) -> str:
@@ -334,22 +331,22 @@ def metrics(run: Run) -> list[Metric]:
         for cell in leading
     ]
     for cell in leading[:1]:
-        found.append(
+        loop = baseline(run, cell)
+        per_s = f"{loop.throughput_per_s:,.0f}" if loop and loop.throughput_per_s else "unknown"
+        found += [
             Metric(
                 label="Calls per second",
                 value=f"{cell.throughput_per_s or 0:,.0f}",
-                interval=f"Loop: {_baseline_throughput(run, cell)}",
+                interval=f"Loop: {per_s}",
                 how=cell.label,
-            )
-        )
-        found.append(
+            ),
             Metric(
                 label="p95 latency of one call",
                 value=f"{cell.p95_ms or 0:,.3g} ms",
                 interval=f"n = {cell.samples:,}",
                 how=cell.label,
-            )
-        )
+            ),
+        ]
     return found[:MOST_METRICS]
 
 
@@ -357,11 +354,6 @@ def _short_interval(cell: CellSummary) -> str:
     if cell.speedup_low is None or cell.speedup_high is None:
         return f"no interval: {cell.repeats} of 3 repeats"
     return f"{CI} {bounds_text(cell.speedup_low, cell.speedup_high)}"
-
-
-def _baseline_throughput(run: Run, cell: CellSummary) -> str:
-    loop = baseline(run, cell)
-    return f"{loop.throughput_per_s:,.0f}" if loop and loop.throughput_per_s else "unknown"
 
 
 def baseline(run: Run, cell: CellSummary) -> CellSummary | None:
@@ -441,14 +433,11 @@ def _no_difference(run: Run, cells: list[CellSummary]) -> Finding:
 
 
 def _slower_than_loop(run: Run, focus: Focus, best: CellSummary) -> Iterable[tuple[float, Finding]]:
-    if best.speedup is None or best.speedup_low is None or best.speedup_high is None:
-        return
-    if best.speedup_high < 1:
+    if best.speedup and best.speedup_high is not None and best.speedup_high < 1:
         slower = 1 / best.speedup
-        bounds = bounds_text(1 / best.speedup_high, 1 / best.speedup_low)
         sentence = (
             f"{focus.label}: {best.label} is {ratio_text(slower)} slower than the loop "
-            f"({CI} {bounds})."
+            f"({_interval(best)})."
         )
         yield slower, Finding(sentence, _cause(run, best))
 

@@ -108,18 +108,12 @@ def figures(run: Run, step: Step = unwatched) -> Iterator[Figure]:
         step(done, len(pairs))
         frame = chart.frame(run, focus)
         if not frame.empty:
-            yield _figure(run, chart, frame, focus)
-
-
-def _figure(run: Run, chart: Chart, frame: pd.DataFrame, focus: Focus) -> Figure:
-    suffix = f"-{focus.operation}-{focus.count}" if chart.focused else ""
-    title = f"{chart.title}: {focus.label}" if chart.focused else chart.title
-    return Figure(
-        name=f"{chart.name}{suffix}",
-        title=title,
-        finding=chart.finding(frame),
-        spec=with_data(chart.titled(frame, note=note(run))),
-    )
+            yield Figure(
+                name=chart.name + (f"-{focus.operation}-{focus.count}" if chart.focused else ""),
+                title=f"{chart.title}: {focus.label}" if chart.focused else chart.title,
+                finding=chart.finding(frame),
+                spec=with_data(chart.titled(frame, note=note(run))),
+            )
 
 
 def picture(run: Run, chart: Chart, frame: pd.DataFrame, kind: str) -> bytes:

@@ -17,8 +17,6 @@ class Savings:
     `low_h` and `high_h` are the 95 % interval of the speed-up, carried through.
     """
 
-    operation: str
-    in_flight: int  # the calls at once that the gain is counted for
     waiting_h: float
     saved_h: float
     low_h: float
@@ -53,8 +51,6 @@ def saved_a_day(run: Run, operation: str, calls: int, in_flight: int) -> Savings
         return waiting_h * (1 - 1 / max(min(speedup or 1.0, float(in_flight)), 1.0))
 
     return Savings(
-        operation,
-        min(in_flight, cell.concurrency or cell.count),
         waiting_h,
         saved(cell.speedup),
         saved(cell.speedup_low),

@@ -8,11 +8,13 @@ import json
 import re
 import secrets
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from lib import jobs
 from lib.benchmark import run_file, runner
@@ -31,6 +33,8 @@ RECORDED_DIR = PROJECT_ROOT / "assets" / "runs"
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 # What two runs must have in common to be of the same experiments.
 EXPERIMENT = ("operations", "counts", "rows", "k", "delete_by", "delete_consistency")
+DELETES = ("rows", "delete_by")
+MILVUS = ("backend_label", "milvus_version", "distance")
 MAX_NAME_CHARS = 80
 MAX_NOTES_CHARS = 2_000
 # What was deleted can be had back until this many later deletions.
@@ -106,14 +110,9 @@ def _summary(path: Path, changed_ns: int) -> tuple[Digest, Run]:
     return findings.digest(run), replace(run, trials=())
 
 
-def _same_work(one: Run, other: Run, *names: str) -> bool:
-    """Say whether two runs agree in these settings; one that is missing is one left empty."""
-    return all((one.settings.get(name) or "") == (other.settings.get(name) or "") for name in names)
-
-
-def _same_milvus(one: Run, other: Run) -> bool:
-    names = ("backend_label", "milvus_version", "distance")
-    return all(one.environment.get(name) == other.environment.get(name) for name in names)
+def _same(one: dict[str, Any], other: dict[str, Any], names: Sequence[str]) -> bool:
+    """Say whether two records agree in these values; one that is missing is one left empty."""
+    return all((one.get(name) or "") == (other.get(name) or "") for name in names)
 
 
 class RunStore:
@@ -148,27 +147,20 @@ class RunStore:
 
     def beside(self, run: Run) -> Beside:
         """Return the recorded runs without which this one's figures would mislead."""
-        return Beside(plain=self._without_latency(run), bounded=self._bounded_deletes(run))
+        simulated = run.environment.get("simulated_latency_ms")
+        waits = findings.deletes_wait(run)
+        return Beside(
+            plain=self._like("*tutorial*.json", run, EXPERIMENT) if simulated else None,
+            bounded=self._like("delete-bounded*.json", run, DELETES) if waits else None,
+        )
 
-    def _without_latency(self, run: Run) -> Run | None:
-        """Return the recorded run of the same experiments on the same Milvus with no latency."""
-        if not run.environment.get("simulated_latency_ms"):
-            return None
-        for entry in self._recorded_entries("*tutorial*.json"):
+    def _like(self, pattern: str, run: Run, settings: Sequence[str]) -> Run | None:
+        """Return the recorded run with these settings of a run, on its Milvus, without latency."""
+        for entry in self._recorded_entries(pattern):
             other = entry.about
-            same = _same_work(other, run, *EXPERIMENT)
+            same = _same(other.settings, run.settings, settings)
             simulated = other.environment.get("simulated_latency_ms")
-            if same and not simulated and _same_milvus(other, run):
-                return entry.load()
-        return None
-
-    def _bounded_deletes(self, run: Run) -> Run | None:
-        """Return the recorded run of deletes that do not wait, where this run's deletes did."""
-        if not findings.deletes_wait(run):
-            return None
-        for entry in self._recorded_entries("delete-bounded*.json"):
-            other = entry.about
-            if _same_milvus(other, run) and _same_work(other, run, "rows", "delete_by"):
+            if same and not simulated and _same(other.environment, run.environment, MILVUS):
                 return entry.load()
         return None
 

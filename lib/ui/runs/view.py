@@ -254,7 +254,7 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
     if differing:
         st.markdown("**The runs differ in more than time**")
         show_table(
-            [{"Setting": each.name, **each.values} for each in differing],
+            [{"Setting": name, **values} for name, values in differing.items()],
             alt="The settings in which the runs differ, one column a run",
         )
     cells = comparison.compare(runs)
