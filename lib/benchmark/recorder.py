@@ -5,6 +5,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from lib.benchmark.trials import Call
@@ -19,6 +20,7 @@ OTHER_ROWS = "returned other rows than expected"
 MAX_KIND_CHARS = 160
 
 
+@dataclass(eq=False, repr=False)
 class Recorder:
     """The calls of one trial.
 
@@ -28,48 +30,35 @@ class Recorder:
     With `seconds` the trial is timed: `calls` is then only the most that it may make.
     """
 
-    def __init__(
-        self,
-        operation: Operation,
-        store: Any,
-        calls: int,
-        arguments: Callable[[int], dict[str, Any]],
-        *,
-        count: int | None = None,
-        concurrency: int | None = None,
-        seconds: float = 0.0,
-        rate_per_s: float | None = None,
-        retries: int = 0,
-        seed: int = 0,
-        keep: Callable[[Any], Any] = result_keys,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        self.operation = operation
-        self.store = store
+    operation: Operation
+    store: Any
+    calls: int
+    arguments: Callable[[int], dict[str, Any]]
+    _: KW_ONLY
+    count: int
+    concurrency: int | None = None
+    seconds: float = 0.0
+    rate_per_s: float | None = None
+    retries: int = 0
+    seed: int = 0
+    # Ten thousand lists of documents would be kept for their keys alone.
+    keep: Callable[[Any], Any] = result_keys
+    clock: Callable[[], float] = time.perf_counter
+
+    def __post_init__(self) -> None:
         # Looked up once: at a millisecond a call, every microsecond of ours would be measured.
-        self._method: Any = getattr(store, operation.name, None)
-        self._async_method: Any = getattr(store, operation.async_name, None)
-        self.calls = calls
-        self.count = calls if count is None else count
-        self.concurrency = concurrency
-        self.seconds = seconds
-        self.rate_per_s = rate_per_s
-        self.retries = retries
-        self.seed = seed
+        self._method: Any = getattr(self.store, self.operation.name, None)
+        self._async_method: Any = getattr(self.store, self.operation.async_name, None)
         self.refused: Counter[str] = Counter()
-        self.arguments = arguments
         self.stopped = False
-        self.results: list[Any] = [None] * calls
+        self.results: list[Any] = [None] * self.calls
         self.loop_lags_s: list[float] = []
         self.finished: list[int] = []  # in the order they ended; its length is the progress
-        self.clock = clock
         self._due: dict[int, float] = {}
-        self._started: list[float | None] = [None] * calls
-        self._ended = [0.0] * calls
-        self._embedded = [0.0] * calls
+        self._started: list[float | None] = [None] * self.calls
+        self._ended = [0.0] * self.calls
+        self._embedded = [0.0] * self.calls
         self._errors: dict[int, str] = {}
-        # Ten thousand lists of documents would be kept for their keys alone.
-        self._keep = keep
 
     def turns(self) -> Iterable[int]:
         """Return the indexes of the calls to make. In a timed trial they end with its time."""
@@ -150,7 +139,7 @@ class Recorder:
         elif result is False:
             self._errors[i] = RETURNED_FALSE
         else:
-            self.results[i] = self._keep(result)
+            self.results[i] = self.keep(result)
         self.finished.append(i)
 
     @property

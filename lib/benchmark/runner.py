@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lib.benchmark import environment
@@ -126,37 +127,31 @@ def plan_settings(plan: Plan) -> dict[str, Any]:
     return settings | {"command": plan.command()}
 
 
+@dataclass
 class _Session:
     """The run so far."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        workspace: Workspace,
-        job: Job,
-        guard: Guard,
-        on_trial: OnTrial | None,
-        environment: dict[str, Any],
-        clock: Callable[[], float],
-    ) -> None:
-        self._plan = plan
-        self._workspace = workspace
-        self._job = job
-        self._guard = guard
-        self._on_trial = on_trial
-        self._environment = environment
-        self._clock = clock
+    plan: Plan
+    workspace: Workspace
+    job: Job
+    guard: Guard
+    on_trial: OnTrial | None
+    environment: dict[str, Any]
+    clock: Callable[[], float]
+
+    def __post_init__(self) -> None:
         self._trials: list[Trial] = []
         self._calls_before = 0
-        self._remaining = dict.fromkeys(plan.cells(), plan.repeats)
-        by_trials = plan.counts_trials
-        job.progress.total = plan.total_trials() if by_trials else plan.total_calls()
-        job.progress.unit = "trials" if by_trials else "calls"
-        job.result = self.result(partial=True)
+        self._remaining = dict.fromkeys(self.plan.cells(), self.plan.repeats)
+        by_trials = self.plan.counts_trials
+        progress = self.job.progress
+        progress.total = self.plan.total_trials() if by_trials else self.plan.total_calls()
+        progress.unit = "trials" if by_trials else "calls"
+        self.job.result = self.result(partial=True)
 
     def run_all(self) -> None:
         """Make the trials that the plan's experiment asks for, each chosen after the last one."""
-        steps = EXPERIMENTS[self._plan.experiment](self._plan)
+        steps = EXPERIMENTS[self.plan.experiment](self.plan)
         trial: Trial | None = None
         while True:
             try:
@@ -172,51 +167,51 @@ class _Session:
         calls = cell.warmup_calls if warms_up else cell.calls
         recorder = Recorder(
             operation,
-            self._workspace.store,
+            self.workspace.store,
             calls,
-            trial_arguments(strategy, operation, self._workspace.inputs, cell.count, cell.batch),
+            trial_arguments(strategy, operation, self.workspace.inputs, cell.count, cell.batch),
             count=cell.count if strategy.is_batch else min(calls * cell.batch, cell.count or calls),
             concurrency=cell.concurrency,
             seconds=cell.seconds,
             rate_per_s=cell.rate_per_s,
             retries=cell.retries,
-            seed=self._plan.seed + (repeat or 0),
+            seed=self.plan.seed + (repeat or 0),
             keep=keeper(strategy, operation),
-            clock=self._clock,
+            clock=self.clock,
         )
         self._show(cell, repeat)
-        trial = self._guard.supervise(
+        trial = self.guard.supervise(
             lambda: self._measure(recorder, strategy, cell, repeat),
             recorder,
             lambda: self._count(recorder),
         )
-        if not self._plan.counts_trials:
+        if not self.plan.counts_trials:
             self._calls_before += calls
-            self._job.progress.done = self._calls_before
+            self.job.progress.done = self._calls_before
         if repeat is None:
             return None
         self._trials.append(trial)
         if cell in self._remaining:
             self._remaining[cell] -= 1
-        if self._plan.counts_trials:
+        if self.plan.counts_trials:
             # A search does not know beforehand how many trials it takes.
-            self._job.progress.done = len(self._trials)
-            self._job.progress.total = max(self._job.progress.total, len(self._trials))
-        self._job.result = self.result(partial=True)
+            self.job.progress.done = len(self._trials)
+            self.job.progress.total = max(self.job.progress.total, len(self._trials))
+        self.job.result = self.result(partial=True)
         self._show(cell, repeat)
-        if self._on_trial is not None:
-            self._on_trial(trial)
+        if self.on_trial is not None:
+            self.on_trial(trial)
         return trial
 
     def _measure(
         self, recorder: Recorder, strategy: Strategy, cell: Cell, repeat: int | None
     ) -> Trial:
         try:
-            self._workspace.prepare(recorder.operation, cell.count)
-            self._workspace.begin_repeat(-1 if repeat is None else repeat)
+            self.workspace.prepare(recorder.operation, cell.count)
+            self.workspace.begin_repeat(-1 if repeat is None else repeat)
             cpu_before = time.process_time()
             if strategy.is_async:
-                self._guard.run_on_loop(_with_lag(strategy.execute(recorder), recorder.loop_lags_s))
+                self.guard.run_on_loop(_with_lag(strategy.execute(recorder), recorder.loop_lags_s))
             else:
                 strategy.execute(recorder)
             cpu_s = time.process_time() - cpu_before
@@ -224,8 +219,8 @@ class _Session:
                 raise JobCancelled("Stopped.")
             if recorder.seconds:
                 recorder.trim()
-            wrong = self._workspace.check(recorder)
-            self._workspace.restore(recorder)
+            wrong = self.workspace.check(recorder)
+            self.workspace.restore(recorder)
             calls = recorder.finish(_by_call(recorder, wrong))
             late = _void(calls)
             lags_ms = [1000 * lag for lag in recorder.loop_lags_s]
@@ -245,26 +240,26 @@ class _Session:
                 refused=dict(recorder.refused),
             )
         finally:
-            self._workspace.release(recorder)
+            self.workspace.release(recorder)
 
     def result(self, *, partial: bool) -> Run:
         """Return the run so far."""
         return Run(
-            environment=self._environment,
-            settings=plan_settings(self._plan),
+            environment=self.environment,
+            settings=plan_settings(self.plan),
             trials=tuple(self._trials),
             partial=partial,
         )
 
     def _count(self, recorder: Recorder) -> None:
-        if self._plan.counts_trials:
+        if self.plan.counts_trials:
             return
-        self._job.progress.done = self._calls_before + len(recorder.finished)
+        self.job.progress.done = self._calls_before + len(recorder.finished)
 
     def _show(self, cell: Cell, repeat: int | None) -> None:
         cells_left = sum(left > 0 for left in self._remaining.values())
-        phase = "warming up" if repeat is None else f"repeat {repeat + 1} of {self._plan.repeats}"
-        progress = self._job.progress
+        phase = "warming up" if repeat is None else f"repeat {repeat + 1} of {self.plan.repeats}"
+        progress = self.job.progress
         progress.message = f"{cell.label}: {phase}"
         progress.detail = {
             "phase": phase,

@@ -146,7 +146,9 @@ def _on_rows(order: Sequence[str], *layers: Any) -> AnyChart:
     return alt.layer(*layers, _heads(order)).properties(height=height)
 
 
-def _with_intervals(rows: pd.DataFrame, order: Sequence[str], x: alt.X, **encoding: Any) -> Any:
+def _with_intervals(
+    rows: pd.DataFrame, order: Sequence[str], x: alt.X, *, size: int, **encoding: Any
+) -> Any:
     """Return a row's point, the bar of its interval where it has one, and its text at the right."""
     field, scale = str(x["shorthand"]).removesuffix(":Q"), x["scale"]
     rows = rows.assign(label_x=rows["high"].fillna(rows[field]))
@@ -155,7 +157,7 @@ def _with_intervals(rows: pd.DataFrame, order: Sequence[str], x: alt.X, **encodi
         base.transform_filter("isValid(datum.low)")
         .mark_rule(strokeWidth=5, opacity=0.5)
         .encode(x=alt.X("low:Q", scale=scale), x2="high:Q", color=_colour()),
-        base.mark_point(filled=True, size=180, opacity=1).encode(x=x, color=_colour(), **encoding),
+        base.mark_point(filled=True, size=size, opacity=1).encode(x=x, color=_colour(), **encoding),
         base.mark_text(align="left", dx=14, fontSize=LABEL_SIZE).encode(
             x=alt.X("label_x:Q", scale=scale), text="text:N"
         ),
@@ -199,18 +201,12 @@ def wall_time(frame: pd.DataFrame, *, log: bool = False) -> AnyChart:
 
 def wall_time_finding(frame: pd.DataFrame) -> str:
     """Say which bar is longest and which shortest within the group with the widest gap."""
-    widest = ""
-    gap = 0.0
-    for group, mine in frame.groupby("group", sort=False):
-        ordered = mine.sort_values("wall_s")
-        fast: Any = ordered.iloc[0]
-        slow: Any = ordered.iloc[-1]
-        if slow["wall_s"] / fast["wall_s"] > gap:
-            gap = slow["wall_s"] / fast["wall_s"]
-            widest = (
-                f"{group}: {slow['strategy']} {slow['text']}, {fast['strategy']} {fast['text']}"
-            )
-    return widest
+    ends = [
+        _records(mine.sort_values("wall_s").iloc[[0, -1]])
+        for _, mine in frame.groupby("group", sort=False)
+    ]
+    fast, slow = max(ends, key=lambda pair: float(pair[1]["wall_s"] / pair[0]["wall_s"]))
+    return f"{fast['group']}: {slow['strategy']} {slow['text']}, {fast['strategy']} {fast['text']}"
 
 
 def speedup(frame: pd.DataFrame) -> AnyChart:
@@ -236,6 +232,7 @@ def speedup(frame: pd.DataFrame) -> AnyChart:
         rows,
         order,
         x,
+        size=180,
         shape=alt.Shape("source:N", scale=source, legend=None),
         tooltip=[
             alt.Tooltip("group:N", title="calls"),
@@ -269,7 +266,6 @@ def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
     scale = alt.Scale(domain=[0, end if zoom else whole], nice=False)
     lanes = frame.groupby("lane", sort=False).agg(
         row=("row", "min"),
-        shown=("shown", "first"),
         total=("total", "first"),
         wall=("wall_s", "first"),
     )
@@ -483,27 +479,21 @@ def sweep_finding(frame: pd.DataFrame) -> str:
     """Say for each strategy from which limit on more in flight brings nothing measurable."""
     parts = []
     for strategy, mine in frame.groupby("strategy", sort=False):
-        advised = _records(mine[mine["is_advised"]])
-        knee = _records(mine[mine["is_knee"]])
-        best: Any = mine.sort_values("throughput_per_s").iloc[-1]
-        if advised:
-            at = advised[0]
+        marked = _records(mine[mine["is_marked"]])
+        at = marked[0] if marked else _records(mine.sort_values("throughput_per_s"))[-1]
+        per_s = f"{at['throughput_per_s']:,.0f}"
+        if not marked:
             parts.append(
-                f"{strategy}: set {at['limit']} {at['unit']}, {at['throughput_per_s']:,.0f}/s at a "
-                f"p95 of {at['p95_ms']:,.3g} ms (n = {at['samples']:,})"
+                f"{strategy}: the intervals show no knee; most calls/s at {at['limit']} in "
+                f"flight, {per_s}"
             )
-        elif knee:
-            at = knee[0]
-            parts.append(
-                f"{strategy}: no measurable gain above {at['limit']} in flight, "
-                f"{at['throughput_per_s']:,.0f} calls/s at a p95 of {at['p95_ms']:,.3g} ms "
-                f"(n = {at['samples']:,})"
-            )
-        else:
-            parts.append(
-                f"{strategy}: the intervals show no knee; most calls/s at {best['limit']} in "
-                f"flight, {best['throughput_per_s']:,.0f}"
-            )
+            continue
+        found = f"no measurable gain above {at['limit']} in flight, {per_s} calls/s"
+        if at["is_advised"]:
+            found = f"set {at['limit']} {at['unit']}, {per_s}/s"
+        parts.append(
+            f"{strategy}: {found} at a p95 of {at['p95_ms']:,.3g} ms (n = {at['samples']:,})"
+        )
     return "; ".join(parts)
 
 
@@ -713,7 +703,7 @@ def compared(frame: pd.DataFrame) -> AnyChart:
         title="wall time (s, log), with 95 % interval",
         axis=alt.Axis(tickCount=5, format="~g"),
     )
-    return _on_rows(order, *_with_intervals(rows, order, x))
+    return _on_rows(order, *_with_intervals(rows, order, x, size=160))
 
 
 @dataclass(frozen=True)

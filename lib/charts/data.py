@@ -90,10 +90,8 @@ def groups(run: Run) -> tuple[Focus, ...]:
 
 def largest_groups(run: Run) -> tuple[Focus, ...]:
     """Return each operation's group with the most calls."""
-    largest: dict[str, Focus] = {}
-    for focus in groups(run):
-        largest[focus.operation] = focus  # counts ascend
-    return tuple(largest.values())
+    # Counts ascend: the last one of an operation stays.
+    return tuple({focus.operation: focus for focus in groups(run)}.values())
 
 
 def wall_times(run: Run) -> pd.DataFrame:
@@ -481,13 +479,6 @@ def finished_trials(run: Run, planned: Sequence[Cell] = ()) -> pd.DataFrame:
     return _table(rows, "group strategy family wall_s verified").astype({"wall_s": float})
 
 
-SUMMARY_COLUMNS = (
-    "operation strategy count repeats failed_trials median_wall_s speedup speedup_low speedup_high "
-    "throughput_per_s p50_ms p95_ms p99_ms samples embed_p50_ms milvus_p50_ms loop_lag_ms_max "
-    "cpu_share errors speedup_note"
-)
-
-
 def summary(run: Run) -> pd.DataFrame:
     """Return one row per cell with everything derived from it; units are in the names."""
     rows = [
@@ -498,7 +489,12 @@ def summary(run: Run) -> pd.DataFrame:
         }
         for cell in summaries(run)
     ]
-    return _table(rows, SUMMARY_COLUMNS)
+    columns = (
+        "operation strategy count repeats failed_trials median_wall_s speedup speedup_low "
+        "speedup_high throughput_per_s p50_ms p95_ms p99_ms samples embed_p50_ms milvus_p50_ms "
+        "loop_lag_ms_max cpu_share errors speedup_note"
+    )
+    return _table(rows, columns)
 
 
 def all_calls(run: Run) -> pd.DataFrame:

@@ -150,16 +150,21 @@ class RunStore:
         simulated = run.environment.get("simulated_latency_ms")
         waits = findings.deletes_wait(run)
         return Beside(
-            plain=self._like("*tutorial*.json", run, EXPERIMENT) if simulated else None,
-            bounded=self._like("delete-bounded*.json", run, DELETES) if waits else None,
+            plain=self._like(run, "*tutorial*.json", EXPERIMENT, plain=True) if simulated else None,
+            bounded=self._like(run, "delete-bounded*.json", DELETES) if waits else None,
         )
 
-    def _like(self, pattern: str, run: Run, settings: Sequence[str]) -> Run | None:
-        """Return the recorded run with these settings of a run, on its Milvus, without latency."""
+    def _like(
+        self, run: Run, pattern: str, settings: Sequence[str], *, plain: bool = False
+    ) -> Run | None:
+        """Return the recorded run with these settings of a run and its Milvus.
+
+        A `plain` one has no simulated latency.
+        """
         for entry in self._recorded_entries(pattern):
             other = entry.about
+            simulated = plain and other.environment.get("simulated_latency_ms")
             same = _same(other.settings, run.settings, settings)
-            simulated = other.environment.get("simulated_latency_ms")
             if same and not simulated and _same(other.environment, run.environment, MILVUS):
                 return entry.load()
         return None
