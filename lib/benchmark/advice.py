@@ -76,11 +76,6 @@ class SweepAdvice:
         return self.unit == IN_FLIGHT
 
     @property
-    def predicted_in_flight(self) -> float:
-        """Little's law: the best throughput times the latency of a lone call, in calls."""
-        return self.best.throughput_per_s * self.levels[0].p50_ms / 1000
-
-    @property
     def sentence(self) -> str:
         """The advice in one line, with its interval."""
         what = "Set {:,} in flight" if self.is_limit else "Set {:,} rows a call"
@@ -107,9 +102,10 @@ class SweepAdvice:
     @property
     def little(self) -> str:
         """Little's law beside the advice: predicted and measured calls in flight."""
+        per_s, lone_ms = self.best.throughput_per_s, self.levels[0].p50_ms
         return (
-            f"Little's law: {self.best.throughput_per_s:,.0f} calls/s × "
-            f"{self.levels[0].p50_ms:,.3g} ms = {self.predicted_in_flight:,.1f} in flight; "
+            f"Little's law: {per_s:,.0f} calls/s × {lone_ms:,.3g} ms = "
+            f"{per_s * lone_ms / 1000:,.1f} in flight; "
             f"measured {self.advised.in_flight:,.1f}, as calls take longer under load."
         )
 
@@ -461,14 +457,11 @@ def overload_advice(run: Run) -> OverloadAdvice | None:
 
 
 def _overload_level(key: CellKey, trials: Sequence[Trial]) -> OverloadLevel:
-    refused: Counter[str] = Counter()
-    for trial in trials:
-        refused.update(trial.refused)
     return OverloadLevel(
         key=key,
         calls=len(trials[0].calls),
         lost=sum(not call.ok for trial in trials for call in trial.calls),
-        refused=dict(refused),
+        refused=dict(sum((Counter(trial.refused) for trial in trials), Counter[str]())),
         trials=len(trials),
         wall_s=median([trial.wall_s for trial in trials]),
     )

@@ -37,7 +37,7 @@ def describe(
     backend = connection.describe()
     host = backend.address.rpartition(":")[0]
     nearby = connection.is_lite or host in SAME_MACHINE
-    record: dict[str, Any] = {
+    return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -58,7 +58,6 @@ def describe(
         **collection,
         "notes": _notes(connection, plan),
     }
-    return record
 
 
 def _versions() -> dict[str, str]:

@@ -34,7 +34,7 @@ async def _open(recorder: Recorder, schedule: Iterable[float]) -> None:
                 return
             # A sleep of 0 s is needed too: it lets the calls run that are due.
             await asyncio.sleep(max(zero + due - recorder.clock(), 0.0))
-            calls.create_task(recorder.acall_due(i, zero + due))
+            calls.create_task(recorder.acall(i, zero + due))
 
 
 async def token_bucket(recorder: Recorder) -> None:

@@ -94,14 +94,11 @@ class Recorder:
             result = error
         self._end(i, result, embedding.seconds)
 
-    async def acall(self, i: int) -> None:
-        """Make the i-th call through the async method."""
+    async def acall(self, i: int, due: float | None = None) -> None:
+        """Make the i-th call through the async method; `due` is when it should have started."""
+        if due is not None:
+            self._due[i] = due
         await self.ameasure(i, lambda: self._async_method(**self.arguments(i)))
-
-    async def acall_due(self, i: int, due: float) -> None:
-        """Make the i-th call, which was due at a moment of the clock."""
-        self._due[i] = due
-        await self.acall(i)
 
     async def _again(self, invoke: Callable[[], Awaitable[Any]]) -> Any:
         """Make a call again when it is refused, after the wait that the refusal asks for."""

@@ -105,12 +105,10 @@ def _trial_json(trial: Trial) -> str:
     unit_us = TIMED_UNIT_US if trial.is_timed else UNIT_US
     columns = {"columns": _columns(trial.calls, unit_us)} if many else {}
     record = {
-        name: _rounded(getattr(trial, name))
+        name: redact(_rounded(getattr(trial, name)))
         for name in Trial.__dataclass_fields__
         if name != "calls"
     }
-    record["verification"] = redact(trial.verification)
-    record["refused"] = redact(trial.refused)
     content = {**record, "calls": calls, **columns}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 

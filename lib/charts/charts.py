@@ -64,14 +64,10 @@ def _log(channel: Any, field: str, title: str, padding: int) -> Any:
     return channel(f"{field}:Q", title=title, scale=scale, axis=alt.Axis(format="~s", tickCount=5))
 
 
-def _lane_names(lanes: pd.DataFrame, y: alt.Y, *, dy: int, size: int) -> alt.Chart:
-    """Write each lane's `text` above it."""
-    names: alt.Chart = (
-        alt.Chart(lanes)
-        .mark_text(align="left", baseline="bottom", dy=dy, fontSize=size, fontWeight="bold")
-        .encode(x=alt.value(0), y=y, text="text:N")
-    )
-    return names
+def _names(table: pd.DataFrame, y: alt.Y, size: int, text: str = "text", **options: Any) -> Any:
+    """Write a text for each line of a table at the left, in bold."""
+    mark = alt.Chart(table).mark_text(align="left", fontSize=size, fontWeight="bold", **options)
+    return mark.encode(x=alt.value(0), y=y, text=f"{text}:N")
 
 
 def readable(chart: AnyChart) -> AnyChart:
@@ -129,21 +125,13 @@ def _y(order: Sequence[str]) -> alt.Y:
     )
 
 
-def _heads(order: Sequence[str]) -> alt.Chart:
-    heads = pd.DataFrame({"row": [key for key in order if key.endswith(HEAD)]})
-    heads["head"] = heads["row"].str.rstrip(HEAD)
-    texts: alt.Chart = (
-        alt.Chart(heads)
-        .mark_text(align="left", baseline="middle", fontSize=LABEL_SIZE + 1, fontWeight="bold")
-        .encode(y=_y(order), x=alt.value(0), text="head:N")
-    )
-    return texts
-
-
 def _on_rows(order: Sequence[str], *layers: Any) -> AnyChart:
     """Lay layers on the rows, with the groups' names above theirs."""
     height = ROW_HEIGHT * len(order) + AXIS_HEIGHT
-    return alt.layer(*layers, _heads(order)).properties(height=height)
+    rows = pd.DataFrame({"row": [key for key in order if key.endswith(HEAD)]})
+    rows["head"] = rows["row"].str.rstrip(HEAD)
+    heads = _names(rows, _y(order), LABEL_SIZE + 1, "head", baseline="middle")
+    return alt.layer(*layers, heads).properties(height=height)
 
 
 def _with_intervals(
@@ -301,7 +289,7 @@ def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
             ],
         )
     )
-    names = _lane_names(lanes, alt.Y("row:Q", scale=y_scale), dy=-5, size=LABEL_SIZE + 1)
+    names = _names(lanes, alt.Y("row:Q", scale=y_scale), LABEL_SIZE + 1, baseline="bottom", dy=-5)
     return alt.layer(bars, names).properties(height=520)
 
 
@@ -359,7 +347,7 @@ def race(frame: pd.DataFrame) -> AnyChart:
             opacity=_shades("state", {"waiting": 0.12, "in flight": 0.45, "done": 1}, "bottom"),
         )
     )
-    names = _lane_names(counts, y, dy=-8, size=LABEL_SIZE + 7)
+    names = _names(counts, y, LABEL_SIZE + 7, baseline="bottom", dy=-8)
     return alt.layer(cells, names).properties(height=360)
 
 
@@ -497,9 +485,6 @@ def sweep_finding(frame: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
-VERDICTS = ["held", "too much", "void: the client was late"]
-
-
 def rates(frame: pd.DataFrame) -> AnyChart:
     """Draw the p99 of each rate that was tried, and the line below which it shall stay."""
     x = _log(alt.X, "rate_per_s", "calls started a second", 52)
@@ -510,7 +495,9 @@ def rates(frame: pd.DataFrame) -> AnyChart:
         color=_colour(),
         shape=alt.Shape(
             "verdict:N",
-            scale=alt.Scale(domain=VERDICTS, range=["circle", "cross", "triangle"]),
+            scale=alt.Scale(
+                domain=list(chart_data.VERDICTS.values()), range=["circle", "cross", "triangle"]
+            ),
             legend=alt.Legend(orient="top", title=None, symbolFillColor="gray"),
         ),
         tooltip=[

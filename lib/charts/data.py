@@ -24,6 +24,7 @@ MAX_RACE_CELLS = 100
 # Points of one cumulative curve.
 MAX_CURVE_POINTS = 200
 MARKED_PERCENTILES = (50, 95, 99)
+VERDICTS = {True: "held", False: "too much", None: "void: the client was late"}
 
 
 @dataclass(frozen=True)
@@ -39,28 +40,21 @@ class Focus:
         return group_label(self.operation, self.count)
 
 
-def operation_label(name: str) -> str:
-    """Return an operation's label."""
-    return OPERATIONS[name].label
-
-
 def group_label(operation: str, count: int) -> str:
     """Return 'Add documents × 100', or of timed trials 'Similarity search, timed'."""
     much = f" × {count:,}" if count else ", timed"
-    return f"{operation_label(operation)}{much}"
-
-
-def family(strategy: str) -> str:
-    """Return the strategy's family, one of FAMILIES: the one thing that colour means."""
-    return STRATEGIES[strategy].family
+    return f"{OPERATIONS[operation].label}{much}"
 
 
 def _names(key: CellKey) -> dict[str, Any]:
-    """Return a cell's names in a table: its group, its strategy and the strategy's family."""
+    """Return a cell's names in a table: its group, its strategy and the strategy's family.
+
+    The family, one of FAMILIES, is the one thing that colour means.
+    """
     return {
         "group": group_label(key.operation, key.count),
         "strategy": trial_statistics.cell_label(key),
-        "family": family(key.strategy),
+        "family": STRATEGIES[key.strategy].family,
     }
 
 
@@ -161,7 +155,7 @@ def lanes(run: Run, focus: Focus) -> tuple[Trial, ...]:
     ]
     sync = [trial for trial in typical if trial.strategy == BASELINE]
     unlimited = [trial for trial in typical if trial.strategy == "gather"]
-    others = [trial for trial in typical if family(trial.strategy) == "async"]
+    others = [trial for trial in typical if STRATEGIES[trial.strategy].family == "async"]
     fastest = sorted(others, key=lambda trial: trial.wall_s)
     shown = (*sync, *(unlimited or fastest)[:1])
     if len(shown) < 2:
@@ -201,7 +195,7 @@ def waterfall(run: Run, focus: Focus) -> pd.DataFrame:
                 rows.append(
                     {
                         "lane": trial_statistics.cell_label(trial.cell),
-                        "family": family(trial.strategy),
+                        "family": STRATEGIES[trial.strategy].family,
                         "row": row,
                         # Calls one after another do not hide each other when drawn thick.
                         "row_end": row + (3 if trial.concurrency == 1 else 1),
@@ -242,7 +236,7 @@ def race(run: Run, focus: Focus) -> pd.DataFrame:
             rows.append(
                 {
                     "lane": trial_statistics.cell_label(trial.cell),
-                    "family": family(trial.strategy),
+                    "family": STRATEGIES[trial.strategy].family,
                     "from_call": cell,
                     "to_call": cell + len(calls),
                     "start_s": min(call.start_s for call in calls),
@@ -336,7 +330,7 @@ def sweep(run: Run, focus: Focus) -> pd.DataFrame:
         rows.append(
             {
                 "strategy": STRATEGIES[cell.strategy].title,
-                "family": family(cell.strategy),
+                "family": STRATEGIES[cell.strategy].family,
                 "limit": cell.batch if by_batch else cell.concurrency,
                 "throughput_per_s": cell.throughput_per_s,
                 "p50_ms": cell.p50_ms,
@@ -387,12 +381,11 @@ def _knee(cells: list[CellKey], trials: Mapping[CellKey, list[Trial]]) -> CellKe
 def rates(run: Run) -> pd.DataFrame:
     """Return one row per rate that was tried: its p99 in ms, and whether it held."""
     found = advice.rate_advice(run)
-    verdicts = {True: "held", False: "too much", None: "void: the client was late"}
     rows = [
         {
             "rate_per_s": level.rate_per_s,
             "p99_ms": level.p99_ms,
-            "verdict": verdicts[level.held],
+            "verdict": VERDICTS[level.held],
             "family": "async" if level.held else "neither",
             "limit_ms": found.p99_ms,
             "calls": level.calls,

@@ -8,8 +8,9 @@ import pandas as pd
 
 from lib.benchmark import gate
 from lib.benchmark import statistics as trial_statistics
+from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import CellKey, Run, Trial
-from lib.charts.data import family, group_label
+from lib.charts.data import group_label
 from lib.words import duration_text, ratio_text
 
 MIN_RUNS, MAX_RUNS = 2, 4
@@ -124,7 +125,7 @@ def frame(cells: Sequence[ComparedCell]) -> pd.DataFrame:
         {
             "group": cell.label,
             "strategy": level.run,
-            "family": family(cell.key.strategy),
+            "family": STRATEGIES[cell.key.strategy].family,
             "wall_s": level.median_s,
             "low": level.low_s,
             "high": level.high_s,

@@ -9,7 +9,7 @@ from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.statistics import BUSY_SHARE, CellSummary
 from lib.benchmark.strategies import BASELINE, STRATEGIES
 from lib.benchmark.trials import Run
-from lib.charts.data import Focus, family, group_label, operation_label, summaries
+from lib.charts.data import Focus, group_label, summaries
 from lib.milvus.fields import PRIMARY_FIELD
 from lib.milvus.operations import OPERATIONS, Effect
 from lib.words import bounds_text, counted, duration_text, ratio_text
@@ -153,7 +153,7 @@ def _threads_beat(run: Run, cell: CellSummary) -> Iterable[tuple[float, CellSumm
     """Return the cells of threads that took less than half the time of an async cell."""
     for other in summaries(run):
         same = (other.operation, other.count) == (cell.operation, cell.count)
-        if same and family(other.strategy) == "threads" and other.median_wall_s:
+        if same and STRATEGIES[other.strategy].family == "threads" and other.median_wall_s:
             gain = (cell.median_wall_s or 0.0) / other.median_wall_s
             if gain > 2:
                 yield gain, other
@@ -171,7 +171,7 @@ def title(run: Run) -> str:
     elif len(names) >= MANY_OPERATIONS:
         what = "All operations" if len(names) == len(OPERATIONS) else f"{len(names)} operations"
     else:
-        what = " and ".join(operation_label(name) for name in names) or "Nothing finished"
+        what = " and ".join(OPERATIONS[name].label for name in names) or "Nothing finished"
     level = settings.get("delete_consistency")
     parts = [
         what,
@@ -200,7 +200,7 @@ def leading_of_each(run: Run) -> list[CellSummary]:
     cells = [
         cell
         for cell in summaries(run)
-        if cell.speedup is not None and family(cell.strategy) == "async"
+        if cell.speedup is not None and STRATEGIES[cell.strategy].family == "async"
     ]
     return [
         _leading([cell for cell in cells if cell.operation == operation])
@@ -276,7 +276,7 @@ def without_the_wait(beside: Beside) -> str:
     if not leading:
         return ""
     parts = [
-        f"{operation_label(cell.operation)} {ratio_text(cell.speedup or 0)} "
+        f"{OPERATIONS[cell.operation].label} {ratio_text(cell.speedup or 0)} "
         f"({_short_interval(cell)})"
         for cell in leading
     ]
@@ -383,7 +383,7 @@ def where_async_loses(run: Run) -> list[Finding]:
             by_group.setdefault(Focus(cell.operation, cell.count), []).append(cell)
     beaten_by: dict[str, list[_Beaten]] = {}
     for focus, cells in by_group.items():
-        asynchronous = [cell for cell in cells if family(cell.strategy) == "async"]
+        asynchronous = [cell for cell in cells if STRATEGIES[cell.strategy].family == "async"]
         if not asynchronous:
             continue
         best = min(asynchronous, key=lambda cell: cell.median_wall_s or 0.0)
@@ -448,7 +448,7 @@ def _against_others(
     trials = trial_statistics.by_cell(run.trials)
     fastest: dict[str, CellSummary] = {}
     for cell in cells:
-        if family(cell.strategy) in ("threads", "batch"):
+        if STRATEGIES[cell.strategy].family in ("threads", "batch"):
             kept = fastest.get(cell.strategy, cell)
             fastest[cell.strategy] = min(kept, cell, key=lambda c: c.median_wall_s or 0.0)
     for other in fastest.values():
@@ -492,7 +492,7 @@ def digest(run: Run) -> Digest:
     return Digest(
         headline=headline(run),
         title=title(run),
-        operations=tuple(operation_label(name) for name in names),
+        operations=tuple(OPERATIONS[name].label for name in names),
         backend=" ".join(
             str(environment.get(key, "")) for key in ("backend_label", "milvus_version")
         ).strip(),

@@ -32,10 +32,10 @@ class Front:
 
 
 @lru_cache(maxsize=1)
-def read(path: Path = FRONT) -> Front | None:
+def read() -> Front | None:
     """Return the first screen's run, or None where none was kept ready."""
     try:
-        return Front(**json.loads(path.read_text(encoding="utf-8")))
+        return Front(**json.loads(FRONT.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 

@@ -79,9 +79,7 @@ _PROOF = {
 }
 
 
-def measured_code(
-    run: Run, focus: Focus, *, model_path: str = str(BUNDLED_MODEL_DIR)
-) -> Snippet | None:
+def measured_code(run: Run, focus: Focus) -> Snippet | None:
     """Return the loop, the gather and the batched call of one group, with the run's numbers.
 
     None for questions to a collection of the reader's.
@@ -89,7 +87,7 @@ def measured_code(
     if run.settings.get("collection"):
         return None
     operation = OPERATIONS[focus.operation]
-    place = _place(run, model_path)
+    place = _place(run)
     numbers = _numbers(run, focus, operation, place)
     start = _start(place, operation, numbers)
     holder = "Milvus" if operation.effect is Effect.CREATES else "store"
@@ -158,14 +156,14 @@ def _numbers(run: Run, focus: Focus, operation: Operation, place: Place) -> dict
     }
 
 
-def _place(run: Run, model_path: str) -> Place:
+def _place(run: Run) -> Place:
     is_lite = run.environment.get("backend") == "lite"
     return Place(
         model=str(run.environment.get("embedding", "bundled/")),
         uri="" if is_lite else "http://localhost:19530",
         from_environment=True,
         index=LITE_INDEX if is_lite else "",
-        model_path=model_path,
+        model_path=str(BUNDLED_MODEL_DIR),
         latency_ms=float(run.environment.get("simulated_latency_ms") or 0),
         jitter_ms=float(run.settings.get("embedding_jitter_ms") or 0),
     )

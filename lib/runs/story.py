@@ -96,7 +96,7 @@ def steps(run: Run, beside: Beside) -> tuple[Step, ...]:
 
 
 def _question(run: Run, cell: CellSummary | None) -> Step:
-    work = f"{cell.count:,} × {chart_data.operation_label(cell.operation)}" if cell else "The work"
+    work = f"{cell.count:,} × {OPERATIONS[cell.operation].label}" if cell else "The work"
     return Step(
         "question",
         QUESTION,

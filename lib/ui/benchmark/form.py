@@ -17,7 +17,6 @@ from lib.benchmark.workload import (
     Preset,
     message_warning,
 )
-from lib.charts.data import operation_label
 from lib.errors import InvalidInput
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
@@ -148,7 +147,7 @@ def _custom_inputs(settings: Settings) -> None:
     st.multiselect(
         "Operations",
         list(OPERATIONS),
-        format_func=operation_label,
+        format_func=lambda name: OPERATIONS[name].label,
         key="b_operations",
     )
     st.multiselect(

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from lib.benchmark.trials import Run
-from lib.charts.data import operation_label
+from lib.milvus.operations import OPERATIONS
 from lib.runs.findings import CI
 from lib.runs.savings import gaining, saved_a_day
 
@@ -23,7 +23,10 @@ def savings(run: Run, *, key: str) -> None:
     def _calculator() -> None:
         columns = st.columns(3, vertical_alignment="bottom")
         operation = columns[0].selectbox(
-            "Operation", list(cells), format_func=operation_label, key=f"{key}_save_operation"
+            "Operation",
+            list(cells),
+            format_func=lambda name: OPERATIONS[name].label,
+            key=f"{key}_save_operation",
         )
         calls = columns[1].number_input(
             "My calls a day", 1, MOST_CALLS, CALLS_A_DAY, key=f"{key}_save_calls"
