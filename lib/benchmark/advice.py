@@ -27,7 +27,7 @@ ENOUGH = 0.9
 # Below this share of its limit in flight, a level was not sustained.
 SUSTAINED = 0.85
 MIN_LEVELS = 3
-# Where one of a hundred samples finds the loop this late, calls wait for the client.
+# Above this p99 of the loop's lag, calls wait for the client.
 BUSY_LAG_MS = 50.0
 # An open loop falls behind when its latency grows by more than this part of the time that passes.
 GROWTH = 0.02
@@ -367,7 +367,7 @@ def _rate_level(rate: float, trials: Sequence[Trial], p99_ms: float) -> RateLeve
         p99_ms=percentile(latencies, 99) if latencies else 0.0,
         late=sum(trial.late_starts for trial in trials),
         calls=len(latencies),
-        # One failure in several trials is the p99 of that day; a level holds when most held.
+        # A level holds when most of its trials held: a p99 can fail once by chance.
         held=2 * sum(verdicts) > len(verdicts) if verdicts else None,
     )
 

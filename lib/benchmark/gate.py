@@ -11,7 +11,7 @@ from lib.benchmark.statistics import MIN_REPEATS, by_cell, cell_text, t_quantile
 from lib.benchmark.trials import MAX_REPEATS, CellKey, Run
 from lib.errors import InvalidInput
 
-# The chance of a wrong word about any cell of a run, split evenly among its cells.
+# The chance of a wrong verdict on any cell of a run, split evenly among its cells.
 ERROR_RATE = 0.05
 
 

@@ -1,7 +1,7 @@
 """Calls that start at a given rate, whatever the answers do; and a token bucket.
 
 In a closed loop a stalled server also stalls the client: the calls that would have suffered are
-never made, and the latencies look well. An open loop starts each call when it is due and counts
+never made, and the latencies look good. An open loop starts each call when it is due and counts
 its latency from that moment (Gil Tene calls the mistake coordinated omission).
 """
 

@@ -41,7 +41,7 @@ class Recorder:
     rate_per_s: float | None = None
     retries: int = 0
     seed: int = 0
-    # Ten thousand lists of documents would be kept for their keys alone.
+    # What is kept of a result. Ten thousand lists of documents would take much memory.
     keep: Callable[[Any], Any] = result_keys
     clock: Callable[[], float] = time.perf_counter
 

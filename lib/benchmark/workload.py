@@ -25,7 +25,7 @@ MAX_WARMUP = 10
 MAX_NUMBERS = 64
 MAX_RETRIES = 10
 MAX_RATE_PER_S = 20_000
-# A level is sustained only after some time; and nobody waits for an hour.
+# A shorter trial does not sustain its level; a longer one takes too much time.
 MIN_SECONDS, MAX_SECONDS = 2.0, 60.0
 MAX_TIMED_RUN_S = 1_800.0
 MAX_TIMED_CALLS = 100_000
@@ -43,8 +43,8 @@ WARMUP_CREATIONS = 2
 # The tutorial asks for 50 different things, however many calls there are.
 DISTINCT_QUERIES = 50
 DELETE_FIELDS = (PRIMARY_FIELD, "id")
-# How fresh the rows must be among which a delete looks for its own. Asked for nothing, a server
-# takes Strong and waits for its clock, whatever the collection's level is; the empty one is that.
+# How fresh a view a delete takes to find its rows. The empty one asks for none: a server then takes
+# Strong and waits for its clock, whatever the collection's level is.
 DELETE_CONSISTENCIES = ("", "Strong", "Session", "Bounded", "Eventually")
 WITHOUT_WAITING = ("Bounded", "Eventually")
 
@@ -314,7 +314,7 @@ class Plan:
         return tuple(cell for group in self.groups() for cell in group)
 
     def total_calls(self) -> int:
-        """Return how many calls are made, warm-up included; 0 for timed trials: nobody knows."""
+        """Return how many calls are made, warm-up included; 0 for timed trials."""
         if self.seconds:
             return 0
         return sum(

@@ -48,7 +48,7 @@ class Workspace:
         """Bring the rows into the state that every trial of this operation starts from."""
 
     def begin_repeat(self, repeat: int) -> None:
-        """Make chance equal for all strategies of one repeat."""
+        """Give all strategies of one repeat the same random waits."""
 
     def check(self, recorder: Recorder) -> Wrong:
         """Return which of the `recorder.count` rows or results are not as they should be."""

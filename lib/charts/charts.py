@@ -71,7 +71,7 @@ def _names(table: pd.DataFrame, y: alt.Y, size: int, text: str = "text", **optio
 
 
 def readable(chart: AnyChart) -> AnyChart:
-    """Size a chart's texts so that the back row can read them."""
+    """Size a chart's texts so that they can be read from the back of a room."""
     sized: AnyChart = (
         chart.configure_axis(
             labelFontSize=LABEL_SIZE,
@@ -704,7 +704,9 @@ class Chart:
     finding: Callable[[pd.DataFrame], str]
     focused: bool = True  # whether it looks at one group; otherwise at the whole run
     switches: Mapping[str, str] = field(default_factory=dict)  # an argument of `draw` → its label
-    starts_on: Callable[[pd.DataFrame], bool] = lambda frame: False  # how the switches stand first
+    starts_on: Callable[[pd.DataFrame], bool] = lambda frame: (
+        False
+    )  # whether the switches are on at first
 
     def titled(self, frame: pd.DataFrame, *, note: str = "") -> AnyChart:
         """Return the chart as a picture: finding as title, note below it, fixed width."""

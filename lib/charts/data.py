@@ -1,4 +1,4 @@
-"""A run as tables: what each chart draws, and nothing a chart does not draw."""
+"""A run as tables, one for each chart."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from lib.benchmark.workload import COMPARE, Cell
 from lib.milvus.operations import OPERATIONS
 from lib.words import duration_text, ratio_text
 
-# A waterfall of more bars than pixels helps nobody; the browser gets at most this many a lane.
+# The browser gets at most this many bars a lane: more would be thinner than a pixel.
 MAX_LANE_CALLS = 100
 # The race shows at most this many cells a lane; above it, a cell stands for several calls.
 MAX_RACE_CELLS = 100
@@ -274,7 +274,7 @@ def _cells_of(run: Run, focus: Focus) -> list[tuple[CellSummary, list[Call]]]:
 def _one_limit_each(
     cells: list[tuple[CellSummary, list[Call]]],
 ) -> list[tuple[CellSummary, list[Call]]]:
-    """Keep each strategy's limit with the most throughput: a sweep has more than one can read."""
+    """Keep each strategy's limit with the most throughput: a chart has no room for all."""
     best: dict[str, tuple[CellSummary, list[Call]]] = {}
     for cell, calls in cells:
         kept = best.get(cell.strategy)

@@ -14,7 +14,7 @@ from lib.milvus.fields import PRIMARY_FIELD
 from lib.milvus.operations import OPERATIONS, Effect
 from lib.words import bounds_text, counted, duration_text, ratio_text
 
-# With spaces that do not break: a line must not begin with a lonely percent sign.
+# Its spaces do not break, so that no line begins with the percent sign.
 CI = "95\u00a0%\u00a0CI"
 # A call shorter than this leaves little waiting to overlap.
 SHORT_CALL_MS = 5.0
@@ -38,7 +38,7 @@ _DONE = {
     Effect.CREATES: "created {} collections",
     Effect.READS: "answered {} lookups",
 }
-# As most strategies that are measured: a figure that says no other is this one's.
+# A figure that names no strategy is of this one.
 _PLAIN = STRATEGIES["gather"].title
 
 
@@ -232,7 +232,7 @@ def _conditions(run: Run, cell: CellSummary) -> str:
 
 
 def _chosen_from(run: Run, cell: CellSummary) -> str:
-    """Say from how many limits the fastest was picked: the best of many flatters itself."""
+    """Say from how many limits the fastest was picked: the best of many is better by chance."""
     tried = {
         (trial.strategy, trial.concurrency)
         for trial in run.trials
@@ -516,7 +516,7 @@ def _result(run: Run) -> tuple[float | None, str]:
         gains = [cell.speedup or 0.0 for cell in cells if (cell.speedup_low or 0.0) > 1]
         return (max(gains), f"up to {ratio_text(max(gains))}") if gains else (None, "no gain")
     cell = cells[0]
-    # A ratio that may as well be 1 is no gain to show.
+    # A ratio whose interval contains 1 is no gain.
     if is_undecided(cell) or cell.speedup is None:
         return None, "no difference"
     return cell.speedup, ratio_text(cell.speedup)

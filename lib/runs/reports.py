@@ -43,12 +43,12 @@ sys.stdout.buffer.write(bundle.encode())
 """
 
 
-# Told how many parts of how many are done, between two of them; may raise to end the work there.
+# Called between two parts with how many of how many are done. It may raise to end the work.
 Step = Callable[[int, int], None]
 
 
 def unwatched(done: int, total: int) -> None:
-    """Tell nobody."""
+    """Do nothing between two parts."""
 
 
 @dataclass(frozen=True)
