@@ -164,9 +164,8 @@ def read(source: bytes | str | Path, name: str = "", most_calls: int = MAX_RUN_C
         path = Path(source)
         name = name or path.name
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise InvalidInput(f"{name} is larger than 25 MB.")
-            data = path.read_bytes()
+            with path.open("rb") as stream:
+                data = stream.read(MAX_BYTES + 1)
         except OSError as error:
             raise InvalidInput(f"{name} cannot be read: {error.strerror}.") from error
     if len(data) > MAX_BYTES:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any
 
-from lib.benchmark.statistics import cell_label
+from lib.benchmark.statistics import cell_label, cell_text
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import MAX_CELLS, MAX_REPEATS, CellKey
 from lib.errors import InvalidInput, LabError
@@ -104,8 +104,9 @@ class Cell:
     @property
     def label(self) -> str:
         """The cell in words: 'add_documents × 100, Async, at most 32'."""
-        much = f"for {self.seconds:g} s" if self.seconds else f"× {self.count:,}"
-        return f"{self.operation} {much}, {cell_label(self.key)}"
+        if self.seconds:
+            return f"{self.operation} for {self.seconds:g} s, {cell_label(self.key)}"
+        return cell_text(self.key)
 
 
 @dataclass(frozen=True)

@@ -258,29 +258,27 @@ def race_at(cells: pd.DataFrame, clock_s: float) -> pd.DataFrame:
     return moment
 
 
-def _cells_of(run: Run, focus: Focus) -> list[tuple[CellSummary, list[Call]]]:
-    """Return a group's cells with the calls that count: successful ones of verified trials."""
+def _cells_of(run: Run, focus: Focus) -> list[CellSummary]:
+    """Return the cells of a group."""
+    group = (focus.operation, focus.count)
+    return [cell for cell in summaries(run) if (cell.operation, cell.count) == group]
+
+
+def _one_limit_each(run: Run, focus: Focus) -> list[tuple[CellSummary, list[Call]]]:
+    """Return each strategy's cell with the most throughput: a chart has no room for all limits.
+
+    Beside it are the calls that count: successful ones of verified trials.
+    """
+    best: dict[str, CellSummary] = {}
+    for cell in _cells_of(run, focus):
+        kept = best.setdefault(cell.strategy, cell)
+        if (cell.throughput_per_s or 0) > (kept.throughput_per_s or 0):
+            best[cell.strategy] = cell
     trials = trial_statistics.by_cell(run.trials)
     return [
-        (
-            cell,
-            [call for t in trials[cell.cell] if t.verified for call in t.calls if call.ok],
-        )
-        for cell in summaries(run)
-        if (cell.operation, cell.count) == (focus.operation, focus.count)
+        (cell, [call for t in trials[cell.cell] if t.verified for call in t.calls if call.ok])
+        for cell in best.values()
     ]
-
-
-def _one_limit_each(
-    cells: list[tuple[CellSummary, list[Call]]],
-) -> list[tuple[CellSummary, list[Call]]]:
-    """Keep each strategy's limit with the most throughput: a chart has no room for all."""
-    best: dict[str, tuple[CellSummary, list[Call]]] = {}
-    for cell, calls in cells:
-        kept = best.get(cell.strategy)
-        if kept is None or (cell.throughput_per_s or 0) > (kept[0].throughput_per_s or 0):
-            best[cell.strategy] = cell, calls
-    return list(best.values())
 
 
 def latencies(run: Run, focus: Focus) -> pd.DataFrame:
@@ -290,7 +288,7 @@ def latencies(run: Run, focus: Focus) -> pd.DataFrame:
     comparable with single calls and is left out. Of several limits the fastest is kept.
     """
     rows = []
-    for cell, calls in _one_limit_each(_cells_of(run, focus)):
+    for cell, calls in _one_limit_each(run, focus):
         if not calls or STRATEGIES[cell.strategy].is_batch:
             continue
         ordered = sorted(1000 * call.latency_s for call in calls)
@@ -320,10 +318,10 @@ def sweep(run: Run, focus: Focus) -> pd.DataFrame:
     """
     # The limits that a search for a rate or an overload tries are no sweep.
     is_sweep = run.settings.get("experiment", COMPARE) == COMPARE
-    by_batch = any(cell.batch > 1 for cell, _ in _cells_of(run, focus))
+    by_batch = any(cell.batch > 1 for cell in _cells_of(run, focus))
     rows = []
     trials = trial_statistics.by_cell(run.trials)
-    for cell, _ in _cells_of(run, focus):
+    for cell in _cells_of(run, focus):
         limited = STRATEGIES[cell.strategy].uses_limit
         if not (is_sweep and limited and cell.concurrency and cell.throughput_per_s):
             continue
@@ -426,7 +424,7 @@ def split(run: Run, focus: Focus) -> pd.DataFrame:
     fastest is kept.
     """
     rows = []
-    for cell, calls in _one_limit_each(_cells_of(run, focus)):
+    for cell, calls in _one_limit_each(run, focus):
         if not calls:
             continue
         stands_for = len(calls) * (cell.count if STRATEGIES[cell.strategy].is_batch else 1)
