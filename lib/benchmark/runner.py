@@ -163,8 +163,7 @@ class _Session:
     def run_trial(self, cell: Cell, repeat: int | None) -> Trial | None:
         """Make one trial: prepare, measure, check and restore, and keep it unless it warms up."""
         strategy, operation = STRATEGIES[cell.strategy], OPERATIONS[cell.operation]
-        warms_up = repeat is None
-        calls = cell.warmup_calls if warms_up else cell.calls
+        calls = cell.warmup_calls if repeat is None else cell.calls
         recorder = Recorder(
             operation,
             self.workspace.store,
@@ -183,20 +182,16 @@ class _Session:
         trial = self.guard.supervise(
             lambda: self._measure(recorder, strategy, cell, repeat),
             recorder,
-            lambda: self._count(recorder),
+            lambda: self._count(len(recorder.finished)),
         )
-        if not self.plan.counts_trials:
-            self._calls_before += calls
-            self.job.progress.done = self._calls_before
+        self._calls_before += calls
         if repeat is None:
+            self._count()
             return None
         self._trials.append(trial)
+        self._count()
         if cell in self._remaining:
             self._remaining[cell] -= 1
-        if self.plan.counts_trials:
-            # A search does not know beforehand how many trials it takes.
-            self.job.progress.done = len(self._trials)
-            self.job.progress.total = max(self.job.progress.total, len(self._trials))
         self.job.result = self.result(partial=True)
         self._show(cell, repeat)
         if self.on_trial is not None:
@@ -251,10 +246,15 @@ class _Session:
             partial=partial,
         )
 
-    def _count(self, recorder: Recorder) -> None:
+    def _count(self, made: int = 0) -> None:
+        """Note how far the run is, in trials or in calls; `made` are those of a trial under way."""
+        progress = self.job.progress
         if self.plan.counts_trials:
-            return
-        self.job.progress.done = self._calls_before + len(recorder.finished)
+            # A search does not know beforehand how many trials it takes.
+            progress.done = len(self._trials)
+            progress.total = max(progress.total, progress.done)
+        else:
+            progress.done = self._calls_before + made
 
     def _show(self, cell: Cell, repeat: int | None) -> None:
         cells_left = sum(left > 0 for left in self._remaining.values())
