@@ -34,7 +34,6 @@ class Level:
     mean_s: float
     low_s: float | None
     high_s: float | None
-    repeats: int
 
     @property
     def text(self) -> str:
@@ -85,7 +84,7 @@ def _level(name: str, trials: Sequence[Trial]) -> Level:
     """Return a cell's level. The runs are independent, so nothing is paired."""
     walls = [trial.work_s for trial in trials]
     mean = trial_statistics.geometric_mean(walls)
-    return Level(name, trial_statistics.median(walls), *mean, len(walls))
+    return Level(name, trial_statistics.median(walls), *mean)
 
 
 def _verdict(levels: Sequence[Level]) -> tuple[str, bool]:

@@ -33,7 +33,6 @@ QUESTION = "What does async buy me?"
 class Step:
     """One step. `chart` is a name of CHARTS, "race", or empty; `frame` is what it draws."""
 
-    name: str
     statement: str
     lines: tuple[str, ...] = ()
     chart: str = ""
@@ -98,7 +97,6 @@ def steps(run: Run, beside: Beside) -> tuple[Step, ...]:
 def _question(run: Run, cell: CellSummary | None) -> Step:
     work = f"{cell.count:,} × {OPERATIONS[cell.operation].label}" if cell else "The work"
     return Step(
-        "question",
         QUESTION,
         lines=(
             f"The same work twice on {findings.digest(run).backend}: {work}.",
@@ -113,7 +111,6 @@ def _question(run: Run, cell: CellSummary | None) -> Step:
 def _race(run: Run, focus: Focus | None, beside: Beside) -> Step:
     frame = chart_data.race(run, focus) if focus else None
     return Step(
-        "race",
         headline(run),
         lines=tuple(text for text in (line(run), caveat(run, beside)) if text),
         chart="race" if frame is not None and not frame.empty else "",
@@ -128,7 +125,6 @@ def _timeline(run: Run, focus: Focus | None) -> Step:
     frame = chart.frame(run, focus) if focus else pd.DataFrame()
     drawn = not frame.empty
     return Step(
-        "timeline",
         chart.finding(frame) if drawn else "No call was recorded",
         lines=("Each bar is one call. Pale: embedding. Full: Milvus and client.",),
         chart="waterfall" if drawn else "",
@@ -146,7 +142,6 @@ def _gain(run: Run, beside: Beside) -> Step:
     frame = pd.concat(frames, ignore_index=True)
     latency = findings.simulated(run)
     return Step(
-        "gain",
         _gain_statement(findings.leading(run)),
         lines=(f"{latency}." if latency else "Nothing is simulated.",),
         chart="speedup" if not frame.empty else "",
@@ -204,7 +199,6 @@ def _limits(run: Run, beside: Beside) -> Step:
             "a time, one batch.",
         ]
     return Step(
-        "limits",
         "Where async does not help",
         lines=(*losses, "Other machines give other figures. Measure your own."),
         notes="Say this before somebody asks.",
