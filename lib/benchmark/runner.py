@@ -4,8 +4,8 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lib.benchmark import environment
@@ -14,7 +14,7 @@ from lib.benchmark.experiments import EXPERIMENTS
 from lib.benchmark.guard import Guard
 from lib.benchmark.recorder import Recorder
 from lib.benchmark.strategies import STRATEGIES, Strategy, keeper, trial_arguments
-from lib.benchmark.trials import MOST_LATE, Call, Run, Trial
+from lib.benchmark.trials import Run, Trial
 from lib.benchmark.workload import Cell, Plan
 from lib.benchmark.workspace import MilvusWorkspace, SearchWorkspace, Workspace, Wrong
 from lib.errors import JobCancelled, LabError
@@ -217,16 +217,15 @@ class _Session:
             wrong = self.workspace.check(recorder)
             self.workspace.restore(recorder)
             calls = recorder.finish(_by_call(recorder, wrong))
-            late = _void(calls)
             lags_ms = [1000 * lag for lag in recorder.loop_lags_s]
-            return Trial(
+            trial = Trial(
                 **cell.key._asdict(),
                 repeat=-1 if repeat is None else repeat,
                 order=len(self._trials),
                 warmup=repeat is None,
                 wall_s=recorder.wall_s,
-                verified=all(call.ok for call in calls) and not late,
-                verification="; ".join(filter(None, (late, _in_words(recorder, wrong)))),
+                verified=all(call.ok for call in calls),
+                verification=_in_words(recorder, wrong),
                 loop_lag_ms_max=max(lags_ms) if lags_ms else None,
                 loop_lag_ms_p99=trial_statistics.percentile(lags_ms, 99) if lags_ms else None,
                 cpu_s=cpu_s,
@@ -234,6 +233,10 @@ class _Session:
                 seconds=recorder.seconds,
                 refused=dict(recorder.refused),
             )
+            if not trial.is_void:
+                return trial
+            late = f"void: this process started {trial.late_starts:,} of {len(calls):,} calls late"
+            return replace(trial, verified=False, verification=f"{late}; {trial.verification}")
         finally:
             self.workspace.release(recorder)
 
@@ -300,14 +303,6 @@ def _by_call(recorder: Recorder, wrong: Wrong) -> dict[int, str]:
         return dict(wrong)
     rows_a_call = -(-recorder.count // recorder.calls)
     return {row // rows_a_call: what for row, what in wrong.items()}
-
-
-def _void(calls: Sequence[Call]) -> str:
-    """Say why an open loop's trial says nothing about the server; empty where it does."""
-    late = sum(call.is_late for call in calls)
-    if late <= MOST_LATE * len(calls):
-        return ""
-    return f"void: this process started {late:,} of {len(calls):,} calls late"
 
 
 def _in_words(recorder: Recorder, wrong: Wrong) -> str:
