@@ -11,7 +11,7 @@ ARGS ?=
 # While editing pages: make demo WATCH=auto
 WATCH ?= none
 # Many tests wait more than they compute. Groups are made and ordered in tests/conftest.py.
-SIDE_BY_SIDE := --dist loadgroup --no-loadscope-reorder --numprocesses
+SIDE_BY_SIDE := --no-loadscope-reorder --numprocesses
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m

@@ -18,6 +18,7 @@ import fcntl
 import functools
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,7 @@ import urllib.request
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -53,6 +54,9 @@ MARKER_OF_FIXTURE = {
     "milvus_server_class": "server",
     "chromium": "browser",
 }
+SERVER_GROUP = "server"
+# A test or a fixture of a file asks for the server that tests share.
+SHARED_SERVER = re.compile(r'[(\s](milvus_server|backend): \w|[ (]"milvus_server"')
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = [
     "--no-sandbox",  # containers and CI run as root, where Chromium's sandbox refuses to start
@@ -64,6 +68,8 @@ CHROMIUM_FLAGS = [
     "--disable-quic",
     "--no-first-run",
 ]
+# Running the next pages' scripts ahead is a third of what a page costs, and no test goes on to all.
+SAVE_DATA = "Object.defineProperty(navigator, 'connection', {value: {saveData: true}})"
 SHOWN_OF_A_PAGE = 4_000  # characters
 RUN_APP = [
     *(sys.executable, "-m", "streamlit", "run", "app.py"),
@@ -85,18 +91,15 @@ for name in VARIABLES:
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they use, group them for side by side, and put first what waits most.
+    """Mark tests by what they use, and put first what waits most.
 
     `-m "not server and not browser and not slow"` is what `make check` runs. Tests of whole pages
     are slow. A test that is repeated for each kind of Milvus uses the server where a parameter says
     so.
 
-    A process takes one group after another (`--dist loadgroup`). All tests on the shared server are
-    one group, so that one server is started: they wait while other processes compute. The other
-    tests of a file are a group, and share what the file starts. What waits for a server or a
-    browser is long and comes first; the short ones fill up the processes to the end.
+    What waits for a server or a browser is long, so it comes first, and the short tests fill up the
+    processes to the end.
     """
     for item in items:
         for fixture, marker in MARKER_OF_FIXTURE.items():
@@ -109,14 +112,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("server")
     order: dict[str, int] = {}
     for item in items:
-        of_its_own = "milvus_server_class" in getattr(item, "fixturenames", ())
-        shares_server = item.get_closest_marker("server") and not of_its_own
-        group = "server" if shares_server else item.path.relative_to(PROJECT_ROOT).as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
-        first = ["server", "browser", "slow"]
-        place = next((i for i, name in enumerate(first) if item.get_closest_marker(name)), 3)
-        order[group] = min(order.get(group, place), place)
-    items.sort(key=lambda item: order[item.get_closest_marker("xdist_group").args[0]])  # type: ignore[union-attr]
+        kinds = [group_of(item.nodeid) == SERVER_GROUP]
+        kinds += [bool(item.get_closest_marker(name)) for name in ("server", "browser", "slow")]
+        place = [*kinds, True].index(True)
+        order[group_of(item.nodeid)] = min(order.get(group_of(item.nodeid), place), place)
+    items.sort(key=lambda item: order[group_of(item.nodeid)])
+
+
+@functools.cache
+def group_of(nodeid: str) -> str:
+    """Return the group of a test: one process runs all tests of a group, one after another.
+
+    The tests of a file share what it starts. All tests on the shared server are one group, so that
+    one server is started: they wait while the other processes compute.
+    """
+    file = nodeid.partition("::")[0]
+    uses_server = SHARED_SERVER.search((PROJECT_ROOT / file).read_text(encoding="utf-8"))
+    return SERVER_GROUP if uses_server and "[lite" not in nodeid and "browser" not in file else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out whole groups; xdist's own groups do not work with pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return ByGroup(config, log)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -382,6 +406,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator["BrowserConte
             args=CHROMIUM_FLAGS,
             viewport={"width": 1280, "height": 800},
         )
+        profile.add_init_script(SAVE_DATA)
         yield profile
         profile.close()
 

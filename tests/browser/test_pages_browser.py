@@ -8,7 +8,7 @@ import pytest
 from lib.ui.common import browser_ahead
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 QUESTION = "list all files whose names match a wildcard"
 LOAD_TIMEOUT_MS = 60_000
@@ -59,9 +59,11 @@ def test_a_refresh_keeps_the_question(shared_app: str, chromium_page: "Page") ->
     assert box.input_value() == "split a string"
 
 
-def test_the_overview_starts_the_ten_seconds_at_once(app: str, chromium_page: "Page") -> None:
+def test_the_overview_starts_the_ten_seconds_at_once(
+    shared_app: str, chromium_page: "Page"
+) -> None:
     page = chromium_page
-    page.goto(app)
+    page.goto(shared_app)
     page.get_by_role("heading", level=1, name="80× faster, same results").wait_for()
     seen = [
         page.get_by_text("100 documents, one by one"),
@@ -80,11 +82,11 @@ def test_the_overview_starts_the_ten_seconds_at_once(app: str, chromium_page: "P
 
 
 def test_the_race_stands_still_where_reduced_motion_is_asked_for(
-    app: str, chromium_page: "Page"
+    shared_app: str, chromium_page: "Page"
 ) -> None:
     page = chromium_page
     clock = page.get_by_text(re.compile(r"Loop · \d+ of 100"))
-    page.goto(app)
+    page.goto(shared_app)
     clock.wait_for()
     first = clock.inner_text()
     page.wait_for_function(
@@ -102,17 +104,29 @@ def test_the_race_stands_still_where_reduced_motion_is_asked_for(
     assert clock.inner_text().startswith("Loop · 1 of 100")
 
 
+RAN = """names => names.filter(name =>
+    performance.getEntriesByType('resource').some(each => each.name.endsWith(name)))"""
+
+
 def test_the_overview_runs_ahead_what_the_next_pages_draw_with(
-    app: str, chromium_page: "Page"
+    shared_app: str, browser: "Browser"
 ) -> None:
     assert len(browser_ahead.names()) == len(browser_ahead.SCRIPTS)
-    page = chromium_page
+    page = browser.new_context().new_page()
     failed: list[str] = []
     page.on("console", lambda said: failed.append(said.text) if said.type == "error" else None)
-    page.goto(app)
+    page.goto(shared_app)
     page.wait_for_function(
-        "names => names.every(name =>"
-        " performance.getEntriesByType('resource').some(each => each.name.endsWith(name)))",
-        arg=browser_ahead.names(),
+        f"names => ({RAN})(names).length === names.length", arg=browser_ahead.names()
     )
     assert failed == []
+    page.context.close()
+
+
+def test_a_browser_that_saves_data_loads_nothing_ahead(
+    shared_app: str, chromium_page: "Page"
+) -> None:
+    chromium_page.goto(shared_app)
+    chromium_page.wait_for_function(f"performance.now() > {3 * browser_ahead.AFTER_MS}")
+    seen = chromium_page.evaluate(RAN, browser_ahead.names())
+    assert not {"DataFrame", "FileUploader", "NumberInput"} & {n.partition(".")[0] for n in seen}

@@ -3,7 +3,7 @@
 Streamlit loads a script when a page first shows a table, code or a chart: that takes up to a third
 of a second each, after the click. The scripts are also run ahead, because their first run takes as
 long as their loading. They are found by name in the installed package; a script that Streamlit has
-renamed is loaded by the next page as usual.
+renamed is loaded by the next page as usual. A browser that is asked to save data loads none.
 """
 
 from functools import lru_cache
@@ -36,7 +36,7 @@ AFTER_MS = 1500
 JS = """
 export default function ({ data }) {
   const main = document.querySelector('script[type="module"][src*="/js/"]');
-  if (!main || document.head.dataset.labLoadsAhead) return;
+  if (!main || document.head.dataset.labLoadsAhead || navigator.connection?.saveData) return;
   document.head.dataset.labLoadsAhead = "yes";
   const idle = window.requestIdleCallback || ((work) => setTimeout(work, 50));
   const left = data.names.map((name) => new URL(name, main.src).href);
