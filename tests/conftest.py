@@ -54,9 +54,11 @@ MARKER_OF_FIXTURE = {
     "milvus_server_class": "server",
     "chromium": "browser",
 }
-SERVER_GROUP = "server"
+SERVER_GROUP, ALONE_GROUP = "server", "alone"
 # A test or a fixture of a file asks for the server that tests share.
 SHARED_SERVER = re.compile(r'[(\s](milvus_server|backend): \w|[ (]"milvus_server"')
+# A test marked `alone`, below its other marks.
+ALONE = re.compile(r"^@pytest\.mark\.alone\n(?:[@ )].*\n)*def (test_\w+)", re.MULTILINE)
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = [
     "--no-sandbox",  # containers and CI run as root, where Chromium's sandbox refuses to start
@@ -114,7 +116,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         kinds = [group_of(item.nodeid) == SERVER_GROUP]
         kinds += [bool(item.get_closest_marker(name)) for name in ("server", "browser", "slow")]
-        place = [*kinds, True].index(True)
+        place = (
+            len(kinds) + 1 if group_of(item.nodeid) == ALONE_GROUP else [*kinds, True].index(True)
+        )
         order[group_of(item.nodeid)] = min(order.get(group_of(item.nodeid), place), place)
     items.sort(key=lambda item: order[group_of(item.nodeid)])
 
@@ -124,11 +128,16 @@ def group_of(nodeid: str) -> str:
     """Return the group of a test: one process runs all tests of a group, one after another.
 
     The tests of a file share what it starts. All tests on the shared server are one group, so that
-    one server is started: they wait while the other processes compute.
+    one server is started: they wait while the other processes compute. Tests that must be alone
+    are one group, which comes last, so that the others are stopped once.
     """
-    file = nodeid.partition("::")[0]
-    uses_server = SHARED_SERVER.search((PROJECT_ROOT / file).read_text(encoding="utf-8"))
-    return SERVER_GROUP if uses_server and "[lite" not in nodeid and "browser" not in file else file
+    file, _, name = nodeid.partition("::")
+    text = (PROJECT_ROOT / file).read_text(encoding="utf-8")
+    if name.partition("[")[0] in ALONE.findall(text):
+        return ALONE_GROUP
+    if SHARED_SERVER.search(text) and "[lite" not in name and "browser" not in file:
+        return SERVER_GROUP
+    return file
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -331,34 +340,46 @@ class AppRunner:
         wait_until(serves)
 
 
-@pytest.fixture(scope="session")
-def filled_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
-    """Return where a store with the bundled corpus lies: read it, or copy it and write.
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
-    It is filled at the first call, once for all processes that run tests side by side.
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Return a function that makes a file or a folder once for all processes side by side.
+
+    `made_once("name", make)` calls `make(path)` unless it was made, and returns where it lies.
     """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
 
-    @functools.cache
-    def filled() -> Path:
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        path, half = folder / name, folder / f"half-{name}"
+        with (folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                make(half)
+                half.rename(path)
+        return path
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def filled_store(made_once: MadeOnce) -> Callable[[], Path]:
+    """Return where a store with the bundled corpus lies: read it, or copy it and write."""
+
+    def make(path: Path) -> None:
         # Here, because the process that hands out the tests runs none and need not load pymilvus.
         from lib.documents.corpora import CORPORA
         from tests.stores import fill
 
-        path = folder / "filled.db"
-        with (folder / "filled.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not path.exists():
-                documents = CORPORA["standard_library"].documents(None, 0)
-                # In a thread: beside Chromium this one has an event loop that is not the app's.
-                with ThreadPoolExecutor(1) as thread:
-                    made = thread.submit(fill, folder / "filling.db", documents).result()
-                made.rename(path)
-        return path
+        documents = CORPORA["standard_library"].documents(None, 0)
+        # In a thread: beside Chromium this one has an event loop that is not the app's.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(fill, path, documents).result()
 
-    return filled
+    return lambda: made_once("filled.db", make)
 
 
 @pytest.fixture(scope="module")

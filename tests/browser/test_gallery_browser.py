@@ -1,6 +1,7 @@
 """The gallery: recorded runs as static pages, opened from a folder in a real browser."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,11 +25,9 @@ requestAnimationFrame(look);
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """The gallery, written once."""
-    folder = tmp_path_factory.mktemp("site")
-    gallery.write(folder)
-    return folder
+    return made_once("site", gallery.write)
 
 
 def test_every_recorded_run_has_a_page_and_all_are_small(site: Path) -> None:
