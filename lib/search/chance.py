@@ -19,13 +19,15 @@ from lib.milvus.fields import TEXT_FIELD
 from lib.search import mmr
 from lib.search.ask import MAX_QUERY_CHARACTERS, Candidates, search_rows, vectors_of
 
-SAMPLE_ROWS = 1_000
+# Milvus returns rows in the order in which they were written: with a thousand of the bundled corpus
+# the verdict differed from one load to the next.
+SAMPLE_ROWS = 5_000
 TEXTS = 200
 NEAREST = 5
 LEAST_WORDS = 50
-# An answer is weak when one in five texts that mean nothing finds a row as good as its best row. In
+# An answer is weak when one in four texts that mean nothing finds a row as good as its best row. In
 # any other answer a row is weak when three in four such texts find a row as good.
-ANSWER_QUANTILE, ROW_QUANTILE = 80, 25
+ANSWER_QUANTILE, ROW_QUANTILE = 75, 25
 WORD = re.compile(r"[^\W\d_]{3,}")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.weak_matches import NONSENSE, SENSIBLE, judged_answered
+from lib.documents.corpora import CORPORA
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
@@ -15,7 +16,7 @@ from lib.search.ask import Question, compare
 from lib.search.chance import meaningless, measure_chance
 from lib.settings import load
 from lib.ui.search.form import EXAMPLES
-from tests.stores import copy_of
+from tests.stores import copy_of, fill
 
 COLLECTION = load({}).collection
 RIGHT_ANSWERS = (
@@ -50,6 +51,19 @@ def test_questions_are_told_from_nonsense(lab: Connection, model: EmbeddingModel
     assert (len(sensible), len(nonsense)) == (30, 30)
     assert sum(sensible.values()) >= 27, sensible
     assert sum(nonsense.values()) <= 3, nonsense
+
+
+def test_the_order_in_which_rows_were_written_changes_no_verdict(
+    lab: Connection, model: EmbeddingModel, tmp_path: Path
+) -> None:
+    backwards = CORPORA["standard_library"].documents(None, 0)[::-1]
+    with copy_of(fill(tmp_path / "backwards.db", backwards), tmp_path / "lab.db") as other:
+        milvus_collections.prepare_for_search(other, COLLECTION)
+        found = [measure_chance(each, model, COLLECTION) for each in (lab, other)]
+    assert found[0] is not None
+    assert found[1] is not None
+    assert found[0].answer_excess == pytest.approx(found[1].answer_excess, abs=1e-3)
+    assert found[0].row_excess == pytest.approx(found[1].row_excess, abs=1e-3)
 
 
 def test_a_filter_is_judged_by_what_chance_finds_among_the_rows_that_it_leaves(
