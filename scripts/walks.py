@@ -121,8 +121,9 @@ def is_call(value: Any) -> bool:
     """Say whether it is a recorded call, or a table or a dict with the times of calls."""
     if type(value).__name__ in {"Call", "Recorder"}:
         return True
-    named = value if isinstance(value, dict) else getattr(value, "columns", ())
-    return "end_s" in named
+    if type(value).__name__ == "DataFrame":
+        return "end_s" in value.columns
+    return isinstance(value, dict) and "end_s" in value
 
 
 def main() -> None:
