@@ -133,7 +133,7 @@ def group_of(nodeid: str) -> str:
     """
     file, _, name = nodeid.partition("::")
     text = (PROJECT_ROOT / file).read_text(encoding="utf-8")
-    if name.partition("[")[0] in ALONE.findall(text):
+    if name.partition("[")[0] in ALONE.findall(text) and "[server" not in name:
         return ALONE_GROUP
     if SHARED_SERVER.search(text) and "[lite" not in name and "browser" not in file:
         return SERVER_GROUP
