@@ -51,9 +51,10 @@ def open_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAp
         app = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=60)
         for key in FOLDED:
             app.session_state[key] = True
+        app.run()
         if page != "pages/overview.py":
-            app.switch_page(page)
-        return app.run()
+            app.switch_page(page).run()
+        return app
 
     yield open_page
     wait_for_jobs()
