@@ -38,7 +38,8 @@ except (InvalidInput, OSError) as error:
 
 with st.container(horizontal=True, vertical_alignment="center"):
     copy_link("runs", r_runs=",".join(entry.id for entry in chosen))
-    present_link(chosen[0].id)
+    if len(chosen) == 1:  # a presentation tells one run
+        present_link(chosen[0].id)
 if len(loaded) == 1:
     entry, run = loaded[0]
     edit(store, entry)

@@ -26,7 +26,6 @@ MOST_WARNINGS = 3
 # More text than this would run into the footer at the usual size.
 MOST_CHARACTERS_LARGE = 600
 PICTURE_SCALE = 2.5
-ADVICE_CHARTS = ("sweep", "rates", "losses")
 
 
 def deck(run: Run, beside: Beside = ALONE, step: Step = unwatched) -> bytes:
@@ -34,7 +33,7 @@ def deck(run: Run, beside: Beside = ALONE, step: Step = unwatched) -> bytes:
     presentation = Presentation()
     presentation.slide_width, presentation.slide_height = WIDTH, HEIGHT
     told, advised = story.steps(run, beside), findings.advised(run)
-    total = len(told) + (len(ADVICE_CHARTS) if advised else 0)
+    total = len(told) + (len(story.ADVICE_CHARTS) if advised else 0)
     for done, each in enumerate(told):
         step(done, total)
         _step_slide(presentation, each, run)
@@ -50,7 +49,7 @@ def _advice_slides(
 ) -> None:
     """Add a slide for each picture of the advice, and one for what follows from it."""
     focus = chart_data.groups(run)[0]
-    for done, name in enumerate(ADVICE_CHARTS):
+    for done, name in enumerate(story.ADVICE_CHARTS):
         step(done)
         frame = CHARTS[name].frame(run, focus)
         if not frame.empty:

@@ -28,6 +28,11 @@ _THINGS = {
 }
 QUESTION = "What does async buy me?"
 
+NO_PAIR = "This run has no loop and async side by side."
+# The charts of what a run advises.
+ADVICE_CHARTS = ("sweep", "rates", "losses")
+MOST_ADVICE = 2
+
 
 @dataclass(frozen=True)
 class Step:
@@ -84,10 +89,10 @@ def caveat(run: Run, beside: Beside) -> str:
 def steps(run: Run, beside: Beside) -> tuple[Step, ...]:
     """Return the five steps of a run."""
     cell = findings.leading(run)
-    focus = Focus(cell.operation, cell.count) if cell else None
+    focus = Focus(cell.operation, cell.count) if cell else chart_data.groups(run)[0]
     return (
         _question(run, cell),
-        _race(run, focus, beside),
+        _race(run, focus if cell else None, beside),
         _timeline(run, focus),
         _gain(run, beside),
         _limits(run, beside),
@@ -95,11 +100,14 @@ def steps(run: Run, beside: Beside) -> tuple[Step, ...]:
 
 
 def _question(run: Run, cell: CellSummary | None) -> Step:
-    work = f"{cell.count:,} × {OPERATIONS[cell.operation].label}" if cell else "The work"
+    backend = findings.digest(run).backend
+    if cell is None:
+        return Step(QUESTION, lines=(f"Calls on {backend}. {NO_PAIR}",))
     return Step(
         QUESTION,
         lines=(
-            f"The same work twice on {findings.digest(run).backend}: {work}.",
+            f"The same work twice on {backend}: "
+            f"{cell.count:,} × {OPERATIONS[cell.operation].label}.",
             "Loop: each call waits for the one before.",
             "Async: all calls wait at the same time.",
             "Both results are checked and must be equal.",
@@ -120,9 +128,9 @@ def _race(run: Run, focus: Focus | None, beside: Beside) -> Step:
     )
 
 
-def _timeline(run: Run, focus: Focus | None) -> Step:
+def _timeline(run: Run, focus: Focus) -> Step:
     chart = CHARTS["waterfall"]
-    frame = chart.frame(run, focus) if focus else pd.DataFrame()
+    frame = chart.frame(run, focus)
     drawn = not frame.empty
     return Step(
         chart.finding(frame) if drawn else "No call was recorded",
@@ -134,7 +142,18 @@ def _timeline(run: Run, focus: Focus | None) -> Step:
     )
 
 
+def _advice(run: Run) -> Step:
+    """Return what a run without a loop beside async advises, with the picture of it."""
+    focus = chart_data.groups(run)[0]
+    frames = {name: CHARTS[name].frame(run, focus) for name in ADVICE_CHARTS}
+    name = next((name for name, frame in frames.items() if not frame.empty), "")
+    lines = findings.advised(run)[:MOST_ADVICE]
+    return Step(headline(run), lines=lines, chart=name, frame=frames.get(name))
+
+
 def _gain(run: Run, beside: Beside) -> Step:
+    if findings.leading(run) is None:
+        return _advice(run)
     frames = [_largest_gains(run)]
     if beside.plain is not None:
         plain = _largest_gains(beside.plain)
@@ -192,6 +211,8 @@ def _limits(run: Run, beside: Beside) -> Step:
     losses = [text for text in [findings.without_the_wait(beside)] if text]
     losses += [deleting.sentence] if deleting and beside.bounded else []
     losses += [finding.text for finding in findings.where_async_loses(run)[:2]]
+    if findings.leading(run) is None:
+        losses.append(f"{NO_PAIR} It says nothing about a gain.")
     if not losses:
         losses = [
             f"Async beat the loop in this run.{_beside_one_batch(run)}",

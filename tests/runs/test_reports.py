@@ -19,9 +19,9 @@ from lib.charts.charts import CHARTS
 from lib.errors import JobCancelled
 from lib.milvus.operations import OPERATIONS
 from lib.runs import decks, reports, story
-from lib.runs.decks import ADVICE_CHARTS
 from lib.runs.findings import ALONE, Beside
 from lib.runs.reports import EXPORTS
+from lib.runs.story import ADVICE_CHARTS
 from tests.hostile import bounded
 from tests.run_builder import make_run, make_trial
 

@@ -1,7 +1,11 @@
 """A run in five steps: short, true, and the same in pages and decks."""
 
+import pytest
+
+from lib.benchmark import advice, run_file
 from lib.runs import story
 from lib.runs.findings import ALONE, Beside
+from lib.runs.store import RECORDED_DIR
 from tests.run_builder import make_run, make_trial
 
 
@@ -57,6 +61,26 @@ def test_the_last_step_names_one_batch_where_async_beat_the_loop() -> None:
     ]
     said = " ".join(story.steps(make_run(*slower), ALONE)[-1].lines)
     assert "One batch took" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "chart"),
+    [("sweep-server", "sweep"), ("rate-server", "rates"), ("overload-server", "losses")],
+)
+def test_a_run_without_a_loop_beside_async_claims_no_gain_and_shows_its_advice(
+    name: str, chart: str
+) -> None:
+    run = run_file.read(RECORDED_DIR / f"{name}.json")
+    steps = story.steps(run, ALONE)
+    said = " ".join(text for step in steps for text in (step.statement, *step.lines))
+    assert "beat the loop" not in said
+    assert "twice" not in said
+    assert "must be equal" not in said
+    assert "Nothing to compare" not in said
+    assert "No call was recorded" not in said
+    assert "says nothing about a gain" in said
+    assert steps[3].chart == chart
+    assert advice.short(run) in steps[3].statement
 
 
 def test_a_run_without_a_verified_trial_still_has_five_steps() -> None:
