@@ -29,6 +29,7 @@ from lib.runs import findings
 from lib.runs.findings import ALONE, Beside
 from lib.words import inert
 
+SLIDE_PADDING = 24  # pixels
 PICTURE_SCALE = 2.0
 # A pixel takes four bytes while it is drawn.
 MOST_PIXELS = 16_000_000
@@ -122,8 +123,11 @@ def picture(run: Run, chart: Chart, frame: pd.DataFrame, kind: str) -> bytes:
 
 
 def slide_picture(chart: Chart, frame: pd.DataFrame, mode: str, *, width: int) -> bytes:
-    """Return a chart as SVG without a title: a slide says the finding beside it."""
-    bare = readable(chart.drawn(frame)).properties(width=width)
+    """Return a chart as SVG without a title: a slide says the finding beside it.
+
+    The padding is room for letters that a browser's font draws wider.
+    """
+    bare = readable(chart.drawn(frame)).properties(width=width, padding=SLIDE_PADDING)
     return drawn(with_data(bare), ".svg", mode=mode)
 
 

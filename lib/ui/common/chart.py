@@ -14,9 +14,9 @@ from lib.ui.common.race import colour_mode
 def show_table(rows: Iterable[dict[str, Any]] | pd.DataFrame, *, alt: str, **more: Any) -> Any:
     """Draw rows without their numbers; `alt` is what a screen reader says of the table.
 
-    `more` goes to `st.dataframe`, whose event is returned.
+    What is missing leaves its cell empty. `more` goes to `st.dataframe`, whose event is returned.
     """
-    return st.dataframe(pd.DataFrame(rows), hide_index=True, alt=alt, **more)
+    return st.dataframe(pd.DataFrame(rows), hide_index=True, alt=alt, placeholder="", **more)
 
 
 def show_chart(

@@ -88,8 +88,8 @@ def _offer_copy(opened: Connection, model: EmbeddingModel, collection: Collectio
     name = copied_name(opened, collection)
     job = session.job(st.query_params.get(COPY_PARAMETER))
     st.info(
-        "This collection has vectors only. A copy with BM25 can be searched by words too (on a "
-        "server from Milvus 2.5).",
+        "This collection has vectors only. A copy with BM25 can be searched by words too. It works "
+        "on Milvus Lite, and on a server from Milvus 2.5.",
         icon=":material/spellcheck:",
     )
     slot = st.empty()
