@@ -35,7 +35,7 @@ check: lint ## lint, types and the quick tests, which need no server and no brow
 	@$(RUN) pytest $(SIDE_BY_SIDE) 3 -m "not server and not browser and not slow" $(ARGS)
 
 test: $(VENV)/.dev $(VENV)/.server ## install what the tests need and run them all
-	@$(RUN) pytest $(SIDE_BY_SIDE) 4 $(ARGS)
+	@$(RUN) pytest $(SIDE_BY_SIDE) 3 $(ARGS)
 
 lint: $(VENV)/.dev ## check style, format and types, as CI does
 	@$(RUN) ruff check

@@ -1,5 +1,6 @@
 """What the address shows is what runs: Back, Forward, refresh and shared links in a browser."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from lib.milvus.lite import LiteServer
 from tests.waiting import wait_until_drawn
@@ -30,6 +32,22 @@ def number(page: "Page", label: str) -> "Locator":
         more.click()
     box.wait_for()
     return box
+
+
+def type_into(page: "Page", label: str, value: str, name: str) -> None:
+    """Type a number and wait until the address has it; type it again where it was lost.
+
+    On a busy machine a number that is typed right after another one was lost in one of some hundred
+    tries, form and address alike. Its cause is not known, and is not what is tested here.
+    """
+    for _ in range(2):
+        box = number(page, label)
+        box.fill(value)
+        box.press("Enter")
+        with contextlib.suppress(PlaywrightTimeout):
+            wait_for_query(page, name, value)
+            return
+    raise AssertionError(f"{label} was lost twice")
 
 
 def values(page: "Page") -> tuple[str, str]:
@@ -90,10 +108,7 @@ def test_a_shared_address_says_the_lowest_values_too(
         ("Simulated embedding latency (ms)", "0", "b_latency"),
         ("Repeats", "1", "b_repeats"),
     ):
-        box = number(page, label)
-        box.fill(value)
-        box.press("Enter")
-        wait_for_query(page, name, value)
+        type_into(page, label, value, name)
     said = page.get_by_text("164 calls, about").inner_text()
 
     reader = browser.new_context().new_page()
