@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 LOAD_TIMEOUT_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def app(run_app: Callable[[dict[str, str]], str], browser: "Browser") -> str:
+    """An app that no other file's tests use, after its first visit."""
+    url = run_app({})
+    page = browser.new_context().new_page()
+    page.goto(url)
+    rows = page.locator("[data-testid='stSidebar'] [data-testid='stMetricValue']")
+    rows.filter(has_text=",").first.wait_for(timeout=90_000)
+    page.context.close()
+    return url
 
 
 def number(page: "Page", label: str) -> "Locator":
@@ -47,6 +59,7 @@ def type_into(page: "Page", label: str, value: str, name: str) -> None:
         with contextlib.suppress(PlaywrightTimeout):
             wait_for_query(page, name, value)
             return
+        page.reload()
     raise AssertionError(f"{label} was lost twice")
 
 
@@ -64,9 +77,9 @@ def wait_for_query(page: "Page", name: str, value: str) -> None:
     page.wait_for_url(re.compile(rf"[?&]{name}={re.escape(value)}(&|$)"))
 
 
-def test_back_and_forward_keep_what_would_run(shared_app: str, chromium_page: "Page") -> None:
+def test_back_and_forward_keep_what_would_run(app: str, chromium_page: "Page") -> None:
     page = chromium_page
-    page.goto(f"{shared_app}/benchmark?b_preset=quick")
+    page.goto(f"{app}/benchmark?b_preset=quick")
     said = page.get_by_text("574 calls, about").first.inner_text(timeout=LOAD_TIMEOUT_MS)
     title = page.get_by_role("heading", name="Benchmark", exact=True)
     page.get_by_role("link", name="Runs").first.click()
@@ -82,11 +95,9 @@ def test_back_and_forward_keep_what_would_run(shared_app: str, chromium_page: "P
     assert values(page) == ("30", "6")
 
 
-def test_back_and_forward_step_through_what_was_typed(
-    shared_app: str, chromium_page: "Page"
-) -> None:
+def test_back_and_forward_step_through_what_was_typed(app: str, chromium_page: "Page") -> None:
     page = chromium_page
-    page.goto(f"{shared_app}/benchmark?b_preset=quick")
+    page.goto(f"{app}/benchmark?b_preset=quick")
     repeats = number(page, "Repeats")
     repeats.fill("7")
     repeats.press("Enter")
@@ -100,10 +111,10 @@ def test_back_and_forward_step_through_what_was_typed(
 
 
 def test_a_shared_address_says_the_lowest_values_too(
-    shared_app: str, chromium_page: "Page", browser: "Browser"
+    app: str, chromium_page: "Page", browser: "Browser"
 ) -> None:
     page = chromium_page
-    page.goto(f"{shared_app}/benchmark?b_preset=quick")
+    page.goto(f"{app}/benchmark?b_preset=quick")
     for label, value, name in (
         ("Simulated embedding latency (ms)", "0", "b_latency"),
         ("Repeats", "1", "b_repeats"),
@@ -120,20 +131,20 @@ def test_a_shared_address_says_the_lowest_values_too(
 
 
 def test_a_value_that_the_address_leaves_out_is_the_presets_own(
-    shared_app: str, chromium_page: "Page"
+    app: str, chromium_page: "Page"
 ) -> None:
     page = chromium_page
-    page.goto(f"{shared_app}/benchmark?b_preset=quick&b_repeats=2")
+    page.goto(f"{app}/benchmark?b_preset=quick&b_repeats=2")
     assert values(page) == ("30", "2")
-    page.goto(f"{shared_app}/benchmark?b_preset=sweep")
+    page.goto(f"{app}/benchmark?b_preset=sweep")
     assert values(page) == ("0", "3")
 
 
 def test_the_form_stays_as_it_was_left_when_another_page_was_looked_at(
-    shared_app: str, chromium_page: "Page"
+    app: str, chromium_page: "Page"
 ) -> None:
     page = chromium_page
-    page.goto(f"{shared_app}/benchmark?b_preset=quick&b_repeats=2")
+    page.goto(f"{app}/benchmark?b_preset=quick&b_repeats=2")
     assert values(page) == ("30", "2")
     page.get_by_role("link", name="Runs").click()
     page.get_by_role("heading", name="Runs", exact=True).wait_for()
@@ -166,15 +177,15 @@ def connect(page: "Page", address: str) -> None:
 
 
 def test_a_refresh_says_which_connection_it_ended_and_runs_nothing_elsewhere(
-    shared_app: str, chromium_page: "Page", other_milvus: str
+    app: str, chromium_page: "Page", other_milvus: str
 ) -> None:
     page = chromium_page
-    page.goto(f"{shared_app}/search")
+    page.goto(f"{app}/search")
     connect(page, other_milvus)
     sidebar = page.get_by_test_id("stSidebar")
     sidebar.get_by_text(other_milvus).wait_for(timeout=LOAD_TIMEOUT_MS)
     page.wait_for_function("sessionStorage.length > 0 && document.cookie.includes('elsewhere')")
-    page.goto(f"{shared_app}/search?q=split+a+string")
+    page.goto(f"{app}/search?q=split+a+string")
     notice = page.get_by_test_id("stAlert")
     notice.filter(has_text="This tab was connected to").wait_for(timeout=LOAD_TIMEOUT_MS)
     assert f"http://{other_milvus}" in notice.inner_text()
@@ -196,21 +207,21 @@ def test_a_refresh_says_which_connection_it_ended_and_runs_nothing_elsewhere(
 
 
 def test_another_tab_of_the_browser_is_asked_nothing(
-    shared_app: str, chromium_page: "Page", other_milvus: str
+    app: str, chromium_page: "Page", other_milvus: str
 ) -> None:
-    chromium_page.goto(f"{shared_app}/runs")
+    chromium_page.goto(f"{app}/runs")
     connect(chromium_page, other_milvus)
     second = chromium_page.context.new_page()
-    second.goto(f"{shared_app}/runs")
+    second.goto(f"{app}/runs")
     second.get_by_test_id("stSidebar").get_by_text("Milvus Lite (embedded)").wait_for(
         timeout=LOAD_TIMEOUT_MS
     )
     assert second.get_by_text("This tab was connected to").count() == 0
 
 
-def test_a_failed_connection_is_said_in_view(shared_app: str, chromium_page: "Page") -> None:
+def test_a_failed_connection_is_said_in_view(app: str, chromium_page: "Page") -> None:
     page = chromium_page
-    page.goto(f"{shared_app}/runs")
+    page.goto(f"{app}/runs")
     dialog = open_dialog(page)
     assert dialog.get_by_role("textbox", name="OpenAI key").count() == 0
     for provider, reason in (
@@ -231,11 +242,11 @@ def test_a_failed_connection_is_said_in_view(shared_app: str, chromium_page: "Pa
 
 
 def test_a_page_opened_plainly_links_to_the_benchmark_that_runs(
-    shared_app: str, chromium_page: "Page"
+    app: str, chromium_page: "Page"
 ) -> None:
     page = chromium_page
     page.goto(
-        f"{shared_app}/benchmark?b_preset=custom&b_operations=add_documents&b_counts=20&b_repeats=50"
+        f"{app}/benchmark?b_preset=custom&b_operations=add_documents&b_counts=20&b_repeats=50"
     )
     page.get_by_role("button", name="Run", exact=True).click()
     stop = page.get_by_role("button", name="Stop the run")
@@ -243,9 +254,9 @@ def test_a_page_opened_plainly_links_to_the_benchmark_that_runs(
     run = query(page)["b_run"]
 
     second = page.context.new_page()
-    second.goto(f"{shared_app}/runs")
+    second.goto(f"{app}/runs")
     second.get_by_test_id("stSidebar").get_by_role("link", name="Running: ").wait_for()
-    second.goto(f"{shared_app}/benchmark")
+    second.goto(f"{app}/benchmark")
     second.get_by_role("link", name="Watch it").click()
     second.get_by_role("button", name="Stop the run").wait_for(timeout=LOAD_TIMEOUT_MS)
     assert query(second)["b_run"] == run
@@ -253,14 +264,14 @@ def test_a_page_opened_plainly_links_to_the_benchmark_that_runs(
     page.get_by_text("PARTIAL").wait_for(timeout=LOAD_TIMEOUT_MS)
 
 
-def test_the_chosen_runs_are_in_the_address(shared_app: str, chromium_page: "Page") -> None:
+def test_the_chosen_runs_are_in_the_address(app: str, chromium_page: "Page") -> None:
     page = chromium_page
-    page.goto(f"{shared_app}/runs?r_runs=recorded-sweep-server")
+    page.goto(f"{app}/runs?r_runs=recorded-sweep-server")
     page.get_by_text("Set 16 in flight").first.wait_for(timeout=LOAD_TIMEOUT_MS)
     page.get_by_role("radio", name="Scaling", checked=True).wait_for()
     page.get_by_role("button", name="Copy link").click()
     page.get_by_text("/runs?r_runs=recorded-sweep-server").wait_for()
-    page.goto(f"{shared_app}/runs?r_runs=recorded-tutorial-server,recorded-tutorial-server-450ms")
+    page.goto(f"{app}/runs?r_runs=recorded-tutorial-server,recorded-tutorial-server-450ms")
     page.get_by_text("2 runs, cell by cell").wait_for(timeout=LOAD_TIMEOUT_MS)
     page.reload()
     page.get_by_text("2 runs, cell by cell").wait_for(timeout=LOAD_TIMEOUT_MS)
