@@ -115,6 +115,10 @@ IN_FLIGHT, ROWS_A_CALL = "calls in flight", "rows a call"
 
 def sweep_advice(run: Run) -> tuple[SweepAdvice, ...]:
     """Return the advice on each limit that was swept with limited gather, then on each batch."""
+    return run.keep("sweep_advice", lambda: _sweep_advice(run))
+
+
+def _sweep_advice(run: Run) -> tuple[SweepAdvice, ...]:
     found = []
     for unit in (IN_FLIGHT, ROWS_A_CALL):
         groups: dict[tuple[str, str, int, int, int], dict[int, list[Trial]]] = {}
@@ -190,8 +194,10 @@ def _compared(
     trials: Sequence[Trial], others: Sequence[Trial], value: Callable[[Trial], float]
 ) -> Speedup:
     """Say how many times the others' value theirs is, by pairs where they share a repeat."""
+    if found := paired(trials, others, value):
+        return found
     ratio = median([value(trial) for trial in trials]) / median([value(trial) for trial in others])
-    return paired(trials, others, value) or Speedup(ratio, None, None, 0)
+    return Speedup(ratio, None, None, 0)
 
 
 def _client(trials: Sequence[Trial]) -> str:
@@ -329,6 +335,10 @@ class RateAdvice:
 
 def rate_advice(run: Run) -> RateAdvice | None:
     """Return the highest rate of a search, or None for a run that searched for none."""
+    return run.keep("rate_advice", lambda: _rate_advice(run))
+
+
+def _rate_advice(run: Run) -> RateAdvice | None:
     p99_ms = float(run.settings.get("p99_ms") or 0.0)
     trials = [trial for trial in run.trials if trial.is_timed and not trial.warmup]
     by_rate: dict[float, list[Trial]] = {}

@@ -3,11 +3,13 @@
 The bounds in the types are checked where a file is read, never while a benchmark runs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from annotated_types import Ge, Le, MaxLen, Predicate
 
+T = TypeVar("T")
 Name = Annotated[str, MaxLen(64), Predicate(str.isidentifier)]
 Text = Annotated[str, MaxLen(10_000)]
 ErrorKind = Annotated[str, MaxLen(400)]
@@ -181,3 +183,14 @@ class Run:
     partial: bool = False
     note: str = ""
     source: str = field(default="", compare=False)  # where it was read from, for the reader
+
+    def keep(self, name: str, make: Callable[[], T]) -> T:
+        """Make something of the run's trials once; every part of a page asks for it again.
+
+        It goes with the run: a cache of its own would hold the calls of the runs last looked at.
+        """
+        kept = vars(self)
+        if name not in kept:
+            kept[name] = make()
+        made: T = kept[name]
+        return made

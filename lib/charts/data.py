@@ -64,15 +64,8 @@ def _table(rows: list[dict[str, Any]], columns: str) -> pd.DataFrame:
 
 
 def summaries(run: Run) -> tuple[CellSummary, ...]:
-    """Return the summary of each cell; every part of a page asks for it, so the run keeps it.
-
-    It goes with the run: a cache of its own would hold the calls of the runs last looked at.
-    """
-    kept = vars(run)
-    if "summaries" not in kept:
-        kept["summaries"] = trial_statistics.summarise(run.trials)
-    made: tuple[CellSummary, ...] = kept["summaries"]
-    return made
+    """Return the summary of each cell."""
+    return run.keep("summaries", lambda: trial_statistics.summarise(run.trials))
 
 
 def groups(run: Run) -> tuple[Focus, ...]:
@@ -99,8 +92,8 @@ def wall_times(run: Run) -> pd.DataFrame:
             "text": duration_text(cell.median_wall_s),
         }
         for cell in summaries(run)
-        # Timed trials all last as long as they were asked to.
-        if cell.median_wall_s is not None and cell.count
+        # Timed trials all last as long as they were asked to. A log axis has no zero.
+        if cell.median_wall_s and cell.count
     ]
     return _table(rows, "group strategy family wall_s count repeats text")
 

@@ -452,3 +452,11 @@ def test_the_two_trials_that_are_shown_are_of_the_repeat_that_agrees_with_the_sp
     assert cell.speedup is not None
     nearest = min(all_shown, key=lambda each: abs(each / cell.speedup - 1))
     assert shown == pytest.approx(nearest)
+
+
+def test_a_trial_that_took_no_time_stands_on_no_log_axis() -> None:
+    run = make_run(make_trial(call_s=0.0), make_trial("gather", call_s=0.1))
+    chart = CHARTS["wall_time"]
+    frame = chart.frame(run, ADD)
+    assert list(frame["wall_s"] > 0) == [True]
+    assert chart.finding(frame)
