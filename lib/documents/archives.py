@@ -49,10 +49,10 @@ def check_office(file: BinaryIO) -> None:
 
     A part of XML takes about twenty times its size as a tree.
     """
-    check_archive(file)
     # What is no XML is a picture or the like, which nobody parses.
     endings = (".xml", ".rels")
-    xml = sum(each.file_size for each in _listed(file) if each.filename.lower().endswith(endings))
+    entries = check_archive(file)
+    xml = sum(each.file_size for each in entries if each.filename.lower().endswith(endings))
     if xml > MAX_XML_BYTES:
         raise InvalidInput(
             f"it holds {xml / 2**20:,.0f} MB of text and layout, at most "
@@ -60,8 +60,8 @@ def check_office(file: BinaryIO) -> None:
         )
 
 
-def check_archive(file: BinaryIO) -> None:
-    """Raise InvalidInput for a ZIP that would unpack to too much or cannot be read."""
+def check_archive(file: BinaryIO) -> list[zipfile.ZipInfo]:
+    """List what is in a ZIP; raise InvalidInput where it unpacks to too much or is unreadable."""
     entries = _listed(file)
     if len(entries) > MAX_ENTRIES:
         raise InvalidInput(f"it holds {len(entries):,} files, at most {MAX_ENTRIES:,} are taken")
@@ -77,6 +77,7 @@ def check_archive(file: BinaryIO) -> None:
                 f"{entry.filename!r} in it would unpack to more than {MAX_RATIO} times its size, "
                 "as in a ZIP bomb"
             )
+    return entries
 
 
 def unpacked_bytes(file: BinaryIO) -> int:

@@ -17,6 +17,7 @@ from lib.errors import InvalidInput
 # What all files of one person may take in memory, as parsed.
 KEPT_BYTES = 32 * MEGABYTE
 SAMPLE_ROWS = 5
+_numbers = itertools.count()
 
 
 class ParsedFile:
@@ -27,6 +28,7 @@ class ParsedFile:
     """
 
     def __init__(self, upload: Upload, max_bytes: int, kept_bytes: int = KEPT_BYTES) -> None:
+        self.number = next(_numbers)  # what an address in memory is not: never given again
         self.upload = upload
         self.problems = Problems()
         self.is_whole = False

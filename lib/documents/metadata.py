@@ -93,7 +93,7 @@ def _storable(value: Any, depth: int = 0) -> tuple[Any, str]:
     if isinstance(value, float):
         return (value, "") if math.isfinite(value) else (None, "")
     if isinstance(value, int):
-        if value in INT64:
+        if int(value) in INT64:  # a range is walked for a subclass of int
             return value, ""
         return str(value), "holds a number of more than 64 bits, stored as text"
     if isinstance(value, dict):

@@ -21,6 +21,7 @@ from lib.ingestion.writing import LOOK_UP_FAILED, ingest_batches
 from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus import rows
+from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.failures import reported
@@ -114,7 +115,7 @@ def of_files(files: Sequence[ParsedFile], reading: Reading, chunking: Chunking) 
         label=names[0] if len(names) == 1 else f"{len(names):,} files",
         rows=at_most,
         forecast=lambda: _forecast(files, reading, chunking),
-        identity=(tuple(map(id, files)), repr(reading), chunking),
+        identity=(tuple(file.number for file in files), repr(reading), chunking),
         files=tuple(names),
         has_vectors=reading.take_vectors,
     )
@@ -199,12 +200,11 @@ class Remaining:
 
 
 def remaining(
-    connection: Connection, model: EmbeddingModel, chosen: Chosen, collection: str
+    connection: Connection, model: EmbeddingModel, chosen: Chosen, collection: Collection
 ) -> Remaining:
     """Look up in an existing collection which rows are new or changed. Raises LabError."""
-    facts = milvus_collections.describe(connection, collection)
-    milvus_collections.check_fits(facts, model.dimension, embedding=model.model)
-    known = KnownRows(collection, facts.rows)
+    milvus_collections.check_fits(collection, model.dimension, embedding=model.model)
+    known = KnownRows(collection.name, collection.rows)
     new = changed = 0
     for batch in chosen.batches(rows.KEYS_PER_CALL, Problems()):
         question = known.question(batch)
@@ -218,7 +218,7 @@ def remaining(
     if 0 < len(known.sources) <= SOURCES_PER_QUERY:
         given = sum(map(len, known.sources.values())) - new
         expr = equals_any("source", known.sources)
-        present = milvus_collections.count(connection, collection, expr, consistency="Session")
+        present = milvus_collections.count(connection, collection.name, expr, consistency="Session")
     return Remaining(new, changed, present - given)
 
 

@@ -99,7 +99,7 @@ def ingest_batches(
             except LabError as error:
                 if isinstance(error, OperationFailed):
                     # What Milvus Lite acknowledged before the failure comes back into its sight.
-                    with contextlib.suppress(LabError):
+                    with contextlib.suppress(LabError, TimeoutError):
                         milvus_collections.prepare_for_search(connection, plan.collection)
                 raise _with_what_was_kept(error, tally) from error
             finally:

@@ -1,6 +1,7 @@
 """What Milvus stores beside a text: keys that filters can name, values that JSON has."""
 
 import datetime as dt
+import http
 import json
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from lib.documents.metadata import MAX_METADATA_BYTES, RESERVED, clean, stored_name
 from lib.errors import InvalidInput
-from lib.milvus.filters import PLAIN_NAME
+from lib.milvus.filters import PLAIN_NAME, quote
 
 
 def test_good_metadata_is_left_as_it_is() -> None:
@@ -85,3 +86,9 @@ def test_metadata_longer_than_milvus_takes_is_refused_with_the_bound() -> None:
         clean({"key": "é" * (MAX_METADATA_BYTES // 2)})
     with pytest.raises(InvalidInput, match="Milvus takes 65,536"):
         clean({f"key_{i}": {"a": "b" * 1_000} for i in range(70)})
+
+
+def test_a_number_of_a_kind_of_its_own_is_a_number() -> None:
+    """Python walks a range to find whether a subclass of int is in it: 2⁶⁴ steps."""
+    assert clean({"status": http.HTTPStatus.OK}) == clean({"status": 200})
+    assert quote(http.HTTPStatus.OK) == "200"

@@ -38,6 +38,8 @@ AHEAD = (
     "lib.ui.benchmark.form",
     "lib.ui.runs.view",
     "lib.ui.runs.list",
+    "lib.ui.ingestion.source",
+    "lib.ui.ingestion.plan",
     "lib.ui.ingestion.action",
     "lib.ui.ingestion.chunks",
     "lib.ui.ingestion.report",

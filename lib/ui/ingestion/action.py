@@ -15,6 +15,7 @@ from lib.ui.common import session
 from lib.ui.common.text import literal
 from lib.words import counted
 
+REMAINING_KEY = "ingest_remaining"
 RATE_KEY = "ingest_rate"
 # What the bundled model reaches on two slow cores; the first ingestion replaces it.
 CAUTIOUS_ROWS_PER_S = 2_000.0
@@ -98,22 +99,27 @@ def _remaining(
     if jobs.shared().running(f"ingest:{plan.collection}"):
         return None
 
-    try:
-        return left_of(opened, model, chosen, facts)
-    except LabError:
-        return None  # the ingestion says why
+    def look_up() -> Remaining | None:
+        try:
+            return left_of(opened, model, chosen, facts)
+        except LabError:
+            return None  # the ingestion says why
+
+    # A failure is kept too: it is not looked up again at every rerun.
+    asked = (opened.id, facts, session.rows_version(opened), chosen.identity)
+    return session.kept(REMAINING_KEY, asked, look_up)
 
 
 @st.cache_resource(
     show_spinner=False,
-    max_entries=256,
+    max_entries=16,
     hash_funcs=session.KEPT_UNTIL_WRITTEN | {Chosen: lambda chosen: repr(chosen.identity)},
 )
 def left_of(
     opened: Connection, model: EmbeddingModel, chosen: Chosen, collection: Collection
 ) -> Remaining:
     """Look up what is left to do, once for all visitors until something is written."""
-    return remaining(opened, model, chosen, collection.name)
+    return remaining(opened, model, chosen, collection)
 
 
 def remember_rate(model: EmbeddingModel, report: IngestionReport) -> None:

@@ -19,10 +19,10 @@ from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import is_scratch, shown_name
 from lib.ui.common import session
-from lib.ui.common.chart import show_table
 from lib.ui.common.errors import show_error
 from lib.ui.common.parameters import choice
 from lib.ui.common.progress import follow
+from lib.ui.common.table import show_table
 from lib.words import ratio_text
 
 WAYS = {"gather": "Side by side", "sync_loop": "One after another"}

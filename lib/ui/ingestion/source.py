@@ -17,8 +17,8 @@ from lib.ingestion.chosen import Chosen, Forecast, TableFile, of_corpus, of_file
 from lib.milvus.embeddings import EmbeddingModel
 from lib.settings import Settings
 from lib.ui.common import session
-from lib.ui.common.chart import show_table
 from lib.ui.common.parameters import choice
+from lib.ui.common.table import show_table
 from lib.ui.common.text import literal
 
 FILES, PASTED = "files", "pasted"
