@@ -21,7 +21,7 @@ from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.search import ask as search
 from lib.search.ask import Question
-from lib.search.chance import Chance, measure_chance
+from lib.search.chance import Chance, embed_meaningless, measure_chance
 from lib.settings import load
 
 COLLECTION = "benchmark_weak_matches"
@@ -121,10 +121,13 @@ def main() -> None:
             ingest(connection, model, documents, IngestionPlan(collection=COLLECTION))
             milvus_collections.prepare_for_search(connection, COLLECTION)
             started = time.perf_counter()
-            chance = measure_chance(connection, model, COLLECTION)
+            asked = embed_meaningless(connection, model, COLLECTION)
+            if asked is None:
+                raise SystemExit("The collection has too few words to make texts of.")
+            chance = measure_chance(connection, model, COLLECTION, asked)
             took_s = time.perf_counter() - started
             if chance is None:
-                raise SystemExit("The collection has too few words to make texts of.")
+                raise SystemExit("No row was found.")
             for name, questions, right in (
                 ("sensible", SENSIBLE, True),
                 ("with known answers", with_known_answers(), True),

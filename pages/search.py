@@ -91,7 +91,7 @@ def code(lambda_mult: float) -> Snippet:
 chance, known = chance_if_known(opened, model, collection, question.expr)
 weak = chance.weak(found) if chance and not question.like else ()
 show_comparison(found, metric_of(collection.metric_type), code, weak)
-if not known:
+if not known and not question.like:
     # Measured once the answer is on the screen; then the page is drawn again with its marks.
     learn_chance(opened, model, collection, question.expr)
     st.rerun()

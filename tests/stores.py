@@ -13,6 +13,9 @@ from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
 from lib.settings import load
 
+# The collection of a settings' default, which `fill` writes.
+COLLECTION = load({}).collection
+
 
 def fill(path: Path, documents: Sequence[Document]) -> Path:
     """Make a store at this path whose collection holds these rows, and return the path."""

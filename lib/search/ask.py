@@ -63,7 +63,7 @@ class Question:
 
     def check(self) -> None:
         """Raise InvalidInput, one clear line, for what cannot be asked."""
-        if not self.like:
+        if self.query.strip() or not self.like:
             _check_query(self.query, "Type one or pick an example.")
         check_ranking(self.k, self.fetch_k)
         filters.check_nesting(self.expr)

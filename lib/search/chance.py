@@ -46,15 +46,13 @@ class Chance:
         return tuple(bool(over <= least) for over in excess)
 
 
-def measure_chance(
-    connection: Connection, model: EmbeddingModel, collection: str, expr: str = ""
-) -> Chance | None:
-    """Ask a collection texts that mean nothing; None where it has too few words to make them of.
+def embed_meaningless(
+    connection: Connection, model: EmbeddingModel, collection: str
+) -> mmr.Floats | None:
+    """Return the vectors (n, d) of texts that mean nothing, made of a collection's own words.
 
-    With a filter they search the same rows as the question, because among fewer rows chance finds
-    less.
-
-    Raises EmbeddingFailed, and ConnectionFailed when Milvus does not answer.
+    None where it has too few words. Raises EmbeddingFailed, and ConnectionFailed when Milvus does
+    not answer.
     """
     store = connection.store(collection, model.embeddings)
     with reported("Could not read rows to tell answers from chance."):
@@ -68,14 +66,29 @@ def measure_chance(
     texts = meaningless([str(row[TEXT_FIELD])[:MAX_QUERY_CHARACTERS] for row in rows])
     if not texts:
         return None
-    asked = np.asarray(model.embeddings.embed_documents(texts), dtype=np.float64)
+    return np.asarray(model.embeddings.embed_documents(texts), dtype=np.float64)
+
+
+def measure_chance(
+    connection: Connection,
+    model: EmbeddingModel,
+    collection: str,
+    asked: mmr.Floats,
+    expr: str = "",
+) -> Chance | None:
+    """Search for vectors that mean nothing, and return what they find; None where no row matches.
+
+    With a filter they search the same rows as the question, because among fewer rows chance finds
+    less. Raises ConnectionFailed when Milvus does not answer.
+    """
+    store = connection.store(collection, model.embeddings)
     with reported("Could not search for texts that mean nothing."):
         answers = [
             vectors_of(store, rows)
             for rows in search_rows(store, asked.tolist(), NEAREST, connection.answer_s, expr)
         ]
     if not all(answers):
-        return None  # the filter leaves no row
+        return None
     best = []
     for vector, vectors in zip(asked, answers, strict=True):
         nearest = np.asarray(vectors, dtype=np.float64).reshape(len(vectors), asked.shape[1])

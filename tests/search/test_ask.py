@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +16,14 @@ from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
-from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.embeddings import EmbeddingModel
 from lib.search import ask as search
 from lib.search import mmr
 from lib.search.ask import METHODS, Question, Request
 from lib.settings import load
-from tests.stores import copy_of
+from tests.stores import COLLECTION
 
-COLLECTION = load({}).collection
 LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-
-@pytest.fixture(scope="module")
-def model() -> EmbeddingModel:
-    return open_model(load({}))
-
-
-@pytest.fixture(scope="module")
-def lab(
-    tmp_path_factory: pytest.TempPathFactory, filled_store: Callable[[], Path]
-) -> Iterator[Connection]:
-    """Milvus Lite with the whole standard library in it."""
-    with copy_of(filled_store(), tmp_path_factory.mktemp("lab") / "lab.db") as connection:
-        milvus_collections.prepare_for_search(connection, COLLECTION)
-        yield connection
 
 
 def random_queries(count: int) -> list[str]:

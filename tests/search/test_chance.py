@@ -1,6 +1,5 @@
 """Answers and chance: what a text that means nothing finds is no answer."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,16 +8,14 @@ from benchmarks.weak_matches import NONSENSE, SENSIBLE, judged_answered
 from lib.documents.corpora import CORPORA
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
-from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.embeddings import EmbeddingModel
 from lib.search import ask as search
 from lib.search import mmr
 from lib.search.ask import Question, compare
-from lib.search.chance import meaningless, measure_chance
-from lib.settings import load
+from lib.search.chance import Chance, embed_meaningless, meaningless, measure_chance
 from lib.ui.search.form import EXAMPLES
-from tests.stores import copy_of, fill
+from tests.stores import COLLECTION, copy_of, fill
 
-COLLECTION = load({}).collection
 RIGHT_ANSWERS = (
     "random.randint",
     "calendar.isleap",
@@ -28,23 +25,14 @@ RIGHT_ANSWERS = (
 )
 
 
-@pytest.fixture(scope="module")
-def model() -> EmbeddingModel:
-    return open_model(load({}))
-
-
-@pytest.fixture(scope="module")
-def lab(
-    tmp_path_factory: pytest.TempPathFactory, filled_store: Callable[[], Path]
-) -> Iterator[Connection]:
-    """Milvus Lite with the whole standard library in it."""
-    with copy_of(filled_store(), tmp_path_factory.mktemp("lab") / "lab.db") as connection:
-        milvus_collections.prepare_for_search(connection, COLLECTION)
-        yield connection
+def chance_of(connection: Connection, model: EmbeddingModel, expr: str = "") -> Chance | None:
+    asked = embed_meaningless(connection, model, COLLECTION)
+    assert asked is not None
+    return measure_chance(connection, model, COLLECTION, asked, expr)
 
 
 def test_questions_are_told_from_nonsense(lab: Connection, model: EmbeddingModel) -> None:
-    chance = measure_chance(lab, model, COLLECTION)
+    chance = chance_of(lab, model)
     assert chance is not None
     sensible = judged_answered(lab, model, COLLECTION, chance, SENSIBLE)
     nonsense = judged_answered(lab, model, COLLECTION, chance, NONSENSE)
@@ -59,7 +47,7 @@ def test_the_order_in_which_rows_were_written_changes_no_verdict(
     backwards = CORPORA["standard_library"].documents(None, 0)[::-1]
     with copy_of(fill(tmp_path / "backwards.db", backwards), tmp_path / "lab.db") as other:
         milvus_collections.prepare_for_search(other, COLLECTION)
-        found = [measure_chance(each, model, COLLECTION) for each in (lab, other)]
+        found = [chance_of(each, model) for each in (lab, other)]
     assert found[0] is not None
     assert found[1] is not None
     assert found[0].answer_excess == pytest.approx(found[1].answer_excess, abs=1e-3)
@@ -72,15 +60,15 @@ def test_a_filter_is_judged_by_what_chance_finds_among_the_rows_that_it_leaves(
     """A good answer stays one when the filter leaves few rows, though its best row is gone."""
     expr = 'module in ["calendar", "wave"]'
     question = Question("is this a leap year", expr=f'({expr}) and pk != "calendar.isleap"')
-    whole = measure_chance(lab, model, COLLECTION)
-    among = measure_chance(lab, model, COLLECTION, question.expr)
+    whole = chance_of(lab, model)
+    among = chance_of(lab, model, question.expr)
     assert whole is not None
     assert among is not None
     assert among.answer_excess < whole.answer_excess
     found = search.fetch(lab, model, COLLECTION, question)
     keys = [hit.key for hit in found.hits]
     assert not among.weak(found)[keys.index("calendar.leapdays")]
-    assert measure_chance(lab, model, COLLECTION, 'module == "no such module"') is None
+    assert chance_of(lab, model, 'module == "no such module"') is None
 
 
 def test_texts_that_mean_nothing_are_made_of_the_collection_s_own_words() -> None:

@@ -13,7 +13,7 @@ from lib.jobs import Jobs, State
 from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection, open_connection
-from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.embeddings import EmbeddingModel
 from lib.search import ask as search
 from lib.search.ask import Question
 from lib.search.hybrid import WAYS, ask_hybrid, copy_with_words
@@ -21,11 +21,6 @@ from lib.settings import load
 
 COLLECTION = "hybrid_under_test"
 QUESTION = Question("remove whitespace", k=10, fetch_k=30)
-
-
-@pytest.fixture(scope="module")
-def model() -> EmbeddingModel:
-    return open_model(load({}))
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.filters import OPERATORS, Condition, Field, FieldKind
 from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_K, DEFAULT_LAMBDA, MAX_K
 from lib.search import ask as search
+from lib.search import mmr
 from lib.search.ask import Question
-from lib.search.chance import Chance, measure_chance
+from lib.search.chance import Chance, embed_meaningless, measure_chance
 from lib.ui.common.errors import show_error
 from lib.ui.common.session import KEPT_BY
 from lib.ui.common.text import literal
@@ -201,7 +202,16 @@ def measured_chance(
     opened: Connection, model: EmbeddingModel, collection: Collection, expr: str
 ) -> Chance | None:
     """Measure what chance finds in the filtered rows, once for all visitors. Raises LabError."""
-    return measure_chance(opened, model, collection.name, expr)
+    asked = _meaningless(opened, model, collection)
+    return None if asked is None else measure_chance(opened, model, collection.name, asked, expr)
+
+
+# A new filter searches for the same texts.
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=KEPT_BY)
+def _meaningless(
+    opened: Connection, model: EmbeddingModel, collection: Collection
+) -> mmr.Floats | None:
+    return embed_meaningless(opened, model, collection.name)
 
 
 def show_subject(question: Question) -> None:

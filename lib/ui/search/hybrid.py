@@ -10,10 +10,10 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import shown_name
 from lib.search.hybrid import WAYS, ask_hybrid, copied_name, copy_with_words
 from lib.ui.common import session
-from lib.ui.common.chart import show_table
 from lib.ui.common.errors import show_error
 from lib.ui.common.parameters import choice
 from lib.ui.common.progress import follow
+from lib.ui.common.table import show_table
 from lib.ui.search.form import question_form
 
 COPY_PARAMETER = "copy"

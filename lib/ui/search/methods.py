@@ -14,10 +14,10 @@ from lib.milvus.operations import Operation
 from lib.search import ask as search
 from lib.search.ask import METHODS, Hit, MethodAnswer, Request
 from lib.search.code import method_code
-from lib.ui.common.chart import show_table
 from lib.ui.common.errors import show_error
 from lib.ui.common.parameters import choice
 from lib.ui.common.snippet import here, snippet
+from lib.ui.common.table import show_table
 from lib.ui.search.form import (
     ask_first_example,
     fetch_k_input,

@@ -37,7 +37,7 @@ def show_comparison(
     found: Candidates,
     metric: Metric,
     code: Callable[[float], Snippet],
-    weak: tuple[bool, ...] = (),
+    weak: tuple[bool, ...],
 ) -> None:
     """Draw similarity's list, and in a fragment all that λ changes.
 
