@@ -12,8 +12,8 @@ from lib import event_loop, jobs
 from lib.jobs import State
 from lib.milvus import leftovers
 from lib.ui.common import log, memory, session, visitor
-from lib.ui.common.chart import show_table
 from lib.ui.common.errors import show_error
+from lib.ui.common.table import show_table
 from lib.ui.common.text import literal
 
 KNOWN_KEY = "lab_is_owner"

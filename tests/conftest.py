@@ -8,7 +8,8 @@
     shared_app        the address of an app on the bundled corpus, one for the whole run
     chromium_page     a fresh page in Chromium
 
-`pytest -n 2` shares the tests out to two processes, each with a server and apps of its own. A test
+`pytest -n 3` shares the tests out to three processes by groups (`group_of`), each with apps of its
+own; one of them has all tests on the shared server. A test
 marked `alone` measures time or processor: no other test runs meanwhile.
 
 With MILVUS_LAB_NO_SKIP=1 a test that skips fails: that is how CI proves that nothing was left out.
@@ -55,6 +56,8 @@ MARKER_OF_FIXTURE = {
     "chromium": "browser",
 }
 SERVER_GROUP, ALONE_GROUP = "server", "alone"
+FIRST = ("server", "browser", "slow")  # which groups begin early, by their markers
+LAST = len(FIRST) + 1
 # A test or a fixture of a file asks for the server that tests share.
 SHARED_SERVER = re.compile(r'[(\s](milvus_server|backend): \w|[ (]"milvus_server"')
 # A test marked `alone`, below its other marks.
@@ -112,18 +115,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         call = getattr(item, "callspec", None)
         if call is not None and "server" in call.params.values():
             item.add_marker("server")
-    order: dict[str, int] = {}
+    places: dict[str, int] = {}
     for item in items:
-        kinds = [group_of(item.nodeid) == SERVER_GROUP]
-        kinds += [bool(item.get_closest_marker(name)) for name in ("server", "browser", "slow")]
-        place = (
-            len(kinds) + 1 if group_of(item.nodeid) == ALONE_GROUP else [*kinds, True].index(True)
-        )
-        order[group_of(item.nodeid)] = min(order.get(group_of(item.nodeid), place), place)
-    items.sort(key=lambda item: order[group_of(item.nodeid)])
+        group = group_of(item.nodeid)
+        places[group] = min(places.get(group, LAST), _place(item, group))
+    items.sort(key=lambda item: places[group_of(item.nodeid)])
 
 
-@functools.cache
+def _place(item: pytest.Item, group: str) -> int:
+    """Return how early a test comes: the shared server first, the tests that must be alone last."""
+    if group in (SERVER_GROUP, ALONE_GROUP):
+        return -1 if group == SERVER_GROUP else LAST
+    waits = (i for i, marker in enumerate(FIRST) if item.get_closest_marker(marker))
+    return next(waits, len(FIRST))
+
+
 def group_of(nodeid: str) -> str:
     """Return the group of a test: one process runs all tests of a group, one after another.
 
@@ -132,12 +138,19 @@ def group_of(nodeid: str) -> str:
     are one group, which comes last, so that the others are stopped once.
     """
     file, _, name = nodeid.partition("::")
-    text = (PROJECT_ROOT / file).read_text(encoding="utf-8")
-    if name.partition("[")[0] in ALONE.findall(text) and "[server" not in name:
+    uses_server, alone = _read(file)
+    if name.partition("[")[0] in alone and "[server" not in name:
         return ALONE_GROUP
-    if SHARED_SERVER.search(text) and "[lite" not in name and "browser" not in file:
+    if uses_server and "[lite" not in name and "browser" not in file:
         return SERVER_GROUP
     return file
+
+
+@functools.cache
+def _read(file: str) -> tuple[bool, frozenset[str]]:
+    """Return whether a file's tests use the shared server, and which of them must be alone."""
+    text = (PROJECT_ROOT / file).read_text(encoding="utf-8")
+    return bool(SHARED_SERVER.search(text)), frozenset(ALONE.findall(text))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -42,7 +42,7 @@ class Collection:
     index_type: str
     metric_type: str
     embedding: str  # the model that made the vectors, "" when the lab did not create it
-    fields: frozenset[str] = frozenset()
+    fields: frozenset[str]
 
     @property
     def has_words(self) -> bool:

@@ -220,7 +220,9 @@ class Connection:
             if self._visitors[self.territory.prefix] > 0:
                 return
             del self._visitors[self.territory.prefix]
-        self._close_stores(self.territory.owns)
+            # Taken before the lock is free: a new hold makes stores of its own.
+            stores = self._take_stores(self.territory.owns)
+        _close_all(stores)
         if drop_own:
             leftovers.drop_own(self)
 
@@ -365,14 +367,13 @@ class Connection:
 
     def forget_stores(self, collection: str) -> None:
         """Close the kept stores of a collection that was dropped or made anew."""
-        self._close_stores(lambda name: name == collection)
+        _close_all(self._take_stores(lambda name: name == collection))
 
-    def _close_stores(self, is_meant: Callable[[str], bool]) -> None:
+    def _take_stores(self, is_meant: Callable[[str], bool]) -> "list[Milvus]":
+        """Take the kept stores of these collections, so that the caller can close them."""
         with self._lock:
             keys = [key for key in self._stores if is_meant(key[0])]
-            stores = [self._stores.pop(key) for key in keys]
-        for store in stores:
-            close_store(store)
+            return [self._stores.pop(key) for key in keys]
 
     def close(self, *, if_unused: bool = False) -> None:
         """Close every client and channel and, for Milvus Lite, release the file.
@@ -384,13 +385,16 @@ class Connection:
                 return
             # Marked before the lock is free: nobody may take a lease on what is being closed.
             self._closed.set()
-            stores = list(self._stores.values())
-            self._stores.clear()
-        for store in stores:
-            close_store(store)
+            stores = self._take_stores(lambda name: True)
+        _close_all(stores)
         self._whole.client.close()
         if self._lite is not None:
             self._lite.release()
+
+
+def _close_all(stores: "list[Milvus]") -> None:
+    for store in stores:
+        close_store(store)
 
 
 def open_connection(settings: Settings) -> Connection:

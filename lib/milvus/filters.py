@@ -116,7 +116,7 @@ def quote(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        if value not in INT64:
+        if int(value) not in INT64:  # a range is walked for a subclass of int
             raise InvalidInput(f"{value} does not fit into 64 bits.")
         return str(value)
     if isinstance(value, float):

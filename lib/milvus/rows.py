@@ -253,17 +253,18 @@ def matching(
     """
     shape = layout(connection, name)
     total = total_bytes = 0
-    for each in _expressions(connection, name, keys, expr):
+    for each in _expressions(connection, name, shape, keys, expr):
         total += (count := milvus_collections.count(connection, name, each))
         sample = _Kept(shape, 0)
-        for part in walk(connection, name, each, fields=["*"], most=SAMPLE_ROWS, shape=shape):
-            sample.add(part)
+        parts = walk(connection, name, each, fields=["*"], most=SAMPLE_ROWS, shape=shape)
+        sample.add(next(parts, []))
         total_bytes += round(sample.bytes / max(len(sample.rows), 1) * count)
     return total, total_bytes
 
 
-def _expressions(connection: Connection, name: str, keys: Sequence[Any], expr: str) -> list[str]:
-    shape = layout(connection, name)
+def _expressions(
+    connection: Connection, name: str, shape: Layout, keys: Sequence[Any], expr: str
+) -> list[str]:
     if not keys and not expr.strip():
         raise InvalidInput("Nothing is chosen to delete.", next_step="Choose rows or a filter.")
     milvus_collections.check_expression(connection, name, expr)
@@ -290,14 +291,16 @@ def delete(
     use or that finds nothing, and for rows that the undo cannot hold: nothing is deleted then.
     Raises OperationFailed when fewer rows are gone than should be: `adelete` always says True.
     """
-    expressions = _expressions(connection, name, keys, expr)
+    shape = layout(connection, name)
+    expressions = _expressions(connection, name, shape, keys, expr)
     before = milvus_collections.count(connection, name)
     found = sum(milvus_collections.count(connection, name, each) for each in expressions)
     if not found:
         raise InvalidInput("No row matches, so there is nothing to delete.")
-    kept = _Kept(layout(connection, name), most_bytes)
+    kept = _Kept(shape, most_bytes)
     for each in expressions if most_bytes else ():
-        for part in walk(connection, name, each, fields=["*"], page_rows=EXPORT_ROWS):
+        parts = walk(connection, name, each, fields=["*"], page_rows=EXPORT_ROWS, shape=shape)
+        for part in parts:
             if not kept.add(part):
                 raise InvalidInput(
                     f"These rows take more than the {most_bytes / 2**20:,.0f} MB that an undo "

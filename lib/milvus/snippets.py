@@ -124,6 +124,11 @@ class Place:
         return replace(self, collection=OWN, rows=rows, about_rows=about_rows)
 
 
+def model_path(hide_paths: bool) -> str:
+    """Return where a program finds the bundled model; its folder alone where paths are hidden."""
+    return BUNDLED_MODEL_DIR.name if hide_paths else str(BUNDLED_MODEL_DIR)
+
+
 def place_of(
     connection: Connection,
     model: EmbeddingModel,
@@ -141,7 +146,7 @@ def place_of(
         database=str(connection.arguments.get("db_name", "")),
         collection=OWN if connection.is_lite else collection,
         metric=metric,
-        model_path=BUNDLED_MODEL_DIR.name if hide_paths else str(BUNDLED_MODEL_DIR),
+        model_path=model_path(hide_paths),
         latency_ms=model.simulated_latency_ms,
     )
 
@@ -348,10 +353,9 @@ def similarity_and_mmr(
     They search for the question, or for the vector of the row whose key is `like`.
     """
     start, by_vector = opening(place), ""
-    common = {"query": query} | common
+    common = ({"embedding": None} if like else {"query": query}) | common
     if like:
         by_vector = "_by_vector"
-        common = {"embedding": None} | common | {"query": None}
         start += (
             "\n[row] = store.client.query(\n    store.collection_name,\n"
             f"    filter={equals(PRIMARY_FIELD, like)!r},\n"

@@ -32,7 +32,9 @@ def deck(run: Run, beside: Beside = ALONE, step: Step = unwatched) -> bytes:
     """Return a .pptx file: the five steps of the presentation, one statement and picture each."""
     presentation = Presentation()
     presentation.slide_width, presentation.slide_height = WIDTH, HEIGHT
-    told, advised = story.steps(run, beside), findings.advised(run)
+    told = story.steps(run, beside)
+    # Without a loop beside async the steps tell what the run advises.
+    advised = findings.advised(run) if findings.leading(run) else ()
     total = len(told) + (len(story.ADVICE_CHARTS) if advised else 0)
     for done, each in enumerate(told):
         step(done, total)
@@ -74,8 +76,7 @@ def _drawing(chart: str, frame: pd.DataFrame) -> AnyChart:
     """Return a still picture of a step: of the race, the moment the winner is done."""
     if chart == "race":
         return charts.race(chart_data.race_at(frame, float(frame["wall_s"].min())))
-    drawn: AnyChart = CHARTS[chart].draw(frame)
-    return drawn
+    return CHARTS[chart].drawn(frame)
 
 
 def _picture_slide(presentation: Any, title: str, chart: AnyChart, alt: str, run: Run) -> Any:

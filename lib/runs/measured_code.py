@@ -9,9 +9,18 @@ from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
 from lib.benchmark.workload import DELETE_CONSISTENCIES, DISTINCT_QUERIES
 from lib.charts.data import Focus
-from lib.milvus.embeddings import BUNDLED_MODEL_DIR
 from lib.milvus.operations import OPERATIONS, Effect, Operation
-from lib.milvus.snippets import COUNT, OWN, Place, Snippet, indent, opening, options, snippet
+from lib.milvus.snippets import (
+    COUNT,
+    OWN,
+    Place,
+    Snippet,
+    indent,
+    model_path,
+    opening,
+    options,
+    snippet,
+)
 
 TIMED_CALLS = 1_000
 NEW = re.compile(r"\b(new|new_vectors)\b")
@@ -79,15 +88,14 @@ _PROOF = {
 }
 
 
-def measured_code(run: Run, focus: Focus) -> Snippet | None:
+def measured_code(run: Run, focus: Focus, *, hide_paths: bool = False) -> Snippet:
     """Return the loop, the gather and the batched call of one group, with the run's numbers.
 
-    None for questions to a collection of the reader's.
+    The run made its own rows: there is no such code for questions to a collection of the reader's.
+    `hide_paths` names no folder of the host.
     """
-    if run.settings.get("collection"):
-        return None
     operation = OPERATIONS[focus.operation]
-    place = _place(run)
+    place = _place(run, hide_paths)
     numbers = _numbers(run, focus, operation, place)
     start = _start(place, operation, numbers)
     holder = "Milvus" if operation.effect is Effect.CREATES else "store"
@@ -156,14 +164,14 @@ def _numbers(run: Run, focus: Focus, operation: Operation, place: Place) -> dict
     }
 
 
-def _place(run: Run) -> Place:
+def _place(run: Run, hide_paths: bool) -> Place:
     is_lite = run.environment.get("backend") == "lite"
     return Place(
         model=str(run.environment.get("embedding", "bundled/")),
         uri="" if is_lite else "http://localhost:19530",
         from_environment=True,
         index=LITE_INDEX if is_lite else "",
-        model_path=str(BUNDLED_MODEL_DIR),
+        model_path=model_path(hide_paths),
         latency_ms=float(run.environment.get("simulated_latency_ms") or 0),
         jitter_ms=float(run.settings.get("embedding_jitter_ms") or 0),
     )

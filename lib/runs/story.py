@@ -28,10 +28,11 @@ _THINGS = {
 }
 QUESTION = "What does async buy me?"
 
-NO_PAIR = "This run has no loop and async side by side."
+NO_PAIR = "No repeat of this run has the loop and async side by side, both verified."
+LIMITS = "Where async does not help"
+ELSEWHERE = "Other machines give other figures. Measure your own."
 # The charts of what a run advises.
 ADVICE_CHARTS = ("sweep", "rates", "losses")
-MOST_ADVICE = 2
 
 
 @dataclass(frozen=True)
@@ -89,24 +90,41 @@ def caveat(run: Run, beside: Beside) -> str:
 def steps(run: Run, beside: Beside) -> tuple[Step, ...]:
     """Return the five steps of a run."""
     cell = findings.leading(run)
-    focus = Focus(cell.operation, cell.count) if cell else chart_data.groups(run)[0]
+    if cell is None:
+        return _without_pair(run, beside)
+    focus = Focus(cell.operation, cell.count)
+    staircase = (
+        "The staircase is the loop. The block is async: the waiting overlaps, the work stays the "
+        "same."
+    )
     return (
         _question(run, cell),
-        _race(run, focus if cell else None, beside),
-        _timeline(run, focus),
+        _race(run, focus, beside),
+        _timeline(run, focus, staircase),
         _gain(run, beside),
         _limits(run, beside),
     )
 
 
-def _question(run: Run, cell: CellSummary | None) -> Step:
-    backend = findings.digest(run).backend
-    if cell is None:
-        return Step(QUESTION, lines=(f"Calls on {backend}. {NO_PAIR}",))
+def _without_pair(run: Run, beside: Beside) -> tuple[Step, ...]:
+    """Return the steps of a run that says nothing about a gain: they tell what it advises."""
+    focus = next(iter(chart_data.largest_groups(run)), None)
+    frames = {name: CHARTS[name].frame(run, focus) for name in ADVICE_CHARTS if focus}
+    chart = next((name for name, frame in frames.items() if not frame.empty), "")
+    return (
+        Step(QUESTION, lines=(f"Calls on {findings.digest(run).backend}. {NO_PAIR}",)),
+        Step(headline(run), lines=(caveat(run, beside),), chart=chart, frame=frames.get(chart)),
+        _timeline(run, focus, ""),
+        Step("What follows", lines=advice.sentences(run) or ("Measure a loop beside async.",)),
+        Step(LIMITS, lines=(f"{NO_PAIR} It says nothing about a gain.", ELSEWHERE)),
+    )
+
+
+def _question(run: Run, cell: CellSummary) -> Step:
     return Step(
         QUESTION,
         lines=(
-            f"The same work twice on {backend}: "
+            f"The same work twice on {findings.digest(run).backend}: "
             f"{cell.count:,} × {OPERATIONS[cell.operation].label}.",
             "Loop: each call waits for the one before.",
             "Async: all calls wait at the same time.",
@@ -116,44 +134,32 @@ def _question(run: Run, cell: CellSummary | None) -> Step:
     )
 
 
-def _race(run: Run, focus: Focus | None, beside: Beside) -> Step:
-    frame = chart_data.race(run, focus) if focus else None
+def _race(run: Run, focus: Focus, beside: Beside) -> Step:
+    frame = chart_data.race(run, focus)
     return Step(
         headline(run),
         lines=tuple(text for text in (line(run), caveat(run, beside)) if text),
-        chart="race" if frame is not None and not frame.empty else "",
+        chart="" if frame.empty else "race",
         frame=frame,
         notes="Each cell is a call. The race is shown faster or slower than it was; the clocks "
         "beside the names are the measured times.",
     )
 
 
-def _timeline(run: Run, focus: Focus) -> Step:
+def _timeline(run: Run, focus: Focus | None, notes: str) -> Step:
     chart = CHARTS["waterfall"]
-    frame = chart.frame(run, focus)
+    frame = chart.frame(run, focus) if focus else pd.DataFrame()
     drawn = not frame.empty
     return Step(
         chart.finding(frame) if drawn else "No call was recorded",
         lines=("Each bar is one call. Pale: embedding. Full: Milvus and client.",),
         chart="waterfall" if drawn else "",
         frame=frame if drawn else None,
-        notes="The staircase is the loop. The block is async: the waiting overlaps, the work "
-        "stays the same.",
+        notes=notes,
     )
 
 
-def _advice(run: Run) -> Step:
-    """Return what a run without a loop beside async advises, with the picture of it."""
-    focus = chart_data.groups(run)[0]
-    frames = {name: CHARTS[name].frame(run, focus) for name in ADVICE_CHARTS}
-    name = next((name for name, frame in frames.items() if not frame.empty), "")
-    lines = findings.advised(run)[:MOST_ADVICE]
-    return Step(headline(run), lines=lines, chart=name, frame=frames.get(name))
-
-
 def _gain(run: Run, beside: Beside) -> Step:
-    if findings.leading(run) is None:
-        return _advice(run)
     frames = [_largest_gains(run)]
     if beside.plain is not None:
         plain = _largest_gains(beside.plain)
@@ -211,8 +217,6 @@ def _limits(run: Run, beside: Beside) -> Step:
     losses = [text for text in [findings.without_the_wait(beside)] if text]
     losses += [deleting.sentence] if deleting and beside.bounded else []
     losses += [finding.text for finding in findings.where_async_loses(run)[:2]]
-    if findings.leading(run) is None:
-        losses.append(f"{NO_PAIR} It says nothing about a gain.")
     if not losses:
         losses = [
             f"Async beat the loop in this run.{_beside_one_batch(run)}",
@@ -220,7 +224,7 @@ def _limits(run: Run, beside: Beside) -> Step:
             "a time, one batch.",
         ]
     return Step(
-        "Where async does not help",
-        lines=(*losses, "Other machines give other figures. Measure your own."),
+        LIMITS,
+        lines=(*losses, ELSEWHERE),
         notes="Say this before somebody asks.",
     )

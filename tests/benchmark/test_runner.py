@@ -23,7 +23,7 @@ from lib.errors import ConnectionFailed, InvalidInput, JobCancelled, OperationFa
 from lib.jobs import Job, Jobs, State
 from lib.milvus import embeddings
 from lib.milvus.connection import Connection, open_connection
-from lib.milvus.embeddings import EmbeddingModel, TimedEmbeddings, open_model
+from lib.milvus.embeddings import ByDocuments, EmbeddingModel, TimedEmbeddings, open_model
 from lib.milvus.operations import OPERATIONS
 from lib.settings import Settings
 from tests.benchmark.stubs import StubStore, StubWorkspace
@@ -213,7 +213,7 @@ def test_progress_counts_calls_and_cells_and_results_arrive_trial_by_trial(
     assert not finished.partial
 
 
-class WatchedEmbeddings(Embeddings):
+class WatchedEmbeddings(ByDocuments):
     """Knows how many calls are under way."""
 
     def __init__(self, inner: Embeddings) -> None:
@@ -232,17 +232,9 @@ class WatchedEmbeddings(Embeddings):
         with self.watched():
             return self.inner.embed_documents(texts)
 
-    def embed_query(self, text: str) -> list[float]:
-        with self.watched():
-            return self.inner.embed_query(text)
-
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         with self.watched():
             return await self.inner.aembed_documents(texts)
-
-    async def aembed_query(self, text: str) -> list[float]:
-        with self.watched():
-            return await self.inner.aembed_query(text)
 
 
 @pytest.mark.slow

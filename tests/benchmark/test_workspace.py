@@ -15,7 +15,7 @@ from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import MilvusWorkspace
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
-from lib.milvus.embeddings import EmbeddingModel, TimedEmbeddings, open_model
+from lib.milvus.embeddings import ByDocuments, EmbeddingModel, TimedEmbeddings, open_model
 from lib.milvus.operations import OPERATIONS, Effect
 from lib.settings import Settings
 
@@ -114,7 +114,7 @@ def test_a_batch_that_answers_one_question_wrong_is_found(workspace: MilvusWorks
     assert workspace.check(trial) == {0: OTHER_ROWS}
 
 
-class Noisy(Embeddings):
+class Noisy(ByDocuments):
     """Another provider's vectors, a little different each time, as remote services give them."""
 
     def __init__(self, inner: Embeddings, noise: float) -> None:
@@ -128,10 +128,6 @@ class Noisy(Embeddings):
             [value + self._dice.gauss(0, self._noise) for value in vector]
             for vector in self._inner.embed_documents(texts)
         ]
-
-    def embed_query(self, text: str) -> list[float]:
-        """Embed and add noise."""
-        return self.embed_documents([text])[0]
 
 
 def test_the_noise_of_a_remote_provider_is_no_failure_but_a_wrong_answer_is(

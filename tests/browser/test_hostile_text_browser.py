@@ -231,5 +231,5 @@ def test_hostile_text_stays_one_literal_in_code_and_notebooks() -> None:
     run = evil_run()
     for focus in chart_data.groups(run):
         measured = measured_code.measured_code(run, focus)
-        for text in measured.programs.values() if measured else ():
+        for text in measured.programs.values():
             ast.parse(text)

@@ -1,5 +1,6 @@
 """The search page in a real browser: what only a browser can show."""
 
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -29,21 +30,24 @@ def open_search(page: "Page", app: str) -> None:
     wait_until_drawn(page)
 
 
-def test_moving_lambda_redraws_the_page_and_search_answers(
+def test_moving_lambda_redraws_the_page_and_search_answers_in_a_blink(
     shared_app: str, chromium_page: "Page"
 ) -> None:
     search_in_browser.open_search(chromium_page, shared_app)
     before = heading(chromium_page)
-    assert slider_ms(chromium_page, "End") > 0
+    slider_ms(chromium_page, "End")
     assert "same 5 rows in the same order" in heading(chromium_page)
     assert heading(chromium_page) != before
-    slider_ms(chromium_page, "ArrowLeft")
+    moves = [slider_ms(chromium_page, "ArrowLeft") for _ in range(3)]
     titles = chromium_page.locator("[data-testid='stColumn'] p > strong").all_inner_texts()
-    rows_ms, page_ms = search_ms(chromium_page, "send an email")
-    assert rows_ms > 0
-    assert page_ms > 0
+    searches = [
+        search_ms(chromium_page, question)[0] for question in ("open a file", "send an email")
+    ]
     found = chromium_page.locator("[data-testid='stColumn'] p > strong").all_inner_texts()
     assert found != titles
+    # Loose: the machine of a test run is shared. The benchmark of the same name has the figures.
+    assert statistics.median(moves) < 1_500
+    assert statistics.median(searches) < 2_500
     assert chromium_page.locator(EXCEPTION).count() == 0
 
 
@@ -51,7 +55,7 @@ def test_the_page_that_ours_is_compared_with_is_moved_too(
     browser: "Browser", tmp_path: Path
 ) -> None:
     with bare_page(browser, tmp_path) as bare:
-        assert slider_ms(bare, "ArrowLeft") > 0
+        assert 0 < slider_ms(bare, "ArrowLeft") < 1_500
         assert bare.get_by_text("value 0.45").count() == 1
 
 

@@ -16,7 +16,7 @@ from lib.benchmark import run_file
 from lib.jobs import Share
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Description, open_connection, open_lease
-from lib.milvus.embeddings import open_model
+from lib.milvus.embeddings import BUNDLED_MODEL_DIR, open_model
 from lib.milvus.territory import Territory, expiry, shown_name
 from lib.settings import load
 from lib.ui.common import session
@@ -385,3 +385,12 @@ def test_a_look_that_began_before_a_write_is_not_shown_after_it(open_app: OpenAp
         before = session.rows_version(opened)
         session.rows_changed(Territory.new(60, territory.quota))
         assert session.rows_version(opened) == before
+
+
+def test_the_measured_code_names_no_folder_of_the_host(open_app: OpenApp) -> None:
+    app = open_app(**PUBLIC)
+    app.query_params["r_runs"] = "recorded-tutorial-server"
+    app.switch_page("pages/runs.py").run()
+    code = " ".join(each.value for each in app.code)
+    assert BUNDLED_MODEL_DIR.name in code
+    assert str(BUNDLED_MODEL_DIR.parent) not in code

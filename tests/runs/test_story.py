@@ -1,5 +1,7 @@
 """A run in five steps: short, true, and the same in pages and decks."""
 
+from dataclasses import replace
+
 import pytest
 
 from lib.benchmark import advice, run_file
@@ -79,8 +81,16 @@ def test_a_run_without_a_loop_beside_async_claims_no_gain_and_shows_its_advice(
     assert "Nothing to compare" not in said
     assert "No call was recorded" not in said
     assert "says nothing about a gain" in said
-    assert steps[3].chart == chart
-    assert advice.short(run) in steps[3].statement
+    assert steps[1].chart == chart
+    assert steps[1].statement == advice.short(run)
+    assert steps[3].lines == advice.sentences(run)
+    assert "staircase" not in " ".join(step.notes for step in steps)
+    assert len({step.statement for step in steps}) == len(steps) == 5
+
+
+def test_a_run_of_warm_ups_alone_has_its_steps() -> None:
+    run = make_run(replace(make_trial(), warmup=True))
+    assert [step.chart for step in story.steps(run, ALONE)] == [""] * 5
 
 
 def test_a_run_without_a_verified_trial_still_has_five_steps() -> None:

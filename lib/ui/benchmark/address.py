@@ -35,6 +35,10 @@ SEEN_KEY = "benchmark_address"
 OVERLOADED = {"similarity_search_by_vector": "Milvus", "similarity_search": "Embedding provider"}
 
 
+def _same(value: Any) -> Any:
+    return value
+
+
 @dataclass(frozen=True)
 class Input:
     """One input: the setting of a plan that it holds, and how the address writes and reads it.
@@ -46,11 +50,17 @@ class Input:
     setting: str
     read: Callable[[list[str]], Any]
     write: Callable[[Any], list[str]] = lambda value: [value]
-    shown: Callable[[Any], Any] = lambda value: value
+    shown: Callable[[Any], Any] = _same
     bounds: dict[str, Any] = field(default_factory=dict)
 
 
-def _number(setting: str, kind: type[int] | type[float], low: float, high: float) -> Input:
+def _number(
+    setting: str,
+    kind: type[int] | type[float],
+    low: float,
+    high: float,
+    shown: Callable[[Any], Any] = _same,
+) -> Input:
     def read(texts: list[str]) -> int | float:
         value = kind(texts[-1])
         if not low <= value <= high:
@@ -58,7 +68,7 @@ def _number(setting: str, kind: type[int] | type[float], low: float, high: float
         return value
 
     bounds = {"min_value": kind(low), "max_value": kind(high)}
-    return Input(setting, read, lambda value: [f"{value:.15g}"], bounds=bounds)
+    return Input(setting, read, lambda value: [f"{value:.15g}"], shown, bounds)
 
 
 def _names(setting: str, known: Mapping[str, str]) -> Input:
@@ -75,13 +85,13 @@ def _names(setting: str, known: Mapping[str, str]) -> Input:
     return Input(setting, read, lambda names: list(names) or [""], list)
 
 
-def _one_of(setting: str, choices: Collection[str]) -> Input:
+def _one_of(setting: str, choices: Collection[str], shown: Callable[[Any], Any] = _same) -> Input:
     def read(texts: list[str]) -> str:
         if texts[-1] not in choices:
             raise ValueError(texts[-1])
         return texts[-1]
 
-    return Input(setting, read)
+    return Input(setting, read, shown=shown)
 
 
 def _list(setting: str) -> Input:
@@ -94,9 +104,9 @@ def _list(setting: str) -> Input:
 COMMON = {
     "b_latency": _number("embedding_latency_ms", float, 0, MAX_LATENCY_MS),
     "b_repeats": _number("repeats", int, 1, MAX_REPEATS),
-    "b_p99": _number("p99_ms", float, 1, MAX_LATENCY_MS),
+    "b_p99": _number("p99_ms", float, 1, MAX_LATENCY_MS, lambda ms: ms or DEFAULT_P99_MS),
     "b_batches": _list("batches"),
-    "b_overloaded": _one_of("operations", OVERLOADED),
+    "b_overloaded": _one_of("operations", OVERLOADED, lambda _: next(iter(OVERLOADED))),
 }
 INPUTS = {
     **COMMON,
@@ -117,11 +127,8 @@ def preset_values(preset: str) -> dict[str, Any]:
     """Return every input's value in a preset; Custom starts as the first one."""
     plan = PRESETS.get(preset, next(iter(PRESETS.values()))).plan
     values = {name: one.shown(getattr(plan, one.setting)) for name, one in INPUTS.items()}
-    return values | {
-        "b_latency": PAGE_LATENCY_MS.get(plan.preset, plan.embedding_latency_ms),
-        "b_p99": plan.p99_ms or DEFAULT_P99_MS,
-        "b_overloaded": next(iter(OVERLOADED)),
-    }
+    latency_ms = PAGE_LATENCY_MS.get(plan.preset, plan.embedding_latency_ms)
+    return values | {"b_latency": latency_ms}
 
 
 def read(*, arrived: bool) -> None:

@@ -10,8 +10,8 @@ from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import is_scratch, shown_name
 from lib.ui.common import log, session, visitor
-from lib.ui.common.chart import show_table
 from lib.ui.common.errors import error_box, show_error
+from lib.ui.common.table import show_table
 from lib.ui.common.text import literal
 
 NOTE_KEY = "collections_note"

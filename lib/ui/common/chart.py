@@ -1,6 +1,6 @@
 """Show a table, as such or as a chart in the page's colours."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -9,14 +9,6 @@ import streamlit as st
 from lib.charts import kept
 from lib.charts.charts import AnyChart
 from lib.ui.common.race import colour_mode
-
-
-def show_table(rows: Iterable[dict[str, Any]] | pd.DataFrame, *, alt: str, **more: Any) -> Any:
-    """Draw rows without their numbers; `alt` is what a screen reader says of the table.
-
-    What is missing leaves its cell empty. `more` goes to `st.dataframe`, whose event is returned.
-    """
-    return st.dataframe(pd.DataFrame(rows), hide_index=True, alt=alt, placeholder="", **more)
 
 
 def show_chart(

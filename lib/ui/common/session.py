@@ -200,8 +200,9 @@ def connection() -> Connection:
     chosen = current_settings()
     with _waited_for_once(FAILURE_KEY):
         try:
-            owner = share().owner
-            opened = _lease(_name(CHOICE_KEY), owner, chosen, visitor.territory()).connection
+            who = visitor.current(chosen)
+            owner, territory = (who.id, who.territory) if who else ("", None)
+            opened = _lease(_name(CHOICE_KEY), owner, chosen, territory).connection
             if not opened.is_lite or opened.closed:
                 try:
                     opened.ping()

@@ -10,7 +10,7 @@ from lib.benchmark.trials import Run
 from lib.charts.charts import Chart
 from lib.jobs import Job
 from lib.runs import reports
-from lib.runs.findings import ALONE, Beside
+from lib.runs.findings import Beside
 from lib.runs.reports import EXPORTS, Export
 from lib.ui.common import exports
 from lib.ui.common.errors import show_error
@@ -18,7 +18,7 @@ from lib.ui.common.errors import show_error
 PARAMETER = "file"
 
 
-def downloads(run: Run, *, key: str, beside: Beside = ALONE) -> None:
+def downloads(run: Run, *, key: str, beside: Beside) -> None:
     """Draw the buttons that export the whole run."""
     st.markdown("### Take it away")
     stem = reports.stem(run)

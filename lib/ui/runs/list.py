@@ -9,9 +9,9 @@ from lib.benchmark.run_file import MAX_BYTES
 from lib.runs.comparison import MAX_RUNS
 from lib.runs.store import MAX_NAME_CHARS, MAX_NOTES_CHARS, Entry, Origin, RunStore
 from lib.ui.common import log, session
-from lib.ui.common.chart import show_table
 from lib.ui.common.errors import show_error
 from lib.ui.common.memory import check_room
+from lib.ui.common.table import show_table
 from lib.ui.common.text import literal
 
 # The chosen runs in the address: /runs?r_runs=ID,ID

@@ -15,11 +15,13 @@ from lib.charts.data import Focus
 from lib.jobs import Job, State
 from lib.runs import comparison, findings, measured_code
 from lib.runs.store import Entry, Origin, RunStore
-from lib.ui.common.chart import show_chart, show_table
+from lib.ui.common import session
+from lib.ui.common.chart import show_chart
 from lib.ui.common.errors import error_box
 from lib.ui.common.folded import folded
 from lib.ui.common.race import show_race
 from lib.ui.common.snippet import snippet
+from lib.ui.common.table import show_table
 from lib.ui.common.text import literal
 from lib.ui.runs.downloads import chart_downloads, downloads
 from lib.ui.runs.savings import savings
@@ -211,9 +213,14 @@ def look_inside(run: Run, *, key: str) -> None:
             }
             _draw(chart, frame, key=f"{key}_{name}", **switches)
             chart_downloads(run, chart, frame, key=f"{key}_{name}")
-        code = measured_code.measured_code(run, focus)
-        if code is not None:
-            snippet(lambda: code, key=f"{key}_code", title="The measured code")
+        if not run.settings.get("collection"):
+            snippet(
+                lambda: measured_code.measured_code(
+                    run, focus, hide_paths=session.current_settings().public
+                ),
+                key=f"{key}_code",
+                title="The measured code",
+            )
 
     _inside()
 
