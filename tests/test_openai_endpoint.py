@@ -1,6 +1,8 @@
 """The OpenAI-compatible test server, asked through the client that the app uses."""
 
 import asyncio
+import http.client
+import json
 import time
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from langchain_openai import OpenAIEmbeddings
 
 from scripts.openai_endpoint import OpenAIEndpoint
+from scripts.tcp_proxy import TcpProxy
 
 TEXTS = ["remove a directory", "remove a folder", "sine of x"]
 
@@ -125,3 +128,37 @@ def test_token_ids_are_refused(openai_endpoint: OpenAIEndpoint) -> None:
     for token_ids in ([1, 2, 3], [[1, 2], [3]]):
         with pytest.raises(openai.BadRequestError, match="not token ids"):
             client.embeddings.create(input=token_ids, model="any")
+
+
+ASKED_S, MOST_S, TRY_FOR_S = 0.45, 0.455, 60
+
+
+def post_s(connection: http.client.HTTPConnection) -> float:
+    """Ask for one vector over this connection and return how many seconds it took."""
+    body = json.dumps({"model": "any", "input": TEXTS[0]})
+    started = time.perf_counter()
+    connection.request("POST", "/v1/embeddings", body, {"content-type": "application/json"})
+    assert connection.getresponse().read().startswith(b'{"object":"list"')
+    return time.perf_counter() - started
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("with_proxy", [False, True], ids=["endpoint", "behind a proxy"])
+def test_an_answer_is_no_later_than_it_was_asked_to_be(with_proxy: bool) -> None:
+    # Other programs make single answers late, Nagle's algorithm makes every one late.
+    first, kept = [], []
+    deadline = time.monotonic() + TRY_FOR_S
+    while time.monotonic() < deadline:
+        with (
+            OpenAIEndpoint(latency_s=ASKED_S, use_bundled_model=False) as endpoint,
+            TcpProxy(endpoint.port) as proxy,
+        ):
+            port = proxy.port if with_proxy else endpoint.port
+            connection = http.client.HTTPConnection("127.0.0.1", port)
+            first.append(post_s(connection))
+            kept.extend(post_s(connection) for _ in range(3))
+            connection.close()
+        if max(min(first), min(kept)) <= MOST_S:
+            break
+    assert ASKED_S <= min(first) <= MOST_S
+    assert ASKED_S <= min(kept) <= MOST_S
