@@ -36,6 +36,8 @@ class Recorder:
     arguments: Callable[[int], dict[str, Any]]
     _: KW_ONLY
     count: int
+    rows_a_call: int = 1
+    in_one_call: bool = False  # whether the only call's result holds the answers to all questions
     concurrency: int | None = None
     seconds: float = 0.0
     rate_per_s: float | None = None
@@ -70,6 +72,10 @@ class Recorder:
             if self.stopped or self.clock() >= end:
                 return
             yield i
+
+    def call_of(self, row: int) -> int:
+        """Return the index of the call that a row or question was part of."""
+        return row // self.rows_a_call
 
     def trim(self) -> None:
         """Forget the places of calls that a timed trial had no time for."""

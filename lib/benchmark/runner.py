@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lib import measuring
 from lib.benchmark import environment
 from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.experiments import EXPERIMENTS
@@ -170,6 +171,8 @@ class _Session:
             calls,
             trial_arguments(strategy, operation, self.workspace.inputs, cell.count, cell.batch),
             count=cell.count if strategy.is_batch else min(calls * cell.batch, cell.count or calls),
+            rows_a_call=cell.count if strategy.is_batch else cell.batch,
+            in_one_call=strategy.is_batch,
             concurrency=cell.concurrency,
             seconds=cell.seconds,
             rate_per_s=cell.rate_per_s,
@@ -204,19 +207,21 @@ class _Session:
         try:
             self.workspace.prepare(recorder.operation, cell.count)
             self.workspace.begin_repeat(-1 if repeat is None else repeat)
-            cpu_before = time.process_time()
-            if strategy.is_async:
-                self.guard.run_on_loop(_with_lag(strategy.execute(recorder), recorder.loop_lags_s))
-            else:
-                strategy.execute(recorder)
-            cpu_s = time.process_time() - cpu_before
+            with measuring.a_trial():
+                cpu_before = time.process_time()
+                if strategy.is_async:
+                    calls_made = strategy.execute(recorder)
+                    self.guard.run_on_loop(_with_lag(calls_made, recorder.loop_lags_s))
+                else:
+                    strategy.execute(recorder)
+                cpu_s = time.process_time() - cpu_before
             if recorder.stopped:
                 raise JobCancelled("Stopped.")
             if recorder.seconds:
                 recorder.trim()
             wrong = self.workspace.check(recorder)
             self.workspace.restore(recorder)
-            calls = recorder.finish(_by_call(recorder, wrong))
+            calls = recorder.finish({recorder.call_of(row): what for row, what in wrong.items()})
             lags_ms = [1000 * lag for lag in recorder.loop_lags_s]
             trial = Trial(
                 **cell.key._asdict(),
@@ -232,6 +237,7 @@ class _Session:
                 calls=calls,
                 seconds=recorder.seconds,
                 refused=dict(recorder.refused),
+                rows_counted=_counted(recorder, wrong),
             )
             if not trial.is_void:
                 return trial
@@ -297,23 +303,27 @@ async def _with_lag(coroutine: Any, lags_s: list[float]) -> None:
         task.cancel()
 
 
-def _by_call(recorder: Recorder, wrong: Wrong) -> dict[int, str]:
-    """Attribute wrong rows to calls: one by one, or all of a batch to its call."""
-    if recorder.calls == recorder.count or not wrong:
-        return dict(wrong)
-    rows_a_call = -(-recorder.count // recorder.calls)
-    return {row // rows_a_call: what for row, what in wrong.items()}
+def _counted(recorder: Recorder, wrong: Wrong) -> int:
+    """Count the rows or questions that came out as asked.
+
+    A write counts by what is in the collection afterwards, even where its call reported a failure.
+    """
+    if recorder.operation.writes:
+        return recorder.count - len(wrong)
+    return sum(
+        row not in wrong and recorder.call_of(row) not in recorder.raised
+        for row in range(recorder.count)
+    )
 
 
 def _in_words(recorder: Recorder, wrong: Wrong) -> str:
     failed, count = len(recorder.raised), recorder.count
-    silent = len(set(wrong) - recorder.raised) if recorder.calls == count else len(wrong)
+    silent = [what for row, what in wrong.items() if recorder.call_of(row) not in recorder.raised]
     parts = []
     if failed:
         parts.append(f"{failed:,} of {recorder.calls:,} calls failed")
     if silent:
-        first = next(iter(wrong.values()))
-        parts.append(f"{silent:,} of {count:,}: {first}")
+        parts.append(f"{len(silent):,} of {count:,}: {silent[0]}")
     return "; ".join(parts) or f"{count:,} of {count:,} as expected"
 
 

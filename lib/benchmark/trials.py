@@ -97,6 +97,9 @@ class Trial:
 
     A timed trial makes calls for `seconds` instead; its `count` is 0. `refused` counts the
     attempts that a server or a provider turned away, per kind, those that were retried included.
+
+    `rows_counted` is how many rows or questions of the trial came out as asked: rows found added,
+    gone or changed afterwards, questions that got the right rows. Old files do not have it.
     """
 
     operation: Name
@@ -118,6 +121,7 @@ class Trial:
     batch: Size = 1
     retries: Amount = 0
     refused: dict[Text, Amount] = field(default_factory=dict)
+    rows_counted: Amount | None = None
 
     @property
     def cell(self) -> CellKey:
@@ -128,6 +132,22 @@ class Trial:
     def is_timed(self) -> bool:
         """Say whether the trial lasted for a time instead of a number of calls."""
         return self.seconds > 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows or questions came out as asked.
+
+        Without a count they are those of the calls that succeeded; the last call of a trial takes
+        what is left over when its rows do not divide into batches.
+        """
+        if self.rows_counted is not None:
+            return self.rows_counted
+        done = sum(call.ok for call in self.calls)
+        if self.is_timed or not self.calls:
+            return done
+        a_call = self.batch if self.batch > 1 else -(-self.count // len(self.calls))
+        left_over = self.count - (len(self.calls) - 1) * a_call
+        return done * a_call - self.calls[-1].ok * (a_call - left_over)
 
     @property
     def late_starts(self) -> int:
@@ -146,7 +166,7 @@ class Trial:
 
     @property
     def throughput_per_s(self) -> float:
-        """Calls per second: successful ones over the wall time.
+        """Rows or questions per second: those that came out as asked over the wall time.
 
         Of a timed closed loop the first round of calls and the last, unfinished ones are left out:
         there the level is not yet, or no longer, sustained.
@@ -157,8 +177,7 @@ class Trial:
             first = self.concurrency or 1
             if len(inside) > 2 * first and inside[-1] > inside[first - 1]:
                 return (len(inside) - first) / (inside[-1] - inside[first - 1])
-        done = len(ended) if self.is_timed or self.batch > 1 or not self.count else self.count
-        return done * self.batch / self.wall_s if self.wall_s else 0.0
+        return self.rows / self.wall_s if self.wall_s else 0.0
 
     @property
     def work_s(self) -> float:

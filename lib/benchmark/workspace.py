@@ -145,10 +145,12 @@ class SearchWorkspace(Workspace):
     def check(self, recorder: Recorder) -> Wrong:
         """Find out by the keys returned which results are not the right ones."""
         results = recorder.results
-        if recorder.calls < recorder.count:  # one batched call holds the results of all
-            results = results[0] or []
+        if recorder.in_one_call:
+            results = results[0]
+            if results is None:
+                return {}
             if len(results) != recorder.count:
-                return {0: OTHER_ROWS}
+                return dict.fromkeys(range(recorder.count), OTHER_ROWS)
         return {
             i: OTHER_ROWS
             for i, keys in enumerate(results)

@@ -15,7 +15,7 @@ from lib.benchmark.trials import Call, Run, Trial
 from lib.benchmark.workload import Plan
 from lib.jobs import Job
 from lib.milvus.embeddings import SimulatedLatency, TimedEmbeddings
-from lib.milvus.operations import Inputs, Operation
+from lib.milvus.operations import Effect, Inputs, Operation
 
 ROWS = 200
 
@@ -106,6 +106,17 @@ class StubStore:
             self.rows.discard(key)
         return True
 
+    def add_texts(self, texts: list[str], metadatas: list[dict[str, Any]], ids: list[str]) -> None:
+        self.calls += 1
+        failure = next((self.failures[key] for key in ids if key in self.failures), "")
+        if failure != "raise":
+            self.rows.update(key for key in ids if self.failures.get(key) != "no effect")
+            return
+        raise ConnectionResetError("the server hung up")
+
+    async def aadd_texts(self, **rows: Any) -> None:
+        self.add_texts(**rows)
+
     def similarity_search(self, query: str, k: int) -> list[Document]:
         self._embeddings.embed_query(query)
         if self._server:
@@ -126,7 +137,7 @@ class StubWorkspace:
         self.store = store
         documents = [Document(page_content="x", id=f"doc_{i}") for i in range(ROWS)]
         self.inputs = Inputs(
-            new=documents,
+            new=[Document(page_content="x", id=f"new_{i}") for i in range(ROWS)],
             new_vectors=[[1.0]] * ROWS,
             existing=documents,
             queries=["a", "b"],
@@ -134,15 +145,18 @@ class StubWorkspace:
         )
 
     def prepare(self, operation: Operation, count: int) -> None:
-        self.store.rows.update(f"doc_{i}" for i in range(ROWS))
+        self.store.rows = {f"doc_{i}" for i in range(ROWS)}
 
     def begin_repeat(self, repeat: int) -> None:
         pass
 
     def check(self, recorder: Recorder) -> dict[int, str]:
-        if recorder.operation.name != "delete":
-            return {}
-        return {i: NO_EFFECT for i in range(recorder.count) if f"doc_{i}" in self.store.rows}
+        rows, asked = self.store.rows, range(recorder.count)
+        if recorder.operation.effect is Effect.ADDS:
+            return {i: NO_EFFECT for i in asked if f"new_{i}" not in rows}
+        if recorder.operation.effect is Effect.REMOVES:
+            return {i: NO_EFFECT for i in asked if f"doc_{i}" in rows}
+        return {}
 
     def restore(self, recorder: Recorder) -> None:
         pass
