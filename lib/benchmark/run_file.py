@@ -35,6 +35,8 @@ MICROSECONDS = 6
 MANY_CALLS = 400
 UNIT_US, TIMED_UNIT_US = 1, 10
 MAX_TEXT = 10_000
+# The settings that hold texts of the user.
+OF_THE_USER = ("collection", "questions")
 
 SECRET_NAMES = re.compile(r"token|password|passwd|secret|api_?key|authorization", re.IGNORECASE)
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
@@ -53,7 +55,7 @@ def to_json(run: Run) -> str:
         "schema": SCHEMA,
         "kind": KIND,
         "environment": redact(run.environment),
-        "settings": redact(run.settings),
+        "settings": _redacted_settings(run.settings),
         "partial": run.partial,
         "note": redact(run.note),
     }
@@ -97,6 +99,12 @@ def redact(value: Any) -> Any:
         value = KEY_LIKE.sub("…", value)
         return HOST_PATH.sub("…", value)
     return value
+
+
+def _redacted_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Redact settings, except what the user wrote: another question would have other answers."""
+    redacted: dict[str, Any] = redact(settings)
+    return redacted | {name: settings[name] for name in OF_THE_USER if name in settings}
 
 
 def _trial_json(trial: Trial) -> str:
@@ -170,6 +178,7 @@ def read(source: bytes | str | Path, name: str = "", most_calls: int = MAX_RUN_C
             raise InvalidInput(f"{name} cannot be read: {error.strerror}.") from error
     if len(data) > MAX_BYTES:
         raise InvalidInput(f"{name} is larger than 25 MB.")
+    data = _as_utf8(data)
     try:
         head = _HEAD.validate_json(data)
     except ValidationError as error:
@@ -190,14 +199,27 @@ def read(source: bytes | str | Path, name: str = "", most_calls: int = MAX_RUN_C
     if head["schema"] > 1:
         trials = _with_columns(trials, data, most_calls)
     _check_trials(trials, most_calls)
+    _check_record(document["environment"], "environment", MAX_ENVIRONMENT)
+    _check_record(document["settings"], "settings", MAX_SETTINGS)
     return Run(
-        environment=_record(document["environment"], "environment", MAX_ENVIRONMENT),
-        settings=_record(document["settings"], "settings", MAX_SETTINGS),
+        environment=redact(document["environment"]),
+        settings=_redacted_settings(document["settings"]),
         trials=trials,
         partial=document["partial"],
         note=document.get("note", ""),
         source=name,
     )
+
+
+def _as_utf8(data: bytes) -> bytes:
+    """Return a file as UTF-8 without a mark: PowerShell's `>` writes UTF-16, editors a mark."""
+    encoding = json.detect_encoding(data)
+    if encoding == "utf-8":
+        return data
+    try:
+        return data.decode(encoding).encode()
+    except UnicodeError:
+        return data  # what it is no file of is said where it is parsed
 
 
 class _FileHead(TypedDict):
@@ -349,13 +371,11 @@ def _check_trials(trials: tuple[Trial, ...], most_calls: int) -> None:
                 raise InvalidInput(f"trials[{i}].calls[{j}].end_s lies before start_s.")
 
 
-def _record(value: dict[str, JsonValue], name: str, most: int) -> dict[str, Any]:
-    """Return settings or environment without secrets. Raises InvalidInput when it is too large."""
+def _check_record(value: dict[str, JsonValue], name: str, most: int) -> None:
+    """Raise InvalidInput when settings or environment are too large."""
     for number, _ in enumerate(_entries(value, name), 1):
         if number > most:
             raise InvalidInput(f"{name} has more than {most:,} entries.")
-    record: dict[str, Any] = redact(value)
-    return record
 
 
 def _entries(value: Any, where: str, depth: int = 0) -> Iterator[str]:

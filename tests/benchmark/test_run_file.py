@@ -104,6 +104,28 @@ def test_secrets_and_paths_of_the_host_stay_out() -> None:
     assert "host:19530" in text
 
 
+def test_what_the_user_asked_is_kept_to_the_letter() -> None:
+    questions = [
+        "What is in /etc/nginx/nginx.conf?",
+        r"Who wrote C:\Users\ann\notes.txt?",
+        "curl --token abc https://me:pw@host/x with sk-abcdefghijkl",
+    ]
+    asked = replace(RUN, settings={"questions": questions, "command": "ls /home/ann/lab"})
+    read = run_file.read(run_file.to_json(asked).encode())
+    assert read.settings == {"questions": questions, "command": "ls …"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_file_is_read_in_the_encodings_that_editors_and_powershell_write(
+    encoding: str, tmp_path: Path
+) -> None:
+    whole = replace(RUN, note="größer, 数字")
+    written = tmp_path / "run.json"
+    written.write_bytes(run_file.to_json(whole).encode(encoding))
+    assert run_file.read(written) == whole
+    assert run_file.read(written.read_bytes()) == whole
+
+
 def test_ten_thousand_calls_take_less_than_a_megabyte_and_keep_microseconds() -> None:
     calls = tuple(
         Call(i * 0.0123456789, i * 0.0123456789 + 0.01, 0.0, True, None) for i in range(10_000)
