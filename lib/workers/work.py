@@ -1,0 +1,219 @@
+"""Work: a function run in a worker of its own, with limits, progress and stop."""
+
+import contextlib
+import os
+import pickle
+import signal
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from lib.errors import LabError
+from lib.workers.host import TICK_S, NotStarted, Request, shared
+from lib.workers.worker import MAX_MESSAGE_BYTES, MEGABYTE, Task
+
+__all__ = ["Ended", "Limits", "NotStarted", "OutOfMemory", "OutOfTime", "TooMuchOutput"]
+
+
+class Ended(LabError):
+    """A worker ended before its work did."""
+
+
+class OutOfMemory(Ended):
+    """It needed more memory than it may take."""
+
+
+class OutOfTime(Ended):
+    """It needed more time than it may take."""
+
+
+class TooMuchOutput(Ended):
+    """It gave more than it may."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What work may take, 0 is no limit, and how a sentence about it begins and ends.
+
+    `seconds` count while the caller waits for the worker, `memory_mb` is above the worker's start,
+    `output_mb` is all that it says.
+    """
+
+    seconds: float = 0.0
+    memory_mb: int = 0
+    output_mb: int = 0
+    what: str = "This work"
+    done: str = "done"
+
+
+NO_LIMITS = Limits()
+
+
+def _never_stops() -> None:
+    pass
+
+
+def run(
+    function: Callable[..., Any],
+    *arguments: Any,
+    limits: Limits = NO_LIMITS,
+    modules: tuple[str, ...] = (),
+    check: Callable[[], None] = _never_stops,
+    on_progress: Callable[[Any], None] | None = None,
+) -> Any:
+    """Run a module's function in a worker and return what it returns, or raise what it raises.
+
+    `modules` are imported by the host, once, beside the function's own. `check` is called many
+    times a second; what it raises ends the worker. With `on_progress` the function gets `tell`, and
+    what it tells arrives there. Raises OutOfMemory, OutOfTime, TooMuchOutput, Ended and NotStarted.
+    """
+    said = _said(function, arguments, limits, modules, check, tells=on_progress is not None)
+    with contextlib.closing(said):
+        for kind, value in said:
+            if kind == "progress" and on_progress is not None:
+                on_progress(value)
+            elif kind == "done":
+                return value
+    raise AssertionError("the work's last message is `done`")
+
+
+def stream(
+    function: Callable[..., Iterator[Any]],
+    *arguments: Any,
+    limits: Limits = NO_LIMITS,
+    modules: tuple[str, ...] = (),
+    check: Callable[[], None] = _never_stops,
+) -> Iterator[Any]:
+    """Run a module's generator function in a worker and yield what it yields.
+
+    The worker ends when nobody iterates any more. Otherwise like `run`.
+    """
+    said = _said(function, arguments, limits, modules, check, tells=False)
+    with contextlib.closing(said):
+        for kind, value in said:
+            if kind == "items":
+                yield from map(pickle.loads, value)
+
+
+def _said(
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    limits: Limits,
+    modules: tuple[str, ...],
+    check: Callable[[], None],
+    *,
+    tells: bool,
+) -> Generator[tuple[str, Any], None, None]:
+    """Yield what a worker says, `done` last. However this ends, the worker is gone."""
+    task = Task(
+        function.__module__,
+        function.__qualname__,
+        tells=tells,
+        memory=limits.memory_mb * MEGABYTE,
+        output=limits.output_mb * MEGABYTE,
+    )
+    request = Request((function.__module__, *modules), is_service=False)
+    connection, pid = shared().open(request, check)
+    handle = handle_of(pid)
+    try:
+        with contextlib.suppress(OSError):  # the worker is gone: the host said how
+            give(connection, task, arguments)
+        left = limits.seconds
+        while True:
+            asked = time.monotonic()
+            while not connection.poll(TICK_S):
+                check()
+                if limits.seconds and time.monotonic() - asked > left:
+                    raise _too_long(limits)
+            left -= time.monotonic() - asked
+            kind, value = _received(connection)
+            if kind in _ENDS:
+                raise _ENDS[kind](limits)
+            if kind == "raised":
+                raise value
+            if kind == "ended":
+                raise _gone(limits, value)
+            yield kind, value
+            check()
+            if kind == "done":
+                return
+    finally:
+        signal_end(handle, pid)
+        close_handle(handle)
+        connection.close()
+
+
+def give(connection: Connection, task: Task, arguments: tuple[Any, ...]) -> None:
+    """Send a worker its task; large bytes among the arguments are sent as they are."""
+    buffers: list[pickle.PickleBuffer] = []
+    wrapped = tuple(
+        pickle.PickleBuffer(each) if isinstance(each, bytes) else each for each in arguments
+    )
+    pickled = pickle.dumps(wrapped, protocol=5, buffer_callback=buffers.append)
+    connection.send(task)
+    connection.send(len(buffers))
+    for buffer in buffers:
+        connection.send_bytes(buffer)
+    connection.send_bytes(pickled)
+
+
+def handle_of(pid: int) -> int | None:
+    """Return a handle that means this process even when another one gets its number later."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # it has ended, or the kernel is too old
+        return None
+
+
+def signal_end(handle: int | None, pid: int) -> None:
+    """End a process at once."""
+    with contextlib.suppress(OSError):
+        if handle is not None:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        elif not hasattr(os, "pidfd_open"):
+            os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+
+def close_handle(handle: int | None) -> None:
+    """Close the handle of a process."""
+    if handle is not None:
+        os.close(handle)
+
+
+def _received(connection: Connection) -> tuple[str, Any]:
+    try:
+        message: tuple[str, Any] = pickle.loads(connection.recv_bytes(MAX_MESSAGE_BYTES))
+    except (EOFError, OSError):
+        # The host was ended, and its workers with it.
+        return "ended", getattr(signal, "SIGKILL", signal.SIGTERM)
+    return message
+
+
+def _too_much(limits: Limits) -> Ended:
+    return OutOfMemory(f"{limits.what} needs more than {limits.memory_mb:,} MB to be {limits.done}")
+
+
+def _too_long(limits: Limits) -> Ended:
+    return OutOfTime(f"{limits.what} needs more than {limits.seconds:g} s to be {limits.done}")
+
+
+def _too_large(limits: Limits) -> Ended:
+    return TooMuchOutput(
+        f"{limits.what} gives more than {limits.output_mb or MAX_MESSAGE_BYTES // MEGABYTE:,} MB "
+        f"when it is {limits.done}"
+    )
+
+
+def _gone(limits: Limits, number: int) -> Ended:
+    name = signal.Signals(number).name if number > 0 else f"code {-number}"
+    return Ended(
+        f"{limits.what} could not be {limits.done}: the process that did it was ended ({name})"
+    )
+
+
+# What a worker says of its own end → what the reader is told.
+_ENDS = {"memory": _too_much, "output": _too_large}

@@ -1,0 +1,120 @@
+"""What the tests of workers let workers do."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lib.errors import InvalidInput
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def process_id() -> int:
+    return os.getpid()
+
+
+def environment(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+def length(content: bytes) -> tuple[str, int]:
+    return type(content).__name__, len(content)
+
+
+def refuse(name: str) -> None:
+    raise InvalidInput(f"{name} cannot be read.", kept="Nothing was changed.", next_step="Look.")
+
+
+class Strange(Exception):
+    """It cannot be made again from its arguments."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__("strange")
+
+
+def raise_strange() -> None:
+    raise Strange(1, 2)
+
+
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def compute_for_ever() -> None:
+    while True:
+        sum(range(1_000_000))
+
+
+def hold_the_interpreter() -> None:
+    """Compute in native code that lets nothing else run, no signal handler either."""
+    import re
+
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+def take(megabytes: int) -> int:
+    return len(bytearray(megabytes << 20))
+
+
+def give(megabytes: int) -> Iterator[bytes]:
+    for _ in range(megabytes):
+        yield bytes(1 << 20)
+
+
+def count_to(number: int) -> Iterator[int]:
+    yield from range(number)
+
+
+def count_slowly(pause_s: float) -> Iterator[int]:
+    number = 0
+    while True:
+        yield number
+        number += 1
+        time.sleep(pause_s)
+
+
+def abort() -> None:
+    os.abort()
+
+
+def kill_itself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def half(number: int, tell: Callable[[int], None]) -> str:
+    for i in range(number):
+        tell(i)
+    return "done"
+
+
+class Counter:
+    """A service."""
+
+    def __init__(self, start: int, closed_file: str = "") -> None:
+        self.number = start
+        self.closed_file = closed_file
+
+    def add(self, number: int) -> int:
+        self.number += number
+        return self.number
+
+    def refuse(self) -> None:
+        refuse("It")
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def abort(self) -> None:
+        os.abort()
+
+    def close(self) -> None:
+        if self.closed_file:
+            Path(self.closed_file).write_text("closed")
+
+
+def broken_service() -> None:
+    refuse("The store")
