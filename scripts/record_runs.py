@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from lib.benchmark import run_file
-from lib.benchmark.__main__ import main as benchmark
+from lib.benchmark.command import main as benchmark
 from lib.benchmark.environment import ONE_START
+from lib.benchmark.interruption import Interruption
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
 from lib.milvus.operations import OPERATIONS
@@ -84,11 +85,14 @@ def main() -> int:
     if unknown := set(wanted) - set(RECORDINGS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(RECORDINGS)}")
     given.output.mkdir(parents=True, exist_ok=True)
+    stop = Interruption()
+    stop.install()
+    stop.defer()  # a server of ours is to be ended
     codes = []
     for name in wanted:
         recording = RECORDINGS[name]
         note = given.lite_note if recording.lite else given.note
-        code, runs = _record(recording, note)
+        code, runs = _record(recording, note, stop)
         if code >= INTERRUPTED:
             return code
         codes.append(code)
@@ -101,7 +105,7 @@ def main() -> int:
     return max(codes, default=0)
 
 
-def _record(recording: Recording, note: str) -> tuple[int, list[Run]]:
+def _record(recording: Recording, note: str, stop: Interruption) -> tuple[int, list[Run]]:
     """Run the command once for each start; return the worst exit code and the runs it wrote."""
     codes, runs = [], []
     for start in range(recording.starts):
@@ -110,10 +114,14 @@ def _record(recording: Recording, note: str) -> tuple[int, list[Run]]:
             words = [*recording.words.split(), "--seed", str(FIRST_SEED + start)]
             words += ["--note", note, "--output", str(target)]
             if recording.lite:
-                codes.append(benchmark([*words, "--uri", str(Path(folder, "recorded.db"))]))
+                codes.append(
+                    benchmark(
+                        [*words, "--uri", str(Path(folder, "recorded.db"))], interruption=stop
+                    )
+                )
             else:
                 with MilvusServer(Path(folder, "server")) as server:
-                    codes.append(benchmark([*words, "--uri", server.uri]))
+                    codes.append(benchmark([*words, "--uri", server.uri], interruption=stop))
             if codes[-1] >= INTERRUPTED:
                 return codes[-1], []
             if target.exists():

@@ -11,12 +11,9 @@ from collections.abc import Callable, Generator
 
 from lib.benchmark.advice import holds
 from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import Trial
+from lib.benchmark.trials import COMPARE, OVERLOAD, RATE, Trial
 from lib.benchmark.workload import (
-    COMPARE,
     MAX_RATE_PER_S,
-    OVERLOAD,
-    RATE,
     Cell,
     Plan,
 )

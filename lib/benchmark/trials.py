@@ -23,6 +23,9 @@ Index = Annotated[int, Ge(-1), Le(100_000)]
 MAX_CELLS = 500
 MAX_REPEATS = 100
 
+# What a run tries: every cell of its plan, more and more calls a second, more and more at once.
+COMPARE, RATE, OVERLOAD = "compare", "rate", "overload"
+
 # A call of an open loop that starts later than this after it was due shows a busy client.
 LATE_S = 0.01
 # With more late calls than this the p99 would be the client's own.

@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any
 
+from lib.benchmark.effects import changes_something
 from lib.benchmark.statistics import cell_label, cell_text
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import MAX_CELLS, MAX_REPEATS, CellKey
+from lib.benchmark.strategies import STRATEGIES, Strategy
+from lib.benchmark.trials import COMPARE, MAX_CELLS, MAX_REPEATS, OVERLOAD, RATE, CellKey
 from lib.errors import InvalidInput, LabError
 from lib.milvus.embeddings import PROVIDERS
 from lib.milvus.fields import PRIMARY_FIELD
@@ -56,7 +57,7 @@ _EMBEDDED_SETUP_S = 1.0
 _EMBEDDED_BETWEEN_TRIALS_S = 0.05
 
 
-COMPARE, RATE, OVERLOAD = EXPERIMENT_NAMES = ("compare", "rate", "overload")
+EXPERIMENT_NAMES = (COMPARE, RATE, OVERLOAD)
 TRIALS_OF_A_SEARCH = 16
 OVERLOAD_WARNING = (
     "This sends more and more calls at once until the server refuses some. Whoever else uses it "
@@ -227,8 +228,17 @@ class Plan:
             _check_numbers("batches", self.batches, 1, max(self.counts))
             if any(OPERATIONS[name].effect is not Effect.ADDS for name in self.operations):
                 raise InvalidInput("Batches are for operations that add rows.")
-        if self.experiment == RATE and not (self.seconds and self.p99_ms > 0):
-            raise InvalidInput("Searching for a rate takes --seconds and --p99-ms.")
+        if not 0 <= self.p99_ms <= MAX_LATENCY_MS:
+            raise InvalidInput(f"p99_ms must be between 0 and {MAX_LATENCY_MS:,.0f} ms.")
+        if self.experiment == RATE:
+            if not (self.seconds and self.p99_ms):
+                raise InvalidInput("Searching for a rate takes --seconds and --p99-ms.")
+            if not any(_is_open_loop(STRATEGIES[name]) for name in self.strategies):
+                loops = [one.name for one in STRATEGIES.values() if _is_open_loop(one)]
+                raise InvalidInput(
+                    "Searching for a rate takes an open loop.",
+                    next_step=f"Add {' or '.join(loops)} to the strategies.",
+                )
         if not self.seconds:
             return
         if not MIN_SECONDS <= self.seconds <= MAX_SECONDS:
@@ -259,8 +269,13 @@ class Plan:
             raise InvalidInput(f"A question takes 1 to {MAX_QUESTION_CHARS:,} characters.")
 
     @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> "Plan | None":
-        """Return the plan that a run's settings record, or None when they do not tell."""
+    def from_settings(
+        cls, settings: Mapping[str, Any], limits: Settings | None = None
+    ) -> "Plan | None":
+        """Return the plan that a run's settings record, or None when they do not tell.
+
+        What exceeds the `limits`, by default those of this app, is no plan of it either.
+        """
         known = {field.name for field in fields(cls)}
         given: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
@@ -269,7 +284,7 @@ class Plan:
         }
         try:
             plan = cls(**given)
-            plan.check()
+            plan.check(limits)
         except (TypeError, ValueError, LabError):
             return None
         return plan
@@ -376,11 +391,16 @@ class Plan:
         for name in (*_LISTS, *(field.name for field in fields(self) if field.name not in _LISTS)):
             value = getattr(self, name)
             is_given = name in _ALWAYS or value != getattr(defaults, name)
+            is_given = is_given and changes_something(self, name)
             if is_given and name not in {"preset", "questions"}:
                 parts.append(f"--{name.replace('_', '-')} {_written(value)}")
         if self.questions:
             parts.append("--questions questions.txt")
         return " ".join([*parts, f"--output {shlex.quote(output)}"])
+
+
+def _is_open_loop(strategy: Strategy) -> bool:
+    return strategy.uses_rate and strategy.can_be_timed
 
 
 def message_warning(plan: Plan, dimension: int) -> str:

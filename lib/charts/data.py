@@ -11,9 +11,9 @@ from lib.benchmark import advice
 from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.statistics import CellSummary
 from lib.benchmark.strategies import BASELINE, STRATEGIES
-from lib.benchmark.trials import Call, CellKey, Run, Trial
+from lib.benchmark.trials import COMPARE, Call, CellKey, Run, Trial
 from lib.benchmark.tutorial_figures import PUBLISHED
-from lib.benchmark.workload import COMPARE, Cell
+from lib.benchmark.workload import Cell
 from lib.milvus.operations import OPERATIONS
 from lib.words import duration_text, ratio_text
 

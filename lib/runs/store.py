@@ -18,8 +18,8 @@ from typing import Any
 
 from lib import jobs
 from lib.benchmark import run_file, runner
-from lib.benchmark.trials import Run
-from lib.benchmark.workload import OVERLOAD, Plan
+from lib.benchmark.trials import OVERLOAD, Run
+from lib.benchmark.workload import Plan
 from lib.errors import InvalidInput, LabError
 from lib.jobs import WHOLE, Job, Share
 from lib.milvus.connection import Connection

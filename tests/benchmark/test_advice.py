@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lib.benchmark import advice, run_file
-from lib.benchmark.__main__ import main
+from lib.benchmark.command import main
 from lib.benchmark.statistics import Speedup, percentile
 from lib.benchmark.trials import Call, Run, Trial
 from lib.benchmark.workload import PRESETS, Plan

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lib.benchmark import run_file
-from lib.benchmark.__main__ import main
+from lib.benchmark.command import main
 from lib.benchmark.gate import Decision, Verdict, decide
 from lib.benchmark.trials import Run, Trial
 from lib.benchmark.workload import Plan

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.benchmark.__main__ import main
+from lib.benchmark.command import main
 from lib.benchmark.run_file import read
 from lib.benchmark.runner import run
 from lib.benchmark.trials import Trial

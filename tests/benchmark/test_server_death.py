@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lib.benchmark import run_file, runner
-from lib.benchmark.__main__ import main
+from lib.benchmark.command import main
 from lib.benchmark.trials import Trial
 from lib.benchmark.workload import Plan
 from lib.errors import ConnectionFailed
@@ -46,7 +46,7 @@ def test_a_server_killed_in_mid_run_is_reported_within_ten_seconds_by_page_and_c
             subject="test",
         )
         monkeypatch.setattr(
-            "lib.benchmark.__main__._show_trial", partial(kill_when_both_have_three, "command")
+            "lib.benchmark.command._show_trial", partial(kill_when_both_have_three, "command")
         )
         output = tmp_path / "run.json"
         operations = "similarity_search_by_vector"

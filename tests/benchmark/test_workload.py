@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from lib.benchmark import __main__ as command
+from lib.benchmark import options
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.workload import PRESETS, Cell, Plan, preset
 from lib.errors import InvalidInput
@@ -129,6 +129,7 @@ def test_every_operation_but_mmr_lookups_and_creation_has_a_batched_form() -> No
 def test_the_command_of_a_plan_makes_the_same_plan(name: str) -> None:
     own = replace(
         PLAN,
+        operations=("max_marginal_relevance_search", "delete"),
         counts=(7,),
         k=5,
         fetch_k=30,
@@ -143,8 +144,15 @@ def test_the_command_of_a_plan_makes_the_same_plan(name: str) -> None:
     plan = own if name == "own" else preset(name).plan
     words = shlex.split(plan.command("http://localhost:19530"))
     assert words[:3] == ["python", "-m", "lib.benchmark"]
-    again = command._plan(command._parser().parse_args(words[3:]), SETTINGS)
+    again = options.plan_of(options.parser().parse_args(words[3:]), SETTINGS)
     assert again == replace(plan, preset="")
+
+
+def test_the_command_of_a_plan_leaves_out_what_it_would_refuse() -> None:
+    idle = Plan(operations=("get_pks",), concurrency=(5,), k=7, rates=(100.0,), delete_by="id")
+    words = shlex.split(idle.command("lab.db"))
+    again = options.plan_of(options.parser().parse_args(words[3:]), SETTINGS)
+    assert again == Plan(operations=("get_pks",))
 
 
 def test_deletes_that_do_not_wait_for_the_server_s_clock_are_estimated_shorter() -> None:
@@ -159,7 +167,7 @@ def test_deletes_that_do_not_wait_for_the_server_s_clock_are_estimated_shorter()
 
 def test_no_level_can_be_asked_for_by_name() -> None:
     words = ["--operations", "delete", "--delete-consistency", "none"]
-    plan = command._plan(command._parser().parse_args(words), SETTINGS)
+    plan = options.plan_of(options.parser().parse_args(words), SETTINGS)
     assert plan.delete_consistency == ""
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import streamlit as st
 
 from lib.benchmark.strategies import STRATEGIES
+from lib.benchmark.trials import OVERLOAD
 from lib.benchmark.workload import (
     DELETE_CONSISTENCIES,
     DELETE_FIELDS,
-    OVERLOAD,
     OVERLOAD_WARNING,
     PRESETS,
     Plan,

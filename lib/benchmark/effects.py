@@ -1,0 +1,111 @@
+"""Which settings of a plan change anything about its run, and what the others lack."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lib.benchmark.strategies import STRATEGIES, Strategy
+from lib.benchmark.trials import COMPARE, OVERLOAD, RATE
+from lib.milvus.operations import OPERATIONS, Operation
+
+if TYPE_CHECKING:
+    from lib.benchmark.workload import Plan
+
+# The ways that the experiment "overload" makes, whatever a plan names.
+OVERLOAD_WAYS = {"gather", "gather_limited", "token_bucket"}
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one setting of a plan needs to change anything, and how that is said."""
+
+    is_met: Callable[["Plan"], bool]
+    said: str
+
+
+def _any_operation(asked: Callable[[Operation], bool]) -> Callable[["Plan"], bool]:
+    return lambda plan: any(asked(OPERATIONS[name]) for name in plan.operations)
+
+
+def _any_strategy(asked: Callable[[Strategy], bool]) -> Callable[["Plan"], bool]:
+    return lambda plan: any(asked(STRATEGIES[name]) for name in plan.strategies)
+
+
+_USES_K = _any_operation(lambda one: one.searches or one.name == "search_by_metadata")
+_IS_MMR = _any_operation(lambda one: one.is_mmr)
+_DELETES = _any_operation(lambda one: one.name == "delete")
+_EMBEDS = _any_operation(lambda one: one.embeds)
+_STARTS_AT_A_RATE = _any_strategy(lambda one: one.uses_rate)
+_IS_LIMITED = _any_strategy(lambda one: one.uses_limit)
+_RETRIES = _any_strategy(lambda one: one.is_async)
+_TAKES_BATCHES = _any_strategy(lambda one: not (one.uses_rate or one.is_batch))
+
+
+def _has_its_ways(plan: "Plan") -> bool:
+    if plan.experiment == OVERLOAD:
+        return set(plan.strategies) == OVERLOAD_WAYS
+    open_loops = [name for name in plan.strategies if name != "gather_limited"]
+    return plan.experiment != RATE or len(open_loops) == 1
+
+
+NEEDS: dict[str, Need] = {
+    "operations": Need(
+        lambda plan: plan.experiment == COMPARE or len(plan.operations) == 1,
+        "the experiments rate and overload take one operation",
+    ),
+    "strategies": Need(
+        _has_its_ways,
+        "the experiment rate takes one open loop, with or without gather_limited, and overload "
+        f"makes {', '.join(sorted(OVERLOAD_WAYS))}",
+    ),
+    "counts": Need(
+        lambda plan: not plan.seconds,
+        "timed trials (--seconds) make as many calls as they have time for",
+    ),
+    "concurrency": Need(
+        lambda plan: (
+            len(plan.concurrency) == 1
+            if plan.experiment == OVERLOAD
+            else plan.experiment == COMPARE and _IS_LIMITED(plan)
+        ),
+        "it takes a strategy with a limit, such as gather_limited; the experiment overload takes "
+        "one limit and rate finds its own",
+    ),
+    "rows": Need(lambda plan: not plan.collection, "--collection has rows of its own"),
+    "k": Need(_USES_K, "no operation of the plan searches"),
+    "fetch_k": Need(_IS_MMR, "it takes a max_marginal_relevance_search"),
+    "lambda_mult": Need(_IS_MMR, "it takes a max_marginal_relevance_search"),
+    "delete_by": Need(_DELETES, "no operation of the plan deletes"),
+    "delete_consistency": Need(_DELETES, "no operation of the plan deletes"),
+    "embedding_latency_ms": Need(_EMBEDS, "no operation of the plan embeds"),
+    "embedding_jitter_ms": Need(
+        lambda plan: _EMBEDS(plan) and plan.embedding_latency_ms > 0,
+        "it takes --embedding-latency-ms and an operation that embeds",
+    ),
+    "seconds": Need(
+        lambda plan: plan.experiment != OVERLOAD, "the experiment overload counts its calls"
+    ),
+    "rates": Need(
+        lambda plan: (
+            len(plan.rates) <= 1
+            if plan.experiment == OVERLOAD
+            else plan.experiment == COMPARE and _STARTS_AT_A_RATE(plan)
+        ),
+        "it takes an open loop or a token bucket; the experiment overload takes one rate and rate "
+        "searches for it",
+    ),
+    "batches": Need(
+        lambda plan: plan.experiment == COMPARE and _TAKES_BATCHES(plan),
+        "it takes a strategy that makes several calls, such as gather",
+    ),
+    "retries": Need(
+        lambda plan: plan.experiment == OVERLOAD or (plan.experiment == COMPARE and _RETRIES(plan)),
+        "it takes an async strategy, such as gather",
+    ),
+    "p99_ms": Need(lambda plan: plan.experiment == RATE, "it takes --experiment rate"),
+}
+
+
+def changes_something(plan: "Plan", name: str) -> bool:
+    """Say whether the value of this setting changes anything about the plan's run."""
+    return name not in NEEDS or NEEDS[name].is_met(plan)
