@@ -31,6 +31,7 @@ from lib.milvus import filters
 from lib.milvus.addresses import check_allowed
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
+from lib.milvus.typed import meant
 from lib.runs import findings, reports
 from lib.runs.store import RunStore
 from lib.search import ask
@@ -117,7 +118,7 @@ def test_any_text_as_a_setting(name: str, text: str) -> None:
 def test_any_text_as_a_filter(text: str) -> None:
     tried(
         lambda: filters.check_nesting(text),
-        lambda: filters.from_typed(text),
+        lambda: filters.from_typed(text).check(),
         lambda: filters.combine([text, "n > 1"]),
         lambda: filters.quote(text),
     )
@@ -132,7 +133,9 @@ def test_any_question_filter_and_numbers_in_a_search(
     lite: Connection, query: str, typed: str, k: Any, fetch_k: Any, lambda_mult: Any
 ) -> None:
     def search() -> None:
-        question = ask.Question(query, k, fetch_k, filters.from_typed(typed))
+        question = ask.Question(
+            query, k, fetch_k, meant(lite, COLLECTION, filters.from_typed(typed)).expr
+        )
         ask.compare(ask.fetch(lite, MODEL, COLLECTION, question), lambda_mult)
 
     request = ask.Request(

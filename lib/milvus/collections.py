@@ -11,13 +11,12 @@ from pymilvus.exceptions import MilvusException
 
 from lib.errors import (
     CollectionMismatch,
-    ConnectionFailed,
     InvalidInput,
     LabError,
     OperationFailed,
 )
 from lib.milvus.connection import Connection
-from lib.milvus.failures import explain, reported
+from lib.milvus.failures import reported
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD
 from lib.milvus.filters import check_unicode
 
@@ -404,27 +403,30 @@ def check_expression(connection: Connection, name: str, expr: str) -> None:
     Several langchain-milvus calls answer an invalid expression with an empty list or with success,
     so every expression a person types passes through here first.
     """
-    if not expr.strip():
-        return
-    check_unicode(expr)
-    if len(expr.encode()) > MAX_VARCHAR_BYTES:
-        raise InvalidInput("The filter is longer than 65,535 bytes.", next_step="Shorten it.")
-    try:
-        connection.client.query(
-            name, filter=expr, output_fields=[PRIMARY_FIELD], limit=1, timeout=connection.answer_s
-        )
-    except Exception as error:
-        problem = explain(error, "The filter could not be checked.")
-        if isinstance(problem, ConnectionFailed):
-            raise problem from error
-        reason = _filter_reason(error)
+    if reason := refusal(connection, name, expr):
         raise InvalidInput(
             f"Milvus cannot use this filter: {reason}",
             next_step='Write it like kind == "function" and length > 200.',
-        ) from error
+        )
 
 
-def _filter_reason(error: Exception) -> str:
+def refusal(connection: Connection, name: str, expr: str) -> str:
+    """Return Milvus's own reason for which it cannot use an expression, "" where it can.
+
+    Raises InvalidInput for a text that is no Unicode, ConnectionFailed without an answer.
+    """
+    if not expr.strip():
+        return ""
+    check_unicode(expr)
+    try:
+        with reported("The filter could not be checked."):
+            connection.client.query(name, filter=expr, limit=1, timeout=connection.answer_s)
+    except OperationFailed as error:
+        return _filter_reason(error.__cause__ or error)
+    return ""
+
+
+def _filter_reason(error: BaseException) -> str:
     """Return why a filter was refused, without the copy of the filter that Milvus adds.
 
     Milvus Lite draws the place: the reason, the filter, a line of ^, a hint. A server writes

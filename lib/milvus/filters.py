@@ -28,6 +28,7 @@ MAX_SUGGESTION_CHARACTERS = 80
 # Milvus Lite parses by recursion and gives up near 200 levels, a server takes seconds for a
 # thousand; nobody writes a hundred.
 MAX_NESTING = 100
+MAX_FILTER_BYTES = 65_535
 INT64 = range(-(2**63) + 1, 2**63)
 LAST_CHARACTER = 0x10FFFF
 SURROGATES = range(0xD800, 0xE000)
@@ -45,7 +46,6 @@ KEYWORDS = frozenset(
     )
 )
 ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
-PLAIN_WORDS = re.compile(r"[\w'’-]+(\s+[\w'’-]+)*")
 # A literal that is not closed goes to the end of the expression. So no text is searched twice.
 STRING_LITERAL = re.compile(
     r""""(?:[^"\\]|\\.)*(?:"|\\?\Z)|'(?:[^'\\]|\\.)*(?:'|\\?\Z)""", re.DOTALL
@@ -139,22 +139,26 @@ def equals_any(field: str, values: Iterable[Any]) -> str:
     return f"{field} in [{', '.join(map(quote, values))}]"
 
 
-def from_typed(typed: str) -> str:
-    """Return the expression that somebody typed; plain words find the rows whose text has them all.
+@dataclass(frozen=True)
+class Typed:
+    """A filter as somebody typed it, and what they said it is; None leaves that to Milvus."""
 
-    Milvus compares letter by letter, so each word is searched as typed, in lower case, and with a
-    capital first letter.
-    """
-    words = typed.split()
-    if not PLAIN_WORDS.fullmatch(typed.strip()) or words[0].lower() in ("exists", "not"):
-        return typed
-    return combine(
-        combine((_contains(TEXT_FIELD, each) for each in _writings(word)), "or") for word in words
-    )
+    text: str
+    is_words: bool | None = None
+
+    def check(self) -> None:
+        """Raise InvalidInput for what cannot be sent: broken Unicode, too long, too deep."""
+        check_unicode(self.text)
+        if len(self.text.encode()) > MAX_FILTER_BYTES:
+            raise InvalidInput(
+                f"The filter is longer than {MAX_FILTER_BYTES:,} bytes.", next_step="Shorten it."
+            )
+        check_nesting(self.text)
 
 
-def _writings(word: str) -> list[str]:
-    return list(dict.fromkeys([word, word.lower(), word.capitalize()]))
+def from_typed(text: str) -> Typed:
+    """Return a filter as it was typed; `lib.milvus.typed.meant` asks Milvus what it means."""
+    return Typed(text)
 
 
 def combine(expressions: Iterable[str], joiner: str = "and") -> str:
@@ -333,7 +337,8 @@ def _next_text(prefix: str) -> str:
     return ""
 
 
-def _contains(field: str, part: Any) -> str:
+def contains(field: str, part: Any) -> str:
+    """Write that a field's text holds a part. Raises InvalidInput for a backslash."""
     text = str(part)
     if not text:
         raise InvalidInput("Type what the text should contain.")
@@ -368,7 +373,7 @@ OPERATORS: dict[str, Operator] = {
             _listed("not in", "!=", "and"),
         ),
         Operator("starts with", "starts with", frozenset({TEXT}), "one", _starts_with),
-        Operator("contains", "contains", frozenset({TEXT}), "one", _contains),
+        Operator("contains", "contains", frozenset({TEXT}), "one", contains),
         Operator("at least", "is at least", frozenset({NUMBER}), "one", _compare(">=")),
         Operator("at most", "is at most", frozenset({NUMBER}), "one", _compare("<=")),
         Operator("more than", "is more than", frozenset({NUMBER}), "one", _compare(">")),

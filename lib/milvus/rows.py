@@ -30,8 +30,9 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.failures import reported
 from lib.milvus.fields import METADATA_COLUMN, PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD
-from lib.milvus.filters import combine, equals_any, quote
+from lib.milvus.filters import Typed, combine, equals_any, quote
 from lib.milvus.operations import OPERATIONS
+from lib.milvus.typed import meant
 from lib.milvus.watchdog import watched
 
 if TYPE_CHECKING:
@@ -136,19 +137,26 @@ def walk(
 
 @dataclass
 class Browser:
-    """Numbered pages of the rows that match an expression, counted when it is made."""
+    """Numbered pages of the rows that match a filter, counted when it is made.
+
+    A text is taken for an expression. `on_read` gets how many rows the app itself has read to find
+    words, where it has to.
+    """
 
     connection: Connection
     name: str
-    expr: str
+    typed: Typed | str
     page_rows: int
+    on_read: Callable[[int], None] = lambda rows: None
     total: int = 0
     # The last key before a page, for the pages whose beginning has been found.
     _before: dict[int, Any] = field(default_factory=lambda: {1: None})
 
     def __post_init__(self) -> None:
         self.layout = layout(self.connection, self.name)
-        milvus_collections.check_expression(self.connection, self.name, self.expr)
+        typed = self.typed if isinstance(self.typed, Typed) else Typed(self.typed, is_words=False)
+        self.meant = meant(self.connection, self.name, typed, self.on_read)
+        self.expr = self.meant.expr
         self.total = milvus_collections.count(self.connection, self.name, self.expr)
 
     @property

@@ -374,24 +374,3 @@ def test_a_condition_that_could_mean_two_things_is_refused(operator: str, value:
 def test_an_operator_of_another_kind_is_refused() -> None:
     with pytest.raises(InvalidInput):
         _ = Condition(Field("flag", FieldKind.FLAG, dynamic=True), "contains", "x").expression
-
-
-@pytest.mark.parametrize(
-    ("typed", "expression"),
-    [
-        ("", ""),
-        ("kind == 1", "kind == 1"),
-        ("exists kind", "exists kind"),
-        ('text like "a%"', 'text like "a%"'),
-        ("walrus", 'text like "%walrus%" or text like "%Walrus%"'),
-        ("42", 'text like "%42%"'),
-        (
-            "blue walrus",
-            '(text like "%blue%" or text like "%Blue%") and '
-            '(text like "%walrus%" or text like "%Walrus%")',
-        ),
-        ("snake_case", 'text like "%snake\\\\_case%" or text like "%Snake\\\\_case%"'),
-    ],
-)
-def test_plain_words_search_the_text_and_anything_else_stays(typed: str, expression: str) -> None:
-    assert filters.from_typed(typed) == expression

@@ -100,10 +100,20 @@ def test_a_filter_narrows_the_rows_and_an_unusable_one_is_one_message(page: AppT
     # Plain words search the text.
     page.text_input(key="rows_filter").set_value("NUMBER 17").run()
     assert shown(page) == ["k017", "k117"]
+    assert "taken as words" in said(page)
     page.text_input(key="rows_filter").set_value("kind ==").run()
     assert not page.exception
+    assert "No text holds these words. They are no expression either: " in said(page)
+    page.button(key="rows_filter_other").click().run()
     [error] = page.error
     assert error.title.startswith("Milvus cannot use this filter")
+    assert page.query_params["rows_filter_as"] == "expression"
+    page.button(key="rows_filter_other").click().run()
+    assert not page.error
+    # What was said holds for that text alone.
+    page.text_input(key="rows_filter").set_value("NUMBER 17").run()
+    assert shown(page) == ["k017", "k117"]
+    assert "rows_filter_as" not in page.query_params
 
 
 @pytest.mark.parametrize("expr", ["kind ==", "nonsense ~ 3", 'kind == "odd', "(" * 3_000])

@@ -6,12 +6,13 @@ import streamlit as st
 
 from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
-from lib.milvus import filters, rows
+from lib.milvus import rows
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
+from lib.milvus.filters import Typed
 from lib.milvus.territory import shown_name
 from lib.ui.collections import list as collection_list
-from lib.ui.common import exports, log, session
+from lib.ui.common import exports, log, session, typed_filter
 from lib.ui.common.errors import show_error
 from lib.ui.common.text import literal
 from lib.words import counted
@@ -32,12 +33,10 @@ def offer_export(opened: Connection, facts: Collection) -> None:
             required=True,
             key="export_format",
         )
-        typed = filter_slot.text_input(
-            "Only rows that match", help="Words to look for, or an expression.", key="export_filter"
-        )
-        expr = filters.from_typed(typed)
+        with filter_slot:
+            typed = typed_filter.filter_input("Only rows that match", key="export_filter")
         if st.button("Prepare the file", icon=":material/save:", key="export_start"):
-            _start(opened, facts.name, ending, expr)
+            _start(opened, facts.name, ending, typed)
         exports.offer(subject=facts.name, parameter=EXPORT_PARAMETER)
         st.caption("Holds keys, texts, vectors and metadata. To import it, upload it on Ingestion.")
         st.page_link(
@@ -47,13 +46,13 @@ def offer_export(opened: Connection, facts: Collection) -> None:
         )
 
 
-def _start(opened: Connection, name: str, ending: str, expr: str) -> None:
+def _start(opened: Connection, name: str, ending: str, typed: Typed) -> None:
     def write(path: Path, job: Job) -> str:
-        return counted(rows.export(opened, name, path, expr=expr, job=job), "row")
+        return counted(rows.export(opened, name, path, expr=found.expr, job=job), "row")
 
     shown = shown_name(name)
     with show_error(ends_page=False):
-        milvus_collections.check_expression(opened, name, expr)
+        found = typed_filter.meaning(opened, name, typed, key="export_filter")
         exports.start(
             f"Exporting {shown}",
             f"{shown}{ending}",

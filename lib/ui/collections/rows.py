@@ -11,7 +11,7 @@ from lib.documents.metadata import clean
 from lib.errors import LabError
 from lib.ingestion.batches import checked_text
 from lib.milvus import collections as milvus_collections
-from lib.milvus import filters, rows
+from lib.milvus import rows
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
@@ -19,7 +19,7 @@ from lib.milvus.fields import TEXT_FIELD
 from lib.milvus.rows import Browser, Change, Row
 from lib.milvus.territory import shown_name
 from lib.ui.collections import list as collection_list
-from lib.ui.common import log, session
+from lib.ui.common import log, session, typed_filter
 from lib.ui.common.errors import error_box, show_error, worded
 from lib.ui.common.text import literal
 from lib.words import counted
@@ -37,28 +37,29 @@ BROWSED, MANY = "browsed", "many"
 def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None:
     """Draw a filter, a page of rows that can be changed, and what is about to be saved."""
     _offer_undo(opened, BROWSED)
-    typed = st.text_input(
+    typed = typed_filter.filter_input(
         "Filter",
-        placeholder='Words in the text, or an expression: kind == "function" and length > 200',
-        help="Words find the rows whose text has them all. Anything else is a Milvus expression.",
         key="rows_filter",
-        bind="query-params",
+        placeholder='Words in the text, or an expression: kind == "function" and length > 200',
     )
-    expr = filters.from_typed(typed)
     try:
         # Kept while the rows are the same: it knows where each page begins.
-        browser = session.kept(
-            "rows_browser",
-            (opened.id, facts.name, expr, st.session_state.get(VERSION_KEY, 0)),
-            lambda: Browser(opened, facts.name, expr, PAGE_ROWS),
+        browser = typed_filter.found_once(
+            opened,
+            facts.name,
+            typed,
+            lambda on_read: Browser(opened, facts.name, typed, PAGE_ROWS, on_read),
+            key="rows_filter",
+            also=st.session_state.get(VERSION_KEY, 0),
         )
+        typed_filter.say(browser.meant, key="rows_filter")
         number = _choose_page(browser)
         page = browser.page(number)
     except LabError as error:
         error_box(error)
         return
     if not page:
-        st.info("No row matches.", icon=":material/search_off:")
+        st.info(typed_filter.nothing_found(browser.meant), icon=":material/search_off:")
         return
     writable = _why_read_only(opened, model, facts)
     if writable:
@@ -71,7 +72,7 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
         "before you save."
     )
     frame = _frame(page, browser)
-    key = f"rows_{facts.name}_{number}_{expr}_{st.session_state.get(VERSION_KEY, 0)}"
+    key = f"rows_{facts.name}_{number}_{typed}_{st.session_state.get(VERSION_KEY, 0)}"
     st.data_editor(
         frame,
         key=key,

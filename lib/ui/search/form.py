@@ -9,12 +9,13 @@ from lib.milvus import filters
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.milvus.filters import OPERATORS, Condition, Field, FieldKind
+from lib.milvus.filters import OPERATORS, Condition, Field, FieldKind, Typed
 from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_K, DEFAULT_LAMBDA, MAX_K
 from lib.search import ask as search
 from lib.search import mmr
 from lib.search.ask import Question
 from lib.search.chance import Chance, embed_meaningless, measure_chance
+from lib.ui.common import typed_filter
 from lib.ui.common.errors import show_error
 from lib.ui.common.session import KEPT_BY
 from lib.ui.common.text import literal
@@ -27,6 +28,7 @@ EXAMPLES = (
     "store settings in an ini file with sections",
     "break a long paragraph into lines of limited width",
 )
+FILTER_EXPRESSION = "filter_expression"
 ROWS_ASKED_FOR = ("tempfile.TemporaryDirectory", "calendar.isleap", "random.choice")
 
 
@@ -71,7 +73,7 @@ def question_form(
                 help="Searches by the vector of this row instead of by the question.",
                 width=200,
             )
-        expr = filter_input()
+        expr = filter_expression(opened, collection, filter_input())
         filter_builder(opened, model, collection)
     return Question(st.session_state["q"], k, fetch_k, expr, like.strip()), asked
 
@@ -95,17 +97,20 @@ def ask_first_example(
     return examples
 
 
-def filter_input() -> str:
-    """Draw the filter and return its expression."""
-    expr = st.text_input(
-        "Filter",
-        key="filter",
-        bind="query-params",
-        placeholder='kind == "function" and length > 200',
-        help="Words that the text must hold, or a Milvus expression over the rows' fields.",
-        width="stretch",
+def filter_input() -> Typed:
+    """Draw the filter and return what was typed."""
+    return typed_filter.filter_input(
+        "Filter", key="filter", placeholder='Words, or kind == "function" and length > 200'
     )
-    return filters.from_typed(expr.strip())
+
+
+def filter_expression(opened: Connection, collection: Collection, typed: Typed) -> str:
+    """Say what Milvus takes the filter for, and return its expression. Not inside a form."""
+    with show_error():
+        found = typed_filter.meaning(opened, collection.name, typed, key="filter")
+    typed_filter.say(found, key="filter")
+    st.session_state[FILTER_EXPRESSION] = found.expr
+    return found.expr
 
 
 def k_input() -> int:
@@ -277,7 +282,8 @@ def _add(condition: Condition) -> None:
     except InvalidInput as error:
         st.session_state["builder_problem"] = str(error)
         return
-    st.session_state["filter"] = filters.combine([st.session_state.get("filter", ""), added])
+    # Words are joined as the expression that they stand for.
+    st.session_state["filter"] = filters.combine([st.session_state[FILTER_EXPRESSION], added])
 
 
 def _fill(key: str, text: str) -> None:

@@ -23,6 +23,7 @@ from lib.ui.search.form import (
     fetch_k_input,
     field_list,
     filter_builder,
+    filter_expression,
     filter_input,
     k_input,
     lambda_input,
@@ -53,6 +54,8 @@ def show_methods(opened: Connection, model: EmbeddingModel, collection: Collecti
         called = st.form_submit_button(
             f"Call {method}", type="primary", icon=":material/play_arrow:"
         )
+    if "expr" in given:
+        given["expr"] = filter_expression(opened, collection, given["expr"])
     filter_builder(opened, model, collection)
     if called:
         pasted, like = given.pop("pasted", "").strip(), given.pop("like", "").strip()

@@ -1,0 +1,134 @@
+"""A filter as somebody typed it: an expression, or words that the text must hold.
+
+Milvus is asked which of the two it is. What it takes for no expression is looked for as words, by
+Milvus where it can look inside a text, otherwise by the app over a bounded number of rows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lib.errors import InvalidInput
+from lib.milvus import collections as milvus_collections
+from lib.milvus.fields import TEXT_FIELD
+from lib.milvus.filters import Typed, combine, contains, equals_any
+
+if TYPE_CHECKING:
+    from lib.milvus.connection import Connection
+
+MAX_WORDS = 50
+# So many rows are read where Milvus cannot look inside a text; it takes a second or two.
+MOST_READ = 10_000
+READ_AT_ONCE = 1_000
+
+OnRead = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Meant:
+    """The expression that a typed filter stands for.
+
+    `refusal` is why Milvus takes it for no expression. Where the app itself looked for the words,
+    `read` of `rows` rows were read, and the expression names the keys of those that match.
+    """
+
+    expr: str = ""
+    is_words: bool = False
+    refusal: str = ""
+    read: int | None = None
+    rows: int = 0
+
+
+def meant(
+    connection: "Connection", name: str, typed: Typed, on_read: OnRead = lambda rows: None
+) -> Meant:
+    """Ask Milvus what a typed filter is, and return the expression that it stands for.
+
+    `on_read` gets how many rows the app has read so far, where it has to; what it raises ends the
+    reading. Raises InvalidInput for what is said to be an expression and is none, ConnectionFailed
+    when Milvus does not answer.
+    """
+    typed = replace(typed, text=typed.text.strip())
+    if not typed.text:
+        return Meant()
+    typed.check()
+    refusal = "" if typed.is_words else _refusal(connection, name, typed.text)
+    if not (typed.is_words or refusal):
+        return Meant(typed.text)
+    if typed.is_words is False:
+        raise InvalidInput(
+            f"Milvus cannot use this filter: {refusal}",
+            next_step='Write it like kind == "function" and length > 200.',
+        )
+    return _words(connection, name, typed.text, refusal, on_read)
+
+
+def _refusal(connection: "Connection", name: str, text: str) -> str:
+    """Return why Milvus takes a text for no expression, "" if it takes it for one.
+
+    Raises what Milvus says to any expression, such as that the collection cannot be searched.
+    """
+    if not milvus_collections.refusal(connection, name, text):
+        return ""
+    from lib.milvus.rows import layout
+
+    shape = layout(connection, name)  # loads it: what is not loaded refuses everything
+    milvus_collections.check_expression(connection, name, equals_any(shape.key, []))
+    return milvus_collections.refusal(connection, name, text)
+
+
+def _words(connection: "Connection", name: str, text: str, refusal: str, on_read: OnRead) -> Meant:
+    words = list(dict.fromkeys(text.split()))
+    if len(words) > MAX_WORDS:
+        raise InvalidInput(
+            f"Milvus cannot use this filter: {refusal}"
+            if refusal
+            else f"{len(words):,} words cannot be looked for at once.",
+            next_step=f"To look for words, type at most {MAX_WORDS}.",
+        )
+    found = Meant(is_words=True, refusal=refusal)
+    if "\\" not in text:  # Milvus Lite and servers read it differently inside `like`
+        expr = words_expression(words)
+        # Milvus before 2.4 looks at the beginning of a text only.
+        if not milvus_collections.refusal(connection, name, expr):
+            return replace(found, expr=expr)
+    return _read(connection, name, words, found, on_read)
+
+
+def words_expression(words: list[str]) -> str:
+    """Write that the text holds each word, in one of its writings."""
+    return combine(
+        combine((contains(TEXT_FIELD, each) for each in _writings(word)), "or") for word in words
+    )
+
+
+def _read(
+    connection: "Connection", name: str, words: list[str], found: Meant, on_read: OnRead
+) -> Meant:
+    """Look for the words in the first rows, in the order of their keys."""
+    from lib.milvus.rows import layout, walk
+
+    shape = layout(connection, name)
+    rows = milvus_collections.count(connection, name)
+    keys, read = [], 0
+    for part in walk(
+        connection,
+        name,
+        fields=[shape.key, TEXT_FIELD],
+        page_rows=READ_AT_ONCE,
+        most=MOST_READ,
+        shape=shape,
+    ):
+        keys += [row[shape.key] for row in part if _holds(str(row.get(TEXT_FIELD) or ""), words)]
+        read += len(part)
+        on_read(read)
+    return replace(found, expr=equals_any(shape.key, keys), read=read, rows=rows)
+
+
+def _holds(text: str, words: list[str]) -> bool:
+    return all(any(each in text for each in _writings(word)) for word in words)
+
+
+def _writings(word: str) -> list[str]:
+    """Return how a word may stand in a text: Milvus compares letter by letter."""
+    return list(dict.fromkeys([word, word.lower(), word.capitalize()]))
