@@ -50,6 +50,10 @@ OF_THE_DISK: tuple[tuple[re.Pattern[str], str, str], ...] = (
         "Put back a copy of that file. The other collections work.",
     ),
 )
+# The parts of a Milvus server, which says in its own words what happened on its own disk.
+OF_A_SERVER = re.compile(
+    r"(query|data|index) ?node|delegator|segcore|worker\(|proxy", re.IGNORECASE
+)
 REFUSED = re.compile(r"unauthenticated|auth check fail|permission.?denied", re.IGNORECASE)
 
 
@@ -58,7 +62,7 @@ def explain(error: BaseException, what: str) -> LabError:
     if isinstance(error, LabError):
         return error
     reason = milvus_reason(error)
-    for worded, sentence, next_step in OF_THE_DISK:
+    for worded, sentence, next_step in () if OF_A_SERVER.search(reason) else OF_THE_DISK:
         if worded.search(reason):
             said = sentence if sentence.endswith(".") else f"{sentence}: {reason}"
             return OperationFailed(
