@@ -19,6 +19,7 @@ from lib.ui.common.snippet import here
 from lib.ui.search.form import (
     chance_if_known,
     learn_chance,
+    nothing_found,
     question_form,
     show_subject,
 )
@@ -78,7 +79,7 @@ show_subject(question)
 if found.matching_rows is not None:
     st.caption(f"The filter leaves {found.matching_rows:,} of {collection.rows:,} rows.")
 if not found.hits:
-    st.warning("No row matches. Loosen the filter or ask something else.")
+    st.warning(nothing_found())
     st.stop()
 
 

@@ -151,9 +151,12 @@ def test_a_deep_link_asks_its_question_with_all_its_settings(
     assert "The filter leaves" in said(app)
 
 
-def test_an_invalid_filter_is_refused_with_the_reason_and_not_answered(loaded: OpenApp) -> None:
+def test_a_mistyped_expression_is_looked_for_as_words_and_says_so(loaded: OpenApp) -> None:
     app = ask(loaded("pages/search.py"), q=QUESTION, filter='kind == "class" and')
     assert not app.exception
+    assert "taken as words" in said(app)
+    assert "No text holds these words. They are no expression either: " in said(app)
+    app.button(key="filter_other").click().run()
     assert "Milvus cannot use this filter" in problems(app)
     assert "end of expression" in problems(app)
     assert "Answered in" not in said(app)
@@ -183,7 +186,8 @@ def test_no_typed_filter_reaches_the_page_as_a_traceback(loaded: OpenApp) -> Non
     for text in typed:
         ask(app, q=QUESTION, filter=text)
         assert not app.exception, text[:80]
-        assert app.error or "MMR" in said(app) or "No row matches" in said(app), text[:80]
+        told = ("MMR", "No row matches", "No text holds these words")
+        assert app.error or any(each in said(app) for each in told), text[:80]
 
 
 def test_the_builder_adds_a_safe_condition_to_what_is_typed(loaded: OpenApp) -> None:

@@ -120,7 +120,7 @@ def _offer(kind: str, text: str, *, key: str, refusal: str = "") -> None:
 def nothing_found(found: Meant) -> str:
     """Say that no row matches; a mistyped expression was taken for words, so with its reason."""
     if not found.refusal:
-        return "No row matches."
+        return "No row matches. Loosen the filter or ask something else."
     return f"No text holds these words. They are no expression either: {literal(found.refusal)}"
 
 

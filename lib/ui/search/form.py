@@ -28,7 +28,7 @@ EXAMPLES = (
     "store settings in an ini file with sections",
     "break a long paragraph into lines of limited width",
 )
-FILTER_EXPRESSION = "filter_expression"
+FILTER_MEANT = "filter_meant"
 ROWS_ASKED_FOR = ("tempfile.TemporaryDirectory", "calendar.isleap", "random.choice")
 
 
@@ -73,8 +73,9 @@ def question_form(
                 help="Searches by the vector of this row instead of by the question.",
                 width=200,
             )
-        expr = filter_expression(opened, collection, filter_input())
+        typed = filter_input()
         filter_builder(opened, model, collection)
+    expr = filter_expression(opened, collection, typed)
     return Question(st.session_state["q"], k, fetch_k, expr, like.strip()), asked
 
 
@@ -109,8 +110,13 @@ def filter_expression(opened: Connection, collection: Collection, typed: Typed) 
     with show_error():
         found = typed_filter.meaning(opened, collection.name, typed, key="filter")
     typed_filter.say(found, key="filter")
-    st.session_state[FILTER_EXPRESSION] = found.expr
+    st.session_state[FILTER_MEANT] = found
     return found.expr
+
+
+def nothing_found() -> str:
+    """Say that no row matches the filter, and why a mistyped expression does not."""
+    return typed_filter.nothing_found(st.session_state[FILTER_MEANT])
 
 
 def k_input() -> int:
@@ -283,7 +289,7 @@ def _add(condition: Condition) -> None:
         st.session_state["builder_problem"] = str(error)
         return
     # Words are joined as the expression that they stand for.
-    st.session_state["filter"] = filters.combine([st.session_state[FILTER_EXPRESSION], added])
+    st.session_state["filter"] = filters.combine([st.session_state[FILTER_MEANT].expr, added])
 
 
 def _fill(key: str, text: str) -> None:

@@ -14,7 +14,7 @@ from lib.ui.common.errors import show_error
 from lib.ui.common.parameters import choice
 from lib.ui.common.progress import follow
 from lib.ui.common.table import show_table
-from lib.ui.search.form import question_form
+from lib.ui.search.form import nothing_found, question_form
 
 COPY_PARAMETER = "copy"
 
@@ -47,7 +47,7 @@ def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collectio
     with show_error():
         answer = ask_hybrid(opened, model, collection, question, way, asynchronous=call == "async")
     if not answer.rows:
-        st.warning("No row matches. Loosen the filter or ask something else.")
+        st.warning(nothing_found())
         return
     brought = [(row.vector_rank is not None, row.words_rank is not None) for row in answer.rows]
     st.markdown(
