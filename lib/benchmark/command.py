@@ -286,6 +286,12 @@ def summary_table(run: Run) -> str:
     if level:
         lines.append(f"Deletes asked for the consistency level {level}.")
     lines.extend(advice.sentences(run))
+    if refused := sum(trial.provider_refused for trial in run.trials):
+        sent = sum(trial.provider_sent for trial in run.trials)
+        lines.append(
+            f"The embedding service turned away {refused:,} of {counted(sent, 'request')}: "
+            "a limit on the calls in flight avoids that."
+        )
     warnings = trial_statistics.warnings(run, cells)
     lines.extend(f"- {message}" for messages in warnings.values() for message in messages)
     return "\n".join(line.rstrip() for line in lines)

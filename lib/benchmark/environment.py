@@ -55,6 +55,7 @@ def describe(
         "embedding_label": model.label,
         "simulated_latency_ms": plan.embedding_latency_ms + model.simulated_latency_ms,
         "simulated_jitter_ms": plan.embedding_jitter_ms,
+        "simulated_distribution": "log-normal" if plan.embedding_jitter_ms else "constant",
         **collection,
         "notes": _notes(connection, plan),
     }

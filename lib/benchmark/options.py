@@ -210,7 +210,9 @@ def parser() -> argparse.ArgumentParser:
     )
     option("--embedding", help=f"provider: {', '.join(PROVIDERS)} (default: EMBEDDING_PROVIDER)")
     option("--embedding-latency-ms", type=_number, help="simulated, added to every embedding call")
-    option("--embedding-jitter-ms", type=_number, help="its standard deviation")
+    option(
+        "--embedding-jitter-ms", type=_number, help="its standard deviation; waits are log-normal"
+    )
     option("--seed", type=_whole, help="decides documents, order and simulated jitter")
     option("--seconds", type=_positive, help="trials that last so long, instead of --counts calls")
     option("--rates", type=_rates, help="calls a second, with commas, for open loops and buckets")

@@ -10,7 +10,7 @@ from typing import Any
 
 from lib.benchmark.trials import Call
 from lib.errors import LabError
-from lib.milvus.embeddings import embedding_clock
+from lib.milvus.embeddings import EmbeddingClock, embedding_clock
 from lib.milvus.failures import milvus_reason, refusal
 from lib.milvus.operations import Operation, result_keys
 
@@ -52,6 +52,8 @@ class Recorder:
         self._method: Any = getattr(self.store, self.operation.name, None)
         self._async_method: Any = getattr(self.store, self.operation.async_name, None)
         self.refused: Counter[str] = Counter()
+        # For each call that asked a remote service: requests, those refused, seconds waited.
+        self._requests: list[tuple[int, int, float]] = []
         self.stopped = False
         self.results: list[Any] = [None] * self.calls
         self.loop_lags_s: list[float] = []
@@ -98,7 +100,7 @@ class Recorder:
             result = invoke()
         except Exception as error:  # noqa: BLE001  # whatever fails is counted by its kind
             result = error
-        self._end(i, result, embedding.seconds)
+        self._end(i, result, embedding)
 
     async def acall(self, i: int, due: float | None = None) -> None:
         """Make the i-th call through the async method; `due` is when it should have started."""
@@ -129,12 +131,14 @@ class Recorder:
             result = await (self._again(invoke) if self.retries else invoke())
         except Exception as error:  # noqa: BLE001  # whatever fails is counted by its kind
             result = error
-        self._end(i, result, embedding.seconds)
+        self._end(i, result, embedding)
 
-    def _end(self, i: int, result: Any, embedded_s: float) -> None:
+    def _end(self, i: int, result: Any, embedding: EmbeddingClock) -> None:
         """Note that a call has ended now, with a result or with the exception that it raised."""
         self._ended[i] = self.clock()
-        self._embedded[i] = embedded_s
+        self._embedded[i] = embedding.seconds
+        if embedding.sent:
+            self._requests.append((embedding.sent, embedding.refused, embedding.waited_s))
         if isinstance(result, Exception):
             self._errors[i] = kind = error_kind(result)
             if refusal(result) is not None:
@@ -150,6 +154,14 @@ class Recorder:
         """Seconds from the first call's start to the last call's end."""
         started = [start for start in self._started if start is not None]
         return max(self._ended) - min(started) if started else 0.0
+
+    def provider(self) -> dict[str, Any]:
+        """Return a trial's fields about the embedding service: a refusal may hide in its client."""
+        return {
+            "provider_sent": sum(sent for sent, _, _ in self._requests),
+            "provider_refused": sum(refused for _, refused, _ in self._requests),
+            "provider_waited_s": sum(waited_s for _, _, waited_s in self._requests),
+        }
 
     @property
     def raised(self) -> frozenset[int]:

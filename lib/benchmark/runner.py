@@ -237,6 +237,7 @@ class _Session:
                 calls=calls,
                 seconds=recorder.seconds,
                 refused=dict(recorder.refused),
+                **recorder.provider(),
                 rows_counted=_counted(recorder, wrong),
             )
             if not trial.is_void:

@@ -328,6 +328,18 @@ def _failed(cell: CellSummary, trials: list[Trial]) -> str:
     return f"{cell.failed_trials} of {len(trials)} trials failed and do not count: {kinds}"
 
 
+def _turned_away(cell: CellSummary, trials: list[Trial]) -> str:
+    refused = sum(trial.provider_refused for trial in trials)
+    if not refused:
+        return ""
+    sent = sum(trial.provider_sent for trial in trials)
+    waited_s = sum(trial.provider_waited_s for trial in trials)
+    return (
+        f"the embedding service turned away {refused:,} of {counted(sent, 'request')}, after which "
+        f"its client waited {waited_s:,.1f} s in all: the times are those of its quota"
+    )
+
+
 def _few_repeats(cells: Iterable[CellSummary]) -> list[str]:
     """Warn once for the whole run, because all of its cells have the same repeats."""
     fewest = min((cell.repeats for cell in cells if cell.repeats), default=COMFORTABLE_REPEATS)
@@ -386,6 +398,7 @@ def _stalled(cell: CellSummary, trials: list[Trial]) -> str:
 # What a warning about a cell is about, for the reader, and how it is found; the gravest first.
 _CHECKS = {
     "Failed trials": _failed,
+    "The embedding service refused requests": _turned_away,
     "The client is the bottleneck": _client_busy,
     "Blocked event loop": _stalled,
     "Slow first trial": _slow_first,

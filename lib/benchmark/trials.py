@@ -101,6 +101,10 @@ class Trial:
     A timed trial makes calls for `seconds` instead; its `count` is 0. `refused` counts the
     attempts that a server or a provider turned away, per kind, those that were retried included.
 
+    `provider_sent` counts the requests that the embedding service's client made, `provider_refused`
+    those that it made again or gave up, after which `provider_waited_s` were waited, of all calls
+    together.
+
     `rows_counted` is how many rows or questions of the trial came out as asked: rows found added,
     gone or changed afterwards, questions that got the right rows. Old files do not have it.
     """
@@ -125,6 +129,9 @@ class Trial:
     retries: Amount = 0
     refused: dict[Text, Amount] = field(default_factory=dict)
     rows_counted: Amount | None = None
+    provider_sent: Amount = 0
+    provider_refused: Amount = 0
+    provider_waited_s: Number = 0.0
 
     @property
     def cell(self) -> CellKey:

@@ -187,6 +187,8 @@ class Plan:
             value = getattr(self, name)
             if not 0 <= value <= MAX_LATENCY_MS:
                 raise InvalidInput(f"{name} must be between 0 and {MAX_LATENCY_MS:,.0f} ms.")
+        if self.embedding_jitter_ms and not self.embedding_latency_ms:
+            raise InvalidInput("embedding_jitter_ms takes an embedding_latency_ms that it varies.")
         cells = len(self.cells())
         if cells > MAX_CELLS:
             raise InvalidInput(

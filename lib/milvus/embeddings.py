@@ -6,6 +6,7 @@ Wrappers implement LangChain's `Embeddings`, so that the measured code is the co
 import asyncio
 import contextlib
 import contextvars
+import math
 import random
 import threading
 import time
@@ -78,12 +79,22 @@ class BundledEmbeddings(ByDocuments):
         return await asyncio.to_thread(self.embed_documents, texts)
 
 
+def log_normal(mean: float, deviation: float) -> tuple[float, float]:
+    """Return mu and sigma of the log-normal distribution with this mean and standard deviation.
+
+    Its mean is exp(mu + sigma²/2) and its variance (exp(sigma²) - 1) times the squared mean.
+    """
+    variance = math.log1p((deviation / mean) ** 2)
+    return math.log(mean) - variance / 2, math.sqrt(variance)
+
+
 class SimulatedLatency(ByDocuments):
     """Adds waiting time to another provider's calls, for rehearsing a remote embedding service.
 
     One wait per call, whatever the number of texts: a remote service answers a batch in about the
-    time of one text. `mean_ms` and `jitter_ms` (standard deviation) are milliseconds; the sequence
-    of waits is fixed by `seed`.
+    time of one text. `mean_ms` and `jitter_ms` (standard deviation) are milliseconds. The waits are
+    log-normal, like those of a service: none is negative, most are short, a few are long. Their
+    sequence is fixed by `seed`.
     """
 
     def __init__(
@@ -91,9 +102,12 @@ class SimulatedLatency(ByDocuments):
     ) -> None:
         if mean_ms < 0 or jitter_ms < 0:
             raise InvalidInput("Simulated latency and jitter must not be negative.")
+        if jitter_ms and not mean_ms:
+            raise InvalidInput("Waits that are 0 ms on average cannot vary.")
         self.inner = inner
         self.mean_ms = mean_ms
         self.jitter_ms = jitter_ms
+        self._log_normal = log_normal(mean_ms / 1000, jitter_ms / 1000) if jitter_ms else None
         self._random = random.Random(seed)
         self._lock = threading.Lock()
 
@@ -103,9 +117,10 @@ class SimulatedLatency(ByDocuments):
             self._random.seed(seed)
 
     def _next_wait_s(self) -> float:
+        if self._log_normal is None:
+            return self.mean_ms / 1000
         with self._lock:
-            wait_ms = self._random.gauss(self.mean_ms, self.jitter_ms)
-        return max(wait_ms, 0.0) / 1000
+            return self._random.lognormvariate(*self._log_normal)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Wait, then embed."""
@@ -123,19 +138,32 @@ class EmbeddingClock:
     """The time that was spent embedding, in seconds.
 
     `patience_s` is how long each of them may take, tries again included. `on_wait` is told how many
-    seconds are waited before the next try; `waited_s` is their sum.
+    seconds are waited before the next try; `waited_s` is their sum. `sent` counts the requests to a
+    remote service, `refused` those that it turned away or failed.
     """
 
     patience_s: float = ANSWER_S
     on_wait: Callable[[float], None] = lambda seconds: None
     seconds: float = 0.0
     waited_s: float = 0.0
+    sent: int = 0
+    refused: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add(self, seconds: float) -> None:
         """Add one embedding call."""
         with self._lock:
             self.seconds += seconds
+
+    def send(self) -> None:
+        """Note that a remote service is sent a request."""
+        with self._lock:
+            self.sent += 1
+
+    def refuse(self) -> None:
+        """Note that it gave no vectors for one."""
+        with self._lock:
+            self.refused += 1
 
     def wait(self, seconds: float) -> None:
         """Note that the service is asked again after so many seconds."""
@@ -171,15 +199,16 @@ class _Tries:
         self._started = time.monotonic()
         self._made = 0
 
-    @property
-    def timeout_s(self) -> float:
-        """How long the next try may take."""
+    def next_timeout_s(self) -> float:
+        """Begin a try, and return how long it may take."""
+        self._clock.send()
         left_s = self._clock.patience_s - (time.monotonic() - self._started)
         return max(min(left_s, OPENAI_TIMEOUT_S), 0.1)
 
     def wait_s(self, error: Exception) -> float:
         """Return how long to wait before the next try. Raises EmbeddingFailed for the last one."""
         self._made += 1
+        self._clock.refuse()
         took_s = time.monotonic() - self._started
         refused = refusal(error)
         asked_s = refused.retry_after_s if refused else None
@@ -207,7 +236,7 @@ class RetryingEmbeddings(ByDocuments):
         tries = _Tries()
         while True:
             try:
-                return self.inner.embed_documents(texts, timeout=tries.timeout_s)
+                return self.inner.embed_documents(texts, timeout=tries.next_timeout_s())
             except Exception as error:  # noqa: BLE001  # raised again unless it may pass
                 time.sleep(tries.wait_s(error))
 
@@ -216,7 +245,7 @@ class RetryingEmbeddings(ByDocuments):
         tries = _Tries()
         while True:
             try:
-                return await self.inner.aembed_documents(texts, timeout=tries.timeout_s)
+                return await self.inner.aembed_documents(texts, timeout=tries.next_timeout_s())
             except Exception as error:  # noqa: BLE001  # raised again unless it may pass
                 await asyncio.sleep(tries.wait_s(error))
 

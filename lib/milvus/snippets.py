@@ -20,7 +20,7 @@ from typing import Any
 from langchain_core.documents import Document
 
 from lib.milvus.connection import Connection
-from lib.milvus.embeddings import BUNDLED_MODEL_DIR, EmbeddingModel
+from lib.milvus.embeddings import BUNDLED_MODEL_DIR, EmbeddingModel, log_normal
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
 from lib.milvus.filters import equals
 from lib.milvus.operations import OPERATIONS
@@ -212,7 +212,10 @@ def _head(place: Place) -> str:
     else:
         notes.append("The path of the embedding model is one of this machine.")
     if place.latency_ms:
-        notes.append(f"Each embedding call waits {place.latency_ms:g} ms: simulated latency.")
+        varied = f" on average, by {place.jitter_ms:g} ms more or less" if place.jitter_ms else ""
+        notes.append(
+            f"Each embedding call waits {place.latency_ms:g} ms{varied}: simulated latency."
+        )
     text = " ".join(filter(None, notes))
     about = textwrap.fill(text, 78, initial_indent="# ", subsequent_indent="# ")
     return f"# pip install {' '.join(packages)}\n{about}"
@@ -221,10 +224,11 @@ def _head(place: Place) -> str:
 def _model(place: Place, *, is_async: bool) -> str:
     """Return the lines that make the embedding model, with the simulated wait if there is one."""
     wait, before = f"{place.latency_ms / 1000:g}", ""
-    if place.jitter_ms:
-        wait = f"max(waits.gauss({wait}, {place.jitter_ms / 1000:g}), 0)"
+    if place.latency_ms and place.jitter_ms:
+        mu, sigma = log_normal(place.latency_ms / 1000, place.jitter_ms / 1000)
+        wait = f"waits.lognormvariate({mu:.6g}, {sigma:.6g})"
         before = "waits = Random(7)\n\n\n"
-    is_slow = bool(place.latency_ms or place.jitter_ms)
+    is_slow = bool(place.latency_ms)
     vectors = avectors = "self.static.encode(texts).tolist()"
     if place.model.startswith("openai/"):
         name = literal(place.model.partition("/")[2])

@@ -21,6 +21,7 @@ from lib.benchmark.trials import Run
 from lib.benchmark.workload import Plan
 from lib.milvus.connection import open_connection
 from lib.settings import PROJECT_ROOT, Settings
+from scripts.openai_endpoint import RETRY_AFTER_S, OpenAIEndpoint
 from tests.benchmark.stubs import trial
 
 pytestmark = pytest.mark.slow
@@ -165,7 +166,8 @@ WITHOUT_EFFECT = [
     (f"{SEARCH} --delete-by id", "no operation of the plan deletes"),
     (f"{SEARCH} --delete-consistency Bounded", "no operation of the plan deletes"),
     (f"{SEARCH} --embedding-latency-ms 50", "no operation of the plan embeds"),
-    (f"{ADD} --embedding-jitter-ms 50", "takes --embedding-latency-ms"),
+    (f"{ADD} --embedding-jitter-ms 50", "takes an embedding_latency_ms"),
+    (f"{SEARCH} --embedding-latency-ms 9 --embedding-jitter-ms 50", "of the plan embeds"),
     (f"{SEARCH} --rates 100", "takes an open loop or a token bucket"),
     (f"{RATE} --rates 100", "rate searches for it"),
     ("--preset overload --rates 100,200", "overload takes one rate"),
@@ -289,6 +291,31 @@ def test_a_baseline_of_more_calls_than_this_app_makes_says_so(
     monkeypatch.setenv("LAB_MAX_CALLS", "30000")
     given = options.parser().parse_args(arguments)
     assert options.plan_of(given, options.settings_of(given), baseline) == plan
+
+
+def test_refusals_inside_the_provider_s_client_are_counted_kept_and_said(
+    milvus_lite_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secretsecret")
+    plan = "--operations similarity_search --counts 13 --concurrency 3 --repeats 1 --warmup 0"
+    ways = ["--strategies", "gather,gather_limited", "--rows", "20", "--embedding", "openai"]
+    output = tmp_path / "run.json"
+    with OpenAIEndpoint(latency_s=0.5, use_bundled_model=False, most_in_flight=3) as endpoint:
+        monkeypatch.setenv("OPENAI_BASE_URL", endpoint.base_url)
+        arguments = ["--uri", milvus_lite_uri, *plan.split(), *ways, "--output", str(output)]
+        assert main(arguments) == 0
+        refused = endpoint.refused.total()
+    trials = {trial.strategy: trial for trial in run_file.read(output).trials}
+    gathered, limited = trials["gather"], trials["gather_limited"]
+    assert gathered.provider_refused == refused >= 10
+    assert gathered.provider_sent == 13 + refused
+    assert gathered.provider_waited_s == pytest.approx(refused * RETRY_AFTER_S)
+    assert (limited.provider_sent, limited.provider_refused) == (13, 0)
+    assert limited.provider_waited_s == 0
+    said = capsys.readouterr().err
+    assert f"turned away {refused} of {13 + refused} requests, after which" in said
+    assert f"turned away {refused} of {26 + refused} requests: a limit" in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

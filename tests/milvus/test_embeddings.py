@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import statistics
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -64,9 +65,21 @@ def test_a_seed_fixes_the_sequence_of_waits_and_none_is_negative() -> None:
 
     assert waits(7) == waits(7)
     assert waits(7) != waits(8)
-    assert min(waits(7)) == 0.0
-    with pytest.raises(InvalidInput):
-        SimulatedLatency(BundledEmbeddings(), mean_ms=-1)
+    assert min(waits(7)) > 0.0
+    for mean_ms, jitter_ms in ((-1, 0), (10, -1), (0, 5)):
+        with pytest.raises(InvalidInput):
+            SimulatedLatency(BundledEmbeddings(), mean_ms, jitter_ms)
+
+
+@pytest.mark.parametrize(("mean_ms", "jitter_ms"), [(50, 100), (450, 45), (7, 7), (13, 0)])
+def test_waits_have_the_mean_and_the_deviation_that_were_asked_for(
+    mean_ms: float, jitter_ms: float
+) -> None:
+    slow = SimulatedLatency(BundledEmbeddings(), mean_ms, jitter_ms, seed=7)
+    waits_ms = [1000 * slow._next_wait_s() for _ in range(100_000)]
+    assert statistics.fmean(waits_ms) == pytest.approx(mean_ms, rel=0.02)
+    # The deviation of a skewed sample rests on its few longest waits.
+    assert statistics.pstdev(waits_ms) == pytest.approx(jitter_ms, rel=0.1, abs=1e-6)
 
 
 def test_a_slowed_model_says_that_its_latency_is_simulated() -> None:
