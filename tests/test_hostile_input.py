@@ -344,7 +344,7 @@ LARGE: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         "",
         lambda: b'text,metadata\nb,"{""a"":' + b"[" * 60_000 + b'"\n',
     ),
-    "HTML of open tags": ("a.html", "100,000 tags", lambda: b"<div>" * (3 * MEGABYTE)),
+    "HTML of open tags": ("a.html", "200,000 tags", lambda: b"<div>" * (3 * MEGABYTE)),
 }
 
 

@@ -14,7 +14,7 @@ from lib.errors import InvalidInput
 
 MAX_ENTRIES = 5_000
 MAX_UNPACKED_BYTES = 1 << 30
-MAX_XML_BYTES = 8 << 20
+MAX_XML_BYTES = 16 << 20
 # Text packs to a tenth, seldom to a fiftieth. What packs to a thousandth was made to do harm.
 MAX_RATIO = 200
 # Below this size any ratio is harmless.
@@ -45,19 +45,21 @@ class ArchivedFile:
 
 
 def check_office(file: BinaryIO) -> None:
-    """Raise InvalidInput for a DOCX or PPTX whose library would take too much memory to open it.
-
-    A part of XML takes about twenty times its size as a tree.
-    """
+    """Raise InvalidInput for an office file whose text and layout would take too long to read."""
     # What is no XML is a picture or the like, which nobody parses.
     endings = (".xml", ".rels")
     entries = check_archive(file)
     xml = sum(each.file_size for each in entries if each.filename.lower().endswith(endings))
     if xml > MAX_XML_BYTES:
-        raise InvalidInput(
-            f"it holds {xml / 2**20:,.0f} MB of text and layout, at most "
-            f"{MAX_XML_BYTES / 2**20:,.0f} MB are taken"
-        )
+        raise too_much(xml)
+
+
+def too_much(size: int) -> InvalidInput:
+    """Say that an office file has too many bytes to read."""
+    return InvalidInput(
+        f"it holds {size / 2**20:,.0f} MB of text and layout, at most "
+        f"{MAX_XML_BYTES / 2**20:,.0f} MB are taken"
+    )
 
 
 def check_archive(file: BinaryIO) -> list[zipfile.ZipInfo]:

@@ -1,5 +1,6 @@
 """Chunking: long documents → chunks that one vector can stand for, each with its place."""
 
+import io
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -7,17 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.documents import Document
-from langchain_text_splitters import (
-    MarkdownHeaderTextSplitter,
-    RecursiveCharacterTextSplitter,
-    TextSplitter,
-)
+from langchain_text_splitters import RecursiveCharacterTextSplitter, TextSplitter
 
 from lib.documents.sources import VectorDocument
 from lib.errors import InvalidInput
 
 MIN_SIZE, MAX_SIZE = 50, 15_000
-HEADINGS = [("#" * level, f"h{level}") for level in range(1, 5)]
+# A heading of the first four levels; its closing marks are taken off by hand.
+HEADING = re.compile(r" {0,3}(#{1,4})[ \t]+(\S.*)")
+FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
 # The end of a sentence is a mark, perhaps a closing quote, and a space.
 SENTENCE_ENDS = [r"\n\s*\n", r"""(?<=[.!?…])["'”’)\]]*\s+""", r"(?<=[。！？])", r"\s+", ""]
 # A run without a space is cut by length when it is this many chunks long.
@@ -57,15 +57,31 @@ class Splitter:
 
 def _whole_pieces(splitter: TextSplitter) -> Split:
     def split(document: Document) -> Iterator[Document]:
-        for text in splitter.split_text(document.page_content):
-            yield Document(page_content=text, metadata=dict(document.metadata))
+        is_first = True
+        for piece in splitter.split_text(document.page_content):
+            if text := trimmed(piece, begins_line=is_first):
+                yield Document(page_content=text, metadata=dict(document.metadata))
+            is_first = False
 
     return split
 
 
+def trimmed(text: str, *, begins_line: bool = True) -> str:
+    """Take off blank lines and what stands at the end; the first line keeps its indentation."""
+    blank = BLANK_LINES.match(text)
+    if blank:
+        text = text[blank.end() :]
+    elif not begins_line:
+        text = text.lstrip()
+    return text.rstrip()
+
+
 def _by_size(chunking: Chunking, **more: Any) -> RecursiveCharacterTextSplitter:
     return RecursiveCharacterTextSplitter(
-        chunk_size=chunking.size, chunk_overlap=chunking.overlap, **more
+        chunk_size=chunking.size,
+        chunk_overlap=chunking.overlap,
+        strip_whitespace=False,
+        **more,
     )
 
 
@@ -76,19 +92,43 @@ def _sentences(chunking: Chunking) -> Split:
 
 
 def _markdown(chunking: Chunking) -> Split:
-    by_heading = MarkdownHeaderTextSplitter(HEADINGS, strip_headers=False)
-    by_size = _by_size(chunking)
+    by_size = _whole_pieces(_by_size(chunking))
 
     def split(document: Document) -> Iterator[Document]:
-        for section in by_heading.split_text(document.page_content):
-            path = " › ".join(
-                section.metadata[name] for _, name in HEADINGS if name in section.metadata
-            )
-            metadata = document.metadata | ({"heading": path} if path else {})
-            for text in by_size.split_text(section.page_content):
-                yield Document(page_content=text, metadata=dict(metadata))
+        for path, text in _under_headings(document.page_content):
+            metadata = document.metadata | ({"heading": " › ".join(path)} if path else {})
+            yield from by_size(Document(page_content=text, metadata=metadata))
 
     return split
+
+
+def _under_headings(text: str) -> Iterator[tuple[list[str], str]]:
+    """Yield each heading's path and the text from it to the next one, as it was.
+
+    Langchain's splitter rebuilds the lines: it takes off indentation and drops what Python cannot
+    print, and a line of `#` takes it the square of its length.
+    """
+    above: dict[int, str] = {}
+    lines: list[str] = []
+    fence = ""
+    for line in io.StringIO(text):
+        opened = FENCE.match(line)
+        heading = None if fence or opened else HEADING.match(line)
+        if opened and not fence:
+            fence = opened[1]
+        elif opened and opened[1].startswith(fence):
+            fence = ""
+        if heading:
+            if lines:
+                yield list(above.values()), "".join(lines)
+            level = len(heading[1])
+            above = {each: name for each, name in above.items() if each < level}
+            name = heading[2].rstrip()
+            bare = name.rstrip("#")
+            above[level] = bare.rstrip() if bare.endswith((" ", "\t")) else name
+            lines = []
+        lines.append(line)
+    yield list(above.values()), "".join(lines)
 
 
 SPLITTERS: dict[str, Splitter] = {
@@ -133,7 +173,7 @@ def chunks(documents: Iterable[Document], chunking: Chunking) -> Iterator[Docume
         if isinstance(document, VectorDocument):
             parts: Iterable[Document] = [document]
         elif len(document.page_content) <= chunking.size and chunking.splitter != "markdown":
-            text = document.page_content.strip()
+            text = trimmed(document.page_content)
             parts = [Document(page_content=text, metadata=document.metadata)] if text else []
         else:
             parts = _split_runs(document, split, chunking)

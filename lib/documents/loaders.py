@@ -6,14 +6,18 @@ libraries need the whole file at once have a bound of their own.
 """
 
 import contextlib
+import io
+import itertools
 import logging
-import warnings
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import PurePosixPath
 from typing import IO, BinaryIO, cast
 
-from lib.documents import archives, tables, text_encoding
+from lib.documents import archives, mail, markup, office, pdf, rtf, tables, text_encoding
+from lib.documents.markup import Piece
 from lib.documents.problems import Problems
 from lib.documents.sources import DEFAULT_MAX_BYTES, MEGABYTE, Part, Upload
 from lib.errors import InvalidInput
@@ -21,8 +25,13 @@ from lib.errors import InvalidInput
 # A part of a long text: short enough for a splitter to be quick about it.
 SECTION_CHARACTERS = 50_000
 BLOCK_CHARACTERS = 1 << 16
-# The parser takes 10 µs and a kilobyte for each.
-MAX_TAGS = 100_000
+# Files that hold other files. One inside another is not opened.
+CONTAINERS = frozenset([".zip", ".eml"])
+# What people try although it is read in another form only.
+OLD_FORMATS = {
+    ".doc": "DOCX", ".dot": "DOCX", ".xls": "XLSX", ".ppt": "PPTX", ".pps": "PPTX", ".msg": "EML",
+    ".pages": "DOCX", ".numbers": "XLSX", ".key": "PPTX", ".mobi": "EPUB", ".djvu": "PDF",
+}  # fmt: skip
 # pypdf writes every oddity of a file to standard error. What matters is among the problems.
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)
 
@@ -65,7 +74,9 @@ def read(upload: Upload, problems: Problems, max_bytes: int) -> Iterator[Part]:
 def _loader_for(upload: Upload, max_bytes: int) -> Loader:
     loader = LOADERS.get(upload.ending)
     if loader is None:
-        raise InvalidInput(f"files ending in {upload.ending or 'nothing'} cannot be read")
+        other = OLD_FORMATS.get(upload.ending)
+        hint = f"; save it as {other} first" if other else ""
+        raise InvalidInput(f"files ending in {upload.ending or 'nothing'} cannot be read{hint}")
     limit = min(loader.max_bytes or max_bytes, max_bytes)
     if upload.size > limit:
         raise InvalidInput(
@@ -77,20 +88,20 @@ def _loader_for(upload: Upload, max_bytes: int) -> Loader:
     return loader
 
 
-def _sections(blocks: Iterator[str]) -> Iterator[str]:
+def _sections(blocks: Iterable[str]) -> Iterator[str]:
     """Cut a stream of text at paragraphs, lines, or spaces into sections of bounded length."""
     rest = ""
     for block in blocks:
-        rest += block
-        while len(rest) > SECTION_CHARACTERS:
-            cut = _cut(rest)
-            yield rest[:cut]
-            rest = rest[cut:]
+        text, start = rest + block, 0
+        while len(text) - start > SECTION_CHARACTERS:
+            end = start + _cut(text[start : start + SECTION_CHARACTERS])
+            yield text[start:end]
+            start = end
+        rest = text[start:]
     yield rest
 
 
-def _cut(text: str) -> int:
-    window = text[:SECTION_CHARACTERS]
+def _cut(window: str) -> int:
     for border in ("\n\n", "\n", ". ", " "):
         found = window.rfind(border)
         if found > SECTION_CHARACTERS // 2:
@@ -98,13 +109,26 @@ def _cut(text: str) -> int:
     return SECTION_CHARACTERS
 
 
-def _whole_text(text: str, source: str, **metadata: str) -> Iterator[Part]:
-    """Cut a text into parts that know how much of it they end."""
-    done = 0
-    for section in _sections(iter([text])):
-        done += len(section)
-        if section.strip():
-            yield Part(source, "", {"text": section, **metadata}, done / len(text))
+def _parts(found: Iterable[Piece], source: str) -> Iterator[Part]:
+    """Cut the words of places into parts that know how much of them they end."""
+    places = list(found)
+    total, done = sum(len(piece.text) for piece in places) or 1, 0
+    for metadata, own in itertools.groupby(places, lambda piece: piece.metadata):
+        place = ", ".join(
+            str(value) if name == "part" else f"{name} {value}"
+            for name, value in metadata.items()
+            if name != "title"
+        )
+        for section in _sections(piece.text for piece in own):
+            done += len(section)
+            if section.strip():
+                yield Part(source, place, {"text": section, **metadata}, min(done / total, 1.0))
+
+
+def _say_left_out(problems: Problems, source: str, left_out: Mapping[str, int]) -> None:
+    named = ", ".join(f"{name} ({count:,})" for name, count in left_out.items() if count)
+    if named:
+        problems.note_once(source, f"what holds no text is left out: {named}")
 
 
 def _load_text(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:
@@ -130,76 +154,89 @@ def _opened_as(label: str) -> Iterator[None]:
 
 
 def _load_html(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:
-    import bs4
-
-    content = file.read()
-    if content.count(b"<") > MAX_TAGS:
-        raise InvalidInput(f"it has more than {MAX_TAGS:,} tags")
-    with _opened_as("HTML"), warnings.catch_warnings():
-        # A page without markup is a text. One of XML is read well enough as HTML.
-        warnings.simplefilter("ignore", bs4.MarkupResemblesLocatorWarning)
-        warnings.simplefilter("ignore", bs4.XMLParsedAsHTMLWarning)
-        soup = bs4.BeautifulSoup(content, "html.parser")
-    for unseen in soup(["script", "style", "noscript", "template"]):
-        unseen.decompose()
-    title = soup.title.get_text(strip=True) if soup.title else ""
-    text = (soup.body or soup).get_text("\n", strip=True)
-    return _whole_text(text, source, **({"title": title} if title else {}))
+    reader = markup.HtmlReader()
+    found = list(markup.html_pieces(file.read(), reader))
+    title = " ".join(reader.title.split())
+    _say_left_out(problems, source, {"pictures": reader.pictures})
+    if title:
+        found = [Piece({"title": title}, piece.text) for piece in found]
+    return _parts(found, source)
 
 
 def _load_pdf(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:
-    import pypdf
-
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
     with _opened_as("PDF"):
-        document = pypdf.PdfReader(file)
-        if document.is_encrypted and not document.decrypt(""):
-            raise InvalidInput("it is encrypted; save it without a password first")
-        pages = len(document.pages)
-    empty = []
-    for number in range(1, pages + 1):
+        document = pdf.Document(file, size)
+    empty, pictures = [], 0
+    for number in range(1, document.pages + 1):
         try:
             with _opened_as("page"):
-                text = document.pages[number - 1].extract_text()
+                text = document.text(number)
+                pictures += document.pictures(number)
+        except pdf.TooMuch:
+            raise
         except InvalidInput as problem:
             problems.add(source, f"page {number}", problem.what)
             continue
         if text.strip():
-            yield Part(source, f"page {number}", {"text": text, "page": number}, number / pages)
+            values = {"text": text, "page": number}
+            yield Part(source, f"page {number}", values, number / document.pages)
         else:
             empty.append(number)
+    _say_left_out(problems, source, {"pictures": pictures})
     if empty:
         first = ", ".join(map(str, empty[:10])) + (" …" if len(empty) > 10 else "")
-        note = f"{len(empty):,} of {pages:,} pages hold no text, as scans do: {first}"
+        note = f"{len(empty):,} of {document.pages:,} pages hold no text, as scans do: {first}"
         problems.note_once(source, note)
 
 
-def _load_docx(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:
-    import docx
+def _load_office(
+    file: BinaryIO,
+    source: str,
+    problems: Problems,
+    label: str,
+    pieces: Callable[[office.Package], Iterator[Piece]],
+) -> Iterator[Part]:
+    with _opened_as(label):
+        package = office.Package(file)
+        found = list(pieces(package))
+    if label in {"XLSX", "ODS"}:
+        problems.note_once(source, "numbers stand as they are stored, without their formats")
+    _say_left_out(problems, source, package.left_out)
+    return _parts(found, source)
 
-    archives.check_office(file)
-    with _opened_as("DOCX"):
-        blocks = [
-            block.text
-            if hasattr(block, "text")
-            else "\n".join(" | ".join(cell.text for cell in row.cells) for row in block.rows)
-            for block in docx.Document(file).iter_inner_content()
-        ]
-    return _whole_text("\n\n".join(block for block in blocks if block.strip()), source)
+
+def _load_rtf(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:
+    left_out: Counter[str] = Counter()
+    text = rtf.text_of(file.read(), left_out)
+    _say_left_out(problems, source, left_out)
+    return _parts([Piece({}, text)], source)
 
 
-def _load_pptx(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:
-    import pptx
-
-    archives.check_office(file)
-    with _opened_as("PPTX"):
-        slides = [
-            "\n".join(shape.text_frame.text for shape in slide.shapes if shape.has_text_frame)
-            for slide in pptx.Presentation(file).slides
-        ]
-    for number, text in enumerate(slides, 1):
-        if text.strip():
-            values = {"text": text, "slide": number}
-            yield Part(source, f"slide {number}", values, number / len(slides))
+def _load_mail(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:
+    shown, subject, parts = mail.parsed(file.read())
+    texts, attached = [shown], []
+    for part in parts:
+        if part.name:
+            attached.append(part)
+        elif part.kind == "text/html":
+            html = markup.html_pieces(part.content, markup.HtmlReader(), part.charset)
+            texts.append("".join(piece.text for piece in html))
+        elif part.kind.startswith("text/"):
+            texts.append(markup.decoded(part.content, part.charset))
+        else:
+            problems.note_once(source, f"a part of the kind {part.kind} is left out")
+    title = {"title": subject} if subject else {}
+    yield from _parts([Piece(title, "\n\n".join(texts))], source)
+    for part in attached:
+        upload = Upload.of_bytes(f"{source}/{PurePosixPath(part.name).name}", part.content)
+        if upload.ending in CONTAINERS or upload.ending not in LOADERS:
+            problems.note_once(source, f"the attached file {part.name!r} is left out")
+        else:
+            yield from (
+                each._replace(share=1.0) for each in read(upload, problems, DEFAULT_MAX_BYTES)
+            )
 
 
 def _same(file: IO[bytes]) -> BinaryIO:
@@ -210,17 +247,24 @@ def _load_zip(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]
     for entry in archives.entries(file, source, problems):
         name = f"{source}/{entry.name}"
         upload = Upload(name, entry.size, partial(_same, entry.file))
-        if upload.ending == ".zip":
-            problems.add(name, "", "an archive in an archive is not opened")
+        if upload.ending in CONTAINERS:
+            problems.add(name, "", "an archive or a mail in an archive is not opened")
             continue
         for part in read(upload, problems, DEFAULT_MAX_BYTES):
             yield part._replace(share=entry.before + entry.share * part.share)
+
+
+def _office(label: str, pieces: Callable[[office.Package], Iterator[Piece]]) -> Loader:
+    load = partial(_load_office, label=label, pieces=pieces)
+    return Loader(label, load, max_bytes=50 * MEGABYTE)
 
 
 _TEXT = Loader("text", _load_text)
 _MARKDOWN = Loader("Markdown", _load_text)
 _HTML = Loader("HTML", _load_html, max_bytes=20 * MEGABYTE)
 _JSON_LINES = Loader("JSON lines", tables.json_line_rows, is_table=True)
+_DOCX, _PPTX = _office("DOCX", office.docx_pieces), _office("PPTX", office.pptx_pieces)
+_XLSX = _office("XLSX", office.xlsx_pieces)
 
 LOADERS: dict[str, Loader] = {
     ".txt": _TEXT,
@@ -231,9 +275,20 @@ LOADERS: dict[str, Loader] = {
     ".markdown": _MARKDOWN,
     ".html": _HTML,
     ".htm": _HTML,
+    ".xhtml": _HTML,
     ".pdf": Loader("PDF", _load_pdf, max_bytes=100 * MEGABYTE),
-    ".docx": Loader("DOCX", _load_docx, max_bytes=50 * MEGABYTE),
-    ".pptx": Loader("PPTX", _load_pptx, max_bytes=50 * MEGABYTE),
+    ".docx": _DOCX,
+    ".docm": _DOCX,
+    ".pptx": _PPTX,
+    ".pptm": _PPTX,
+    ".xlsx": _XLSX,
+    ".xlsm": _XLSX,
+    ".odt": _office("ODT", office.odf_pieces),
+    ".odp": _office("ODP", office.odf_pieces),
+    ".ods": _office("ODS", office.odf_pieces),
+    ".epub": _office("EPUB", office.epub_pieces),
+    ".rtf": Loader("RTF", _load_rtf, max_bytes=20 * MEGABYTE),
+    ".eml": Loader("mail", _load_mail, max_bytes=20 * MEGABYTE),
     ".csv": Loader("CSV", tables.csv_rows, is_table=True),
     ".tsv": Loader("TSV", partial(tables.csv_rows, delimiter="\t"), is_table=True),
     ".jsonl": _JSON_LINES,

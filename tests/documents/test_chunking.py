@@ -68,6 +68,28 @@ def test_markdown_chunks_know_the_headings_above_them() -> None:
     assert [chunk.metadata["heading"] for chunk in found] == ["One", "One › Two", "Three"]
 
 
+KEPT = (
+    "10\u00a0km per\u00a0hour.\tTabbed\tcells.", "- one\n    - two", "\tif x:\n\t\treturn 1",
+    "👨\u200d👩\u200d👧 می\u200cخواهم",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [50, 2_000])
+@pytest.mark.parametrize("splitter", SPLITTERS)
+def test_a_text_is_kept_as_it_was_written(splitter: str, size: int) -> None:
+    text = "# Limits\n\n" + "\n\n".join(KEPT)
+    found = "\n".join(cut(text, splitter, size=size))
+    assert [part for part in KEPT if part not in found] == []
+
+
+def test_what_looks_like_a_heading_in_code_is_none() -> None:
+    text = "# One #\n\n```sh\n# a comment\n~~~\n```\n\n## Two\n\nb\n\n##### five\n"
+    document = Document(page_content=text, metadata={"source": "a.md"})
+    found = list(chunks([document], Chunking("markdown", 100, 0)))
+    assert [chunk.metadata["heading"] for chunk in found] == ["One", "One › Two"]
+    assert found[0].page_content == text[: text.index("\n\n## Two")]
+
+
 def test_positions_count_through_a_source_and_not_across_sources() -> None:
     documents = [
         Document(page_content="a" * 150, metadata={"source": "a"}),

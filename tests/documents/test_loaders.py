@@ -377,8 +377,8 @@ def test_pages_that_cannot_be_read_do_not_take_the_others_along(
 
     real = PageObject.extract_text
 
-    def extract(self: PageObject) -> str:
-        text = real(self)
+    def extract(self: PageObject, **options: Any) -> str:
+        text = real(self, **options)
         if "Second" in text:
             raise KeyError("/Font")
         return text
@@ -387,6 +387,52 @@ def test_pages_that_cannot_be_read_do_not_take_the_others_along(
     documents, problems = read_one("a.pdf", pdf(["First", "Second", "Third"]))
     assert [document.page_content for document in documents] == ["First", "Third"]
     assert problems == ["a.pdf, page 2: it is damaged or no page"]
+
+
+def test_chunks_of_html_keep_sentences_whole_and_leave_hidden_parts_out() -> None:
+    page = (
+        "<p>Press <b>Start</b>, then see <a href='#'>chapter 2</a>. H<sub>2</sub>O.</p><p>Next.</p>"
+        "<div hidden>one</div><p style='color: red; display:none'>two <b>three</b></p>"
+        "<template>four</template><table><tr><td>a<td><b>b</b><tr><td><td>c</table><p>&copy; end"
+    )
+    [document], problems = read_one("a.html", page.encode())
+    assert problems == []
+    shown = "Press Start, then see chapter 2. H2O.\n\nNext.\n\na | b\nc\n\n© end"
+    assert document.page_content == shown
+
+
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-128", "AES-256"])
+def test_a_pdf_that_is_encrypted_for_its_permissions_only_is_read(algorithm: str) -> None:
+    import pypdf
+
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(pdf(["Pumps and valves"])))
+    writer.encrypt("", owner_password="owner", algorithm=algorithm)
+    target = io.BytesIO()
+    writer.write(target)
+    [document], problems = read_one("a.pdf", target.getvalue())
+    assert (document.page_content, problems) == ("Pumps and valves", [])
+
+
+def test_a_deck_gives_its_tables_groups_and_notes() -> None:
+    import pptx
+    from pptx.util import Inches
+
+    deck = pptx.Presentation()
+    slide = deck.slides.add_slide(deck.slide_layouts[5])
+    slide.shapes.title.text = "Pump overview"
+    place = [Inches(1)] * 4
+    table = slide.shapes.add_table(1, 2, *place).table
+    table.cell(0, 0).text, table.cell(0, 1).text = "flange", "42 kg"
+    box = slide.shapes.add_textbox(*place)
+    box.text_frame.text = "shut-off valve"
+    slide.shapes.add_group_shape([slide.shapes.add_group_shape([box])])
+    slide.notes_slide.notes_text_frame.text = "mention the recall"
+    target = io.BytesIO()
+    deck.save(target)
+    [shown, notes], _ = read_one("a.pptx", target.getvalue())
+    assert shown.page_content == "Pump overview\n\nflange | 42 kg\n\nshut-off valve"
+    assert notes.page_content == "mention the recall"
+    assert (notes.metadata["slide"], notes.metadata["part"]) == (1, "notes")
 
 
 def test_scanned_pages_are_counted_in_one_line() -> None:
