@@ -33,6 +33,20 @@ def code_cells() -> list[str]:
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
+@pytest.mark.parametrize("folder", [PROJECT_ROOT, NOTEBOOK.parent], ids=["root", "notebooks"])
+def test_the_first_cells_run_wherever_the_notebook_was_started(folder: Path) -> None:
+    # Without the folder in which -c begins, as where a kernel is started by a program.
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "\n".join(code_cells()[:2])],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_cell_runs_where_a_loop_already_runs() -> None:
     done = subprocess.run(
         [sys.executable, "-c", RUNNER],
