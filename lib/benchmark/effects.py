@@ -72,6 +72,11 @@ NEEDS: dict[str, Need] = {
         "one limit and rate finds its own",
     ),
     "rows": Need(lambda plan: not plan.collection, "--collection has rows of its own"),
+    "index": Need(lambda plan: not plan.collection, "a collection that exists keeps its index"),
+    "least_recall": Need(
+        lambda plan: bool(plan.collection) or plan.index not in {"", "FLAT"},
+        "it takes --collection, or an --index that is not exact",
+    ),
     "k": Need(_USES_K, "no operation of the plan searches"),
     "fetch_k": Need(_IS_MMR, "it takes a max_marginal_relevance_search"),
     "lambda_mult": Need(_IS_MMR, "it takes a max_marginal_relevance_search"),

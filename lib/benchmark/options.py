@@ -21,6 +21,7 @@ from lib.benchmark.workload import (
 )
 from lib.documents import text_encoding
 from lib.errors import InvalidInput, LabError
+from lib.milvus.collections import INDEX_TYPES
 from lib.milvus.embeddings import PROVIDERS
 from lib.milvus.operations import OPERATIONS
 from lib.settings import Settings
@@ -199,6 +200,12 @@ def parser() -> argparse.ArgumentParser:
     option("--k", type=_whole, help="results per search")
     option("--fetch-k", type=_whole, help="candidates of an MMR search")
     option("--lambda-mult", type=_number, help="MMR: 1 for relevance only, 0 for diversity only")
+    option(
+        "--index", help=f"of the run's own collection (default: exact): {', '.join(INDEX_TYPES)}"
+    )
+    option(
+        "--least-recall", type=_number, help="asked of an index that is not exact (default: 0.5)"
+    )
     option("--collection", help="an existing collection to search; nothing is written to it")
     option("--questions", type=_lines, help="a file of questions for it, one a line")
     option("--delete-by", help=f"field of a delete's expression: {' or '.join(DELETE_FIELDS)}")

@@ -1,10 +1,12 @@
 """Records one trial while it runs: one slot a call, written to by whoever makes the call."""
 
 import asyncio
+import math
 import re
+import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -16,7 +18,6 @@ from lib.milvus.operations import Operation, result_keys
 
 RETURNED_FALSE = "reported failure (returned False)"
 NO_EFFECT = "reported success without effect"
-OTHER_ROWS = "returned other rows than expected"
 MAX_KIND_CHARS = 160
 
 
@@ -64,16 +65,9 @@ class Recorder:
         self._embedded = [0.0] * self.calls
         self._errors: dict[int, str] = {}
 
-    def turns(self) -> Iterable[int]:
+    def turns(self) -> "Turns":
         """Return the indexes of the calls to make. In a timed trial they end with its time."""
-        return self._timed_turns() if self.seconds else range(self.calls)
-
-    def _timed_turns(self) -> Iterator[int]:
-        end = self.clock() + self.seconds
-        for i in range(self.calls):
-            if self.stopped or self.clock() >= end:
-                return
-            yield i
+        return Turns(self)
 
     def call_of(self, row: int) -> int:
         """Return the index of the call that a row or question was part of."""
@@ -184,6 +178,35 @@ class Recorder:
             )
             for i in range(self.calls)
         )
+
+
+class Turns(Iterator[int]):
+    """The indexes of a trial's calls, one after another; several threads may take from it.
+
+    The time of a timed trial begins with the first of them.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._indexes = iter(range(recorder.calls))
+        self._lock = threading.Lock()
+        self._end = math.inf
+        self.ended = False
+
+    def __next__(self) -> int:
+        """Return the next index."""
+        recorder = self._recorder
+        with self._lock:
+            if recorder.seconds:
+                now = recorder.clock()
+                if math.isinf(self._end):
+                    self._end = now + recorder.seconds
+                self.ended = self.ended or now >= self._end
+            index = None if self.ended or recorder.stopped else next(self._indexes, None)
+            self.ended = index is None
+        if index is None:
+            raise StopIteration
+        return index
 
 
 _VARYING = re.compile(r"\b[0-9a-f]*\d[0-9a-f]*\b|\d+", re.IGNORECASE)

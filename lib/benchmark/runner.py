@@ -11,13 +11,14 @@ from typing import Any
 from lib import measuring
 from lib.benchmark import environment
 from lib.benchmark import statistics as trial_statistics
+from lib.benchmark.answers import Checked, Wrong
 from lib.benchmark.experiments import EXPERIMENTS
 from lib.benchmark.guard import Guard
 from lib.benchmark.recorder import Recorder
 from lib.benchmark.strategies import STRATEGIES, Strategy, keeper, trial_arguments
 from lib.benchmark.trials import Run, Trial
 from lib.benchmark.workload import Cell, Plan
-from lib.benchmark.workspace import MilvusWorkspace, SearchWorkspace, Workspace, Wrong
+from lib.benchmark.workspace import MilvusWorkspace, SearchWorkspace, Workspace
 from lib.errors import JobCancelled, LabError
 from lib.jobs import Job
 from lib.milvus.connection import Connection, Lease
@@ -219,8 +220,9 @@ class _Session:
                 raise JobCancelled("Stopped.")
             if recorder.seconds:
                 recorder.trim()
-            wrong = self.workspace.check(recorder)
+            checked = self.workspace.check(recorder)
             self.workspace.restore(recorder)
+            wrong = checked.wrong
             calls = recorder.finish({recorder.call_of(row): what for row, what in wrong.items()})
             lags_ms = [1000 * lag for lag in recorder.loop_lags_s]
             trial = Trial(
@@ -230,7 +232,7 @@ class _Session:
                 warmup=repeat is None,
                 wall_s=recorder.wall_s,
                 verified=all(call.ok for call in calls),
-                verification=_in_words(recorder, wrong),
+                verification=_in_words(recorder, checked),
                 loop_lag_ms_max=max(lags_ms) if lags_ms else None,
                 loop_lag_ms_p99=trial_statistics.percentile(lags_ms, 99) if lags_ms else None,
                 cpu_s=cpu_s,
@@ -239,6 +241,7 @@ class _Session:
                 refused=dict(recorder.refused),
                 **recorder.provider(),
                 rows_counted=_counted(recorder, wrong),
+                recall=checked.recall,
             )
             if not trial.is_void:
                 return trial
@@ -317,15 +320,17 @@ def _counted(recorder: Recorder, wrong: Wrong) -> int:
     )
 
 
-def _in_words(recorder: Recorder, wrong: Wrong) -> str:
-    failed, count = len(recorder.raised), recorder.count
+def _in_words(recorder: Recorder, checked: Checked) -> str:
+    failed, count, wrong = len(recorder.raised), recorder.count, checked.wrong
     silent = [what for row, what in wrong.items() if recorder.call_of(row) not in recorder.raised]
     parts = []
     if failed:
         parts.append(f"{failed:,} of {recorder.calls:,} calls failed")
     if silent:
         parts.append(f"{len(silent):,} of {count:,}: {silent[0]}")
-    return "; ".join(parts) or f"{count:,} of {count:,} as expected"
+    right = "as expected" if checked.recall is None else "answered"
+    parts = parts or [f"{count:,} of {count:,} {right}"]
+    return "; ".join([*parts, checked.note] if checked.note else parts)
 
 
 def _partial(job: Job, plan: Plan, record: dict[str, Any], note: str) -> Run:

@@ -17,6 +17,7 @@ Number = Annotated[float, Ge(0), Le(1e9)]
 Amount = Annotated[int, Ge(0), Le(10**9)]
 Count = Annotated[int, Ge(0), Le(100_000)]
 Size = Annotated[int, Ge(1), Le(100_000)]
+Share = Annotated[float, Ge(0), Le(1)]
 Index = Annotated[int, Ge(-1), Le(100_000)]
 
 # The most that one run may hold. A plan keeps to it, and a file that claims more is refused.
@@ -107,6 +108,8 @@ class Trial:
 
     `rows_counted` is how many rows or questions of the trial came out as asked: rows found added,
     gone or changed afterwards, questions that got the right rows. Old files do not have it.
+    `recall` is the mean share of the right rows in the answers, where an index that is not exact
+    is judged by it.
     """
 
     operation: Name
@@ -132,6 +135,7 @@ class Trial:
     provider_sent: Amount = 0
     provider_refused: Amount = 0
     provider_waited_s: Number = 0.0
+    recall: Share | None = None
 
     @property
     def cell(self) -> CellKey:

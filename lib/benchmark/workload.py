@@ -12,6 +12,7 @@ from lib.benchmark.statistics import cell_label, cell_text
 from lib.benchmark.strategies import STRATEGIES, Strategy
 from lib.benchmark.trials import COMPARE, MAX_CELLS, MAX_REPEATS, OVERLOAD, RATE, CellKey
 from lib.errors import InvalidInput, LabError
+from lib.milvus.collections import INDEX_TYPES
 from lib.milvus.embeddings import PROVIDERS
 from lib.milvus.fields import PRIMARY_FIELD
 from lib.milvus.operations import OPERATIONS, Effect
@@ -64,6 +65,8 @@ OVERLOAD_WARNING = (
     "will notice. Only the run's own collection is written to."
 )
 DEFAULT_RATES = (100.0,)
+# Low enough for langchain-milvus's own search parameters: an AUTOINDEX of 10,000 rows has 0.72.
+LEAST_RECALL = 0.5
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,10 @@ class Plan:
     `experiment` names the schedule: "compare" makes every cell; the others choose the next cell by
     what they have seen. `p99_ms` is the latency that the experiment "rate" keeps below.
 
+    `index` is that of the run's own collection; empty takes an exact one. Where the index is not
+    exact, and in a collection that was there before, the answers of a trial need a mean recall of
+    `least_recall` of the exact rows.
+
     With a `collection` the run asks `questions` of it instead of filling one of its own, and
     writes nothing.
     """
@@ -155,6 +162,8 @@ class Plan:
     retries: int = 0
     p99_ms: float = 0.0
     experiment: str = COMPARE
+    index: str = ""
+    least_recall: float = LEAST_RECALL
 
     def check(self, settings: Settings | None = None) -> None:
         """Raise InvalidInput, one line that names the value, unless the plan can be run."""
@@ -170,6 +179,7 @@ class Plan:
                 f"{', '.join(DELETE_CONSISTENCIES[1:])}, or none."
             )
         self._check_questions()
+        self._check_index()
         # Before anything is multiplied: a plan may come from somebody's file.
         for name in ("counts", "concurrency", "rates", "batches"):
             if len(getattr(self, name)) > MAX_NUMBERS:
@@ -255,7 +265,7 @@ class Plan:
             if not STRATEGIES[name].can_be_timed:
                 timed = [one.name for one in STRATEGIES.values() if one.can_be_timed]
                 raise InvalidInput(
-                    f"{name} makes a number of calls and cannot be timed.",
+                    f"{name} makes all its calls at once, so it cannot be timed.",
                     next_step=f"Use {', '.join(timed)}.",
                 )
         if self.seconds * self.repeats * len(self.cells()) > MAX_TIMED_RUN_S:
@@ -269,6 +279,15 @@ class Plan:
                 raise InvalidInput(f"Questions can only be searched for; {name} is no search.")
         if any(not 0 < len(question.strip()) <= MAX_QUESTION_CHARS for question in self.questions):
             raise InvalidInput(f"A question takes 1 to {MAX_QUESTION_CHARS:,} characters.")
+
+    def _check_index(self) -> None:
+        if not 0 <= self.least_recall <= 1:
+            raise InvalidInput(f"least recall must be between 0 and 1, not {self.least_recall:g}.")
+        if not self.index:
+            return
+        _check_names("index", (self.index,), INDEX_TYPES)
+        if self.collection:
+            raise InvalidInput("A collection that exists keeps its index.")
 
     @classmethod
     def from_settings(

@@ -6,19 +6,24 @@ collection that was there before is only searched.
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from langchain_core.documents import Document
 from langchain_core.utils.iter import batch_iterate
 from langchain_milvus import Milvus
 
 from lib import event_loop
-from lib.benchmark.recorder import NO_EFFECT, OTHER_ROWS, Recorder
+from lib.benchmark.answers import OTHER_ROWS, Answers, Checked
+from lib.benchmark.exact import METRICS, ExactRows
+from lib.benchmark.recorder import NO_EFFECT, Recorder
 from lib.benchmark.workload import DISTINCT_QUERIES, Plan
 from lib.documents.corpora import CORPORA
 from lib.errors import OperationFailed
 from lib.milvus import collections as milvus_collections
+from lib.milvus import rows as milvus_rows
+from lib.milvus.collections import INDEX_TYPES
 from lib.milvus.connection import Connection, close_store
 from lib.milvus.embeddings import EmbeddingModel, SimulatedLatency, TimedEmbeddings
 from lib.milvus.failures import reported
@@ -30,12 +35,10 @@ OPEN_TIMEOUT_S = 20.0
 INDEX_TIMEOUT_S = 120.0
 # How often a Milvus server makes writes visible to strongly consistent reads, by default.
 SERVER_TICK_S = 0.2
-# A remote service embeds the same text a little differently each time, which swaps neighbours
-# whose scores are this close. The bundled model does not, so there the keys must be the same.
-NEAR_TIE = 0.005
-NEAR_TIE_CANDIDATES = 20
-
-Wrong = Mapping[int, str]  # index of a row or call → what is wrong with it
+# The benchmark's own collection: every answer of this index can be checked, row by row.
+EXACT_INDEX, OWN_METRIC = "FLAT", "COSINE"
+# What is read of somebody's collection to compute the right answers, and at once.
+MOST_VECTOR_BYTES, PAGE_BYTES = 64 << 20, 4 << 20
 
 
 class Workspace:
@@ -50,9 +53,9 @@ class Workspace:
     def begin_repeat(self, repeat: int) -> None:
         """Give all strategies of one repeat the same random waits."""
 
-    def check(self, recorder: Recorder) -> Wrong:
+    def check(self, recorder: Recorder) -> Checked:
         """Return which of the `recorder.count` rows or results are not as they should be."""
-        return {}
+        return Checked()
 
     def restore(self, recorder: Recorder) -> None:
         """Undo what a trial did."""
@@ -85,6 +88,8 @@ class SearchWorkspace(Workspace):
             lambda_mult=plan.lambda_mult,
         )
         self._open_store()
+        rows, reason = self._read_rows()
+        self._judge_by(plan, rows, is_exact=False, reason=reason)
 
     def _prepare_checks(self, plan: Plan, connection: Connection, model: EmbeddingModel) -> None:
         self._connection = connection
@@ -93,10 +98,23 @@ class SearchWorkspace(Workspace):
         self._embeddings = slowed.embeddings
         self._seed = plan.seed
         self._dice = random.Random(plan.seed)
-        self._expected: dict[str, list[tuple[str, ...]]] = {}
-        self._near_ties: list[frozenset[str]] = []
-        self._repeatable = plan.embedding == "bundled"
         self._touched = False
+
+    def _judge_by(
+        self, plan: Plan, rows: ExactRows | None, *, is_exact: bool, reason: str = ""
+    ) -> None:
+        """Decide how answers are judged; an index that is not exact is judged by its recall."""
+        self._answers = Answers(
+            self.inputs,
+            rows,
+            None if is_exact else plan.least_recall,
+            is_noisy=plan.embedding != "bundled",
+            ask=self._ask,
+        )
+        self._judged = "each compared with the exact rows, computed from the vectors"
+        if not is_exact:
+            of = "the exact rows" if rows is not None else f"Milvus's own first answers: {reason}"
+            self._judged = f"by recall, at least {plan.least_recall:g}, of {of}"
 
     def _open_store(self) -> None:
         self.store = self._connection.new_store(self.name, self._embeddings)
@@ -112,10 +130,11 @@ class SearchWorkspace(Workspace):
             "rows": collection.rows,
             "dimension": collection.dimension,
             "consistency": CONSISTENCY.get(level, str(level)),
+            "answers": self._judged,
         }
 
     def prepare(self, operation: Operation, count: int) -> None:
-        """Check the starting rows; for reads, find out once what each call must return."""
+        """Check the starting rows; for searches, find out once what each call must return."""
         rows = milvus_collections.count(self._connection, self.name)
         if rows != self._rows:
             raise OperationFailed(
@@ -126,10 +145,8 @@ class SearchWorkspace(Workspace):
         if self._touched and not operation.writes:
             milvus_collections.prepare_for_search(self._connection, self.name)
             self._touched = False
-        if operation.effect is Effect.READS and operation.name not in self._expected:
-            self._expected[operation.name] = self._right_answers(operation)
-        if operation.searches and operation.embeds and not self._repeatable:
-            self._near_ties = self._near_ties or self._close_calls()
+        if operation.searches:
+            self._answers.prepare(operation)
         if not self._connection.is_lite:
             # The count above was answered in step with a tick of the server; a trial that began
             # there would meet the same moment of a tick each time, not what a caller meets.
@@ -142,60 +159,62 @@ class SearchWorkspace(Workspace):
         if isinstance(inner, SimulatedLatency):
             inner.restart(self._seed + repeat)
 
-    def check(self, recorder: Recorder) -> Wrong:
+    def check(self, recorder: Recorder) -> Checked:
         """Find out by the keys returned which results are not the right ones."""
         results = recorder.results
         if recorder.in_one_call:
             results = results[0]
             if results is None:
-                return {}
+                return Checked()
             if len(results) != recorder.count:
-                return dict.fromkeys(range(recorder.count), OTHER_ROWS)
-        return {
-            i: OTHER_ROWS
-            for i, keys in enumerate(results)
-            if keys is not None and not self._is_right(recorder.operation, i, keys)
-        }
+                return Checked(dict.fromkeys(range(recorder.count), OTHER_ROWS))
+        if recorder.operation.searches:
+            return self._answers.judge(recorder.operation, results)
+        return Checked(
+            {
+                i: OTHER_ROWS
+                for i, keys in enumerate(results)
+                if keys not in (None, (self.inputs.key_of(i),))
+            }
+        )
 
     def close(self) -> None:
         """Close the store."""
         close_store(self.store)
 
-    def _right_answers(self, operation: Operation) -> list[tuple[str, ...]]:
-        """Ask every distinct question once, by vector, so that no embedding call is involved."""
-        if not operation.searches:
-            return [(self.inputs.key_of(i),) for i in range(len(self.inputs.existing))]
+    def _read_rows(self) -> tuple[ExactRows | None, str]:
+        """Read all keys and vectors of a collection; none, and why, where that is not possible."""
+        facts = milvus_collections.describe(self._connection, self.name)
+        if facts.metric_type not in METRICS:
+            return None, f"nobody here can compute {facts.metric_type}"
+        row_bytes = 4 * facts.dimension
+        if facts.rows * row_bytes > MOST_VECTOR_BYTES:
+            return None, f"{facts.rows:,} rows of {facts.dimension:,} dimensions are too many"
+        shape = milvus_rows.layout(self._connection, self.name)
+        keys: list[str] = []
+        vectors = np.empty((facts.rows, facts.dimension), dtype=np.float32)
+        pages = milvus_rows.walk(
+            self._connection,
+            self.name,
+            fields=[shape.key, shape.vector],
+            page_rows=max(PAGE_BYTES // row_bytes, 1),
+            most=facts.rows,
+            shape=shape,
+        )
+        for page in pages:
+            end = len(keys) + len(page)
+            vectors[len(keys) : end] = [row[shape.vector] for row in page]
+            keys += (str(row[shape.key]) for row in page)
+        if len(keys) < facts.rows:
+            return None, f"{facts.rows - len(keys):,} of {facts.rows:,} rows did not come"
+        return ExactRows(keys, vectors, facts.metric_type), ""
+
+    def _ask(self, operation: Operation, i: int) -> tuple[str, ...]:
+        """Ask Milvus by vector, so that no embedding call is involved."""
         kind = "max_marginal_relevance_search" if operation.is_mmr else "similarity_search"
         by_vector = OPERATIONS[f"{kind}_by_vector"]
         with reported(f"{self.name} could not be searched."):
-            return [
-                result_keys(by_vector.call(self.store, by_vector.arguments(self.inputs, i)))
-                for i in range(len(self.inputs.queries))
-            ]
-
-    def _close_calls(self) -> list[frozenset[str]]:
-        """Return, for each question, the keys that a slightly different vector may also find."""
-        operation = OPERATIONS["similarity_search_with_score_by_vector"]
-        found = []
-        for i in range(len(self.inputs.queries)):
-            arguments = operation.arguments(self.inputs, i)
-            arguments["k"] += max(self.inputs.fetch_k, NEAR_TIE_CANDIDATES)
-            hits = operation.call(self.store, arguments)
-            last = hits[min(self.inputs.k, len(hits)) - 1][1] if hits else 0.0
-            close = [hit for hit in hits if hit[1] >= last - NEAR_TIE]
-            found.append(frozenset(result_keys(close)))
-        return found
-
-    def _is_right(self, operation: Operation, i: int, keys: tuple[str, ...]) -> bool:
-        expected = self._expected[operation.name]
-        right = expected[i % len(expected)]
-        if keys == right:
-            return True
-        if not self._near_ties or not operation.searches or not operation.embeds:
-            return False
-        if operation.is_mmr:  # picks among candidates: a swap early on changes what follows
-            return len(set(keys)) == len(right)
-        return len(set(keys)) == len(right) and self._near_ties[i % len(expected)].issuperset(keys)
+            return result_keys(by_vector.call(self.store, by_vector.arguments(self.inputs, i)))
 
 
 class MilvusWorkspace(SearchWorkspace):
@@ -229,11 +248,25 @@ class MilvusWorkspace(SearchWorkspace):
             connection_args=connection.arguments,
             embeddings=self._embeddings,
         )
-        milvus_collections.create(connection, self.name, model.dimension, embedding=model.model)
+        index = plan.index or default_index(connection)
+        parameters = INDEX_TYPES[index].parameters if index else ()
+        milvus_collections.create(
+            connection,
+            self.name,
+            model.dimension,
+            embedding=model.model,
+            index_type=index,
+            metric_type=OWN_METRIC,
+            index_params={each.name: each.default for each in parameters},
+        )
         try:
             self._insert(self.inputs.existing)
             self._settle()
             self._open_store()
+            keys = [str(document.id) for document in self.inputs.existing]
+            rows = ExactRows(keys, vectors[: plan.rows], OWN_METRIC)
+            is_exact = index == EXACT_INDEX or (connection.is_lite and not index)
+            self._judge_by(plan, rows, is_exact=is_exact)
         except BaseException:
             milvus_collections.drop(connection, self.name)
             raise
@@ -246,13 +279,21 @@ class MilvusWorkspace(SearchWorkspace):
         with reported("Could not flush the benchmark's collection."):
             self._client.flush(self.name)
             deadline = time.monotonic() + INDEX_TIMEOUT_S
-            while time.monotonic() < deadline:
-                index = self._client.describe_index(self.name, VECTOR_FIELD) or {}
-                if not index.get("pending_index_rows"):
-                    return
+            while waiting := self._rows_without_index():
+                if time.monotonic() > deadline:
+                    raise OperationFailed(
+                        "The index of the benchmark's collection was not built within "
+                        f"{INDEX_TIMEOUT_S:g} s: {waiting:,} rows wait for it.",
+                        kept="Nothing was measured.",
+                        next_step="Take fewer rows or another index.",
+                    )
                 time.sleep(0.2)
 
-    def check(self, recorder: Recorder) -> Wrong:
+    def _rows_without_index(self) -> int:
+        index = self._client.describe_index(self.name, VECTOR_FIELD) or {}
+        return int(index.get("pending_index_rows") or 0)
+
+    def check(self, recorder: Recorder) -> Checked:
         """Find out by effect, or by the keys returned, what became of each row or result."""
         effect = recorder.operation.effect
         if effect is Effect.READS:
@@ -262,11 +303,13 @@ class MilvusWorkspace(SearchWorkspace):
         documents = self.inputs.new if effect is Effect.ADDS else self.inputs.existing
         documents = documents[: recorder.count]
         texts = self._texts_of(documents)
-        return {
-            i: NO_EFFECT
-            for i, document in enumerate(documents)
-            if not _HAPPENED[effect](document, texts.get(str(document.id)))
-        }
+        return Checked(
+            {
+                i: NO_EFFECT
+                for i, document in enumerate(documents)
+                if not _HAPPENED[effect](document, texts.get(str(document.id)))
+            }
+        )
 
     def restore(self, recorder: Recorder) -> None:
         """Undo what a trial did to the rows, with vectors made before."""
@@ -307,7 +350,7 @@ class MilvusWorkspace(SearchWorkspace):
                 if name.startswith(self.inputs.collection_prefix):
                     self._client.drop_collection(name)
 
-    def _check_creates(self, recorder: Recorder) -> Wrong:
+    def _check_creates(self, recorder: Recorder) -> Checked:
         wrong: dict[int, str] = {}
         with reported("Could not look at the collections that a trial created."):
             names = set(self._client.list_collections())
@@ -315,7 +358,7 @@ class MilvusWorkspace(SearchWorkspace):
                 name = f"{self.inputs.collection_prefix}_{i}"
                 if name not in names or milvus_collections.count(self._connection, name) != 1:
                     wrong[i] = NO_EFFECT
-        return wrong
+        return Checked(wrong)
 
     def _texts_of(self, documents: Sequence[Document]) -> dict[str, str]:
         """Return key → text of those of the documents that are in the collection now."""
@@ -348,6 +391,15 @@ class MilvusWorkspace(SearchWorkspace):
         with reported("Could not put the benchmark's rows back."):
             for part in batch_iterate(ROWS_AT_ONCE, documents):
                 self._client.upsert(self.name, [self._row(document) for document in part])
+
+
+def default_index(connection: Connection) -> str:
+    """Return the index of a benchmark's own collection: an exact one wherever there is one.
+
+    Empty stands for the backend's own default, which on Milvus Lite is exact, in native code.
+    """
+    has_it = connection.kind in INDEX_TYPES[EXACT_INDEX].kinds
+    return EXACT_INDEX if has_it and not connection.is_lite else ""
 
 
 # Whether a call had its effect, by its document and the text of the document's row now, if any.

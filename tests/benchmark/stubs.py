@@ -9,6 +9,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 
+from lib.benchmark.answers import Checked
 from lib.benchmark.recorder import NO_EFFECT, Recorder
 from lib.benchmark.runner import run_in
 from lib.benchmark.trials import Call, Run, Trial
@@ -150,13 +151,13 @@ class StubWorkspace:
     def begin_repeat(self, repeat: int) -> None:
         pass
 
-    def check(self, recorder: Recorder) -> dict[int, str]:
+    def check(self, recorder: Recorder) -> Checked:
         rows, asked = self.store.rows, range(recorder.count)
         if recorder.operation.effect is Effect.ADDS:
-            return {i: NO_EFFECT for i in asked if f"new_{i}" not in rows}
+            return Checked({i: NO_EFFECT for i in asked if f"new_{i}" not in rows})
         if recorder.operation.effect is Effect.REMOVES:
-            return {i: NO_EFFECT for i in asked if f"doc_{i}" in rows}
-        return {}
+            return Checked({i: NO_EFFECT for i in asked if f"doc_{i}" in rows})
+        return Checked()
 
     def restore(self, recorder: Recorder) -> None:
         pass

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.benchmark import workspace
 from lib.benchmark.command import main
 from lib.benchmark.run_file import read
 from lib.benchmark.runner import run
@@ -66,7 +67,9 @@ def test_every_way_of_a_retriever_finds_the_right_rows_and_tells_embedding_from_
     plan = replace(PLAN, operations=(operation,), embedding_latency_ms=20.0)
     trials = run(plan, lab, model).trials
     assert {trial.strategy for trial in trials} == set(PLAN.strategies)
-    assert {trial.verification for trial in trials} == {"12 of 12 as expected"}
+    said = "12 of 12 answered; recall 1.000, 0.5 asked for"
+    assert {trial.verification for trial in trials} == {said}
+    assert {trial.recall for trial in trials} == {1.0}
     for trial in trials:
         for call in trial.calls:
             assert 0.02 <= call.embed_s < call.duration_s
@@ -74,6 +77,47 @@ def test_every_way_of_a_retriever_finds_the_right_rows_and_tells_embedding_from_
     assert flying == dict.fromkeys(("sync_loop", "retriever_invoke"), 1) | dict.fromkeys(
         RETRIEVER[1:], 4
     )
+
+
+def test_a_collection_that_is_too_large_to_read_is_judged_by_its_own_first_answers(
+    lab: Connection, model: EmbeddingModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace, "MOST_VECTOR_BYTES", 59 * 4 * 256)
+    operations = ("similarity_search_by_vector", "max_marginal_relevance_search")
+    finished = run(replace(PLAN, operations=operations, strategies=("sync_loop",)), lab, model)
+    assert {trial.verification for trial in finished.trials} == {
+        "12 of 12 answered; recall 1.000, 0.5 asked for"
+    }
+    assert finished.environment["answers"] == (
+        "by recall, at least 0.5, of Milvus's own first answers: 60 rows of 256 dimensions are too "
+        "many"
+    )
+
+
+def test_rows_that_are_read_in_many_pages_are_all_there(
+    lab: Connection, model: EmbeddingModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace, "PAGE_BYTES", 7 * 4 * 256)  # 7 rows a page, and 4 in the last
+    finished = run(replace(PLAN, strategies=("sync_loop",), least_recall=1.0), lab, model)
+    assert [trial.recall for trial in finished.trials] == [1.0]
+    assert finished.environment["answers"] == "by recall, at least 1, of the exact rows"
+
+
+@pytest.mark.parametrize("strategy", [*RETRIEVER, "sync_loop", "thread_pool", "gather_limited"])
+def test_each_way_can_be_timed_and_keeps_its_calls_in_flight(
+    lab: Connection, model: EmbeddingModel, strategy: str
+) -> None:
+    plan = replace(
+        PLAN, strategies=(strategy,), seconds=2.0, concurrency=(3,), embedding_latency_ms=50.0
+    )
+    (trial,) = run(plan, lab, model).trials
+    assert trial.verified
+    assert trial.recall == 1.0
+    assert trial.rows == len(trial.calls) > 5
+    assert max(call.start_s for call in trial.calls) < 2.0 <= trial.wall_s
+    limit = trial.concurrency or 1
+    assert most_in_flight(trial) == limit
+    assert trial.in_flight > 0.8 * limit
 
 
 def most_in_flight(trial: Trial) -> int:

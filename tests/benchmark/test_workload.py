@@ -16,6 +16,10 @@ SETTINGS = Settings(milvus_uri="unused.db")
 PLAN = Plan(operations=("add_texts", "delete"), strategies=("sync_loop", "gather_limited"))
 
 
+SEARCHES = {"operations": ("similarity_search",)}
+TIMED = {"seconds": 2.0, **SEARCHES}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -51,6 +55,16 @@ PLAN = Plan(operations=("add_texts", "delete"), strategies=("sync_loop", "gather
         ({"delete_by": "category"}, "use pk or id"),
         ({"delete_consistency": "bounded"}, "use Strong, Session, Bounded, Eventually, or none"),
         ({"counts": (10_000,), "rows": 10_000, "repeats": 100}, "the limit is 200,000"),
+        ({"index": "HNWS"}, "Did you mean 'HNSW'?"),
+        ({"least_recall": 1.01}, "least recall must be between 0 and 1, not 1.01"),
+        ({"least_recall": float("nan")}, "least recall must be"),
+        (TIMED | {"strategies": ("sync_loop", "gather")}, "gather makes all its calls at once"),
+        (TIMED | {"strategies": ("one_batch",)}, "one_batch makes all its calls at once"),
+        (TIMED | {"experiment": "rate", "p99_ms": 50.0}, "takes an open loop"),
+        (
+            {"collection": "c", "questions": ("?",), "index": "FLAT", **SEARCHES},
+            "A collection that exists keeps its index",
+        ),
     ],
 )
 def test_a_plan_that_cannot_be_run_is_refused_with_one_line_that_says_why(
@@ -72,6 +86,14 @@ def test_a_public_host_s_limits_bound_the_plan() -> None:
 def test_every_preset_can_be_run(name: str) -> None:
     preset(name).plan.check(SETTINGS)
     assert preset(name).plan.preset == name
+
+
+def test_every_way_that_holds_a_number_of_calls_in_flight_or_a_rate_can_be_timed() -> None:
+    timed = tuple(name for name, way in STRATEGIES.items() if way.can_be_timed)
+    assert set(STRATEGIES) - set(timed) == {"gather", "one_batch"}
+    plan = replace(PLAN, operations=("similarity_search",), strategies=timed, seconds=2.0)
+    plan.check(SETTINGS)
+    assert {cell.strategy for cell in plan.cells()} == set(timed)
 
 
 def test_an_unknown_preset_gets_the_nearest_right_name() -> None:
@@ -140,6 +162,8 @@ def test_the_command_of_a_plan_makes_the_same_plan(name: str) -> None:
         embedding_jitter_ms=12.5,
         concurrency=(1, 2),
         seed=3,
+        index="HNSW",
+        least_recall=0.95,
     )
     plan = own if name == "own" else preset(name).plan
     words = shlex.split(plan.command("http://localhost:19530"))

@@ -8,16 +8,20 @@ from typing import Any
 import pytest
 from langchain_core.embeddings import Embeddings
 
-from lib.benchmark.recorder import NO_EFFECT, OTHER_ROWS, Recorder
+from lib.benchmark import workspace as workspace_module
+from lib.benchmark.answers import OTHER_ROWS
+from lib.benchmark.recorder import NO_EFFECT, Recorder
 from lib.benchmark.runner import run
 from lib.benchmark.strategies import STRATEGIES, keeper, trial_arguments
 from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import MilvusWorkspace
+from lib.errors import InvalidInput, OperationFailed
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import ByDocuments, EmbeddingModel, TimedEmbeddings, open_model
 from lib.milvus.operations import OPERATIONS, Effect
 from lib.settings import Settings
+from scripts.milvus_server import MilvusServer
 
 PLAN = Plan(operations=tuple(OPERATIONS), counts=(3,), rows=20, warmup=0, repeats=1)
 
@@ -26,6 +30,16 @@ PLAN = Plan(operations=tuple(OPERATIONS), counts=(3,), rows=20, warmup=0, repeat
 def lite(milvus_lite_uri: str) -> Iterator[Connection]:
     """Milvus Lite."""
     opened = open_connection(Settings(milvus_uri=milvus_lite_uri))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=["lite", "server"])
+def connection(request: pytest.FixtureRequest) -> Iterator[Connection]:
+    """Each backend in turn."""
+    fixture = {"lite": "milvus_lite_uri", "server": "milvus_server"}[request.param]
+    target = request.getfixturevalue(fixture)
+    opened = open_connection(Settings(milvus_uri=getattr(target, "uri", target)))
     yield opened
     opened.close()
 
@@ -67,11 +81,11 @@ def test_a_write_that_was_not_made_is_found_missing_row_by_row(
     trial = recorder(workspace, name)
     workspace.prepare(trial.operation, 3)
     trial.call(1)
-    assert workspace.check(trial) == {0: NO_EFFECT, 2: NO_EFFECT}
+    assert workspace.check(trial).wrong == {0: NO_EFFECT, 2: NO_EFFECT}
     workspace.restore(trial)
     workspace.release(trial)
     workspace.prepare(trial.operation, 3)  # raises unless the starting rows are back
-    assert set(workspace.check(recorder(workspace, name))) == {0, 1, 2}
+    assert set(workspace.check(recorder(workspace, name)).wrong) == {0, 1, 2}
 
 
 def test_rows_come_back_exactly_as_they_were(workspace: MilvusWorkspace, lite: Connection) -> None:
@@ -84,7 +98,7 @@ def test_rows_come_back_exactly_as_they_were(workspace: MilvusWorkspace, lite: C
         trial = recorder(workspace, name)
         for i in range(3):
             trial.call(i)
-        assert workspace.check(trial) == {}
+        assert workspace.check(trial).wrong == {}
         assert rows() != before
         workspace.restore(trial)
         after = rows()
@@ -99,21 +113,109 @@ def test_a_read_that_returns_other_rows_is_found(name: str, workspace: MilvusWor
     workspace.prepare(trial.operation, 3)
     for i in range(3):
         trial.call(i)
-    assert workspace.check(trial) == {}
+    assert workspace.check(trial).wrong == {}
     trial.results[1] = ("doc_19", *trial.results[1][1:])
     trial.results[2] = ()
-    assert workspace.check(trial) == {1: OTHER_ROWS, 2: OTHER_ROWS}
+    assert workspace.check(trial).wrong == {1: OTHER_ROWS, 2: OTHER_ROWS}
 
 
 def test_a_batch_that_answers_one_question_wrong_is_found(workspace: MilvusWorkspace) -> None:
     trial = recorder(workspace, "similarity_search", "one_batch")
     workspace.prepare(trial.operation, 3)
     STRATEGIES["one_batch"].execute(trial)
-    assert workspace.check(trial) == {}
+    assert workspace.check(trial).wrong == {}
     trial.results[0][2] = tuple(reversed(trial.results[0][2]))
-    assert workspace.check(trial) == {2: OTHER_ROWS}
+    assert workspace.check(trial).wrong == {2: OTHER_ROWS}
     trial.results[0] = trial.results[0][:2]
-    assert workspace.check(trial) == dict.fromkeys(range(3), OTHER_ROWS)
+    assert workspace.check(trial).wrong == dict.fromkeys(range(3), OTHER_ROWS)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, operation in OPERATIONS.items() if operation.searches]
+)
+def test_what_is_right_is_computed_and_not_asked_of_the_store(
+    name: str, workspace: MilvusWorkspace
+) -> None:
+    """A store that answers wrongly from the first question on is found out."""
+    vectors = list(workspace._vectors.values())
+    for i, document in enumerate(workspace.inputs.existing):
+        workspace._vectors[str(document.id)] = vectors[(7 * i + 1) % len(vectors)]
+    workspace._upsert(workspace.inputs.existing)
+    trial = recorder(workspace, name)
+    workspace.prepare(trial.operation, 3)
+    for i in range(3):
+        trial.call(i)
+    assert workspace.check(trial).wrong == dict.fromkeys(range(3), OTHER_ROWS)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_one_question_and_many_can_be_asked_in_one_batch(
+    count: int, lite: Connection, model: EmbeddingModel
+) -> None:
+    searches = tuple(name for name, one in OPERATIONS.items() if one.searches and not one.is_mmr)
+    plan = replace(PLAN, operations=searches, strategies=("one_batch",), counts=(count,))
+    for trial in run(plan, lite, model).trials:
+        assert trial.verification == f"{count} of {count} as expected"
+        assert trial.rows == count
+
+
+BY_VECTOR = ("similarity_search_by_vector", "max_marginal_relevance_search_by_vector")
+
+
+@pytest.mark.parametrize("least", [0.0, 1.0])
+def test_an_index_that_is_not_exact_is_judged_by_recall(
+    least: float, lite: Connection, model: EmbeddingModel
+) -> None:
+    # Of 128 lists with few rows in each, ten are looked at.
+    plan = replace(PLAN, operations=BY_VECTOR, strategies=("sync_loop",), counts=(50,), rows=500)
+    finished = run(replace(plan, index="IVF_FLAT", least_recall=least), lite, model)
+    assert finished.environment["index_type"] == "IVF_FLAT"
+    assert finished.environment["answers"] == f"by recall, at least {least:g}, of the exact rows"
+    assert finished.settings["index"] == "IVF_FLAT"
+    assert f"--index IVF_FLAT --least-recall {least:g}" in finished.settings["command"]
+    for trial in finished.trials:
+        assert trial.recall is not None
+        assert 0.2 < trial.recall < 1
+        if least:
+            assert not trial.verified
+            assert OTHER_ROWS in trial.verification
+            assert f"recall {trial.recall:.3f}, below the 1 asked for" in trial.verification
+            assert 0 < trial.rows < 50
+        else:
+            said = f"50 of 50 answered; recall {trial.recall:.3f}, 0 asked for"
+            assert (trial.verified, trial.verification, trial.rows) == (True, said, 50)
+
+
+def test_a_benchmark_s_own_index_is_exact_and_its_answers_are_compared_row_by_row(
+    connection: Connection, model: EmbeddingModel
+) -> None:
+    plan = replace(PLAN, operations=BY_VECTOR, strategies=("sync_loop",), counts=(50,), rows=300)
+    finished = run(plan, connection, model)
+    assert finished.environment["index_type"] == ("IVF_FLAT" if connection.is_lite else "FLAT")
+    assert finished.environment["answers"].startswith("each compared with the exact rows")
+    for trial in finished.trials:
+        assert (trial.verification, trial.recall) == ("50 of 50 as expected", None)
+
+
+def test_an_index_that_the_backend_does_not_have_is_refused(
+    lite: Connection, model: EmbeddingModel
+) -> None:
+    with pytest.raises(InvalidInput, match="has no index 'SCANN'"):
+        run(replace(PLAN, index="SCANN", operations=BY_VECTOR), lite, model)
+    assert lite.client.list_collections() == []
+
+
+def test_an_index_that_is_not_built_in_time_is_not_measured(
+    milvus_server: MilvusServer, model: EmbeddingModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace_module, "INDEX_TIMEOUT_S", 0.0)
+    connection = open_connection(Settings(milvus_uri=milvus_server.uri))
+    plan = replace(PLAN, operations=BY_VECTOR, index="HNSW", rows=9_973)
+    try:
+        with pytest.raises(OperationFailed, match=r"not built within 0 s: [\d,]+ rows wait for it"):
+            run(plan, connection, model)
+    finally:
+        connection.close()
 
 
 class Noisy(ByDocuments):

@@ -34,7 +34,15 @@ PARAMETERS = {
     "benchmark": (
         *("b_run", "b_preset", "b_latency", "b_repeats", "b_p99", "b_batches", "b_overloaded"),
         *("b_operations", "b_strategies", "b_counts", "b_limits", "b_rows", "b_k", "b_warmup"),
-        *("b_seed", "b_delete_by", "b_delete_consistency", "b_focus", "file"),
+        *(
+            "b_seconds",
+            "b_index",
+            "b_seed",
+            "b_delete_by",
+            "b_delete_consistency",
+            "b_focus",
+            "file",
+        ),
     ),
     "runs": ("r_runs", "r_filter", "r_origin", "r_focus", "r_speedup", "r_log", "file"),
     "owner": ("owner_token",),

@@ -18,9 +18,11 @@ from lib.benchmark.workload import (
     DELETE_CONSISTENCIES,
     DELETE_FIELDS,
     MAX_LATENCY_MS,
+    MAX_SECONDS,
     MAX_WARMUP,
     PRESETS,
 )
+from lib.milvus.collections import INDEX_TYPES
 from lib.milvus.operations import OPERATIONS
 from lib.milvus.ranking import MAX_K
 
@@ -114,7 +116,9 @@ INPUTS = {
     "b_strategies": _names("strategies", {name: one.title for name, one in STRATEGIES.items()}),
     "b_counts": _list("counts"),
     "b_limits": _list("concurrency"),
+    "b_seconds": _number("seconds", float, 0, MAX_SECONDS),
     "b_rows": _number("rows", int, 1, 10**9),
+    "b_index": _one_of("index", ("", *INDEX_TYPES)),
     "b_k": _number("k", int, 1, MAX_K),
     "b_warmup": _number("warmup", int, 0, MAX_WARMUP),
     "b_seed": _number("seed", int, 0, 10**9),

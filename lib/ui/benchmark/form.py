@@ -18,6 +18,7 @@ from lib.benchmark.workload import (
     message_warning,
 )
 from lib.errors import InvalidInput
+from lib.milvus.collections import INDEX_TYPES
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS
@@ -168,7 +169,21 @@ def _custom_inputs(settings: Settings) -> None:
             key="b_limits",
             help="For threads and limited gather. Several numbers make a sweep.",
         )
+        _number_input(
+            "Seconds a trial",
+            "b_seconds",
+            step=1.0,
+            format="%g",
+            help="Trials of searches that last so long, whatever the number of calls; 0 for none.",
+        )
         _number_input("Rows before each trial", "b_rows", max_value=settings.max_rows)
+        st.selectbox(
+            "Index",
+            ("", *INDEX_TYPES),
+            format_func=lambda name: name or "exact: every answer is checked",
+            key="b_index",
+            help="Answers of an index that is not exact are judged by their recall.",
+        )
         _number_input("k (results of a search)", "b_k")
         _number_input("Warm-up trials", "b_warmup", help="Made before the repeats and thrown away.")
         _number_input(
@@ -230,7 +245,9 @@ def _plan(preset: str, settings: Settings) -> Plan:
         strategies=tuple(state.b_strategies),
         counts=_numbers("Calls per trial", state.b_counts),
         concurrency=_numbers("Calls in flight", state.b_limits),
+        seconds=float(state.b_seconds),
         rows=int(state.b_rows),
+        index=state.b_index,
         k=int(state.b_k),
         fetch_k=max(DEFAULT_FETCH_K, int(state.b_k)),
         warmup=int(state.b_warmup),
