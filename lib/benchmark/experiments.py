@@ -52,7 +52,7 @@ def highest_rate(plan: Plan) -> Steps:
     `plan.repeats` trials, and its load is made once more as a closed loop, to stand beside it.
     """
     operation = plan.operations[0]
-    name = next(name for name in plan.strategies if STRATEGIES[name].uses_rate)
+    name = next(name for name in plan.strategies if STRATEGIES[name].is_open)
     closed = Cell(operation, "gather_limited", 0, 1, seconds=plan.seconds)
     for _ in range(plan.warmup):
         yield closed, None

@@ -9,14 +9,14 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable, Collection, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_milvus import Milvus
 
 from lib.benchmark import open_loop, retriever
-from lib.benchmark.recorder import Recorder
+from lib.benchmark.recorder import Recorder, Turns
 from lib.milvus.fields import PRIMARY_FIELD, VECTOR_FIELD
 from lib.milvus.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
 
@@ -38,6 +38,7 @@ class Strategy:
     limited_label: str = ""  # the title with the concurrency in it; empty where there is no limit
     is_batch: bool = False
     uses_rate: bool = False
+    is_open: bool = False  # whether calls start when they are due, whatever became of the others
     can_be_timed: bool = False  # whether it can make calls for a time instead of a number of them
     only: Collection[str] = ()  # the operations it can issue; all of them when empty
 
@@ -82,10 +83,7 @@ class Strategy:
 
 
 def _sync_loop(recorder: Recorder) -> None:
-    for i in recorder.turns():
-        if recorder.stopped:
-            return
-        recorder.call(i)
+    _take_turns(recorder, recorder.turns())
 
 
 def _thread_pool(recorder: Recorder) -> None:
@@ -97,10 +95,19 @@ def _thread_pool(recorder: Recorder) -> None:
         for _ in range(workers):
             pool.submit(ready.wait)
         ready.wait()
+        if recorder.seconds:
+            turns = recorder.turns()
+            wait([pool.submit(_take_turns, recorder, turns) for _ in range(workers)])
+            return
         for _ in pool.map(recorder.call, range(recorder.calls)):
             pass
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _take_turns(recorder: Recorder, turns: Turns) -> None:
+    for i in turns:
+        recorder.call(i)
 
 
 async def _gather(recorder: Recorder) -> None:
@@ -136,6 +143,7 @@ STRATEGIES: dict[str, Strategy] = {
             summary="The sync method from a fixed number of threads.",
             limited_label="{} threads",
             execute=_thread_pool,
+            can_be_timed=True,
         ),
         Strategy(
             name="gather",
@@ -163,6 +171,7 @@ STRATEGIES: dict[str, Strategy] = {
             title="Open loop",
             summary="Calls start evenly spaced, whether or not earlier ones were answered.",
             execute=open_loop.open_constant,
+            is_open=True,
             uses_rate=True,
             can_be_timed=True,
         ),
@@ -171,6 +180,7 @@ STRATEGIES: dict[str, Strategy] = {
             title="Open loop, Poisson",
             summary="Calls start at random moments with a given mean rate.",
             execute=open_loop.open_poisson,
+            is_open=True,
             uses_rate=True,
             can_be_timed=True,
         ),
@@ -180,12 +190,14 @@ STRATEGIES: dict[str, Strategy] = {
             summary="Each call takes a token; tokens come in at a given rate.",
             execute=open_loop.token_bucket,
             uses_rate=True,
+            can_be_timed=True,
         ),
         Strategy(
             name="retriever_invoke",
             title="Retriever, invoke",
             summary="`invoke` of the store as a LangChain retriever, one call after another.",
             execute=retriever.invoke,
+            can_be_timed=True,
             only=retriever.SEARCH_TYPES,
         ),
         Strategy(
@@ -194,6 +206,7 @@ STRATEGIES: dict[str, Strategy] = {
             summary="The retriever's `batch`: `invoke` from langchain's threads.",
             limited_label="Retriever, batch, {} threads",
             execute=retriever.batch,
+            can_be_timed=True,
             only=retriever.SEARCH_TYPES,
         ),
         Strategy(
@@ -202,6 +215,7 @@ STRATEGIES: dict[str, Strategy] = {
             summary="The retriever's `ainvoke` in a gather with a bound on the calls in flight.",
             limited_label="Retriever, ainvoke, at most {}",
             execute=retriever.ainvoke,
+            can_be_timed=True,
             only=retriever.SEARCH_TYPES,
         ),
         Strategy(
@@ -210,6 +224,7 @@ STRATEGIES: dict[str, Strategy] = {
             summary="The retriever's `abatch`: `ainvoke` in langchain's own bounded gather.",
             limited_label="Retriever, abatch, at most {}",
             execute=retriever.abatch,
+            can_be_timed=True,
             only=retriever.SEARCH_TYPES,
         ),
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from lib.benchmark.effects import changes_something
 from lib.benchmark.statistics import cell_label, cell_text
-from lib.benchmark.strategies import STRATEGIES, Strategy
+from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import COMPARE, MAX_CELLS, MAX_REPEATS, OVERLOAD, RATE, CellKey
 from lib.errors import InvalidInput, LabError
 from lib.milvus.collections import INDEX_TYPES
@@ -245,8 +245,8 @@ class Plan:
         if self.experiment == RATE:
             if not (self.seconds and self.p99_ms):
                 raise InvalidInput("Searching for a rate takes --seconds and --p99-ms.")
-            if not any(_is_open_loop(STRATEGIES[name]) for name in self.strategies):
-                loops = [one.name for one in STRATEGIES.values() if _is_open_loop(one)]
+            if not any(STRATEGIES[name].is_open for name in self.strategies):
+                loops = [one.name for one in STRATEGIES.values() if one.is_open]
                 raise InvalidInput(
                     "Searching for a rate takes an open loop.",
                     next_step=f"Add {' or '.join(loops)} to the strategies.",
@@ -418,10 +418,6 @@ class Plan:
         if self.questions:
             parts.append("--questions questions.txt")
         return " ".join([*parts, f"--output {shlex.quote(output)}"])
-
-
-def _is_open_loop(strategy: Strategy) -> bool:
-    return strategy.uses_rate and strategy.can_be_timed
 
 
 def message_warning(plan: Plan, dimension: int) -> str:
