@@ -176,6 +176,12 @@ WITHOUT_EFFECT = [
     (f"{RATE} --retries 3", "an async strategy"),
     (f"{SEARCH} --p99-ms 50", "takes --experiment rate"),
     ("--collection c --questions QUESTIONS --operations similarity_search --rows 7", "its own"),
+    (
+        "--collection c --questions QUESTIONS --operations similarity_search --index FLAT",
+        "keeps its index",
+    ),
+    (f"{BY_VECTOR} --least-recall 0.9", "an --index that is not exact"),
+    (f"{BY_VECTOR} --index FLAT --least-recall 0.9", "an --index that is not exact"),
     # Refused for their values, or together with the others they do not go with.
     ("--preset sweep --seconds 0", "a number above 0, not '0'"),
     ("--preset sweep --seconds nan", "a number above 0, not 'nan'"),
