@@ -130,6 +130,7 @@ class EventLoop:
         """Run a coroutine to its end and return its result.
 
         `timeout` is in seconds; when it passes, the coroutine is cancelled and TimeoutError raised.
+        A TimeoutError of the coroutine itself arrives as it is.
         """
         try:
             running = asyncio.get_running_loop()
@@ -142,13 +143,15 @@ class EventLoop:
             return self._run_nested(coroutine, running, timeout)
         future = self.submit(coroutine)
         try:
-            return future.result(timeout)
-        except concurrent.futures.TimeoutError:
-            future.cancel()
-            raise TimeoutError(f"Not finished within {timeout:g} s.") from None
+            # result(timeout) raises the same error for a wait that is over and for a call's own.
+            is_over = concurrent.futures.wait([future], timeout).not_done
         except BaseException:
             future.cancel()
             raise
+        if is_over:
+            future.cancel()
+            raise TimeoutError(f"Not finished within {timeout:g} s.")
+        return future.result()
 
     def close(self) -> None:
         """Cancel what still runs, stop the loop and join its thread. Calling twice is harmless."""

@@ -55,6 +55,15 @@ def test_a_timeout_cancels_the_coroutine(loop: EventLoop) -> None:
     assert cancelled.wait(2)
 
 
+@pytest.mark.parametrize("timeout", [None, 20.0])
+def test_a_coroutine_s_own_timeout_arrives_as_it_is(loop: EventLoop, timeout: float | None) -> None:
+    async def gives_up() -> None:
+        raise TimeoutError("The service did not answer.")
+
+    with pytest.raises(TimeoutError, match=r"^The service did not answer\.$"):
+        loop.run(gives_up(), timeout)
+
+
 def test_a_submitted_coroutine_can_be_cancelled(loop: EventLoop) -> None:
     started = threading.Event()
     ended = threading.Event()

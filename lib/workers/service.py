@@ -74,10 +74,10 @@ class Service:
             except OSError as error:
                 self._calls.pop(number)
                 raise self._end_of(0) from error
-        try:
-            return answer.result(timeout)
-        except concurrent.futures.TimeoutError:
-            raise TimeoutError(f"{self._what} did not answer within {timeout:g} s.") from None
+        # result(timeout) raises the same error for a wait that is over and for a method's own.
+        if concurrent.futures.wait([answer], timeout).not_done:
+            raise TimeoutError(f"{self._what} did not answer within {timeout:g} s.")
+        return answer.result()
 
     def close(self) -> None:
         """Let it close what it holds, then end it."""

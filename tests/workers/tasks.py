@@ -105,6 +105,9 @@ class Counter:
     def refuse(self) -> None:
         refuse("It")
 
+    def give_up(self) -> None:
+        raise TimeoutError("Nobody answered.")
+
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 

@@ -30,6 +30,9 @@ def test_what_a_method_or_the_factory_raises_is_raised_here() -> None:
     counter = Service(tasks.Counter, 5, what="The counter")
     with pytest.raises(InvalidInput, match="It cannot be read"):
         counter.call("refuse")
+    for timeout in (None, 20.0):
+        with pytest.raises(TimeoutError, match=r"^Nobody answered\."):
+            counter.call("give_up", timeout=timeout)
     assert counter.call("add", 2) == 7
     counter.close()
     with pytest.raises(InvalidInput, match="The store cannot be read"):
