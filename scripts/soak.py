@@ -32,6 +32,7 @@ import numpy as np
 import psutil
 from streamlit.proto.Alert_pb2 import Alert
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.DownloadButton_pb2 import DownloadButton
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
@@ -81,6 +82,9 @@ class Visitor:
         self.widgets: dict[str, tuple[str, str]] = {}  # key to the kind and the id
         self.states: dict[str, WidgetState] = {}  # what was typed and chosen on this page
         self.page = ""
+        self.session = ""
+        self.script = ""  # the hash of the page's script; a fragment runs on it
+        self.files: dict[str, DownloadButton] = {}  # what the page offers to download, by label
         self.texts: list[str] = []
         self.fragments: dict[str, float] = {}
 
@@ -115,6 +119,24 @@ class Visitor:
             await self._receive()
         return True
 
+    async def address_of(self, label: str) -> str:
+        """Press a download and return the path of its file, empty when it could not be made."""
+        button = self.files[label]
+        if button.url:
+            return button.url
+        message = BackMsg()
+        asked = message.backend_operation_request
+        asked.request_id, asked.session_id = secrets.token_hex(16), self.session
+        asked.deferred_file.file_id = button.deferred_file_id
+        await self.socket.send(message.SerializeToString())
+        async with asyncio.timeout(ACTION_TIMEOUT_S):
+            while True:
+                data = await self.socket.recv()
+                assert isinstance(data, bytes)
+                answer = ForwardMsg.FromString(data)
+                if answer.WhichOneof("type") == "backend_operation_response":
+                    return answer.backend_operation_response.deferred_file.url
+
     async def _send(
         self, page: str, query: str, values: dict[str, Any], fragment: str = ""
     ) -> None:
@@ -123,7 +145,9 @@ class Visitor:
         state.page_name, state.query_string, state.fragment_id = page, query, fragment
         state.is_auto_rerun = bool(fragment)
         if page != self.page:
-            self.page, self.states = page, {}
+            self.page, self.states, self.script = page, {}, ""
+        # As a browser does. A fragment that runs the whole page anew would go to the default page.
+        state.page_script_hash = self.script
         clicked = []
         for key, value in values.items():
             if key not in self.widgets:
@@ -144,6 +168,8 @@ class Visitor:
             state.trigger_value = True
         elif kind == "button_group":
             state.string_array_value.data[:] = [value]
+        elif isinstance(value, bool):
+            state.bool_value = value
         else:
             state.string_value = value
         return state
@@ -157,8 +183,12 @@ class Visitor:
                 self._look_for_others(data)
                 message = ForwardMsg.FromString(data)
                 kind = message.WhichOneof("type")
-                if kind == "new_session" and not message.metadata.run.fragment_ids:
-                    self.texts, self.fragments = [], {}
+                if kind == "new_session":
+                    self.session = message.new_session.initialize.session_id
+                    if not message.metadata.run.fragment_ids:
+                        self.texts, self.fragments, self.files = [], {}, {}
+                elif kind == "navigation":
+                    self._note_page(message.navigation.page_script_hash)
                 elif kind == "auto_rerun":
                     self.fragments[message.auto_rerun.fragment_id] = message.auto_rerun.interval
                 elif kind == "page_info_changed":
@@ -170,6 +200,11 @@ class Visitor:
                     ForwardMsg.FINISHED_EARLY_FOR_RERUN
                 ):
                     return
+
+    def _note_page(self, script: str) -> None:
+        if self.script not in ("", script):
+            self.record.exceptions.append(f"{self.page or 'overview'}: another page was run")
+        self.script = script
 
     def _remember_ids(self) -> None:
         given = parse_qs(self.query)
@@ -183,7 +218,8 @@ class Visitor:
                 self.record.leaks.append(f"visitor {self.number} received {number}'s {secret}")
 
     def _take(self, message: ForwardMsg) -> None:
-        element = message.delta.new_element
+        is_block = message.delta.WhichOneof("type") == "add_block"
+        element = message.delta.add_block if is_block else message.delta.new_element
         kind = element.WhichOneof("type")
         if kind is None:
             return
@@ -193,6 +229,8 @@ class Visitor:
         if kind == "alert" and body.format == Alert.Format.ERROR:
             self.record.refusals.append(f"{body.title} {body.body}".strip())
         names = {each.name for each in body.DESCRIPTOR.fields}
+        if kind == "download_button":
+            self.files[body.label] = body
         if "id" in names and body.id.startswith("$$ID-"):
             self.widgets[body.id.split("-", 2)[2]] = kind, body.id
         self.texts.append(
@@ -313,12 +351,12 @@ async def soak(
 
 
 @contextlib.contextmanager
-def app(folder: Path, uri: str = "") -> Any:
-    """Start the app in public mode; give its address, its process id and its log."""
+def app(folder: Path, uri: str = "", *, public: bool = True) -> Any:
+    """Start the app, in public mode if asked; give its address, its process id and its log."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     log = folder / "app.log"
-    environment = {"LAB_PUBLIC": "1", "LAB_DATA_DIR": str(folder / "data")}
+    environment = {"LAB_PUBLIC": str(int(public)), "LAB_DATA_DIR": str(folder / "data")}
     with log.open("wb") as output:
         process = subprocess.Popen(
             dying_with_parent(

@@ -1,8 +1,10 @@
 """Files to download: made at once, or by a job and forgotten after an hour."""
 
 import secrets
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import streamlit as st
 from lib import jobs
 from lib.jobs import Job, State
 from lib.milvus.connection import Connection
-from lib.ui.common import session
+from lib.ui.common import held_files, session
 from lib.ui.common.cleaner import drop_old_exports, exports_folder
 from lib.ui.common.progress import follow
 
@@ -19,6 +21,8 @@ from lib.ui.common.progress import follow
 SUBJECT = "export:"
 # The files that a visitor of a public app may have at a time.
 MOST_FILES = 3
+# A file is in memory while it is fetched. On a public app a larger one is fetched in parts.
+PART_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,13 @@ class Made:
 
 
 def download(label: str, data: Any, name: str, mime: str, *, key: str, **more: Any) -> None:
-    """Draw a button that downloads a file and leaves the page as it is."""
+    """Draw a button that downloads a file and leaves the page as it is.
+
+    `data` are bytes or a text, or a function without arguments that makes them when it is pressed.
+    """
     more = {"icon": ":material/download:"} | more
+    if callable(data):
+        data = partial(held_files.make, data, mime, name)
     st.download_button(label, data, name, mime, key=key, on_click="ignore", **more)
 
 
@@ -84,13 +93,42 @@ def offer(*, subject: str, parameter: str) -> None:
         return
     made = job.result
     if isinstance(made, Made) and made.path.is_file():
-        download(
-            f"Download {made.what} ({made.path.stat().st_size / 1e6:,.1f} MB)",
-            lambda: made.path.open("rb"),  # read when it is pressed, not at every rerun
-            made.name,
-            "application/octet-stream",
-            key=f"{parameter}_download",
-            type="primary",
-        )
+        _offer_file(made, key=f"{parameter}_download")
     elif job.state is State.STOPPED and not job.error:
         st.info("Stopped. There is no file.", icon=":material/stop_circle:")
+
+
+def _offer_file(made: Made, *, key: str) -> None:
+    """Draw the button of a made file, or on a public app one for each part of a large one."""
+    size = made.path.stat().st_size
+    parts = parts_of(size, PART_BYTES if session.host_settings().public else size)
+    if len(parts) > 1:
+        name = shlex.quote(made.name).replace("`", "")
+        st.markdown(
+            f"{made.what}, {size / 1e6:,.1f} MB in {len(parts)} parts. To put them together: "
+            f"`cat {name}.* > {name}`"
+        )
+    with st.container(horizontal=True):
+        for number, (start, end) in enumerate(parts, 1):
+            is_part = len(parts) > 1
+            what, suffix = (f"part {number}", f".{number:03}") if is_part else (made.what, "")
+            download(
+                f"Download {what} ({(end - start) / 1e6:,.1f} MB)",
+                partial(read_part, made.path, start, end),  # when it is pressed, at no rerun
+                made.name + suffix,
+                "application/octet-stream",
+                key=key + suffix,
+                type="primary",
+            )
+
+
+def parts_of(size: int, most: int) -> list[tuple[int, int]]:
+    """Return where the parts of a file begin and end, in bytes; none has more than `most`."""
+    return [(start, min(start + most, size)) for start in range(0, size, max(most, 1))] or [(0, 0)]
+
+
+def read_part(path: Path, start: int, end: int) -> bytes:
+    """Return the bytes of a file between these two places."""
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(end - start)
