@@ -1,9 +1,11 @@
 """Files: what a person uploaded, parsed once for all who read it."""
 
+import hashlib
 import itertools
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from langchain_core.documents import Document
@@ -17,7 +19,6 @@ from lib.errors import InvalidInput
 # What all files of one person may take in memory, as parsed.
 KEPT_BYTES = 32 * MEGABYTE
 SAMPLE_ROWS = 5
-_numbers = itertools.count()
 
 
 class ParsedFile:
@@ -28,7 +29,6 @@ class ParsedFile:
     """
 
     def __init__(self, upload: Upload, max_bytes: int, kept_bytes: int = KEPT_BYTES) -> None:
-        self.number = next(_numbers)  # what an address in memory is not: never given again
         self.upload = upload
         self.problems = Problems()
         self.is_whole = False
@@ -37,6 +37,14 @@ class ParsedFile:
         self._kept: list[Part] = []
         self._rest: Iterator[Part] | None = read(upload, self.problems, max_bytes)
         self._lock = threading.Lock()
+
+    @cached_property
+    def identity(self) -> tuple[str, str]:
+        """The file's name and a hash of its bytes: equal for the same file, uploaded again too."""
+        if self.upload.digest:
+            return self.upload.name, self.upload.digest
+        with self.upload.open() as file:
+            return self.upload.name, hashlib.sha256(file.read()).hexdigest()
 
     @property
     def is_table(self) -> bool:

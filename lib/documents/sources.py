@@ -1,8 +1,9 @@
 """Sources: uploaded files, the parts that are read from them, and what a person chose for them."""
 
+import hashlib
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
@@ -15,16 +16,22 @@ DEFAULT_MAX_BYTES = 200 * MEGABYTE
 
 @dataclass(frozen=True)
 class Upload:
-    """A file to read: its name, its size in bytes and how to open it, any number of times."""
+    """A file to read: its name, its size in bytes and how to open it, any number of times.
+
+    `digest` is the SHA-256 of its bytes where they are known; files with one name and digest are
+    the same file, however often it is uploaded.
+    """
 
     name: str
     size: int
     open: Callable[[], BinaryIO]
+    digest: str = ""
 
     @classmethod
     def of_bytes(cls, name: str, content: bytes) -> "Upload":
         """Make one of bytes in memory."""
-        return cls(name, len(content), lambda: io.BytesIO(content))
+        digest = hashlib.sha256(content).hexdigest()
+        return cls(name, len(content), lambda: io.BytesIO(content), digest)
 
     @property
     def ending(self) -> str:
@@ -87,5 +94,5 @@ def with_distinct_names(uploads: Sequence[Upload]) -> list[Upload]:
             path = PurePosixPath(upload.name)
             name = str(path.with_name(f"{path.stem} ({number}){path.suffix}"))
         taken.add(name)
-        distinct.append(upload if name == upload.name else Upload(name, upload.size, upload.open))
+        distinct.append(replace(upload, name=name))
     return distinct

@@ -115,7 +115,7 @@ def of_files(files: Sequence[ParsedFile], reading: Reading, chunking: Chunking) 
         label=names[0] if len(names) == 1 else f"{len(names):,} files",
         rows=at_most,
         forecast=lambda: _forecast(files, reading, chunking),
-        identity=(tuple(file.number for file in files), repr(reading), chunking),
+        identity=(tuple(file.identity for file in files), repr(reading), chunking),
         files=tuple(names),
         has_vectors=reading.take_vectors,
     )

@@ -3,6 +3,7 @@
 import io
 import itertools
 import threading
+from dataclasses import replace
 from typing import BinaryIO
 
 import pytest
@@ -12,7 +13,7 @@ from lib.documents.files import KEPT_BYTES, ParsedFile, parsed
 from lib.documents.loaders import SECTION_CHARACTERS
 from lib.documents.problems import Problems
 from lib.documents.sources import DEFAULT_MAX_BYTES, Reading, Upload
-from lib.ingestion.chosen import of_files, tables_of
+from lib.ingestion.chosen import Chosen, of_files, tables_of
 
 ROWS = "".join(f"{i},This is row {i} of a table\n" for i in range(2_000))
 
@@ -23,7 +24,7 @@ class Opened:
     def __init__(self, name: str, content: str) -> None:
         self._content = content.encode()
         self.times = 0
-        self.upload = Upload(name, len(self._content), self._open)
+        self.upload = replace(Upload.of_bytes(name, self._content), open=self._open)
 
     def _open(self) -> BinaryIO:
         self.times += 1
@@ -100,3 +101,19 @@ def test_problems_of_parsing_are_told_to_every_reader() -> None:
             "a.csv, line 3: it has 1 values, the header 2"
         ]
         assert problems.spoiled("a.csv")
+
+
+def test_the_same_file_has_one_identity_and_every_other_file_another() -> None:
+    def chosen(name: str, content: bytes) -> Chosen:
+        # Nothing of it lives on, as after a visitor has left.
+        return of_files(
+            parsed([Upload.of_bytes(name, content)], DEFAULT_MAX_BYTES), Reading(), Chunking()
+        )
+
+    # All of one size, in turn: only their content tells them apart.
+    identities = [chosen("a.txt", b"row %03d" % number).identity for number in range(211)]
+    assert len(set(identities)) == 211
+    assert chosen("a.txt", b"row 007").identity == identities[7]
+    assert chosen("b.txt", b"row 007").identity != identities[7]
+    bare = Upload("a.txt", 7, lambda: io.BytesIO(b"row 007"))
+    assert of_files(parsed([bare], 100), Reading(), Chunking()).identity == identities[7]

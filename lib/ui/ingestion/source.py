@@ -125,7 +125,7 @@ def _upload(file: UploadedFile, limits: Settings) -> Upload:
             "are taken here.",
             next_step="Take it out of the list of files.",
         )
-    return Upload(file.name, len(content), lambda: io.BytesIO(content))
+    return Upload.of_bytes(file.name, content)
 
 
 def forecast_of(chosen: Chosen) -> Forecast:
