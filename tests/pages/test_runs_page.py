@@ -11,7 +11,7 @@ from lib import jobs
 from lib.benchmark import advice, run_file
 from lib.jobs import State
 from lib.runs.store import RECORDED_DIR, RunStore
-from lib.ui.runs.list import DELETED_KEY
+from lib.ui.runs.list import DELETED_KEY, table_key
 from tests.pages.conftest import OpenApp, wait_for_jobs
 from tests.run_builder import make_run
 from tests.runs.test_store import BROKEN
@@ -168,3 +168,14 @@ def test_what_takes_seconds_is_made_by_a_job_that_can_be_stopped_and_is_then_dow
     app.query_params["r_runs"] = other.id
     app.run()
     assert not made_files(app)
+
+
+@pytest.mark.parametrize("count", [1, 2, 8, 9, 13, 40])
+def test_lists_of_runs_that_differ_anywhere_have_keys_that_differ(count: int) -> None:
+    runs = [f"2026-01-{number:02}-a-run-with-a-long-name" for number in range(1, count + 1)]
+    others = [[*runs[:place], "another", *runs[place + 1 :]] for place in range(count)]
+    others += [[*runs[:place], *runs[place + 1 :]] for place in range(count)]
+    others += [[*runs[:place], "another", *runs[place:]] for place in range(count + 1)]
+    keys = {table_key(each) for each in others}
+    assert len(keys) == len(others)
+    assert table_key(runs) not in keys

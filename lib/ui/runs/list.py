@@ -1,5 +1,6 @@
 """The list of kept runs: filter, choose, import, rename, annotate, delete and undo."""
 
+import hashlib
 from collections.abc import Sequence
 
 import pandas as pd
@@ -79,8 +80,7 @@ def choose(entries: Sequence[Entry]) -> list[Entry]:
         selection_default={
             "selection": {"rows": [i for i, one in enumerate(shown) if one.id in linked]}
         },
-        # Each list of runs has a key of its own, so that a tick never moves to another run.
-        key="r_table_" + "-".join(entry.id for entry in shown)[:200],
+        key=table_key([entry.id for entry in shown]),
         column_config={
             "Result": st.column_config.TextColumn(
                 help="The gain that the run's headline names, or what the run advises", width=105
@@ -100,6 +100,14 @@ def choose(entries: Sequence[Entry]) -> list[Entry]:
     if len(ticked) > MAX_RUNS:
         st.warning(f"At most {MAX_RUNS} runs can be compared; the first {MAX_RUNS} are shown.")
     return ticked[:MAX_RUNS]
+
+
+def table_key(run_ids: Sequence[str]) -> str:
+    """Return a key for the table of these runs in this order.
+
+    A tick is a row's number, so each list has a key of its own: no tick moves to another run.
+    """
+    return "r_table_" + hashlib.sha256("\n".join(run_ids).encode()).hexdigest()
 
 
 def _link(chosen: list[str]) -> None:
