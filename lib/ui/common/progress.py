@@ -68,11 +68,12 @@ def rerun_at_end(job: Job) -> None:
 def _silent_s(job: Job) -> float:
     """Return how long a job's progress has not changed, in seconds."""
     now, news = time.monotonic(), (job.progress.done, job.progress.message)
-    since: float
-    seen, since = st.session_state.get(NEWS_KEY, (None, now))
-    if seen != (job.id, news):
+    # By job: a page may follow two of them.
+    told: dict[str, tuple[object, float]] = st.session_state.setdefault(NEWS_KEY, {})
+    seen, since = told.get(job.id, (None, now))
+    if seen != news:
         since = now
-        st.session_state[NEWS_KEY] = (job.id, news), now
+        told[job.id] = news, now
     return now - since
 
 
