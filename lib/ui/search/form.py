@@ -1,5 +1,6 @@
 """The question's form, and the builder that writes its filter."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import streamlit as st
@@ -17,7 +18,7 @@ from lib.search.ask import Question
 from lib.search.chance import Chance, embed_meaningless, measure_chance
 from lib.ui.common import typed_filter
 from lib.ui.common.errors import show_error
-from lib.ui.common.session import KEPT_BY
+from lib.ui.common.session import KEPT_UNTIL_WRITTEN, rows_version
 from lib.ui.common.text import literal
 
 # For the standard library's docstrings; for another collection questions are made of its texts.
@@ -29,6 +30,7 @@ EXAMPLES = (
     "break a long paragraph into lines of limited width",
 )
 FILTER_MEANT = "filter_meant"
+EXAMPLE_KEY = "search_first_example"
 ROWS_ASKED_FOR = ("tempfile.TemporaryDirectory", "calendar.isleap", "random.choice")
 
 
@@ -79,7 +81,7 @@ def question_form(
     return Question(st.session_state["q"], k, fetch_k, expr, like.strip()), asked
 
 
-@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=KEPT_BY)
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=KEPT_UNTIL_WRITTEN)
 def _examples(opened: Connection, model: EmbeddingModel, collection: Collection) -> tuple[str, ...]:
     if search.has_rows(opened, collection.name, ROWS_ASKED_FOR):
         return EXAMPLES
@@ -94,7 +96,10 @@ def ask_first_example(
     with show_error():
         examples = _examples(opened, model, collection)
     if "q" not in st.session_state and not {"q", "like"} & set(st.query_params):
-        st.session_state["q"] = examples[0] if examples else ""
+        st.session_state["q"] = st.session_state[EXAMPLE_KEY] = examples[0] if examples else ""
+    elif st.session_state.get(EXAMPLE_KEY) == st.session_state.get("q"):
+        # Told anew: a slow browser draws the input first after a later run, and empty without this.
+        st.session_state["q"] = st.session_state[EXAMPLE_KEY]
     return examples
 
 
@@ -193,7 +198,7 @@ def chance_if_known(
 ) -> tuple[Chance | None, bool]:
     """Return what chance finds in the filtered rows, and whether this session knows it yet."""
     key, chance = st.session_state.get("search_chance", (None, None))
-    is_known = key == (opened.id, collection, model.model, expr)
+    is_known = key == _chance_of(opened, model, collection, expr)
     return (chance if is_known else None), is_known
 
 
@@ -205,10 +210,17 @@ def learn_chance(
         chance = measured_chance(opened, model, collection, expr)
     except LabError:
         chance = None  # the answer stands without marks
-    st.session_state["search_chance"] = (opened.id, collection, model.model, expr), chance
+    st.session_state["search_chance"] = _chance_of(opened, model, collection, expr), chance
 
 
-@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=KEPT_BY)
+def _chance_of(
+    opened: Connection, model: EmbeddingModel, collection: Collection, expr: str
+) -> Hashable:
+    """Return what a chance was measured on; as many rows may be other rows after a write."""
+    return opened.id, rows_version(opened), collection, model.model, expr
+
+
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=KEPT_UNTIL_WRITTEN)
 def measured_chance(
     opened: Connection, model: EmbeddingModel, collection: Collection, expr: str
 ) -> Chance | None:
@@ -218,7 +230,7 @@ def measured_chance(
 
 
 # A new filter searches for the same texts.
-@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=KEPT_BY)
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=KEPT_UNTIL_WRITTEN)
 def _meaningless(
     opened: Connection, model: EmbeddingModel, collection: Collection
 ) -> mmr.Floats | None:
@@ -247,7 +259,7 @@ def more_like(key: str) -> None:
     st.rerun()
 
 
-@st.cache_data(ttl=60, show_spinner=False, max_entries=64, hash_funcs=KEPT_BY)
+@st.cache_data(ttl=60, show_spinner=False, max_entries=64, hash_funcs=KEPT_UNTIL_WRITTEN)
 def field_list(
     opened: Connection, model: EmbeddingModel, collection: Collection
 ) -> tuple[Field, ...]:
