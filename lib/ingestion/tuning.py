@@ -20,6 +20,7 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 
+SUBJECT = "tuning"  # by which pages find its job
 REPEATS = 5
 SEED = 0
 
@@ -88,7 +89,7 @@ def find_best(
         )
     method = "add_texts" if METHODS[method].creates else method
     plans = grid.plans(len(sample), method)
-    job = job or Job("Tuning", "benchmark")
+    job = job or Job("Tuning", SUBJECT)
     job.progress.unit, job.progress.total = "trials", REPEATS * len(plans)
     walls_s: dict[IngestionPlan, list[float]] = {plan: [] for plan in plans}
     # The first writes anywhere are slow, so one batch goes ahead uncounted.
