@@ -8,7 +8,7 @@ import time
 
 import streamlit as st
 
-from lib import event_loop, jobs
+from lib import jobs
 from lib.jobs import State
 from lib.milvus import leftovers
 from lib.ui.common import log, memory, session, visitor
@@ -59,8 +59,6 @@ with st.container(horizontal=True):
     st.metric("Sessions and jobs connected", session.host_users(), border=True)
     st.metric("Running", states.count(State.RUNNING), border=True)
     st.metric("Waiting", states.count(State.QUEUED), border=True)
-    held_ms = 1000 * event_loop.shared().longest_held_s
-    st.metric("Loop held, at most", f"{held_ms:,.0f} ms", border=True)
     limit = f"of {settings.max_memory_mb:,} MB"
     st.metric("Memory", f"{memory.used_mb():,.0f} MB", limit, delta_color="off", border=True)
 

@@ -123,7 +123,7 @@ class Visitor:
         """Press a download and return the path of its file, empty when it could not be made."""
         button = self.files[label]
         if button.url:
-            return button.url
+            return str(button.url)
         message = BackMsg()
         asked = message.backend_operation_request
         asked.request_id, asked.session_id = secrets.token_hex(16), self.session
@@ -135,7 +135,7 @@ class Visitor:
                 assert isinstance(data, bytes)
                 answer = ForwardMsg.FromString(data)
                 if answer.WhichOneof("type") == "backend_operation_response":
-                    return answer.backend_operation_response.deferred_file.url
+                    return str(answer.backend_operation_response.deferred_file.url)
 
     async def _send(
         self, page: str, query: str, values: dict[str, Any], fragment: str = ""
@@ -360,7 +360,7 @@ def app(folder: Path, uri: str = "", *, public: bool = True) -> Any:
     with log.open("wb") as output:
         process = subprocess.Popen(
             dying_with_parent(
-                [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true",
+                [sys.executable, "-m", "scripts.watched_app", "--server.headless=true",
                  f"--server.port={port}", "--server.address=127.0.0.1",
                  "--server.fileWatcherType=none"]
             ),

@@ -651,32 +651,6 @@ def loop_lag_finding(frame: pd.DataFrame) -> str:
     return f"The event loop answered at the latest after {worst['lag_ms']:,.0f} ms: {verdict}"
 
 
-def live(frame: pd.DataFrame) -> AnyChart:
-    """Draw every finished trial as a dot in its planned row; the rows are there from the start."""
-    rows, order = _with_rows(frame)
-    done = rows.dropna(subset=["wall_s"])
-    longest = float(done["wall_s"].max()) if len(done) else 1.0
-    dots = (
-        alt.Chart(done)
-        .mark_point(filled=True, size=160, opacity=0.75)
-        .encode(
-            x=alt.X(
-                "wall_s:Q",
-                title="wall time of a trial (s)",
-                scale=alt.Scale(domain=[0, longest * 1.1], nice=False),
-            ),
-            y=_y(order),
-            color=_colour(),
-            shape=alt.Shape(
-                "verified:N",
-                scale=alt.Scale(domain=[True, False], range=["circle", "cross"]),
-                legend=None,
-            ),
-        )
-    )
-    return _on_rows(order, dots)
-
-
 def compared(frame: pd.DataFrame) -> AnyChart:
     """Draw one cell's median wall time in several runs, with the mean's 95 % interval."""
     rows, order = _with_rows(frame)

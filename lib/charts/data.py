@@ -13,7 +13,6 @@ from lib.benchmark.statistics import CellSummary
 from lib.benchmark.strategies import BASELINE, STRATEGIES
 from lib.benchmark.trials import COMPARE, Call, CellKey, Run, Trial
 from lib.benchmark.tutorial_figures import PUBLISHED
-from lib.benchmark.workload import Cell
 from lib.milvus.operations import OPERATIONS
 from lib.words import duration_text, ratio_text
 
@@ -447,20 +446,6 @@ def loop_lag(run: Run, focus: Focus) -> pd.DataFrame:
     order = [cell.label for cell in summaries(run)]
     rows.sort(key=lambda row: order.index(str(row["strategy"])))
     return _table(rows, "strategy family repeat lag_ms")
-
-
-def finished_trials(run: Run, planned: Sequence[Cell] = ()) -> pd.DataFrame:
-    """Return one row per finished trial, for the chart that grows while a benchmark runs.
-
-    Each planned cell has a row without a time as well, so that the chart's rows stay in place.
-    """
-    rows = [{**_names(cell.key), "wall_s": None, "verified": True} for cell in planned]
-    rows += [
-        {**_names(trial.cell), "wall_s": trial.wall_s, "verified": trial.verified}
-        for trial in run.trials
-        if not trial.warmup
-    ]
-    return _table(rows, "group strategy family wall_s verified").astype({"wall_s": float})
 
 
 def summary(run: Run) -> pd.DataFrame:

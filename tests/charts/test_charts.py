@@ -318,16 +318,6 @@ def test_the_split_divides_a_batched_call_by_the_calls_it_stands_for() -> None:
     assert frame["mean_ms"].tolist() == pytest.approx([6.0, 4.0])
 
 
-def test_the_live_chart_has_a_row_for_every_planned_cell_from_the_start() -> None:
-    from lib.benchmark.workload import PRESETS
-
-    cells = PRESETS["tutorial"].plan.cells()
-    frame = chart_data.finished_trials(make_run(make_trial()), cells)
-    spec = charts.live(frame).to_dict()
-    rows = spec["layer"][0]["encoding"]["y"]["scale"]["domain"]
-    assert len(rows) == len(cells) + 6  # and a head for each of six groups
-
-
 def test_runs_get_a_verdict_only_where_their_intervals_do_not_overlap() -> None:
     slow = make_run(*[make_trial(repeat=i, call_s=0.2 * 1.01**i) for i in range(3)])
     fast = make_run(*[make_trial(repeat=i, call_s=0.1 * 1.01**i) for i in range(3)])

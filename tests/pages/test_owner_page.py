@@ -54,7 +54,6 @@ def test_the_owner_sees_numbers_jobs_and_leftovers_but_no_content(open_app: Open
         "Sessions and jobs connected",
         "Running",
         "Waiting",
-        "Loop held, at most",
         "Memory",
     ]
     assert "ingest" in app.dataframe[0].value["Kind"].tolist()

@@ -9,8 +9,7 @@ import logging
 import sys
 import time
 
-from lib import event_loop, jobs
-from lib.event_loop import Held
+from lib import jobs
 from lib.jobs import Job
 from lib.ui.common import visitor
 
@@ -49,17 +48,6 @@ def _job_ended(job: Job) -> None:
     )
 
 
-def _loop_was_held(held: Held) -> None:
-    action(
-        "loop_held",
-        ms=round(held.late_s * 1000, 1),
-        own_ms=round(held.own_s * 1000, 1),
-        collected_ms=round(held.collected_s * 1000, 1),
-        doing=held.doing,
-        is_by_a_call=held.is_by_a_call,
-    )
-
-
 def start() -> None:
     """Write the lines to standard output from now on; calling it again is harmless."""
     if not _log.handlers:
@@ -69,4 +57,3 @@ def start() -> None:
         _log.setLevel(logging.INFO)
         _log.propagate = False
     jobs.shared().on_end = _job_ended
-    event_loop.shared().watch(_loop_was_held)

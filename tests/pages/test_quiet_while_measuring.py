@@ -1,0 +1,67 @@
+"""While a benchmark runs, the page in its process draws a counter and leaves it alone."""
+
+import gc
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from lib import event_loop, jobs
+from lib.jobs import Job
+from lib.ui.common import memory
+from tests.pages.conftest import OpenApp, said
+from tests.run_builder import make_run, make_trial
+from tests.waiting import wait_until
+
+
+@pytest.fixture(autouse=True)
+def no_first_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the corpus that a first visit loads: it would wait for what runs here."""
+    monkeypatch.setattr("lib.ui.common.corpus.first_load", lambda opened: None)
+
+
+@pytest.fixture
+def running() -> Iterator[Job]:
+    """A benchmark that has finished seven of its trials and goes on until the test is over."""
+    over = threading.Event()
+
+    def work(job: Job) -> None:
+        job.progress.total, job.progress.done = 700, 301
+        job.result = make_run(*(make_trial(repeat=number) for number in range(7)))
+        over.wait(60)
+
+    job = jobs.shared().submit("Measuring", work, subject="benchmark")
+    wait_until(lambda: job.result is not None)
+    yield job
+    over.set()
+    assert job.finished.wait(60)
+
+
+def test_a_running_benchmark_is_a_counter_and_its_picture_comes_at_the_end(
+    open_app: OpenApp, running: Job
+) -> None:
+    app = open_app()
+    app.query_params["b_run"] = running.id
+    app.switch_page("pages/benchmark.py").run()
+    assert "7 trials finished" in said(app)
+    assert not app.get("vega_lite_chart")
+    assert not app.get("bidi_component")
+    running.cancel()
+
+
+def test_no_memory_is_given_back_while_a_benchmark_runs(running: Job) -> None:
+    memory._give_back_once.cache_clear()
+    memory.give_back()
+    assert memory._give_back_once.cache_info().misses == 0
+
+
+def test_memory_is_given_back_when_no_benchmark_runs() -> None:
+    memory._give_back_once.cache_clear()
+    memory.give_back()
+    assert memory._give_back_once.cache_info().misses == 1
+
+
+def test_the_app_does_not_watch_its_loop(open_app: OpenApp) -> None:
+    open_app()
+    assert not event_loop.shared()._is_watched
+    assert event_loop.shared()._note_collection not in gc.callbacks
