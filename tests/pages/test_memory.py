@@ -1,9 +1,14 @@
 """Memory that was freed goes back to the system, however many threads have allocated."""
 
+import mmap
 import sys
+from pathlib import Path
 
 import pytest
 
+from lib.settings import load
+from lib.ui.common import memory
+from lib.ui.common.memory import MEGABYTE, NoRoom, check_room
 from tests.fresh_process import printed_by
 
 PROGRAM = """
@@ -84,3 +89,56 @@ def test_what_tables_have_freed_is_given_back() -> None:
 
 def test_recorded_charts_and_search_charts_are_drawn_without_altair() -> None:
     assert printed_by(PAGES_PROGRAM).strip() == "[]"
+
+
+def make_cgroup(folder: Path, version: int, *, limit: str, used_mb: int, inactive_mb: int) -> Path:
+    """Write what the kernel says of a container."""
+    names = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")}
+    limit_file, used_file, inactive = names.get(
+        version, ("memory.max", "memory.current", "inactive_file")
+    )
+    folder.mkdir(exist_ok=True)
+    (folder / limit_file).write_text(f"{limit}\n")
+    (folder / used_file).write_text(f"{used_mb * MEGABYTE}\n")
+    stat = f"anon 1\ninactive_anon 7\n{inactive} {inactive_mb * MEGABYTE}\nactive_file 11\n"
+    (folder / "memory.stat").write_text(stat)
+    return folder
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_file_pages_that_the_kernel_gives_back_refuse_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    place = tmp_path / "memory" if version == 1 else tmp_path
+    limits = load({"LAB_PUBLIC": "1", "LAB_MAX_MEMORY_MB": "690", "LAB_DATA_DIR": str(tmp_path)})
+    limit = str(690 * MEGABYTE)
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    make_cgroup(place, version, limit=limit, used_mb=683, inactive_mb=251)
+    assert memory.used_mb() == 432
+    check_room(limits)
+    make_cgroup(place, version, limit=limit, used_mb=683, inactive_mb=31)
+    assert memory.used_mb() == 652
+    with pytest.raises(NoRoom):
+        check_room(limits)
+
+
+@pytest.mark.parametrize("limit", ["max", str((1 << 63) - 4096)])
+def test_without_a_limit_of_its_own_the_processes_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    make_cgroup(tmp_path, 2, limit=limit, used_mb=100_003, inactive_mb=1)
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    assert 10 < memory.used_mb() < 20_000
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux counts file pages apart")
+def test_a_file_that_was_read_is_not_memory_that_was_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path / "none")
+    path = tmp_path / "large"
+    path.write_bytes(bytes(97 * MEGABYTE))
+    before = memory.used_mb()
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert sum(mapped[:: mmap.PAGESIZE]) == 0  # every page was looked at
+        assert memory.used_mb() - before < 20

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from lib import jobs
 from lib.errors import LabError
 from lib.settings import Settings
 
@@ -18,6 +19,15 @@ MEGABYTE = 1 << 20
 # Heavy work is refused at this share of the limit, because it needs memory itself.
 HEAVY_SHARE = 0.9
 LOOK_AGAIN_S = 10.0
+# The subjects of jobs that measure.
+MEASURING = ("benchmark", "tuning")
+# Where the kernel says what a container may use and uses.
+CGROUPS = Path("/sys/fs/cgroup")
+CGROUP_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+NO_LIMIT = 1 << 60  # version 1 writes its largest number where there is none
 # glibc gives every thread that allocates a heap of its own, and keeps what was freed in each.
 HEAPS = 2
 M_ARENA_MAX = -8
@@ -34,8 +44,51 @@ class NoRoom(LabError):
 
 
 def used_mb() -> float:
-    """Return the resident memory of this process in MB."""
-    return psutil.Process().memory_info().rss / MEGABYTE
+    """Return the memory in MB that the kernel cannot take back by itself.
+
+    In a container with a limit it is the container's working set, by which the kernel ends
+    processes. Elsewhere it is what this process and its children have written. Pages of files that
+    were read are in neither: the kernel drops them when it needs room.
+    """
+    folders = (CGROUPS / _own_cgroup(), CGROUPS, CGROUPS / "memory")
+    found = (working_set_mb(folder) for folder in folders)
+    limited = next((each for each in found if each is not None), None)
+    return _written_mb() if limited is None else limited
+
+
+def working_set_mb(cgroup: Path) -> float | None:
+    """Return what a control group uses less its inactive file pages, in MB; None without a limit.
+
+    The files are those of version 2 of control groups, or of version 1.
+    """
+    for limit, current, inactive in CGROUP_FILES:
+        with suppress(OSError, ValueError, KeyError):
+            if int((cgroup / limit).read_text()) >= NO_LIMIT:
+                return None
+            used = int((cgroup / current).read_text())
+            facts = (line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+            return max(used - int(dict(facts)[inactive]), 0) / MEGABYTE
+    return None
+
+
+def _own_cgroup() -> str:
+    """Return this process's control group as a path below the root, empty where there is none."""
+    with suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            if line.startswith("0::/"):
+                return line.removeprefix("0::/")
+    return ""
+
+
+def _written_mb() -> float:
+    this = psutil.Process()
+    total = 0
+    for each in (this, *this.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # ended meanwhile
+            memory = each.memory_info()
+            # Linux counts pages of files and pages shared with others apart.
+            total += memory.rss - getattr(memory, "shared", 0)
+    return total / MEGABYTE
 
 
 def use_few_heaps() -> None:
@@ -69,8 +122,12 @@ def _give_back_once(moment: int) -> None:
 
 
 def give_back() -> None:
-    """Return freed memory to the system, at most once in ten seconds and only with glibc."""
-    _give_back_once(int(time.monotonic() / LOOK_AGAIN_S))
+    """Return freed memory to the system, at most once in ten seconds and only with glibc.
+
+    Not while something is measured: this stops every thread that allocates.
+    """
+    if not any(map(jobs.shared().running, MEASURING)):
+        _give_back_once(int(time.monotonic() / LOOK_AGAIN_S))
 
 
 def check_room(limits: Settings) -> None:
