@@ -48,6 +48,7 @@ def run_form(opened: Connection, model: EmbeddingModel) -> None:
             "Preset",
             [*PRESETS, CUSTOM],
             format_func=lambda name: PRESETS[name].label if name in PRESETS else "Custom",
+            default=st.session_state.b_preset,
             key="b_preset",
             on_change=_preset_chosen,
             required=True,
@@ -96,8 +97,20 @@ def start(preset: Preset) -> None:
     )
 
 
+# Every input gets its present value as its default too. Streamlit tells the browser once that a run
+# has set a value. A slow browser may draw the input first after a later run, and takes the default
+# then: a form whose numbers are the lowest, where typing the lowest changes nothing.
+
+
 def _number_input(label: str, key: str, **more: Any) -> None:
-    st.number_input(label, key=key, **(INPUTS[key].bounds | more))
+    bounds = INPUTS[key].bounds | more
+    low, high = bounds["min_value"], bounds["max_value"]
+    present = min(max(type(low)(st.session_state[key]), low), high)
+    st.number_input(label, value=present, key=key, **bounds)
+
+
+def _text_input(label: str, key: str, **more: Any) -> None:
+    st.text_input(label, st.session_state[key], key=key, **more)
 
 
 def _common_inputs(preset: str, model: EmbeddingModel, settings: Settings) -> None:
@@ -127,9 +140,9 @@ def _common_inputs(preset: str, model: EmbeddingModel, settings: Settings) -> No
             width=160,
         )
     if plan and plan.batches:
-        st.text_input(
+        _text_input(
             "Rows a call",
-            key="b_batches",
+            "b_batches",
             help="Several numbers, with commas between them, make a sweep.",
             width=280,
         )
@@ -138,6 +151,7 @@ def _common_inputs(preset: str, model: EmbeddingModel, settings: Settings) -> No
             "Overload",
             list(OVERLOADED),
             format_func=OVERLOADED.__getitem__,
+            default=st.session_state.b_overloaded,
             key="b_overloaded",
             required=True,
             help="A search by vector asks Milvus alone; a search by text asks the provider first.",
@@ -148,25 +162,27 @@ def _custom_inputs(settings: Settings) -> None:
     st.multiselect(
         "Operations",
         list(OPERATIONS),
+        default=st.session_state.b_operations,
         format_func=lambda name: OPERATIONS[name].label,
         key="b_operations",
     )
     st.multiselect(
         "Strategies",
         list(STRATEGIES),
+        default=st.session_state.b_strategies,
         format_func=lambda name: STRATEGIES[name].title,
         key="b_strategies",
         help="\n".join(f"- **{one.title}**: {one.summary}" for one in STRATEGIES.values()),
     )
     with st.grid(3):
-        st.text_input(
+        _text_input(
             "Calls per trial",
-            key="b_counts",
+            "b_counts",
             help=f"One or more numbers up to {settings.max_calls:,}, with commas between them.",
         )
-        st.text_input(
+        _text_input(
             "Calls in flight, at most",
-            key="b_limits",
+            "b_limits",
             help="For threads and limited gather. Several numbers make a sweep.",
         )
         _number_input(
@@ -198,7 +214,8 @@ def _custom_inputs(settings: Settings) -> None:
 def _delete_inputs() -> None:
     st.selectbox(
         "Deletes find their row by",
-        DELETE_FIELDS[::-1],
+        fields := DELETE_FIELDS[::-1],
+        fields.index(st.session_state.b_delete_by),
         format_func=lambda name: DELETE_LABELS.get(name, name),
         key="b_delete_by",
         help="A server deletes a key at once; by a metadata field, the tutorial's way, it must "
@@ -207,6 +224,7 @@ def _delete_inputs() -> None:
     st.selectbox(
         "Consistency level of deletes",
         DELETE_CONSISTENCIES,
+        DELETE_CONSISTENCIES.index(st.session_state.b_delete_consistency),
         format_func=lambda level: level or "none: the library's way",
         key="b_delete_consistency",
         help="Without a level a server waits for its clock to find the row; with Bounded or "

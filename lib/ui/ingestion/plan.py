@@ -39,8 +39,6 @@ def choose_plan(opened: Connection, model: EmbeddingModel, chosen: Chosen | None
     collection = _choose_collection(opened)
     if opened.is_lite:
         st.caption(WHY_LITE)
-    st.session_state.setdefault(BATCH_KEY, start.batch_size)
-    st.session_state.setdefault(CONCURRENCY_KEY, start.concurrency)
     method_slot, way_slot = st.columns([1, 2])
     names = ["add_embeddings"] if chosen and chosen.has_vectors else list(METHODS)
     method = method_slot.selectbox(
@@ -63,6 +61,7 @@ def choose_plan(opened: Connection, model: EmbeddingModel, chosen: Chosen | None
         "Batch size",
         min_value=1,
         max_value=MAX_BATCH_SIZE,
+        value=start.batch_size,
         help=f"Rows in one call. {start.why}",
         key=BATCH_KEY,
         bind="query-params",
@@ -71,6 +70,7 @@ def choose_plan(opened: Connection, model: EmbeddingModel, chosen: Chosen | None
         "Concurrency",
         min_value=1,
         max_value=MAX_CONCURRENCY,
+        value=start.concurrency,
         help="Batches under way at once, when they go side by side.",
         key=CONCURRENCY_KEY,
         bind="query-params",
@@ -136,7 +136,9 @@ def offer_tuning(
 
     def start() -> None:
         with show_error(ends_page=False):
-            job = session.submit("Finding the best", work, subject="benchmark", opened=opened)
+            name = shown_name(plan.collection)
+            label = f"Finding the best settings for {name}"
+            job = session.submit(label, work, subject=tuning.SUBJECT, opened=opened)
             st.query_params[TUNING_PARAMETER] = job.id
 
     with st.expander("Find the best settings", icon=":material/speed:", expanded=job is not None):
