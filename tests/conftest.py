@@ -314,6 +314,10 @@ class AppRunner:
         """Return what that app has printed so far."""
         return self._apps[url][1].read_text(encoding="utf-8", errors="replace")
 
+    def pid(self, url: str) -> int:
+        """Return the id of that app's process."""
+        return self._apps[url][0].pid
+
     def kill(self, url: str) -> None:
         """End that app at once, as a crash would."""
         process = self._apps[url][0]
