@@ -121,7 +121,12 @@ def test_an_input_that_is_drawn_late_has_the_forms_value(app: str, chromium_page
     """A slow browser gets the script that draws numbers after another run of the form."""
     page = chromium_page
     late: list[Route] = []
-    page.route("**/NumberInput.*.js", late.append)
+    page.set_default_timeout(LOAD_TIMEOUT_MS)
+
+    def hold(route: "Route") -> None:
+        late.append(route)
+
+    page.route("**/NumberInput.*.js", hold)
     page.goto(f"{app}/benchmark?b_preset=batches")
     page.get_by_text("Settings", exact=True).click(timeout=LOAD_TIMEOUT_MS)
     rows = page.get_by_role("textbox", name="Rows a call")
