@@ -128,6 +128,27 @@ def test_the_custom_form_starts_from_the_preset_before_it(open_app: OpenApp) -> 
     assert app.text_input(key="b_limits").value == "1, 2, 4, 8, 16, 32, 64, 128"
 
 
+def test_threads_are_timed_on_another_index_from_the_custom_form(open_app: OpenApp) -> None:
+    app = open_app(PAGE)
+    app.segmented_control(key="b_preset").set_value("sweep").run()
+    app.segmented_control(key="b_preset").set_value("custom").run()
+    assert app.number_input(key="b_seconds").value == 2.0
+    app.multiselect(key="b_strategies").set_value(["gather"]).run()
+    assert "gather makes all its calls at once" in text_of(app)
+    app.multiselect(key="b_strategies").set_value(["sync_loop", "thread_pool"]).run()
+    app.text_input(key="b_limits").set_value("3").run()
+    app.number_input(key="b_rows").set_value(97).run()
+    app.number_input(key="b_warmup").set_value(0).run()
+    app.number_input(key="b_repeats").set_value(1).run()
+    app.selectbox(key="b_index").select("HNSW").run()
+    start(app)
+    assert not app.exception
+    [command] = [each.value for each in app.code if "python -m lib.benchmark" in each.value]
+    assert "--strategies sync_loop,thread_pool" in command
+    assert "--seconds 2" in command
+    assert "--index HNSW" in command
+
+
 def test_how_deletes_find_their_rows_can_be_chosen_where_something_is_deleted(
     open_app: OpenApp,
 ) -> None:
