@@ -7,6 +7,16 @@ from typing import Any
 FORMULA = re.compile(r"\s*[=+\-@\t]")
 
 
+# What XML, Vega and Markdown cannot hold. A vertical tab and a page's end are line ends.
+CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+
+
+def plain(text: str) -> str:
+    """Return a text without control characters; halves of characters become U+FFFD."""
+    text = text.replace("\x0b", "\n").replace("\x0c", "\n")
+    return CONTROLS.sub(lambda found: "\ufffd" if "\ud800" <= found[0] <= "\udfff" else "", text)
+
+
 def duration_text(seconds: float) -> str:
     """Return a duration with three digits: '45.2 s', '0.53 s', '0.004 s'."""
     digits = 1 if seconds >= 10 else 2 if seconds >= 0.1 else 3

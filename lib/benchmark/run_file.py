@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
 from annotated_types import Ge, Le, MaxLen
-from pydantic import JsonValue, Strict, TypeAdapter, ValidationError
+from pydantic import FailFast, JsonValue, Strict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import MAX_CELLS, MAX_REPEATS, Call, Run, Text, Trial
+from lib.benchmark.trials import FEW, MAX_CELLS, MAX_REPEATS, Call, Run, Text, Trial
 from lib.benchmark.workload import MAX_TIMED_CALLS
 from lib.errors import InvalidInput
 from lib.milvus.operations import OPERATIONS
@@ -30,6 +30,11 @@ MAX_RUN_CALLS, MAX_IMPORTED_CALLS = 2_000_000, 300_000
 # The most texts, numbers and objects in what a run says of its settings and its environment. The
 # settings hold the questions of a run that asked some.
 MAX_SETTINGS, MAX_ENVIRONMENT = 20_000, 500
+# Commas and brackets: a call is an object of five or six values, or a row of four columns.
+VALUES_PER_CALL, FREE_VALUES = 8, 250_000
+# An escaped backslash is passed over, so that what follows it is no escape.
+CONTROL = re.compile(rb"(\\\\)|\\u(?:00(?:0[0-8b-cef]|1[0-9a-f]|7f)|fff[ef])|\\[bf]", re.IGNORECASE)
+SHOWN_WITHIN_BYTES = 1 << 20
 MICROSECONDS = 6
 # A trial of thousands of calls is kept in columns. Those of timed trials count in a larger unit.
 MANY_CALLS = 400
@@ -178,12 +183,16 @@ def read(source: bytes | str | Path, name: str = "", most_calls: int = MAX_RUN_C
             raise InvalidInput(f"{name} cannot be read: {error.strerror}.") from error
     if len(data) > MAX_BYTES:
         raise InvalidInput(f"{name} is larger than 25 MB.")
-    data = _as_utf8(data)
+    data = _without_controls(_as_utf8(data))
+    # A value takes up to a hundred bytes once it is parsed, and the letters of one are seldom two.
+    values = sum(map(data.count, (b",", b"[", b"{")))
+    if values > VALUES_PER_CALL * most_calls + FREE_VALUES:
+        raise InvalidInput(f"{name} holds {values:,} values, more than a run of this lab can.")
     try:
         head = _HEAD.validate_json(data)
     except ValidationError as error:
-        reason = _said(error).removeprefix("Invalid JSON: ")
-        if error.errors()[0]["type"] == "json_invalid":
+        reason = _said(error, data).removeprefix("Invalid JSON: ")
+        if error.errors(include_input=False)[0]["type"] == "json_invalid":
             reason = f"not a complete JSON file: {reason}"
         raise InvalidInput(f"{name} is not a run of Milvus Async Lab: {reason}.") from error
     if head["schema"] > SCHEMA:
@@ -194,7 +203,7 @@ def read(source: bytes | str | Path, name: str = "", most_calls: int = MAX_RUN_C
     try:
         document = _DOCUMENT.validate_json(data, strict=True)
     except ValidationError as error:
-        raise InvalidInput(f"{_said(error)}.") from error
+        raise InvalidInput(f"{_said(error, data)}.") from error
     trials = document["trials"]
     if head["schema"] > 1:
         trials = _with_columns(trials, data, most_calls)
@@ -209,6 +218,12 @@ def read(source: bytes | str | Path, name: str = "", most_calls: int = MAX_RUN_C
         note=document.get("note", ""),
         source=name,
     )
+
+
+def _without_controls(data: bytes) -> bytes:
+    """Take out characters that XML and Vega cannot hold; JSON writes most of them as escapes."""
+    data = CONTROL.sub(lambda found: found[1] or b"", data) if b"\\" in data else data
+    return data.translate(None, b"\x7f").replace(b"\xef\xbf\xbe", b"").replace(b"\xef\xbf\xbf", b"")
 
 
 def _as_utf8(data: bytes) -> bytes:
@@ -232,19 +247,22 @@ class _Document(TypedDict):
     settings: dict[str, JsonValue]
     partial: bool
     note: NotRequired[Text]
-    trials: Annotated[tuple[Trial, ...], MaxLen(MAX_CELLS * MAX_REPEATS)]
+    trials: Annotated[tuple[Trial, ...], MaxLen(MAX_CELLS * MAX_REPEATS), FailFast()]
 
 
 Units = Annotated[int, Ge(0), Le(10**12)]
 
 
+UnitList = Annotated[list[Units], FailFast()]
+
+
 class _Columns(TypedDict):
     unit_us: Annotated[int, Ge(1), Le(1_000)]
-    start: list[Units]
-    duration: list[Units]
-    embed: NotRequired[list[Units]]
-    late: NotRequired[list[Units]]
-    failed: NotRequired[dict[Text, list[Units]]]
+    start: UnitList
+    duration: UnitList
+    embed: NotRequired[UnitList]
+    late: NotRequired[UnitList]
+    failed: NotRequired[Annotated[dict[Text, UnitList], FEW]]
 
 
 class _ColumnsOfTrial(TypedDict):
@@ -252,7 +270,7 @@ class _ColumnsOfTrial(TypedDict):
 
 
 class _ColumnsOfFile(TypedDict):
-    trials: list[_ColumnsOfTrial]
+    trials: Annotated[list[_ColumnsOfTrial], FailFast()]
 
 
 _HEAD, _DOCUMENT = TypeAdapter(_FileHead), TypeAdapter(_Document)
@@ -264,7 +282,7 @@ def _with_columns(trials: tuple[Trial, ...], data: bytes, most_calls: int) -> tu
     try:
         columns = _COLUMNS.validate_json(data, strict=True)["trials"]
     except ValidationError as error:
-        raise InvalidInput(f"{_said(error)}.") from error
+        raise InvalidInput(f"{_said(error, data)}.") from error
     _check_calls(
         sum(len(mine["columns"]["start"]) for mine in columns if "columns" in mine), most_calls
     )
@@ -298,19 +316,25 @@ def _from_columns(columns: _Columns, where: str) -> tuple[Call, ...]:
     )
 
 
-def _said(error: ValidationError) -> str:
-    """Say in one line which field is wrong, how, and what stands there."""
-    first = error.errors(include_url=False)[0]
+def _said(error: ValidationError, data: bytes) -> str:
+    """Say in one line which field is wrong, how, and what stands there in a file of some size.
+
+    Pydantic makes what stands there anew for each of its reasons: gigabytes for a large file.
+    """
+    is_small = len(data) < SHOWN_WITHIN_BYTES
+    first = error.errors(include_url=False, include_input=is_small)[0]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
     if first["type"] == "missing":
         return f"{path[1:]} is missing"
     if not path:
         return first["msg"]
+    expected = _EXPECTED.get(first["type"], "another value").format(**first.get("ctx", {}))
+    if not is_small:
+        return f"{path[1:]} must be {expected}"
     given = first["input"]
     shown = f"{len(given):,} entries" if isinstance(given, list | dict) and given else str(given)
     shown = " ".join(shown.split())
     shown = shown if len(shown) <= 40 else f"{shown[:39]}…"
-    expected = _EXPECTED.get(first["type"], "another value").format(**first.get("ctx", {}))
     return f"{path[1:]} must be {expected}, not {shown}"
 
 

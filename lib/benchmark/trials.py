@@ -8,7 +8,20 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from annotated_types import Ge, Le, MaxLen, Predicate
+from pydantic import BeforeValidator, FailFast
 
+MAX_KINDS = 1_000
+
+
+def _few(value: Any) -> Any:
+    """Refuse an object of very many kinds before each of them is found wrong."""
+    if isinstance(value, dict) and len(value) > MAX_KINDS:
+        raise ValueError(f"more than {MAX_KINDS:,} kinds")
+    return value
+
+
+# A reader stops at the first wrong item: a million reasons would take gigabytes.
+FEW = BeforeValidator(_few)
 T = TypeVar("T")
 Name = Annotated[str, MaxLen(64), Predicate(str.isidentifier)]
 Text = Annotated[str, MaxLen(10_000)]
@@ -125,12 +138,12 @@ class Trial:
     loop_lag_ms_max: Number | None
     loop_lag_ms_p99: Number | None
     cpu_s: Number
-    calls: tuple[Call, ...]
+    calls: Annotated[tuple[Call, ...], FailFast()]
     seconds: Number = 0.0
     rate_per_s: Number | None = None
     batch: Size = 1
     retries: Amount = 0
-    refused: dict[Text, Amount] = field(default_factory=dict)
+    refused: Annotated[dict[Text, Amount], FEW] = field(default_factory=dict)
     rows_counted: Amount | None = None
     provider_sent: Amount = 0
     provider_refused: Amount = 0

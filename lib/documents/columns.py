@@ -13,6 +13,7 @@ from lib.documents.problems import Problems
 from lib.documents.sources import Columns, Part, Reading, VectorDocument
 from lib.errors import InvalidInput
 from lib.milvus.fields import METADATA_COLUMN, PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
+from lib.words import plain
 
 # Names that a table's text goes by, the surest first.
 TEXT_COLUMNS = (
@@ -73,7 +74,8 @@ def _document(
     text = part.values.get(columns.text)
     if isinstance(text, int | float) and not isinstance(text, bool):
         text = str(text)
-    if not isinstance(text, str) or not text.strip():
+    text = plain(text) if isinstance(text, str) else ""
+    if not text.strip():
         raise InvalidInput(f"it has no text in {columns.text!r}")
     metadata = _metadata(part.values, columns, left_out)
     key = part.values.get(columns.key) if columns.key else None
@@ -108,7 +110,11 @@ def _metadata(values: dict[str, Any], columns: Columns, left_out: set[str]) -> d
         del metadata[METADATA_COLUMN]
         metadata |= inner
     return {
-        name: value.tolist() if isinstance(value, np.ndarray) else value
+        name: value.tolist()
+        if isinstance(value, np.ndarray)
+        else plain(value)
+        if isinstance(value, str)
+        else value
         for name, value in metadata.items()
         if value is not None and not (isinstance(value, str) and not value)
     }

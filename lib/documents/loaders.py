@@ -218,7 +218,8 @@ def _load_mail(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part
     shown, subject, parts = mail.parsed(file.read())
     texts, attached = [shown], []
     for part in parts:
-        if part.name:
+        ending = PurePosixPath(part.name).suffix.lower()
+        if part.name and (ending in LOADERS or not part.kind.startswith("text/")):
             attached.append(part)
         elif part.kind == "text/html":
             html = markup.html_pieces(part.content, markup.HtmlReader(), part.charset)

@@ -220,6 +220,7 @@ class OoxmlReader(XmlReader):
         "oleObj": "embedded objects",
         "OLEObject": "embedded objects",
         "altChunk": "embedded documents",
+        "control": "ActiveX controls",
         "numPr": "numbers of list entries",
     }
 

@@ -48,9 +48,17 @@ class Document:
 
     def text(self, number: int) -> str:
         """Return the words of a page, counted from 1, then its fields and comments, a line each."""
+        from pypdf.errors import LimitReachedError
+
         with self._limited():
             page = self._reader.pages[number - 1]
-            drawn = page.extract_text(visitor_operand_before=self._count)
+            try:
+                drawn = page.extract_text(visitor_operand_before=self._count)
+            except LimitReachedError as error:
+                raise InvalidInput(
+                    f"it draws with more than {MAX_PAGE_COMMANDS:,} commands and numbers, "
+                    "so its text is not read"
+                ) from error
             noted = list(_annotated(page))
         return "\n".join(part for part in (drawn, *noted) if part.strip())
 

@@ -128,7 +128,7 @@ def _shown(text: str, lines: Lines, left_out: Counter[str]) -> Iterator[str]:
                 left_out["embedded objects"] += 1
             if word == "fonttbl":
                 state = replace(state, is_skipped=True, is_fonts=True)
-            elif word in SKIPPED or (is_marked and word not in KEPT_ALTHOUGH_MARKED):
+            elif word in SKIPPED or (is_marked and word not in KEPT_ALTHOUGH_MARKED | APART):
                 state = replace(state, is_skipped=True)
             elif word == "ansicpg":
                 document_encoding = _codec(f"cp{number}") or document_encoding

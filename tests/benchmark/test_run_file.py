@@ -297,3 +297,22 @@ def test_whatever_stands_in_a_field_the_file_is_read_or_refused_and_never_crashe
     else:
         summarise(run.trials)
         run_file.read(run_file.to_json(run).encode())
+
+
+def test_a_file_of_many_wrong_items_is_refused_at_the_first() -> None:
+    document = json.loads(run_file.to_json(Run({}, {})))
+    for wrong in ("{}", "[]", "0"):
+        document["trials"] = "HERE"
+        data = json.dumps(document).replace('"HERE"', f"[{','.join([wrong] * 1_000_000)}]")
+        started = time.process_time()
+        with pytest.raises(InvalidInput, match=r"trials\[0\]"):
+            run_file.read(data.encode())
+        assert time.process_time() - started < 5
+        with pytest.raises(InvalidInput, match="values, more than a run"):
+            run_file.read(data.encode().replace(b"[", b"[" + b"0," * 2_000_000, 1), most_calls=10)
+
+
+def test_characters_that_no_chart_can_hold_are_removed_from_a_run() -> None:
+    marked = Run({}, {"label": "a\x1bb\x00\x08c\\u001b"})
+    read = run_file.read(run_file.to_json(marked).encode())
+    assert read.settings["label"] == "abc\\u001b"

@@ -486,7 +486,32 @@ def test_line_separators_inside_json_texts_do_not_end_a_line() -> None:
     content = json.dumps({"text": "one\u2028two\x0bthree"}, ensure_ascii=False).encode()
     [document], problems = read_one("a.jsonl", content)
     assert problems == []
-    assert document.page_content == "one\u2028two\x0bthree"
+    assert document.page_content == "one\u2028two\nthree"
+
+
+def test_characters_that_no_page_can_hold_are_removed_where_text_comes_in() -> None:
+    row = {"text": "a\x1b[31mred\x00\uffff\x7f\x0cb", "kind": "x\x1by"}
+    [document], problems = read_one("a.jsonl", json.dumps(row).encode())
+    assert problems == []
+    assert document.page_content == "a[31mred\nb"
+    assert document.metadata["kind"] == "xy"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(pa.date32(), 2**31 - 1), (pa.timestamp("ms"), 2**62), (pa.duration("s"), 2**62)],
+)
+@pytest.mark.parametrize("is_inside", [False, True])
+def test_a_time_beyond_what_python_counts_is_kept_as_a_text(
+    kind: pa.DataType, value: int, is_inside: bool
+) -> None:
+    width = pa.int32() if kind == pa.date32() else pa.int64()
+    column = pa.array([value], width).cast(kind)
+    if is_inside:
+        column = pa.array([[value]], pa.list_(width)).cast(pa.list_(kind))
+    [document], problems = read_one("a.parquet", parquet(text=["a"], when=column))
+    assert problems == []
+    assert str(value) in str(document.metadata["when"])
 
 
 def test_metadata_in_an_object_of_its_own_is_taken_out_of_it() -> None:
