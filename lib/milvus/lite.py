@@ -39,7 +39,14 @@ class LiteServer:
     @classmethod
     def acquire(cls, path: Path) -> "LiteServer":
         """Start or reuse the server of a path. Raises ConnectionFailed with the reason."""
-        from milvus_lite.exceptions import DataDirLockedError
+        try:
+            from milvus_lite.exceptions import DataDirLockedError
+        except ModuleNotFoundError as error:
+            raise ConnectionFailed(
+                "Milvus Lite is not installed: it exists for Linux and macOS only.",
+                next_step="Set MILVUS_URI to the address of a Milvus server, such as "
+                "http://localhost:19530, or use “Connect to another Milvus” in the sidebar.",
+            ) from error
 
         path = path.expanduser().absolute()
         with cls._opening:
