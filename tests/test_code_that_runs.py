@@ -282,7 +282,7 @@ def test_every_program_prints_what_its_page_shows(
             k=3,
             fetch_k=5,
             lambda_mult=0.4,
-            expr=question.whole_expr,
+            expr=question.whole_expr(filled.schema(NAME)),
         )
         diverse = ask.call_method(filled, model, NAME, request)
         nearest = [f"{hit.rank} {hit.key} {hit.score:.4f}" for hit in found.hits[:3]]

@@ -179,7 +179,7 @@ class _Session:
             rate_per_s=cell.rate_per_s,
             retries=cell.retries,
             seed=self.plan.seed + (repeat or 0),
-            keep=keeper(strategy, operation),
+            keep=keeper(strategy, operation, self.workspace.inputs.key_field),
             clock=self.clock,
         )
         self._show(cell, repeat)

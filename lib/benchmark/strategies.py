@@ -11,13 +11,14 @@ import threading
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from langchain_milvus import Milvus
 
 from lib.benchmark import open_loop, retriever
 from lib.benchmark.recorder import Recorder, Turns
-from lib.milvus.fields import PRIMARY_FIELD, VECTOR_FIELD
+from lib.milvus.fields import PRIMARY_FIELD
 from lib.milvus.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
 
 BASELINE = "sync_loop"
@@ -256,17 +257,22 @@ def trial_arguments(
     return lambda i: operation.arguments(inputs, i)
 
 
-def keeper(strategy: Strategy, operation: Operation) -> Callable[[Any], Any]:
-    """Return what is kept of a call's result for the check: keys, or the store it created."""
+def keeper(
+    strategy: Strategy, operation: Operation, key: str = PRIMARY_FIELD
+) -> Callable[[Any], Any]:
+    """Return what is kept of a call's result for the check: keys, or the store it created.
+
+    `key` is the name of the key's field.
+    """
     if operation.effect is Effect.CREATES:
         return lambda store: store  # somebody has to close it
     if strategy.is_batch and operation.searches:
-        return _keys_of_hits
-    return result_keys
+        return partial(_keys_of_hits, key=key)
+    return partial(result_keys, key=key)
 
 
-def _keys_of_hits(answer: list[list[dict[str, Any]]]) -> list[tuple[str, ...]]:
-    return [tuple(str(hit.get(PRIMARY_FIELD, hit.get("id"))) for hit in hits) for hits in answer]
+def _keys_of_hits(answer: list[list[dict[str, Any]]], key: str) -> list[tuple[str, ...]]:
+    return [tuple(str(hit.get(key, hit.get("id"))) for hit in hits) for hits in answer]
 
 
 def search_at_once(
@@ -287,9 +293,9 @@ def search_at_once(
     answer: list[list[dict[str, Any]]] = store.client.search(
         store.collection_name,
         data=vectors,
-        anns_field=VECTOR_FIELD,
+        anns_field=str(store._vector_field),
         search_params=search_params,
         limit=calls[0]["k"],
-        output_fields=[*(name for name in store.fields if name != VECTOR_FIELD), "$meta"],
+        output_fields=store._get_output_fields(),
     )
     return answer

@@ -75,7 +75,9 @@ class SearchWorkspace(Workspace):
     def __init__(self, plan: Plan, connection: Connection, model: EmbeddingModel) -> None:
         self._prepare_checks(plan, connection, model)
         self.name = plan.collection
-        self._rows = milvus_collections.count(connection, self.name)
+        collection = milvus_collections.describe(connection, self.name)
+        milvus_collections.check_fits(collection, model.dimension, embedding=model.model)
+        self._rows = collection.rows
         vectors = model.embeddings.embed_documents(list(plan.questions))
         self.inputs = Inputs(
             new=(),
@@ -86,6 +88,7 @@ class SearchWorkspace(Workspace):
             k=plan.k,
             fetch_k=plan.fetch_k,
             lambda_mult=plan.lambda_mult,
+            key_field=collection.schema.key.name,
         )
         self._open_store()
         rows, reason = self._read_rows()
@@ -191,20 +194,21 @@ class SearchWorkspace(Workspace):
         if facts.rows * row_bytes > MOST_VECTOR_BYTES:
             return None, f"{facts.rows:,} rows of {facts.dimension:,} dimensions are too many"
         shape = milvus_rows.layout(self._connection, self.name)
+        key, vector = shape.key.name, shape.vector.name if shape.vector else ""
         keys: list[str] = []
         vectors = np.empty((facts.rows, facts.dimension), dtype=np.float32)
         pages = milvus_rows.walk(
             self._connection,
             self.name,
-            fields=[shape.key, shape.vector],
+            fields=[key, vector],
             page_rows=max(PAGE_BYTES // row_bytes, 1),
             most=facts.rows,
             shape=shape,
         )
         for page in pages:
             end = len(keys) + len(page)
-            vectors[len(keys) : end] = [row[shape.vector] for row in page]
-            keys += (str(row[shape.key]) for row in page)
+            vectors[len(keys) : end] = [row[vector] for row in page]
+            keys += (str(row[key]) for row in page)
         if len(keys) < facts.rows:
             return None, f"{facts.rows - len(keys):,} of {facts.rows:,} rows did not come"
         return ExactRows(keys, vectors, facts.metric_type), ""
@@ -214,7 +218,8 @@ class SearchWorkspace(Workspace):
         kind = "max_marginal_relevance_search" if operation.is_mmr else "similarity_search"
         by_vector = OPERATIONS[f"{kind}_by_vector"]
         with reported(f"{self.name} could not be searched."):
-            return result_keys(by_vector.call(self.store, by_vector.arguments(self.inputs, i)))
+            answer = by_vector.call(self.store, by_vector.arguments(self.inputs, i))
+            return result_keys(answer, self.inputs.key_field)
 
 
 class MilvusWorkspace(SearchWorkspace):

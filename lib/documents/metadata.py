@@ -4,19 +4,18 @@ import datetime as dt
 import decimal
 import json
 import math
-import re
 import uuid
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from lib.errors import InvalidInput
-from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
-from lib.milvus.filters import INT64, PLAIN_NAME
+from lib.milvus.fields import DYNAMIC_FIELD, PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
+from lib.milvus.filters import INT64
 
 # All metadata of a row is one JSON value, which a Milvus server takes up to this size.
 MAX_METADATA_BYTES = 65_536
-RESERVED = {PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD}
+RESERVED = {PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, DYNAMIC_FIELD}
 MAX_NAME_LENGTH = 128
 MAX_NESTING = 50
 # Shorter than this in characters, metadata cannot be too long in bytes, even as escaped JSON.
@@ -26,8 +25,9 @@ SURELY_SHORT = MAX_METADATA_BYTES // 12
 def clean(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return metadata that Milvus stores and filters by, and a line for each thing changed.
 
-    A key that cannot be written in a filter is renamed; a value that JSON lacks becomes text, or is
-    left out when it says nothing. Raises InvalidInput when the whole is longer than Milvus takes.
+    A key that is named like a field of the lab's is renamed; a value that JSON lacks becomes text,
+    or is left out when it says nothing. Raises InvalidInput when the whole is longer than Milvus
+    takes.
     """
     cleaned: dict[str, Any] = {}
     notes: list[str] = []
@@ -61,16 +61,10 @@ def clean(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 @lru_cache(maxsize=4096)
 def stored_name(key: str) -> str:
-    """Return the name under which a metadata key is stored: one that a filter can contain."""
-    if PLAIN_NAME.fullmatch(key) and key not in RESERVED and len(key) <= MAX_NAME_LENGTH:
-        return key
-    name = re.sub(r"\W+", "_", key, flags=re.ASCII).strip("_")[: MAX_NAME_LENGTH - 8]
-    if not name:
-        # Nothing of it is a Latin letter or a digit, so its letters' numbers stand for them.
-        name = "field_" + "_".join(f"{ord(letter):x}" for letter in key[:8])
-    if name[0].isdigit() or name in RESERVED:
-        name = f"field_{name}"
-    return name
+    """Return the name under which a metadata key is stored: its own wherever Milvus takes it."""
+    if key in RESERVED or not key.strip():
+        return f"field_{key.strip().removeprefix('$')}"
+    return readable(key)[:MAX_NAME_LENGTH]
 
 
 def readable(text: str) -> str:

@@ -1,7 +1,8 @@
 """Batches: documents, keyed, checked and cut into what one call takes."""
 
+import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from lib.documents.problems import Problems
 from lib.documents.sources import VectorDocument
 from lib.errors import InvalidInput
 from lib.milvus.collections import MAX_VARCHAR_BYTES
+from lib.milvus.fields import Schema
 from lib.milvus.filters import kind_of
 
 # A gRPC message of a Milvus server ends at 64 MB, and memory is batches times what one holds.
@@ -125,6 +127,45 @@ def from_documents(documents: Iterable[Document], size: int, problems: Problems)
         batch.refused, refused = refused, 0
         if len(batch) or batch.refused:
             yield batch
+
+
+def fitting(batches: Iterator[Batch], schema: Schema, problems: Problems) -> Iterator[Batch]:
+    """Yield the rows that a collection can hold, and report the others and what is left out.
+
+    Metadata of the names of a collection's own fields get another name.
+    """
+    stored = schema.field(schema.text)
+    rooms = {
+        "text": (stored and stored.max_bytes) or MAX_VARCHAR_BYTES,
+        "key": schema.key.max_bytes or MAX_VARCHAR_BYTES,
+    }
+    taken = {schema.key.name, schema.text}
+    taken |= {each.name for each in schema.fields if each.is_vector or each.is_made}
+    with (
+        contextlib.closing(batches) if isinstance(batches, Generator) else contextlib.nullcontext()
+    ):
+        for batch in batches:
+            keep = []
+            for i, (key, text) in enumerate(zip(batch.keys, batch.texts, strict=True)):
+                metadata = batch.metadatas[i]
+                source, place = str(metadata.get("source", "")), metadata.get("position", key)
+                for what, value in (("text", text), ("key", key)):
+                    room = rooms[what]
+                    if 4 * len(value) > room and (size := len(value.encode())) > room:
+                        problem = f"its {what} has {size:,} bytes, the field holds {room:,}"
+                        problems.add(source, f"document {place}", problem)
+                        break
+                else:
+                    keep.append(i)
+                for name in taken & metadata.keys():
+                    metadata[f"field_{name}"] = metadata.pop(name)
+                    problems.note_once("", f"the metadata key {name!r} is stored as 'field_{name}'")
+                if not schema.is_dynamic:
+                    for name in sorted(metadata.keys() - {*schema.scalars}):
+                        problems.note_once("", f"the collection has no field for {name!r}")
+            fits = batch.only(keep)
+            fits.refused = batch.refused + len(batch) - len(keep)
+            yield fits
 
 
 def content_key(text: str, source: str, position: int) -> str:

@@ -203,8 +203,13 @@ def remaining(
     connection: Connection, model: EmbeddingModel, chosen: Chosen, collection: Collection
 ) -> Remaining:
     """Look up in an existing collection which rows are new or changed. Raises LabError."""
-    milvus_collections.check_fits(collection, model.dimension, embedding=model.model)
-    known = KnownRows(collection.name, collection.rows)
+    milvus_collections.check_fits(
+        collection,
+        model.dimension,
+        embedding=model.model,
+        use=milvus_collections.INGESTION,
+    )
+    known = KnownRows(collection.name, collection.rows, collection.schema)
     new = changed = 0
     for batch in chosen.batches(rows.KEYS_PER_CALL, Problems()):
         question = known.question(batch)

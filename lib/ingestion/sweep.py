@@ -20,7 +20,6 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus import rows
 from lib.milvus.connection import Connection
 from lib.milvus.failures import reported
-from lib.milvus.fields import PRIMARY_FIELD
 from lib.milvus.filters import equals, equals_any
 
 # Sources whose rows are counted in one query.
@@ -37,7 +36,7 @@ def sweep(
             given = sum(len(sources[name]) for name in part)
             if count(connection, plan, tally, equals_any("source", part)) > given:
                 for name in part:
-                    _sweep_source(connection, plan, name, sources[name], tally)
+                    _sweep_source(connection, plan, known.key, name, sources[name], tally)
 
 
 def count(connection: Connection, plan: IngestionPlan, tally: Tally, expr: str = "") -> int:
@@ -47,19 +46,24 @@ def count(connection: Connection, plan: IngestionPlan, tally: Tally, expr: str =
 
 
 def _sweep_source(
-    connection: Connection, plan: IngestionPlan, source: str, marks: "array[int]", tally: Tally
+    connection: Connection,
+    plan: IngestionPlan,
+    key: str,
+    source: str,
+    marks: "array[int]",
+    tally: Tally,
 ) -> None:
     own = np.sort(np.frombuffer(marks, dtype=np.uint64))
     stale: list[str] = []
     gone: list[str] = []
-    expr, fields = equals("source", source), [PRIMARY_FIELD, "position"]
+    expr, fields = equals("source", source), [key, "position"]
     for part in rows.walk(connection, plan.collection, expr, fields=fields):
-        found = np.array([mark(row[PRIMARY_FIELD]) for row in part], dtype=np.uint64)
+        found = np.array([mark(row[key]) for row in part], dtype=np.uint64)
         for row, is_own in zip(part, np.isin(found, own), strict=True):
             position = row.get("position")
             if is_own or not isinstance(position, int):
                 continue
-            (stale if position < len(own) else gone).append(row[PRIMARY_FIELD])
+            (stale if position < len(own) else gone).append(row[key])
     if not plan.remove_gone:
         tally.gone += len(gone)
         gone = []

@@ -28,16 +28,18 @@ from lib.errors import (
     LabError,
     OperationFailed,
 )
-from lib.ingestion.batches import Batch, from_documents
+from lib.ingestion.batches import Batch, fitting, from_documents
 from lib.ingestion.known_rows import KnownRows
 from lib.ingestion.plan import METHODS, IngestionPlan
 from lib.ingestion.report import IngestionReport, Tally
 from lib.ingestion.sweep import count, sweep
 from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
+from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection, close_store
 from lib.milvus.embeddings import WORK_S, EmbeddingModel, embedding_clock
 from lib.milvus.failures import reported
+from lib.milvus.fields import EMBEDDING_PROPERTY
 from lib.milvus.operations import OPERATIONS
 from lib.milvus.watchdog import TICK_S, watched
 
@@ -88,12 +90,14 @@ def ingest_batches(
 
     def work() -> IngestionReport:
         with _turns[connection.address, plan.collection]:
-            before = _prepare(connection, model, plan)
-            known = KnownRows(plan.collection, before)
+            there = _prepare(connection, model, plan)
+            before, schema = (there.rows, there.schema) if there else (0, None)
+            known = KnownRows(plan.collection, before, schema)
+            fitted = fitting(batches, schema, problems) if schema else batches
             started = time.perf_counter()
             try:
                 with contextlib.closing(_Writer(connection, model, plan, tally, job)) as writer:
-                    _write_all(batches, writer, known)
+                    _write_all(fitted, writer, known)
             except JobCancelled:
                 tally.stopped = True
             except LabError as error:
@@ -132,8 +136,10 @@ def ingest_batches(
 _turns: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
 
-def _prepare(connection: Connection, model: EmbeddingModel, plan: IngestionPlan) -> int:
-    """Make sure that the collection fits and return its exact number of rows.
+def _prepare(
+    connection: Connection, model: EmbeddingModel, plan: IngestionPlan
+) -> Collection | None:
+    """Make sure that the collection fits and return its facts; None where it is still to be made.
 
     It is counted with strong consistency. So the look-ups that follow see everything that was
     written before, even by a process that was killed a moment ago.
@@ -141,7 +147,7 @@ def _prepare(connection: Connection, model: EmbeddingModel, plan: IngestionPlan)
     if not METHODS[plan.method].creates:
         return milvus_collections.ensure(
             connection, plan.collection, model.dimension, embedding=model.model
-        ).rows
+        )
     if milvus_collections.exists(connection, plan.collection):
         raise InvalidInput(
             f"There is a collection named {plan.collection!r} already, and {plan.method} "
@@ -149,7 +155,7 @@ def _prepare(connection: Connection, model: EmbeddingModel, plan: IngestionPlan)
             kept="Nothing was written to it.",
             next_step="Choose a new name or another method.",
         )
-    return 0
+    return None
 
 
 def _write_all(batches: Iterator[Batch], writer: "_Writer", known: KnownRows) -> None:
@@ -284,7 +290,7 @@ class _Writer:
             "connection_args": self._connection.arguments,
             "index_params": {"index_type": "AUTOINDEX", "metric_type": "COSINE", "params": {}},
             "enable_dynamic_field": True,
-            "collection_properties": {milvus_collections.EMBEDDING_PROPERTY: self._model.model},
+            "collection_properties": {EMBEDDING_PROPERTY: self._model.model},
         }
         arguments.pop("batch_size")  # from_texts would hand it to the collection
         with reported("The collection could not be created."), self._timed():

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +16,16 @@ from lib.errors import (
     LabError,
     OperationFailed,
 )
-from lib.milvus.connection import Connection
-from lib.milvus.failures import reported
-from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD
+from lib.milvus.connection import Connection, no_index
+from lib.milvus.failures import explain, reported
+from lib.milvus.fields import (
+    EMBEDDING_PROPERTY,
+    PRIMARY_FIELD,
+    TEXT_FIELD,
+    VECTOR_FIELD,
+    WORDS_FIELD,
+    Schema,
+)
 from lib.milvus.filters import check_unicode
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
@@ -25,10 +33,17 @@ MAX_VARCHAR_BYTES = 65_535
 # A server lists every token that its grammar would have taken instead.
 EXPECTED_TOKENS = re.compile(r" expecting \{.*")
 NOT_LOADED = re.compile(r"not (fully )?loaded", re.IGNORECASE)
-EMBEDDING_PROPERTY = "lab.embedding"
+TOOK_TOO_LONG = re.compile(r"deadline|timed? ?out|still|progress", re.IGNORECASE)
+# The most bytes of a key that ingestion makes of a text.
+KEY_BYTES = 32
 # One list means that every row is compared, in native code: exact answers, no graph to build.
 # FLAT would compare in Python, HNSW takes as long to build as the rows take to insert.
 LITE_INDEX = ("IVF_FLAT", {"nlist": 1})
+# The index and metric of vectors that are not floats.
+INDEX_OF: dict[DataType, tuple[str, str, dict[str, Any]]] = {
+    DataType.BINARY_VECTOR: ("BIN_FLAT", "HAMMING", {}),
+    DataType.SPARSE_FLOAT_VECTOR: ("SPARSE_INVERTED_INDEX", "IP", {}),
+}
 
 
 @dataclass(frozen=True)
@@ -37,16 +52,33 @@ class Collection:
 
     name: str
     rows: int
-    dimension: int
-    index_type: str
-    metric_type: str
-    embedding: str  # the model that made the vectors, "" when the lab did not create it
-    fields: frozenset[str]
+    schema: Schema
+    problem: LabError | None = None  # why its rows cannot be read now; `rows` is then an estimate
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers a vector has, 0 without vectors of floats."""
+        return self.schema.vector.dimension if self.schema.vector else 0
+
+    @property
+    def index_type(self) -> str:
+        """The vector's index."""
+        return (self.schema.vector and self.schema.vector.index_type) or "none"
+
+    @property
+    def metric_type(self) -> str:
+        """How vectors are compared."""
+        return (self.schema.vector and self.schema.vector.metric_type) or "unknown"
+
+    @property
+    def embedding(self) -> str:
+        """The model that made the vectors, "" when the lab did not create the collection."""
+        return self.schema.embedding
 
     @property
     def has_words(self) -> bool:
         """Say whether it can be searched by words, with BM25."""
-        return WORDS_FIELD in self.fields
+        return bool(self.schema.words)
 
     @property
     def memory_bytes(self) -> int:
@@ -173,25 +205,24 @@ def index_types(connection: Connection) -> list[IndexType]:
 
 @dataclass(frozen=True)
 class Listed:
-    """A collection in a list: its facts, or why they cannot be read, and whether it fits."""
+    """A collection in a list: its facts, or why they cannot be read, and what it does not take."""
 
     name: str
     facts: Collection | None
-    note: str  # what a person must know before writing to it, "" when it fits
+    note: str  # what a person must know before working on it, "" when everything works
 
 
 def overview(connection: Connection, dimension: int, *, embedding: str) -> list[Listed]:
-    """Return all collections, with why one does not fit vectors of this dimension and model."""
+    """Return all collections, each with what cannot be done to it with this embedding, and why."""
     names = connection.collection_names()
 
     def look(name: str) -> Listed:
-        facts, note = None, ""
         try:
             facts = describe(connection, name, loads=False)
-            check_fits(facts, dimension, embedding=embedding)
         except LabError as error:
-            note = error.what
-        return Listed(name, facts, note)
+            return Listed(name, None, error.what)
+        refused = [f"{use}: no, {why}." for use, why in refusals(facts, dimension, embedding)]
+        return Listed(name, facts, " ".join(refused))
 
     # Each exact count waits a fifth of a second for a server, so they run side by side.
     with ThreadPoolExecutor(max_workers=1 if connection.is_lite else 8) as pool:
@@ -296,53 +327,57 @@ def describe(connection: Connection, name: str, *, loads: bool = True) -> Collec
     itself after its start.
     """
     with reported(f"Could not read the collection {name!r}."):
-        if not connection.client.has_collection(name, timeout=connection.answer_s):
-            raise InvalidInput(f"There is no collection named {name!r}.")
-        facts = connection.client.describe_collection(name, timeout=connection.answer_s)
-        vectors = [field for field in facts["fields"] if "dim" in field.get("params", {})]
-        if len(vectors) != 1:
-            raise CollectionMismatch(
-                f"The collection {name!r} has {len(vectors)} vector fields; the lab works with one."
-            )
-        vector = vectors[0]
-        indexes = connection.client.list_indexes(
-            name, field_name=vector["name"], timeout=connection.answer_s
-        )
-        index = (
-            connection.client.describe_index(name, indexes[0], timeout=connection.answer_s)
-            if indexes
-            else {}
-        )
-        if connection.is_lite and indexes:
+        schema = connection.schema(name, fresh=True)
+        problem: LabError | None = no_index(schema) if schema.unindexed else None
+        if connection.is_lite:
             # After a file was opened again no collection is loaded, and no filter can be checked.
             connection.client.load_collection(name)
-        return Collection(
-            name=name,
-            rows=_count_loaded(connection, name) if loads else count(connection, name),
-            dimension=int(vector["params"]["dim"]),
-            index_type=str((index or {}).get("index_type", "none")),
-            metric_type=str((index or {}).get("metric_type", "unknown")),
-            embedding=facts.get("properties", {}).get(EMBEDDING_PROPERTY, "")
-            or vector.get("description", ""),
-            fields=frozenset(field["name"] for field in facts["fields"]),
-        )
-
-
-def _count_loaded(connection: Connection, name: str) -> int:
-    try:
-        return count(connection, name)
-    except OperationFailed as error:
-        if not NOT_LOADED.search(error.what):
-            raise
+        elif problem:
+            return Collection(name, _estimated(connection, name), schema, problem)
         try:
-            connection.client.load_collection(name, timeout=connection.answer_s)
-        except MilvusException as still_loading:
-            raise OperationFailed(
-                f"Milvus is still loading the collection {name!r}.",
-                kept="What was already stored is kept.",
-                next_step="A server needs a while after its start: try again in a moment.",
-            ) from still_loading
-        return count(connection, name)
+            return Collection(name, count(connection, name), schema, problem)
+        except OperationFailed as error:
+            if not NOT_LOADED.search(error.what):
+                raise
+            if not loads:
+                problem = OperationFailed(f"The collection {name!r} is not loaded.")
+                return Collection(name, _estimated(connection, name), schema, problem)
+        load(connection, name)
+        return Collection(name, count(connection, name), schema)
+
+
+def load(connection: Connection, name: str) -> None:
+    """Load a collection, which changes none of its rows. Raises LabError when it takes long."""
+    try:
+        connection.client.load_collection(name, timeout=connection.answer_s)
+    except MilvusException as error:
+        if not TOOK_TOO_LONG.search(str(error)):
+            raise explain(error, f"Could not load the collection {name!r}.") from error
+        raise OperationFailed(
+            f"Milvus is still loading the collection {name!r}.",
+            kept="What was already stored is kept.",
+            next_step="A server needs a while after its start: try again in a moment.",
+        ) from error
+
+
+def _estimated(connection: Connection, name: str) -> int:
+    """Return how many rows a server believes to have flushed: it counts only what is loaded."""
+    return int(connection.client.get_collection_stats(name)["row_count"])
+
+
+def build_indexes(connection: Connection, name: str) -> None:
+    """Give the vectors without an index one, by their angle or their bits, and load them."""
+    schema, client = connection.schema(name, fresh=True), connection.client
+    index = client.prepare_index_params()
+    for each in schema.unindexed:
+        kind, metric, parameters = INDEX_OF.get(each.type, ("AUTOINDEX", "COSINE", {}))
+        if connection.is_lite and each.type == DataType.FLOAT_VECTOR:
+            kind, parameters = LITE_INDEX[0], {"params": json.dumps(LITE_INDEX[1])}
+        index.add_index(each.name, index_type=kind, metric_type=metric, params=parameters)
+    with reported(f"Could not build the index of {name!r}."):
+        client.create_index(name, index)
+        client.load_collection(name)
+    connection.forget_stores(name)
 
 
 def count(connection: Connection, name: str, expr: str = "", *, consistency: str = "Strong") -> int:
@@ -363,38 +398,90 @@ def count(connection: Connection, name: str, expr: str = "", *, consistency: str
 
 
 def ensure(connection: Connection, name: str, dimension: int, *, embedding: str) -> Collection:
-    """Create the collection if it is missing, or check that these vectors belong into it.
+    """Create the collection if it is missing, or check that documents can be written into it.
 
     Raises CollectionMismatch when it holds vectors of another model, dimension or schema.
     """
     if not exists(connection, name):
         create(connection, name, dimension, embedding=embedding)
     collection = describe(connection, name)
-    check_fits(collection, dimension, embedding=embedding)
+    check_fits(collection, dimension, embedding=embedding, use=INGESTION)
     return collection
 
 
-def check_fits(collection: Collection, dimension: int, *, embedding: str) -> None:
-    """Raise CollectionMismatch unless vectors of this model and dimension belong there."""
-    what, model = f"The collection {collection.name!r}", collection.embedding
-    next_step = "Choose another collection name."
-    if missing := {PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD} - collection.fields:
-        what += f" was made by another program: it has no field {', '.join(sorted(missing))}."
-    elif collection.dimension != dimension:
-        what += (
-            f" holds vectors of {collection.dimension} dimensions, the embedding in use makes "
-            f"{dimension}."
+SEARCH, INGESTION = "Search", "Ingestion"
+
+
+def _search(schema: Schema, dimension: int, embedding: str) -> str:
+    """Return why vectors of this model cannot be searched for, "" when they can."""
+    made, vector = schema.embedding, schema.vector
+    if schema.unindexed:
+        return f"it has no index on {', '.join(each.name for each in schema.unindexed)}"
+    if vector is None or not schema.text:
+        return (
+            "it was made by another program: it has no "
+            f"{'text field' if vector else 'field with vectors of floats'}"
         )
-        made_with = f" ({model})." if model else "."
-        next_step = f"Choose another collection name, or the embedding it was made with{made_with}"
-    elif model not in ("", embedding):
-        what += (
-            f" was embedded with {model}, not with {embedding}; their vectors cannot be compared."
+    if vector.dimension != dimension:
+        return (
+            f"it holds vectors of {vector.dimension} dimensions, the embedding in use makes "
+            f"{dimension}"
         )
-        next_step = "Choose another collection name or the other embedding."
-    else:
+    if made not in ("", embedding):
+        return (
+            f"it was embedded with {made}, not with {embedding}; their vectors cannot be compared"
+        )
+    return ""
+
+
+def _ingestion(schema: Schema, dimension: int, embedding: str) -> str:
+    """Return why documents cannot be written into it, "" when they can."""
+    if why := _search(schema, dimension, embedding):
+        return why
+    if schema.key.is_made:
+        return "Milvus makes its keys, so rows that are there cannot be told from new ones"
+    if not schema.key_is_text:
+        return "its keys are numbers, and langchain-milvus writes keys that are texts"
+    if (room := schema.key.max_bytes or 0) < KEY_BYTES:
+        return f"its keys hold {room} bytes, a document's key has {KEY_BYTES}"
+    if names := [f"`{each.name}`" for each in schema.required]:
+        return f"the field{'s' * (len(names) > 1)} {', '.join(names)} must be filled in each row"
+    return ""
+
+
+# What can be done with a collection → why not, in a part of a sentence, "" when it can be done.
+USES: dict[str, Callable[[Schema, int, str], str]] = {
+    SEARCH: _search,
+    INGESTION: _ingestion,
+}
+
+
+def refusals(collection: Collection, dimension: int, embedding: str) -> list[tuple[str, str]]:
+    """Return what cannot be done with a collection and this embedding, each with its reason."""
+    found = {use: why(collection.schema, dimension, embedding) for use, why in USES.items()}
+    if found[INGESTION] == found[SEARCH] != "":
+        found = {f"{SEARCH} and {INGESTION.lower()}": found[SEARCH]}
+    return [(use, why) for use, why in found.items() if why]
+
+
+def check_fits(
+    collection: Collection, dimension: int, *, embedding: str, use: str = SEARCH
+) -> None:
+    """Raise CollectionMismatch unless a collection can be used so with this embedding."""
+    why = USES[use](collection.schema, dimension, embedding)
+    if not why:
         return
-    raise CollectionMismatch(what, kept="Nothing was written to it.", next_step=next_step)
+    next_step = "Choose another collection."
+    if collection.schema.unindexed:
+        next_step = "Build the index on the page Collections."
+    elif collection.dimension and "embed" in why:
+        made_with = f" ({collection.embedding})." if collection.embedding else "."
+        next_step = f"Choose another collection, or the embedding it was made with{made_with}"
+    raise CollectionMismatch(
+        f"{use} is not possible in the collection {collection.name!r}: {why}.",
+        kept="Nothing was written to it.",
+        next_step=next_step,
+    )
 
 
 def check_expression(connection: Connection, name: str, expr: str) -> None:
@@ -456,8 +543,11 @@ def prepare_for_search(connection: Connection, name: str) -> None:
 
 
 def drop(connection: Connection, name: str) -> None:
-    """Drop a collection; dropping one that does not exist is harmless."""
+    """Drop a collection, or the alias of one; dropping what does not exist is harmless."""
+    client = connection.client
     with reported(f"Could not drop the collection {name!r}."):
-        if connection.client.has_collection(name, timeout=connection.answer_s):
-            connection.client.drop_collection(name)
+        if client.has_collection(name, timeout=connection.answer_s):
+            # Milvus Lite would drop the collection behind an alias.
+            own = client.describe_collection(name, timeout=connection.answer_s)["collection_name"]
+            client.drop_collection(name) if own == name else client.drop_alias(name)
     connection.forget_stores(name)

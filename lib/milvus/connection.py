@@ -27,10 +27,17 @@ from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from lib import event_loop
-from lib.errors import ConnectionFailed, InvalidInput
+from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput
 from lib.milvus import leftovers
 from lib.milvus.failures import explain, reported
-from lib.milvus.fields import TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD
+from lib.milvus.fields import (
+    TEXT_FIELD,
+    VECTOR_FIELD,
+    WORDS_FIELD,
+    Schema,
+    StoredField,
+    read_schema,
+)
 from lib.milvus.lite import LiteServer
 from lib.milvus.territory import (
     NOTHING,
@@ -168,6 +175,7 @@ class Connection:
         self.territory: Territory | None = None
         self._lite = lite
         self._stores: dict[tuple[str, int, bool, tuple[str, ...]], Milvus] = {}
+        self._schemas: dict[str, Schema] = {}  # of the collections whose stores are kept
         self._lock = threading.RLock()
         self._closed = threading.Event()
         self._users = [1]  # whoever opened it; a list, which a view shares
@@ -300,12 +308,34 @@ class Connection:
             self.client.has_collection("lab_ping", timeout=PING_TIMEOUT_S)
         return time.perf_counter() - started
 
+    def schema(self, collection: str, *, fresh: bool = False) -> Schema:
+        """Return the description of a collection, read anew when it must be `fresh`.
+
+        Raises InvalidInput when there is no such collection.
+        """
+        if not fresh and collection in self._schemas:
+            return self._schemas[collection]
+        with reported(f"Could not read the fields of {collection!r}."):
+            if not self.client.has_collection(collection, timeout=self.answer_s):
+                raise InvalidInput(
+                    f"There is no collection named {collection!r}.",
+                    next_step="Ingest something first.",
+                )
+            facts = self.client.describe_collection(collection, timeout=self.answer_s)
+            names = self.client.list_indexes(collection, timeout=self.answer_s)
+            indexes = [
+                self.client.describe_index(collection, each, timeout=self.answer_s) or {}
+                for each in names
+            ]
+        self._schemas[collection] = schema = read_schema(facts, indexes)
+        return schema
+
     def store(
         self, collection: str, embeddings: Embeddings, legs: tuple[str, ...] = (VECTOR_FIELD,)
     ) -> "Milvus":
         """Return the langchain-milvus store for an existing collection, opened once and kept.
 
-        `legs` are the vector fields that it searches: the embedding's, the words', or both.
+        `legs` say by what it searches: the embedding's vectors, the words', or both.
 
         A store object learns the schema when it is built, so the collection must exist first and
         `forget_stores` must be called when it is dropped.
@@ -322,24 +352,37 @@ class Connection:
     def new_store(
         self, collection: str, embeddings: Embeddings, legs: tuple[str, ...] = (VECTOR_FIELD,)
     ) -> "Milvus":
-        """Build a store that the caller closes with `close_store`."""
+        """Build a store that the caller closes with `close_store`.
+
+        Raises CollectionMismatch for a collection without an index, which the library would make.
+        """
         territory = self.territory
         if territory is not None and not territory.owns(collection):
             territory = NOTHING
+        schema = self.schema(collection, fresh=True)
+        if schema.unindexed:
+            raise no_index(schema)
+        vectors = [schema.vector, *(each for each in schema.fields if each.is_vector)]
+        vector = next(each for each in vectors if each is not None)
         with reported(f"Could not open the collection {collection!r}."):
-            if not self.client.has_collection(collection, timeout=PING_TIMEOUT_S):
-                raise InvalidInput(
-                    f"There is no collection named {collection!r}.",
-                    next_step="Ingest something first.",
-                )
-            return store_class(territory)(
+            cls = store_class(territory)
+            store = cls(
                 embedding_function=embeddings if VECTOR_FIELD in legs else None,
                 collection_name=collection,
                 connection_args=self.arguments,
-                auto_id=False,
-                enable_dynamic_field=True,
-                **(_legs(legs) if WORDS_FIELD in legs else {}),
+                auto_id=schema.key.is_made,
+                enable_dynamic_field=schema.is_dynamic,
+                primary_field=schema.key.name,
+                text_field=schema.text or TEXT_FIELD,
+                **(
+                    _legs(legs, schema)
+                    if WORDS_FIELD in legs
+                    else {"vector_field": vector.name, "search_params": _params(vector)}
+                ),
             )
+        # What the library asks for; a server refuses the vectors that it makes itself.
+        store.fields = [schema.key.name, *schema.scalars]
+        return store
 
     @property
     def store_class(self) -> type["Milvus"]:
@@ -367,6 +410,7 @@ class Connection:
 
     def forget_stores(self, collection: str) -> None:
         """Close the kept stores of a collection that was dropped or made anew."""
+        self._schemas.pop(collection, None)
         _close_all(self._take_stores(lambda name: name == collection))
 
     def _take_stores(self, is_meant: Callable[[str], bool]) -> "list[Milvus]":
@@ -475,17 +519,40 @@ def close_store(store: "Milvus") -> None:
         event_loop.run(store.aclient.close(), timeout=5)
 
 
-def _legs(legs: tuple[str, ...]) -> dict[str, Any]:
+# Indexes for which langchain-milvus knows how to search.
+KNOWN_INDEXES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "HNSW", "SCANN", "AUTOINDEX")
+
+
+def no_index(schema: Schema) -> CollectionMismatch:
+    """Return the error for a collection that cannot be searched before it has an index."""
+    names = ", ".join(each.name for each in schema.unindexed)
+    return CollectionMismatch(
+        f"The collection {schema.collection!r} has no index on {names}, so Milvus cannot search "
+        "it.",
+        kept="Nothing was changed.",
+        next_step="Build the index on the page Collections.",
+    )
+
+
+def _params(vector: StoredField) -> dict[str, Any] | None:
+    """Return how to search an index that langchain-milvus does not know; None for the others."""
+    known = vector.index_type in KNOWN_INDEXES
+    return None if known else {"metric_type": vector.metric_type, "params": {}}
+
+
+def _legs(legs: tuple[str, ...], schema: Schema) -> dict[str, Any]:
     """Return the options of a store that searches by words; Milvus Lite refuses the defaults."""
     from langchain_milvus import BM25BuiltInFunction
 
+    vector = schema.vector.name if schema.vector else ""
+    names = [schema.words if leg == WORDS_FIELD else vector for leg in legs]
     explicit: list[dict[str, Any]] = [
         {"metric_type": "BM25", "params": {}} if leg == WORDS_FIELD else {"params": {}}
         for leg in legs
     ]
-    bm25 = BM25BuiltInFunction(input_field_names=TEXT_FIELD, output_field_names=WORDS_FIELD)
+    bm25 = BM25BuiltInFunction(input_field_names=schema.text, output_field_names=schema.words)
     return {
-        "vector_field": list(legs) if len(legs) > 1 else legs[0],
+        "vector_field": names if len(legs) > 1 else names[0],
         "search_params": explicit if len(legs) > 1 else explicit[0],
         "builtin_function": bm25,
     }

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from lib.errors import InvalidInput
 from lib.milvus.failures import reported
-from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD
 
 if TYPE_CHECKING:
     from langchain_milvus import Milvus
@@ -186,14 +185,17 @@ def check_nesting(expression: str) -> None:
 
 def fields(store: "Milvus") -> tuple[Field, ...]:
     """Return what a filter can name: the schema's fields and the dynamic ones of a sample."""
-    schema = [name for name in store.fields if name != store._vector_field]
+    schema, known_texts = store.fields, {store._primary_field, store._text_field}
     with reported("Could not read a sample of the rows."):
-        rows = _sample(store, [name for name in schema if name != TEXT_FIELD])
+        rows = _sample(store, [name for name in schema if name != store._text_field])
     seen: dict[str, list[Any]] = {name: [] for name in schema}
     for row in rows:
         for name, value in row.items():
             seen.setdefault(name, []).append(value)
-    found = [_field(name, values, dynamic=name not in schema) for name, values in seen.items()]
+    found = [
+        _field(name, values or [""] * (name in known_texts), dynamic=name not in schema)
+        for name, values in seen.items()
+    ]
     usable = [
         field for field in found if field.kind is not FieldKind.OTHER and field.name != "$meta"
     ]
@@ -214,7 +216,7 @@ def _sample(store: "Milvus", schema: Sequence[str]) -> list[dict[str, Any]]:
             store.collection_name,
             filter=combine(f"not (exists {each})" for each in known),
             limit=SAMPLE_ROWS,
-            output_fields=[*schema, "$meta"],
+            output_fields=[*schema, *(["$meta"] if store.enable_dynamic_field else [])],
         )
         sample += rows
         shared = set.intersection(*(set(row) for row in rows)) if rows else set()
@@ -234,7 +236,7 @@ def operators_for(field: Field) -> tuple[Operator, ...]:
 
 
 def _field(name: str, values: Sequence[Any], *, dynamic: bool) -> Field:
-    kind = FieldKind.TEXT if name in (PRIMARY_FIELD, TEXT_FIELD) and not values else _kind(values)
+    kind = _kind(values)
     if kind is FieldKind.LIST:
         values = [item for value in values for item in value]
     scalars = [value for value in values if isinstance(value, str | int | float | bool)]

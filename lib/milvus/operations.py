@@ -49,6 +49,7 @@ class Inputs:
     k: int = 4
     fetch_k: int = DEFAULT_FETCH_K
     lambda_mult: float = DEFAULT_LAMBDA
+    key_field: str = PRIMARY_FIELD  # of a collection that is only searched
     # Which field a delete's expression names: the primary key, or (the tutorial's way) a metadata
     # field, for which the server must first find the rows.
     delete_field: str = PRIMARY_FIELD
@@ -124,16 +125,17 @@ class Operation:
         return await getattr(store, self.async_name)(**arguments)
 
 
-def result_keys(result: Any) -> tuple[str, ...]:
-    """Return the primary keys in a search's or a lookup's result, in its order."""
+def result_keys(result: Any, key: str = PRIMARY_FIELD) -> tuple[str, ...]:
+    """Return the primary keys in a search's or a lookup's result, in its order, as texts.
+
+    `key` is the name of the key's field.
+    """
     if not isinstance(result, list):
         return ()
     keys = []
     for item in result:
         document = item[0] if isinstance(item, tuple) else item
-        keys.append(
-            str(document.metadata[PRIMARY_FIELD]) if isinstance(document, Document) else str(item)
-        )
+        keys.append(str(document.metadata[key]) if isinstance(document, Document) else str(item))
     return tuple(keys)
 
 

@@ -10,7 +10,7 @@ import json
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from langchain_core.documents import Document
 from langchain_core.utils.iter import batch_iterate
 from pymilvus import DataType
 
@@ -29,9 +28,17 @@ from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.failures import reported
-from lib.milvus.fields import METADATA_COLUMN, PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD
+from lib.milvus.fields import (
+    AS_BYTES,
+    DYNAMIC_FIELD,
+    METADATA_COLUMN,
+    PRIMARY_FIELD,
+    TEXT_FIELD,
+    VECTOR_FIELD,
+    Schema,
+    StoredField,
+)
 from lib.milvus.filters import Typed, combine, equals_any, quote
-from lib.milvus.operations import OPERATIONS
 from lib.milvus.typed import meant
 from lib.milvus.watchdog import watched
 
@@ -47,52 +54,24 @@ UNDO_BYTES = 64 << 20
 UNDO_S = 600.0
 # Rows read to guess how much all of them take.
 SAMPLE_ROWS = 20
-DYNAMIC_FIELD = "$meta"
+# A server keeps several rows of one key and shows one of them. Up to so many rows are looked at to
+# find out which are such twins.
+MOST_COUNTED_KEYS = 50_000
+TWINS = "Milvus keeps several rows under one key and shows one of them"
 
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Layout:
-    """A collection's fields, as far as reading its rows needs them."""
-
-    key: str
-    key_is_text: bool
-    vector: str
-    scalars: tuple[str, ...]  # without the key
-    is_dynamic: bool
-
-    @property
-    def readable(self) -> list[str]:
-        """The fields to ask for: everything but the vector."""
-        return [self.key, *self.scalars, *([DYNAMIC_FIELD] if self.is_dynamic else [])]
-
-
-def layout(connection: Connection, name: str) -> Layout:
-    """Read a collection's fields and see that its rows can be queried.
+def layout(connection: Connection, name: str) -> Schema:
+    """Read a collection's description and see that its rows can be queried.
 
     Raises InvalidInput when it does not exist.
     """
-    with reported(f"Could not read the fields of {name!r}."):
-        if not connection.client.has_collection(name, timeout=connection.answer_s):
-            raise InvalidInput(f"There is no collection named {name!r}.")
-        facts = connection.client.describe_collection(name, timeout=connection.answer_s)
+    schema = connection.schema(name, fresh=True)
+    if connection.is_lite or not schema.unindexed:
         # Milvus Lite forgets at the end of its process that a collection was loaded.
-        connection.client.load_collection(name)
-    key = next(each for each in facts["fields"] if each.get("is_primary"))
-    vectors = [each["name"] for each in facts["fields"] if "dim" in each.get("params", {})]
-    return Layout(
-        key=key["name"],
-        key_is_text=key["type"] == DataType.VARCHAR,
-        vector=vectors[0] if vectors else "",
-        scalars=tuple(
-            each["name"]
-            for each in facts["fields"]
-            if each["name"] not in {key["name"], *vectors, WORDS_FIELD}
-            and not each.get("is_dynamic")
-        ),
-        is_dynamic=bool(facts.get("enable_dynamic_field")),
-    )
+        milvus_collections.load(connection, name)
+    return schema
 
 
 def walk(
@@ -104,35 +83,51 @@ def walk(
     after: Any = None,
     page_rows: int = WALK_ROWS,
     most: int = sys.maxsize,
-    shape: Layout | None = None,
+    shape: Schema | None = None,
 ) -> Iterator[list[Row]]:
     """Yield the rows that match, in key order, some at a time, from the one after a key.
 
-    `fields` are the ones to read, by default the key alone; "*" reads all, the vector too. It ends
-    after `most` rows. Whoever has read the collection's layout gives it as the `shape`.
+    `fields` are the ones to read, by default the key alone; "*" reads all that can be written back,
+    vectors too. It ends after `most` rows. Whoever has read the collection's layout gives it as the
+    `shape`.
     What was written before the walk began is seen when the caller counted the rows first.
     """
     shape = shape or layout(connection, name)
+    key, wanted = shape.key.name, _wanted(shape, fields)
     while most > 0:
-        beyond = "" if after is None else f"{shape.key} > {quote(after)}"
+        beyond = "" if after is None else f"{key} > {quote(after)}"
         limit = min(page_rows, most)
         with reported(f"Could not read the rows of {name!r}."):
             found = connection.client.query(
                 name,
                 filter=combine([expr, beyond]),
-                output_fields=list(fields or [shape.key]),
+                output_fields=wanted,
                 limit=limit,
                 iterator="True",
                 reduce_stop_for_best="True",
                 timeout=connection.answer_s,
             )
         # A server may send more than it was asked for, as much as its segments had in common.
-        page = sorted((dict(row) for row in found), key=lambda row: row[shape.key])[:limit]
+        page = sorted((_as_read(row, shape) for row in found), key=lambda row: row[key])[:limit]
         if not page:
             return
         yield page
-        after = page[-1][shape.key]
+        after = page[-1][key]
         most -= len(page)
+
+
+def _wanted(shape: Schema, fields: Sequence[str]) -> list[str]:
+    return shape.whole if list(fields) == ["*"] else list(fields or [shape.key.name])
+
+
+def _as_read(row: Mapping[str, Any], shape: Schema) -> Row:
+    """Return a row so that it can be written back."""
+    read = {name: value for name, value in row.items() if name != DYNAMIC_FIELD}
+    for each in shape.fields:
+        # pymilvus returns the bytes of a vector in a list and takes them without one.
+        if each.type in AS_BYTES and isinstance(read.get(each.name), list):
+            read[each.name] = b"".join(read[each.name])
+    return read
 
 
 @dataclass
@@ -140,7 +135,8 @@ class Browser:
     """Numbered pages of the rows that match a filter, counted when it is made.
 
     A text is taken for an expression. `on_read` gets how many rows the app itself has read to find
-    words, where it has to.
+    words, where it has to. `stored` is how many rows match, `total` how many of them Milvus shows:
+    one of each key.
     """
 
     connection: Connection
@@ -149,6 +145,7 @@ class Browser:
     page_rows: int
     on_read: Callable[[int], None] = lambda rows: None
     total: int = 0
+    stored: int = 0
     # The last key before a page, for the pages whose beginning has been found.
     _before: dict[int, Any] = field(default_factory=lambda: {1: None})
 
@@ -157,7 +154,8 @@ class Browser:
         typed = self.typed if isinstance(self.typed, Typed) else Typed(self.typed, is_words=False)
         self.meant = meant(self.connection, self.name, typed, self.on_read)
         self.expr = self.meant.expr
-        self.total = milvus_collections.count(self.connection, self.name, self.expr)
+        self.stored = milvus_collections.count(self.connection, self.name, self.expr)
+        self.total = _shown(self.connection, self.name, self.layout, self.expr, self.stored)
 
     @property
     def pages(self) -> int:
@@ -171,14 +169,14 @@ class Browser:
         parts = self._walk(self.layout.readable, self._key_before(number), self.page_rows)
         found = [row for part in parts for row in part]
         if len(found) == self.page_rows:
-            self._before[number + 1] = found[-1][self.layout.key]
+            self._before[number + 1] = found[-1][self.layout.key.name]
         return found
 
     def _key_before(self, number: int) -> Any:
         known = max(each for each in self._before if each <= number)
         after = self._before[known]
         for part in self._walk((), after, (number - known) * self.page_rows):
-            after = part[-1][self.layout.key]
+            after = part[-1][self.layout.key.name]
         self._before[number] = after
         return after
 
@@ -194,6 +192,13 @@ class Browser:
         )
 
 
+def _shown(connection: Connection, name: str, shape: Schema, expr: str, stored: int) -> int:
+    """Count the different keys of some rows; Milvus Lite keeps one row of each key."""
+    if connection.is_lite or not 1 < stored <= MOST_COUNTED_KEYS:
+        return stored
+    return sum(map(len, walk(connection, name, expr, shape=shape)))
+
+
 @dataclass(eq=False)
 class Change:
     """What a delete or an update did. `rows` are as they were before, for as long as an undo."""
@@ -202,17 +207,27 @@ class Change:
     collection: str
     count: int
     rows: tuple[Row, ...] = field(repr=False)
+    schema: Schema = field(repr=False)
     at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
+        self.keep()
+
+    def keep(self) -> None:
+        """Keep the rows for as long as an undo from now on."""
+        self.at = time.monotonic()
         # A weak reference does not keep the rows in memory when nobody else holds the change.
-        forget = weakref.WeakMethod(self.forget)
-        loop = event_loop.shared().loop
-        loop.call_soon_threadsafe(loop.call_later, UNDO_S, _call, forget)
+        change, loop = weakref.ref(self), event_loop.shared().loop
+        loop.call_soon_threadsafe(loop.call_later, UNDO_S, _expire, change)
 
     def forget(self) -> None:
         """Give back the memory of the rows; they can no longer be put back."""
         self.rows = ()
+
+    def as_json_lines(self) -> bytes:
+        """Return the rows that are still kept as the file of an export."""
+        lines = (json.dumps(exported(row, self.schema), ensure_ascii=False) for row in self.rows)
+        return "".join(f"{line}\n" for line in lines).encode()
 
     @property
     def can_be_undone(self) -> bool:
@@ -225,61 +240,85 @@ class Change:
         return max(UNDO_S - (time.monotonic() - self.at), 0.0)
 
 
-def _call(method: "weakref.WeakMethod[Callable[[], None]]") -> None:
-    alive = method()
-    if alive is not None:
-        alive()
+def _expire(change: "weakref.ref[Change]") -> None:
+    alive = change()
+    if alive is not None and alive.left_s <= 0:
+        alive.forget()
 
 
 class _Kept:
     """Rows kept for an undo, their vectors as arrays, until they take more than allowed."""
 
-    def __init__(self, shape: Layout, most_bytes: int) -> None:
+    def __init__(self, shape: Schema, most_bytes: int) -> None:
         self.rows: list[Row] = []
         self.bytes = 0
-        self._vector = shape.vector
+        self._floats = [each.name for each in shape.fields if each.type == DataType.FLOAT_VECTOR]
         self._most = most_bytes
 
     def add(self, rows: Iterable[Row]) -> bool:
         """Keep some rows and say whether all still fit."""
         for row in rows:
-            kept = {name: value for name, value in row.items() if name != DYNAMIC_FIELD}
-            if isinstance(kept.get(self._vector), list):
-                # A list of floats takes eight times as much.
-                kept[self._vector] = np.asarray(kept[self._vector], dtype=np.float32)
-            self.rows.append(kept)
+            # A list of floats takes eight times as much.
+            arrays = {n: np.asarray(row[n], dtype=np.float32) for n in self._floats if row.get(n)}
+            self.rows.append(kept := row | arrays)
             self.bytes += sys.getsizeof(kept) + sum(map(sys.getsizeof, kept.values()))
         return self.bytes <= self._most
 
 
+@dataclass(frozen=True)
+class Matching:
+    """The rows that a delete would take, and what their undo would take."""
+
+    rows: int
+    undo_bytes: int  # an estimate made from a few of them
+    why_final: str = ""  # why they could not be put back, "" when they could
+    new_keys: str = ""  # why they would come back under other keys, "" when they would not
+
+    @property
+    def row_bytes(self) -> int:
+        """What an undo keeps of one row."""
+        return -(-self.undo_bytes // max(self.rows, 1))
+
+
 def matching(
     connection: Connection, name: str, *, keys: Sequence[Any] = (), expr: str = ""
-) -> tuple[int, int]:
-    """Count the rows that a delete would take, and estimate the bytes that its undo would take.
+) -> Matching:
+    """Count the rows that a delete would take, and say what an undo of it would take.
 
-    The estimate is made from a few rows. Raises InvalidInput for an unusable expression.
+    Raises InvalidInput for an unusable expression.
     """
     shape = layout(connection, name)
-    total = total_bytes = 0
+    total = total_bytes = shown = 0
     for each in _expressions(connection, name, shape, keys, expr):
         total += (count := milvus_collections.count(connection, name, each))
+        shown += _shown(connection, name, shape, each, count)
         sample = _Kept(shape, 0)
         parts = walk(connection, name, each, fields=["*"], most=SAMPLE_ROWS, shape=shape)
         sample.add(next(parts, []))
         total_bytes += round(sample.bytes / max(len(sample.rows), 1) * count)
-    return total, total_bytes
+    return Matching(total, total_bytes, _twins(total, shown), why_fixed(connection, shape))
+
+
+def why_fixed(connection: Connection, shape: Schema) -> str:
+    """Return why no row can be written under the key that it has, "" when it can."""
+    if shape.key.is_made and not connection.is_lite:
+        return "Milvus makes the keys of this collection and takes no row with a key"
+    return ""
+
+
+def _twins(stored: int, shown: int) -> str:
+    return f"{TWINS}: {stored:,} rows, {shown:,} keys" if shown < stored else ""
 
 
 def _expressions(
-    connection: Connection, name: str, shape: Layout, keys: Sequence[Any], expr: str
+    connection: Connection, name: str, shape: Schema, keys: Sequence[Any], expr: str
 ) -> list[str]:
     if not keys and not expr.strip():
         raise InvalidInput("Nothing is chosen to delete.", next_step="Choose rows or a filter.")
     milvus_collections.check_expression(connection, name, expr)
     distinct = list(dict.fromkeys(keys))
-    return [equals_any(shape.key, part) for part in batch_iterate(KEYS_PER_CALL, distinct)] or [
-        expr
-    ]
+    parts = batch_iterate(KEYS_PER_CALL, distinct)
+    return [equals_any(shape.key.name, part) for part in parts] or [expr]
 
 
 def delete(
@@ -291,12 +330,14 @@ def delete(
     expr: str = "",
     keep: Callable[[Change], None] = lambda change: None,
     most_bytes: int = UNDO_BYTES,
+    on_progress: Callable[[int], None] = lambda rows: None,
 ) -> Change:
     """Delete rows by key or by expression through `adelete`, keeping them for an undo.
 
     `keep` gets the deleted rows, even when others could not be deleted. `most_bytes` is what the
     undo may take; with 0 there is no undo. Raises InvalidInput for an expression that Milvus cannot
-    use or that finds nothing, and for rows that the undo cannot hold: nothing is deleted then.
+    use or that finds nothing, and for rows that the undo cannot hold or could not put back: nothing
+    is deleted then. `on_progress` is told how many rows are kept.
     Raises OperationFailed when fewer rows are gone than should be: `adelete` always says True.
     """
     shape = layout(connection, name)
@@ -309,6 +350,7 @@ def delete(
     for each in expressions if most_bytes else ():
         parts = walk(connection, name, each, fields=["*"], page_rows=EXPORT_ROWS, shape=shape)
         for part in parts:
+            on_progress(len(kept.rows) + len(part))
             if not kept.add(part):
                 raise InvalidInput(
                     f"These rows take more than the {most_bytes / 2**20:,.0f} MB that an undo "
@@ -316,11 +358,17 @@ def delete(
                     kept="Nothing was deleted.",
                     next_step="Delete fewer at once, or without an undo.",
                 )
+    if why := _twins(found, len(kept.rows)) if most_bytes else "":
+        raise InvalidInput(
+            f"These rows could not be put back: {why}.",
+            kept="Nothing was deleted.",
+            next_step="Download them, then delete them without an undo.",
+        )
     with reported("The rows could not be deleted."):
         for each in expressions:
             watched(connection, partial(event_loop.run, store.adelete(expr=each)))
     left = sum(milvus_collections.count(connection, name, each) for each in expressions)
-    change = Change("deleted", name, found - left, tuple(kept.rows))
+    change = Change("deleted", name, found - left, tuple(kept.rows), shape)
     if found > left:
         keep(change)
     if left:
@@ -333,71 +381,145 @@ def delete(
 
 
 def undo(connection: Connection, change: Change) -> int:
-    """Write rows back as they were, vectors and all, and return how many. Raises LabError."""
+    """Write rows back as they were, vectors and all, and return how many. Raises LabError.
+
+    After a failure the rows are kept as long as at first.
+    """
     if not change.can_be_undone:
         raise InvalidInput("These rows are no longer kept, so they cannot be put back.")
+    change.keep()
     name, back = change.collection, 0
     shape = layout(connection, name)
-    fields = [shape.key, *(each for each in shape.scalars if each == TEXT_FIELD)]
+    fields = [shape.key.name, *filter(None, [shape.text])]
     with reported("The rows could not be put back."):
+        if why_fixed(connection, shape):
+            return _added_again(connection, change, shape)
         for part in batch_iterate(EXPORT_ROWS, change.rows):
             # Over rows of the same keys: one that somebody added again does not become two.
             watched(connection, partial(connection.replace_rows, name, part))
         for part in batch_iterate(KEYS_PER_CALL, change.rows):
-            found = _present(connection, name, shape, [row[shape.key] for row in part], fields)
-            present = {tuple(row[each] for each in fields) for row in found}
-            back += sum(tuple(row[each] for each in fields) in present for row in part)
+            found = _present(connection, name, shape, [row[fields[0]] for row in part], fields)
+            present = {tuple(row.get(each) for each in fields) for row in found}
+            back += sum(tuple(row.get(each) for each in fields) in present for row in part)
     if back != len(change.rows):
         raise OperationFailed(f"{back:,} of {len(change.rows):,} rows came back.")
     milvus_collections.prepare_for_search(connection, name)
     return back
 
 
+def _added_again(connection: Connection, change: Change, shape: Schema) -> int:
+    """Put rows back to which Milvus gives new keys. What is back is kept no longer."""
+    back = 0
+    while change.rows:
+        part = [{n: v for n, v in row.items() if n != shape.key.name} for row in change.rows]
+        part = part[:EXPORT_ROWS]
+        watched(connection, partial(connection.client.insert, change.collection, part))
+        change.rows, back = change.rows[len(part) :], back + len(part)
+    return back
+
+
+@dataclass(frozen=True)
+class Edit:
+    """New values of some fields of one row; None takes a metadata field away."""
+
+    key: Any
+    cells: Mapping[str, Any]
+
+
 def update(
     connection: Connection,
     store: "Milvus",
-    documents: Sequence[Document],
+    edits: Sequence[Edit],
     *,
     keep: Callable[[Change], None] = lambda change: None,
 ) -> Change:
-    """Write changed rows, which embeds their texts again, and return what they were before.
+    """Change cells and nothing else of their rows, and return what the rows were before.
 
-    Each document's `id` is the key of its row. `keep` gets the change as soon as it is written:
-    what fails afterwards can still be undone. Raises OperationFailed when a row reads otherwise.
+    A row's text is embedded again when it is another one. `keep` gets the change as soon as it is
+    written: what fails afterwards can still be undone. Raises InvalidInput for what Milvus could
+    not store, and OperationFailed when a row reads otherwise.
     """
     name = store.collection_name
     shape = layout(connection, name)
-    keys = [str(document.id) for document in documents]
-    arguments = {"documents": list(documents), "ids": keys}
+    key, cells = shape.key.name, {edit.key: dict(edit.cells) for edit in edits}
+    if why := why_fixed(connection, shape):
+        raise InvalidInput(f"The rows cannot be changed: {why}.", kept="Nothing was changed.")
     connection.check_room()
     with reported("The rows could not be changed."):
         before = _Kept(shape, UNDO_BYTES)
-        before.add(_present(connection, name, shape, keys, ["*"]))
-        call = OPERATIONS[connection.replaces_by].acall(store, arguments)
-        watched(connection, lambda: event_loop.run(call))
-        change = Change("changed", name, len(documents), tuple(before.rows))
+        before.add(_present(connection, name, shape, list(cells), shape.whole))
+        stored = milvus_collections.count(connection, name, equals_any(key, cells))
+        if stored > len(before.rows):
+            raise InvalidInput(f"{TWINS}: a change would remove the others.")
+        changed = [_changed(row, cells[row[key]], shape) for row in before.rows]
+        new = [
+            row
+            for row, old in zip(changed, before.rows, strict=True)
+            if shape.text and row[shape.text] != old[shape.text]
+        ]
+        if new and shape.vector:
+            vectors = _embedded(store, [row[shape.text] for row in new], shape.vector)
+            for row, vector in zip(new, vectors, strict=True):
+                row[shape.vector.name] = vector
+        watched(connection, partial(connection.replace_rows, name, changed))
+        change = Change("changed", name, len(changed), tuple(before.rows), shape)
         keep(change)
-        found = _present(connection, name, shape, keys, [shape.key, TEXT_FIELD])
-    stored = {row[shape.key]: row[TEXT_FIELD] for row in found}
-    wrong = [each for each in documents if stored.get(str(each.id)) != each.page_content]
-    if wrong:
-        raise OperationFailed(f"{len(wrong):,} of {len(documents):,} rows read otherwise.")
+        found = {row[key]: row for row in _present(connection, name, shape, list(cells), ["*"])}
+    wrong = sum(
+        row[key] not in found or found[row[key]].get(each) != row.get(each)
+        for row in changed
+        for each in {shape.text, *cells[row[key]]} - {""}
+        if not isinstance(row.get(each), float)  # which a field of 32 bits rounds
+    )
+    if wrong or len(changed) < len(cells):
+        raise OperationFailed(
+            f"{len(cells) - len(changed):,} rows are gone, {wrong:,} cells read otherwise."
+        )
     return change
 
 
+def _changed(row: Row, cells: Mapping[str, Any], shape: Schema) -> Row:
+    changed = row | dict(cells)
+    for name, value in cells.items():
+        stored = shape.field(name)
+        if stored is None and value is None:
+            del changed[name]
+        elif stored is not None and isinstance(value, str):
+            size, most = len(value.encode("utf-8", "replace")), stored.max_bytes or sys.maxsize
+            if size > most:
+                raise InvalidInput(
+                    f"The new value of {name} has {size:,} bytes, the field holds {most:,}.",
+                    kept="Nothing was changed.",
+                )
+    return changed
+
+
+def _embedded(store: "Milvus", texts: list[str], field: StoredField) -> list[list[float]]:
+    """Embed changed texts. Raises InvalidInput when the model's vectors do not belong there."""
+    model: Any = store.embedding_func
+    vectors: list[list[float]] = event_loop.run(model.aembed_documents(texts))
+    if any(len(vector) != field.dimension for vector in vectors):
+        raise InvalidInput(
+            f"The text cannot be changed: the embedding in use makes {len(vectors[0]):,} numbers, "
+            f"and {field.name} holds {field.dimension:,}.",
+            kept="Nothing was changed.",
+        )
+    return vectors
+
+
 def _present(
-    connection: Connection, name: str, shape: Layout, keys: Sequence[Any], fields: Sequence[str]
+    connection: Connection, name: str, shape: Schema, keys: Sequence[Any], fields: Sequence[str]
 ) -> list[Row]:
     """Return the rows of some keys as they are after every write so far."""
     found = connection.client.query(
         name,
         # Not `get`, which puts keys into its expression without quoting them.
-        filter=equals_any(shape.key, keys),
-        output_fields=list(fields),
+        filter=equals_any(shape.key.name, keys),
+        output_fields=_wanted(shape, fields),
         consistency_level="Strong",
         timeout=connection.answer_s,
     )
-    return [dict(row) for row in found]
+    return [_as_read(row, shape) for row in found]
 
 
 def export(
@@ -424,7 +546,7 @@ def export(
         with EXPORTS[path.suffix](path) as write:
             for part in pages:
                 job.check()
-                write([_exported(row, shape) for row in part])
+                write([exported(row, shape) for row in part])
                 written += len(part)
                 job.progress.done = written
         return written
@@ -473,16 +595,26 @@ EXPORTS: dict[str, Callable[[Path], contextlib.AbstractContextManager[Write]]] =
 }
 
 
-def metadata_of(row: Row, shape: Layout) -> dict[str, Any]:
-    """Return what a row holds beside its key, its text and its vector."""
-    own = {shape.key, shape.vector, TEXT_FIELD, DYNAMIC_FIELD}
-    return {name: value for name, value in row.items() if name not in own}
+def metadata_of(row: Row, shape: Schema) -> dict[str, Any]:
+    """Return what a row holds beside its key, its text and its vectors."""
+    return shape.metadata_of(row)
 
 
-def _exported(row: Row, shape: Layout) -> Row:
+def exported(row: Row, shape: Schema) -> Row:
+    """Return a row as files hold it; vectors beside the one that is searched are metadata."""
+    vector = shape.vector.name if shape.vector else ""
+    others = [each.name for each in shape.fields if each.is_vector and each.name in row]
     return {
-        PRIMARY_FIELD: str(row[shape.key]),
-        TEXT_FIELD: str(row.get(TEXT_FIELD, "")),
-        VECTOR_FIELD: [float(number) for number in row.get(shape.vector, ())],
-        METADATA_COLUMN: metadata_of(row, shape),
+        PRIMARY_FIELD: str(row[shape.key.name]),
+        TEXT_FIELD: shape.text_of(row),
+        VECTOR_FIELD: [float(number) for number in row.get(vector, ())],
+        METADATA_COLUMN: shape.metadata_of(row)
+        | {name: _plain(row[name]) for name in others if name != vector},
     }
+
+
+def _plain(vector: Any) -> Any:
+    """Return a vector as JSON has it: its numbers, its bytes, or its weights by place."""
+    if isinstance(vector, dict):
+        return {str(place): float(weight) for place, weight in vector.items()}
+    return [number if isinstance(number, int) else float(number) for number in vector]

@@ -21,7 +21,7 @@ from langchain_core.documents import Document
 
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import BUNDLED_MODEL_DIR, EmbeddingModel, log_normal
-from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
+from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, Schema
 from lib.milvus.filters import equals
 from lib.milvus.operations import OPERATIONS
 
@@ -108,6 +108,14 @@ class Place:
     about_rows: str = ""
     from_environment: bool = False  # whether the variable MILVUS_URI names the address
     index: str = ""  # the code of its type and parameters; the backend's plain one when empty
+    schema: Schema | None = field(default=None, repr=False)  # of a collection that is there
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """The names of the key, the text and the vector."""
+        if self.schema is None or self.schema.vector is None:
+            return PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
+        return self.schema.key.name, self.schema.text, self.schema.vector.name
 
     @property
     def is_lite(self) -> bool:
@@ -121,7 +129,7 @@ class Place:
 
     def own(self, rows: Sequence[Document] = (), about_rows: str = "") -> "Place":
         """Return the same Milvus with a collection of the program's own."""
-        return replace(self, collection=OWN, rows=rows, about_rows=about_rows)
+        return replace(self, collection=OWN, schema=None, rows=rows, about_rows=about_rows)
 
 
 def model_path(hide_paths: bool) -> str:
@@ -140,6 +148,7 @@ def place_of(
     """Return where the reader works now. `hide_paths` names no folder of the host."""
     uri = str(connection.arguments["uri"])
     scheme = "https" if uri.startswith("https:") else "http"
+    is_there = collection != OWN and not connection.is_lite
     return Place(
         model=model.model,
         uri="" if connection.is_lite else f"{scheme}://{connection.address}",
@@ -148,6 +157,7 @@ def place_of(
         metric=metric,
         model_path=model_path(hide_paths),
         latency_ms=model.simulated_latency_ms,
+        schema=connection.schema(collection) if is_there else None,
     )
 
 
@@ -273,8 +283,16 @@ def options(place: Place) -> str:
     lines = [
         f"collection_name={literal(place.collection)},",
         f'connection_args={{"uri": {address}{token}{database}}},',
-        "enable_dynamic_field=True,",
+        f"enable_dynamic_field={place.schema is None or place.schema.is_dynamic},",
     ]
+    options = {
+        "primary_field": PRIMARY_FIELD,
+        "text_field": TEXT_FIELD,
+        "vector_field": VECTOR_FIELD,
+    }
+    for (option, usual), name in zip(options.items(), place.names, strict=True):
+        if name != usual:
+            lines.append(f"{option}={literal(name)},")
     if place.is_own:
         kind = place.index or f'"{"FLAT" if place.is_lite else "AUTOINDEX"}",\n    "params": {{}}'
         metric = f'"metric_type": {literal(place.metric)},\n    "index_type": {kind},'
@@ -320,7 +338,7 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str), parse_constant=str)
 
 
-def _show(operation: str, found: str) -> str:
+def _show(operation: str, found: str, place: Place) -> str:
     """Return the lines that print what a search or a lookup found, as its page shows it."""
     if operation == "get_pks":
         return f'print(len({found}), "keys")\nfor key in {found}:\n    print(key)\n'
@@ -331,7 +349,7 @@ def _show(operation: str, found: str) -> str:
         item, shown = "(document, score)", f'f"{{score:.4f}}", {shown}'
     return (
         f"for rank, {item} in enumerate({found}, 1):\n"
-        f'    print(rank, document.metadata["pk"], {shown})\n'
+        f"    print(rank, document.metadata[{literal(place.names[0])}], {shown})\n"
     )
 
 
@@ -340,7 +358,7 @@ def call(operation: str, arguments: dict[str, Any], place: Place) -> Snippet:
     pair, start = OPERATIONS[operation], opening(place)
     if vector := arguments.get("embedding"):
         start += f"\nvector = {pformat(list(vector), width=96, compact=True)}\n"
-    written, show = _arguments(arguments), _show(operation, "found")
+    written, show = _arguments(arguments), _show(operation, "found", place)
     return snippet(
         place,
         sync=f"{start}\nfound = store.{pair.name}({written})\n{show}",
@@ -357,14 +375,15 @@ def similarity_and_mmr(
     They search for the question, or for the vector of the row whose key is `like`.
     """
     start, by_vector = opening(place), ""
+    key, _, vector = place.names
     common = ({"embedding": None} if like else {"query": query}) | common
     if like:
         by_vector = "_by_vector"
         start += (
             "\n[row] = store.client.query(\n    store.collection_name,\n"
-            f"    filter={equals(PRIMARY_FIELD, like)!r},\n"
-            f"    output_fields=[{literal(VECTOR_FIELD)}],\n)\n"
-            f"vector = row[{literal(VECTOR_FIELD)}]\n"
+            f"    filter={equals(key, place.schema.parse_key(like) if place.schema else like)!r},\n"
+            f"    output_fields=[{literal(vector)}],\n)\n"
+            f"vector = row[{literal(vector)}]\n"
         )
     one_by_one = at_once = show = ""
     for title, found, operation, arguments in (
@@ -374,7 +393,7 @@ def similarity_and_mmr(
         pair, written = OPERATIONS[f"{operation}{by_vector}"], _arguments(arguments)
         one_by_one += f"{found} = store.{pair.name}({written})\n"
         at_once += f"        store.{pair.async_name}({_indented(_indented(written))}),\n"
-        show += f"print({literal(title)})\n{_show(pair.name, found)}"
+        show += f"print({literal(title)})\n{_show(pair.name, found, place)}"
     return snippet(
         place,
         sync=f"{start}\n{one_by_one}\n{show}",
@@ -389,7 +408,7 @@ def _timed(work: str, way: str) -> str:
     return f"started = perf_counter()\n{work}\n{said}\n"
 
 
-def _answers(item: str, key: str = 'document.metadata["pk"]') -> str:
+def _answers(item: str, key: str) -> str:
     """Return the lines that print the keys of each answer."""
     keys = f"*[{key} for {item} in found]"
     return (
@@ -424,7 +443,7 @@ def retriever(
         concurrency,
         then=_timed("answers = await retriever.abatch(questions, config=limit)", "abatch"),
     )
-    show = _answers("document")
+    show = _answers("document", f"document.metadata[{literal(place.names[0])}]")
     return snippet(place, sync=f"{start}{loop}{batch}{show}", asynchronous=f"{start}{gather}{show}")
 
 
@@ -443,15 +462,16 @@ def _gathered(call: str, way: str, concurrency: int, *, then: str = "") -> str:
 
 def many_searches(questions: Sequence[str], k: int, place: Place, *, concurrency: int) -> Snippet:
     """Return many searches as a loop, as a limited gather, and as one batched request."""
-    start, show = f"{opening(place)}{_questions(questions)}", _answers("document, _")
+    start, names = f"{opening(place)}{_questions(questions)}", [literal(n) for n in place.names]
+    show = _answers("document, _", f"document.metadata[{names[0]}]")
     search = f"similarity_search_with_score(question, k={k})"
     loop = _timed(f"answers = [store.{search} for question in questions]", "one after another")
     gather = _gathered(f"store.a{search}", f"at most {concurrency} at once", concurrency)
     request = _timed(
         "vectors = store.embeddings.embed_documents(questions)\n"
         "answers = store.client.search(\n    store.collection_name,\n    data=vectors,\n"
-        f"    anns_field={literal(VECTOR_FIELD)},\n    limit={k},\n"
-        f"    output_fields=[{literal(PRIMARY_FIELD)}, {literal(TEXT_FIELD)}],\n)",
+        f"    anns_field={names[2]},\n    limit={k},\n"
+        f"    output_fields=[{names[0]}, {names[1]}],\n)",
         "one request",
     )
     return snippet(
@@ -460,7 +480,7 @@ def many_searches(questions: Sequence[str], k: int, place: Place, *, concurrency
         asynchronous=f"{start}{gather}{show}",
         one_batch=f"{start}\n"
         "# langchain-milvus has no method for many questions; the store's client has.\n"
-        f"{request}{_answers('hit', f'hit[{literal(PRIMARY_FIELD)}]')}",
+        f"{request}{_answers('hit', f'hit[{names[0]}]')}",
     )
 
 

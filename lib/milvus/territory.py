@@ -30,6 +30,7 @@ READS = {
     "hybrid_search",
     "list_indexes",
     "describe_index",
+    "get_collection_stats",
     # Loading changes no row, and a collection that is not loaded cannot be read.
     "load_collection",
     "load_partitions",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from lib.errors import InvalidInput
 from lib.milvus import collections as milvus_collections
-from lib.milvus.fields import TEXT_FIELD
 from lib.milvus.filters import Typed, combine, contains, equals_any
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def _refusal(connection: "Connection", name: str, text: str) -> str:
     from lib.milvus.rows import layout
 
     shape = layout(connection, name)  # loads it: what is not loaded refuses everything
-    milvus_collections.check_expression(connection, name, equals_any(shape.key, []))
+    milvus_collections.check_expression(connection, name, equals_any(shape.key.name, []))
     return milvus_collections.refusal(connection, name, text)
 
 
@@ -86,19 +85,26 @@ def _words(connection: "Connection", name: str, text: str, refusal: str, on_read
             else f"{len(words):,} words cannot be looked for at once.",
             next_step=f"To look for words, type at most {MAX_WORDS}.",
         )
+    text_field = connection.schema(name).text
+    if not text_field:
+        raise InvalidInput(
+            f"Milvus cannot use this filter: {refusal}"
+            if refusal
+            else f"{name!r} has no text field to look for words in.",
+        )
     found = Meant(is_words=True, refusal=refusal)
     if "\\" not in text:  # Milvus Lite and servers read it differently inside `like`
-        expr = words_expression(words)
+        expr = words_expression(words, text_field)
         # Milvus before 2.4 looks at the beginning of a text only.
         if not milvus_collections.refusal(connection, name, expr):
             return replace(found, expr=expr)
     return _read(connection, name, words, found, on_read)
 
 
-def words_expression(words: list[str]) -> str:
-    """Write that the text holds each word, in one of its writings."""
+def words_expression(words: list[str], field: str) -> str:
+    """Write that a text field holds each word, in one of its writings."""
     return combine(
-        combine((contains(TEXT_FIELD, each) for each in _writings(word)), "or") for word in words
+        combine((contains(field, each) for each in _writings(word)), "or") for word in words
     )
 
 
@@ -114,15 +120,15 @@ def _read(
     for part in walk(
         connection,
         name,
-        fields=[shape.key, TEXT_FIELD],
+        fields=[shape.key.name, shape.text],
         page_rows=READ_AT_ONCE,
         most=MOST_READ,
         shape=shape,
     ):
-        keys += [row[shape.key] for row in part if _holds(str(row.get(TEXT_FIELD) or ""), words)]
+        keys += [row[shape.key.name] for row in part if _holds(shape.text_of(row), words)]
         read += len(part)
         on_read(read)
-    return replace(found, expr=equals_any(shape.key, keys), read=read, rows=rows)
+    return replace(found, expr=equals_any(shape.key.name, keys), read=read, rows=rows)
 
 
 def _holds(text: str, words: list[str]) -> bool:

@@ -26,7 +26,7 @@ from lib.milvus.connection import ANSWER_S, Connection
 from lib.milvus.embeddings import ANSWER_S as EMBEDDING_ANSWER_S
 from lib.milvus.embeddings import EmbeddingClock, EmbeddingModel, embedding_clock
 from lib.milvus.failures import reported
-from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD
+from lib.milvus.fields import Schema
 from lib.milvus.operations import OPERATIONS, Effect, Operation, result_keys
 from lib.milvus.ranking import (
     DEFAULT_FETCH_K,
@@ -38,7 +38,6 @@ from lib.search import mmr
 
 MAX_LIMIT = 1_000
 MAX_QUERY_CHARACTERS = 20_000
-OWN_FIELDS = (PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, WORDS_FIELD)  # all others are metadata
 # Metadata that says where a text came from, the first that a row has.
 SOURCE_FIELDS = ("source", "module", "file", "url", "category")
 TITLE_FIELDS = ("name", "title", "id")
@@ -68,11 +67,12 @@ class Question:
         check_ranking(self.k, self.fetch_k)
         filters.check_nesting(self.expr)
 
-    @property
-    def whole_expr(self) -> str:
-        """The filter, which also leaves out the row that others should be like."""
-        other = f"{PRIMARY_FIELD} != {filters.quote(self.like)}" if self.like else ""
-        return filters.combine([self.expr, other])
+    def whole_expr(self, schema: Schema) -> str:
+        """Return the filter, which also leaves out the row that others should be like."""
+        if not self.like:
+            return self.expr
+        key = filters.quote(schema.parse_key(self.like))
+        return filters.combine([self.expr, f"{schema.key.name} != {key}"])
 
 
 @dataclass(frozen=True)
@@ -242,6 +242,7 @@ def fetch(
     with clock.milvus():
         # Opening the store also loads the collection, without which nothing can be asked.
         store = connection.store(collection, model.embeddings)
+        schema = connection.schema(collection)
         if question.expr:
             milvus_collections.check_expression(connection, collection, question.expr)
             matching = milvus_collections.count(connection, collection, question.expr)
@@ -255,19 +256,20 @@ def fetch(
     with clock.milvus(), reported("The search failed."):
         rows = search_rows(
             store,
+            schema,
             [list(query_vector)],
             question.fetch_k,
             connection.answer_s,
-            question.whole_expr,
-            ["*"],
+            question.whole_expr(schema),
+            schema.readable,
         )[0]
-        vectors = vectors_of(store, rows)
+        vectors = vectors_of(store, schema, rows)
     target = np.asarray(query_vector, dtype=np.float64)
     matrix = np.asarray(vectors, dtype=np.float64).reshape(len(vectors), len(target))
     return Candidates(
         question=question,
         hits=tuple(
-            document_hit(rank, (found_document(row), row["distance"]))
+            document_hit(rank, (found_document(row, schema), row["distance"]), schema)
             for rank, row in enumerate(rows, 1)
         ),
         query_vector=target,
@@ -298,6 +300,7 @@ def call_method(
     clock = _Stopwatch()
     with clock.milvus():
         store = connection.store(collection, model.embeddings)
+        schema = connection.schema(collection)
         if request.expr:
             milvus_collections.check_expression(connection, collection, request.expr)
     arguments = request.arguments()
@@ -316,20 +319,22 @@ def call_method(
     clock.milvus_s += time.perf_counter() - called - embedding.seconds
     result = result or []
     hits = tuple(
-        document_hit(rank, item)
+        document_hit(rank, item, schema)
         for rank, item in enumerate(result, 1)
         if isinstance(item, Document | tuple)
     )
-    return MethodAnswer(request, result_keys(result), hits, clock.stop())
+    return MethodAnswer(request, result_keys(result, schema.key.name), hits, clock.stop())
 
 
 def row_vector(connection: Connection, collection: str, key: str) -> tuple[float, ...]:
     """Return a row's vector. Raises InvalidInput when there is no such row."""
+    schema = connection.schema(collection)
+    vector = schema.vector.name if schema.vector else ""
     with reported("Could not read the row's vector."):
         rows = connection.client.query(
             collection,
-            filter=filters.equals(PRIMARY_FIELD, key),
-            output_fields=[VECTOR_FIELD],
+            filter=filters.equals(schema.key.name, schema.parse_key(key)),
+            output_fields=[vector],
             limit=1,
             timeout=connection.answer_s,
         )
@@ -337,7 +342,7 @@ def row_vector(connection: Connection, collection: str, key: str) -> tuple[float
         raise InvalidInput(
             f"There is no row with the key {key!r}.", next_step="Check the spelling, or search."
         )
-    return tuple(float(number) for number in rows[0][VECTOR_FIELD])
+    return tuple(float(number) for number in rows[0][vector])
 
 
 def parse_vector(text: str) -> tuple[float, ...]:
@@ -355,11 +360,12 @@ def parse_vector(text: str) -> tuple[float, ...]:
 
 
 def has_rows(connection: Connection, collection: str, keys: Sequence[str]) -> bool:
-    """Say whether a collection holds rows of all these keys."""
-    expr = filters.equals_any(PRIMARY_FIELD, keys)
-    return milvus_collections.count(connection, collection, expr, consistency="Session") == len(
-        keys
-    )
+    """Say whether a collection holds rows of all these keys, which are texts."""
+    schema = connection.schema(collection)
+    expr = filters.equals_any(schema.key.name, keys)
+    return schema.key_is_text and milvus_collections.count(
+        connection, collection, expr, consistency="Session"
+    ) == len(keys)
 
 
 def sample_queries(
@@ -371,18 +377,18 @@ def sample_queries(
     words: int = 12,
 ) -> list[str]:
     """Make queries from the collection's own texts: the first words of rows drawn with `seed`."""
-    store = connection.store(collection, model.embeddings)
+    store, schema = connection.store(collection, model.embeddings), connection.schema(collection)
     with reported("Could not read rows to make queries from."):
         rows = store.client.query(
             collection,
             filter="",
             limit=5_000,
-            output_fields=[PRIMARY_FIELD, TEXT_FIELD],
+            output_fields=[schema.key.name, schema.text],
             timeout=connection.answer_s,
         )
-    rows.sort(key=lambda row: str(row[PRIMARY_FIELD]))
+    rows.sort(key=lambda row: str(row[schema.key.name]))
     drawn = random.Random(seed).sample(rows, min(count, len(rows)))
-    return [" ".join(str(row[TEXT_FIELD]).split()[:words]) for row in drawn]
+    return [" ".join(schema.text_of(row).split()[:words]) for row in drawn]
 
 
 class _Stopwatch:
@@ -426,6 +432,7 @@ def _check_query(query: str, next_step: str) -> None:
 
 def search_rows(
     store: Milvus,
+    schema: Schema,
     vectors: list[list[float]],
     limit: int,
     answer_s: float,
@@ -437,56 +444,58 @@ def search_rows(
     Waits at most `answer_s` for each try.
     """
     params: Any = store.search_params  # what the library searches with: the index's defaults
+    vector = schema.vector.name if schema.vector else ""
     found: list[list[dict[str, Any]]] = store.client.search(
         store.collection_name,
         data=vectors,
-        anns_field=VECTOR_FIELD,
+        anns_field=vector,
         search_params=(params[0] if isinstance(params, list) else params) or {},
         limit=limit,
         filter=expr,
-        output_fields=[*fields, VECTOR_FIELD],
+        output_fields=[*fields, vector],
         timeout=answer_s,
     )
     return found
 
 
-def vectors_of(store: Milvus, rows: Sequence[dict[str, Any]]) -> list[Any]:
+def vectors_of(store: Milvus, schema: Schema, rows: Sequence[dict[str, Any]]) -> list[Any]:
     """Return the rows' vectors; some indexes of older servers return none with a search."""
-    vectors = [row["entity"].get(VECTOR_FIELD) for row in rows]
-    if all(vector is not None for vector in vectors):
+    key, vector = schema.key.name, schema.vector.name if schema.vector else ""
+    vectors = [row["entity"].get(vector) for row in rows]
+    if all(each is not None for each in vectors):
         return vectors
-    keys = [row[PRIMARY_FIELD] for row in rows]
+    keys = [row[key] for row in rows]
     found = store.client.query(
         store.collection_name,
-        filter=filters.equals_any(PRIMARY_FIELD, keys),
-        output_fields=[PRIMARY_FIELD, VECTOR_FIELD],
+        filter=filters.equals_any(key, keys),
+        output_fields=[key, vector],
         timeout=ANSWER_S,
     )
-    by_key = {row[PRIMARY_FIELD]: row[VECTOR_FIELD] for row in found}
+    by_key = {row[key]: row[vector] for row in found}
     if len(by_key) < len(keys):
         raise LabError("A row was deleted while it was being searched.", next_step="Search again.")
     return [by_key[key] for key in keys]
 
 
-def row_document(row: Mapping[str, Any]) -> Document:
-    """Return a row as a document whose id is the row's key."""
-    metadata = {name: value for name, value in row.items() if name not in OWN_FIELDS}
-    return Document(str(row.get(TEXT_FIELD, "")), metadata=metadata, id=str(row[PRIMARY_FIELD]))
+def row_document(row: Mapping[str, Any], schema: Schema) -> Document:
+    """Return a row as a document whose id is the row's key, as a text."""
+    return Document(
+        schema.text_of(row), metadata=schema.metadata_of(row), id=str(row[schema.key.name])
+    )
 
 
-def found_document(row: Mapping[str, Any]) -> Document:
+def found_document(row: Mapping[str, Any], schema: Schema) -> Document:
     """Return a row that a search found as a document."""
-    return row_document({PRIMARY_FIELD: row[PRIMARY_FIELD], **row["entity"]})
+    return row_document({schema.key.name: row[schema.key.name], **row["entity"]}, schema)
 
 
-def document_hit(rank: int, item: Any) -> Hit:
+def document_hit(rank: int, item: Any, schema: Schema) -> Hit:
     """Return a document that a method returned, with or without its score, as a hit."""
     document, score = item if isinstance(item, tuple) else (item, None)
-    metadata = {name: value for name, value in document.metadata.items() if name not in OWN_FIELDS}
     return Hit(
         rank=rank,
-        key=str(document.id or document.metadata.get(PRIMARY_FIELD, "")),
+        key=str(document.id or document.metadata.get(schema.key.name, "")),
         text=document.page_content,
-        metadata=metadata,
+        metadata=schema.metadata_of(document.metadata),
         score=None if score is None else float(score),
     )

@@ -15,7 +15,6 @@ import numpy as np
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.failures import reported
-from lib.milvus.fields import TEXT_FIELD
 from lib.search import mmr
 from lib.search.ask import MAX_QUERY_CHARACTERS, Candidates, search_rows, vectors_of
 
@@ -54,16 +53,16 @@ def embed_meaningless(
     None where it has too few words. Raises EmbeddingFailed, and ConnectionFailed when Milvus does
     not answer.
     """
-    store = connection.store(collection, model.embeddings)
+    store, schema = connection.store(collection, model.embeddings), connection.schema(collection)
     with reported("Could not read rows to tell answers from chance."):
         rows = store.client.query(
             collection,
             filter="",
             limit=SAMPLE_ROWS,
-            output_fields=[TEXT_FIELD],
+            output_fields=[schema.text],
             timeout=connection.answer_s,
         )
-    texts = meaningless([str(row[TEXT_FIELD])[:MAX_QUERY_CHARACTERS] for row in rows])
+    texts = meaningless([schema.text_of(row)[:MAX_QUERY_CHARACTERS] for row in rows])
     if not texts:
         return None
     return np.asarray(model.embeddings.embed_documents(texts), dtype=np.float64)
@@ -81,11 +80,13 @@ def measure_chance(
     With a filter they search the same rows as the question, because among fewer rows chance finds
     less. Raises ConnectionFailed when Milvus does not answer.
     """
-    store = connection.store(collection, model.embeddings)
+    store, schema = connection.store(collection, model.embeddings), connection.schema(collection)
     with reported("Could not search for texts that mean nothing."):
         answers = [
-            vectors_of(store, rows)
-            for rows in search_rows(store, asked.tolist(), NEAREST, connection.answer_s, expr)
+            vectors_of(store, schema, rows)
+            for rows in search_rows(
+                store, schema, asked.tolist(), NEAREST, connection.answer_s, expr
+            )
         ]
     if not all(answers):
         return None

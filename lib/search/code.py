@@ -9,7 +9,7 @@ from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.failures import reported
 from lib.milvus.fields import PRIMARY_FIELD
-from lib.milvus.filters import equals
+from lib.milvus.filters import combine, equals, quote
 from lib.milvus.operations import OPERATIONS
 from lib.milvus.snippets import CARRIED_ROWS, Place, Snippet
 from lib.search.ask import (
@@ -30,16 +30,20 @@ def comparison_code(
     connection: Connection, collection: str, found: Candidates, lambda_mult: float, place: Place
 ) -> Snippet:
     """Return the programs that search by similarity and by MMR as the page did."""
-    question = found.question
+    question, schema = found.question, connection.schema(collection)
+    expr = question.whole_expr(schema)
     if place.is_lite:
         rows = [Document(hit.text, metadata=hit.metadata, id=hit.key) for hit in found.hits]
         if question.like:
-            rows += _rows(connection, collection, equals(PRIMARY_FIELD, question.like), 1)
+            key = schema.parse_key(question.like)
+            rows += _rows(connection, collection, equals(schema.key.name, key), 1)
+            # The program's own collection has keys of the lab's kind.
+            expr = combine([question.expr, f"{PRIMARY_FIELD} != {quote(question.like)}"])
         place = place.own(rows, COMPARED)
     return snippets.similarity_and_mmr(
         question.query,
         question.like,
-        {"k": question.k, "expr": question.whole_expr},
+        {"k": question.k, "expr": expr},
         {"fetch_k": question.fetch_k, "lambda_mult": lambda_mult},
         place,
     )
@@ -87,10 +91,18 @@ def _looked_at(
         )
         with reported("Could not read the rows that the search looked at."):
             store = connection.store(collection, model.embeddings)
+            schema = connection.schema(collection)
             limit = request.fetch_k if operation.is_mmr else request.k
-            answer_s = connection.answer_s
-            found = search_rows(store, [vector], limit, answer_s, request.expr, ["*"])[0]
-        rows = [found_document(row) for row in found]
+            found = search_rows(
+                store,
+                schema,
+                [vector],
+                limit,
+                connection.answer_s,
+                request.expr,
+                schema.readable,
+            )[0]
+        rows = [found_document(row, schema) for row in found]
     else:
         rows = _rows(connection, collection, request.expr, CARRIED_ROWS)
     # A collection without a row cannot even be asked.
@@ -98,8 +110,13 @@ def _looked_at(
 
 
 def _rows(connection: Connection, collection: str, expr: str, limit: int) -> list[Document]:
+    schema = connection.schema(collection)
     with reported("Could not read rows for the code."):
         found = connection.client.query(
-            collection, filter=expr, output_fields=["*"], limit=limit, timeout=connection.answer_s
+            collection,
+            filter=expr,
+            output_fields=schema.readable,
+            limit=limit,
+            timeout=connection.answer_s,
         )
-    return [row_document(row) for row in found]
+    return [row_document(row, schema) for row in found]

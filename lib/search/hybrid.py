@@ -13,9 +13,9 @@ from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.failures import reported
-from lib.milvus.fields import VECTOR_FIELD, WORDS_FIELD
+from lib.milvus.fields import METADATA_COLUMN, VECTOR_FIELD, WORDS_FIELD, Schema
 from lib.milvus.operations import OPERATIONS
-from lib.milvus.rows import EXPORT_ROWS, walk
+from lib.milvus.rows import EXPORT_ROWS, Row, exported, walk
 from lib.milvus.territory import shown_name
 from lib.milvus.watchdog import watched
 from lib.search.ask import Hit, Question, document_hit
@@ -109,7 +109,8 @@ def ask_hybrid(
                 if asynchronous
                 else OPERATION.call(store, arguments)
             )
-        return [document_hit(rank, item) for rank, item in enumerate(found, 1)]
+        schema = collection.schema
+        return [document_hit(rank, item, schema) for rank, item in enumerate(found, 1)]
 
     started = time.perf_counter()
     hits = ask(WAYS[way], question.k)
@@ -125,6 +126,13 @@ def copied_name(connection: Connection, collection: Collection) -> str:
     """Return the name of the copy with words; a visitor's copy belongs to the visitor."""
     name = f"{shown_name(collection.name)}_words"
     return connection.territory.full_name(name) if connection.territory else name
+
+
+def copied(row: Row, schema: Schema) -> Row:
+    """Return a row as the lab's own collections hold it; metadata of their names give way."""
+    held = exported(row, schema)
+    metadata = held.pop(METADATA_COLUMN)
+    return {f"field_{n}" if n in {*held, WORDS_FIELD} else n: v for n, v in metadata.items()} | held
 
 
 def copy_with_words(
@@ -156,7 +164,7 @@ def copy_with_words(
                 for part in walk(connection, collection.name, fields=["*"], page_rows=EXPORT_ROWS):
                     job.check()
                     connection.check_room()
-                    connection.client.insert(name, part)
+                    connection.client.insert(name, [copied(row, collection.schema) for row in part])
                     job.progress.done += len(part)
             milvus_collections.prepare_for_search(connection, name)
         except BaseException:

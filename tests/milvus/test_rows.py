@@ -132,7 +132,7 @@ def test_a_changed_row_is_embedded_again_and_keeps_its_place(
 ) -> None:
     store = backend.store(own, model.embeddings)
     before = stored(backend, own)
-    changed = Document(page_content="A walrus", metadata={"n": 3, "new": True}, id="k826")
+    changed = rows.Edit("k826", {"text": "A walrus", "new": True, "kind": None})
     change = rows.update(backend, store, [changed])
     assert (change.kind, change.count, change.can_be_undone) == ("changed", 1, True)
     after = stored(backend, own)
@@ -157,7 +157,7 @@ def test_rows_deleted_by_key_come_back_as_they_were(
     keys = ["k826", "k7", "k7", "missing"]
     store = backend.store(own, model.embeddings)
     here = [key for key in dict.fromkeys(keys) if key in before]
-    assert rows.matching(backend, own, keys=keys)[0] == len(here)
+    assert rows.matching(backend, own, keys=keys).rows == len(here)
     deletion = rows.delete(backend, store, own, keys=keys)
     assert deletion.count == len(here) > 0
     assert set(stored(backend, own)) == set(before) - set(here)
@@ -170,7 +170,7 @@ def test_rows_deleted_by_an_expression_come_back_as_they_were(
 ) -> None:
     before = stored(backend, own)
     store = backend.store(own, model.embeddings)
-    assert rows.matching(backend, own, expr='kind == "even"')[0] == 69
+    assert rows.matching(backend, own, expr='kind == "even"').rows == 69
     deletion = rows.delete(backend, store, own, expr='kind == "even"')
     assert deletion.count == 69
     assert milvus_collections.count(backend, own) == COUNT - 69
@@ -188,7 +188,7 @@ def test_rows_with_quotes_in_their_keys_are_changed_deleted_and_put_back(
     assert milvus_collections.count(backend, own) == COUNT + len(keys)
     before = stored(backend, own)
     store = backend.store(own, model.embeddings)
-    changed = [Document(page_content="Other", metadata={}, id=key) for key in keys]
+    changed = [rows.Edit(key, {"text": "Other"}) for key in keys]
     change = rows.update(backend, store, changed)
     assert {stored(backend, own)[key]["text"] for key in keys} == {"Other"}
     assert rows.undo(backend, change) == len(keys)
@@ -203,10 +203,13 @@ def test_what_was_changed_before_a_failure_is_kept_for_an_undo(
     store = backend.store(own, model.embeddings)
     before = stored(backend, own)
     kept: list[rows.Change] = []
-    changed = Document(page_content="A walrus", metadata={"kind": "x"}, id="k826")
+    changed = rows.Edit("k826", {"text": "A walrus", "kind": "x"})
+    write = backend.replace_rows
     with monkeypatch.context() as patch:
-        # The row reads otherwise than it was written.
-        patch.setattr(rows, "TEXT_FIELD", "kind")
+        # The row reads otherwise than it was to be written.
+        patch.setattr(
+            backend, "replace_rows", lambda name, new: write(name, [new[0] | {"kind": "y"}])
+        )
         with pytest.raises(OperationFailed, match="read otherwise"):
             rows.update(backend, store, [changed], keep=kept.append)
     assert [change.kind for change in kept] == ["changed"]
@@ -260,7 +263,7 @@ def test_rows_that_an_undo_cannot_hold_are_deleted_only_without_one(
     backend: Connection, own: str, model: EmbeddingModel
 ) -> None:
     store = backend.store(own, model.embeddings)
-    _, needed = rows.matching(backend, own, expr="n < 50")
+    needed = rows.matching(backend, own, expr="n < 50").undo_bytes
     with pytest.raises(InvalidInput, match="more than the 0 MB that an undo holds"):
         rows.delete(backend, store, own, expr="n < 50", most_bytes=needed // 2)
     assert milvus_collections.count(backend, own) == COUNT
@@ -273,7 +276,7 @@ def test_rows_that_an_undo_cannot_hold_are_deleted_only_without_one(
 def test_an_undo_takes_at_most_the_memory_that_was_estimated_and_little_more_than_its_vectors(
     backend: Connection, own: str, model: EmbeddingModel
 ) -> None:
-    _, estimate = rows.matching(backend, own, expr="n < 50")
+    estimate = rows.matching(backend, own, expr="n < 50").undo_bytes
     tracemalloc.start()
     try:
         store = backend.store(own, model.embeddings)

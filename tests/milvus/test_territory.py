@@ -88,7 +88,7 @@ def _benchmark_in_the_hosts_collection(opened: Connection) -> None:
 
 def _undo(opened: Connection) -> None:
     row = {"pk": "k0", "text": "x", "vector": [0.0] * MODEL.dimension}
-    rows.undo(opened, Change("deleted", HOSTS, 1, (row,)))
+    rows.undo(opened, Change("deleted", HOSTS, 1, (row,), opened.schema(HOSTS)))
 
 
 ONE = {"texts": ["x"], "ids": ["k9"]}
@@ -105,7 +105,7 @@ WRITES: dict[str, Callable[[Connection], Any]] = {
         opened, opened.store(HOSTS, MODEL.embeddings), HOSTS, expr="n >= 0"
     ),
     "edit rows": lambda opened: rows.update(
-        opened, opened.store(HOSTS, MODEL.embeddings), DOCUMENTS[:1]
+        opened, opened.store(HOSTS, MODEL.embeddings), [rows.Edit("k0", {"text": "x"})]
     ),
     "undo": _undo,
     "replace rows": lambda opened: opened.replace_rows(HOSTS, [{"pk": "k0"}]),

@@ -318,7 +318,7 @@ def test_an_export_of_an_unusable_filter_is_a_message(page: AppTest) -> None:
     assert "Milvus cannot use this filter" in problems(page)
 
 
-def test_rows_of_another_model_can_be_read_and_not_changed(
+def test_the_texts_of_another_model_cannot_be_changed(
     open_app: OpenApp, store: Connection, tmp_path: Path
 ) -> None:
     milvus_collections.create(store, "theirs", 256, embedding="other/model")
@@ -327,7 +327,8 @@ def test_rows_of_another_model_can_be_read_and_not_changed(
         "pages/collections.py", MILVUS_URI=str(tmp_path / "lab.db"), MILVUS_COLLECTION="theirs"
     )
     assert not app.exception
-    assert "These rows can only be read" in said(app)
+    assert "The column text is fixed" in said(app)
+    assert "embedded with other/model" in said(app)
     assert shown(app) == ["a"]
 
 

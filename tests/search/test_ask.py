@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pymilvus import DataType
 
 from lib import event_loop
 from lib.documents.corpora import CORPORA
@@ -17,6 +18,7 @@ from lib.ingestion.writing import ingest
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.fields import read_schema
 from lib.search import ask as search
 from lib.search import mmr
 from lib.search.ask import METHODS, Question, Request
@@ -276,10 +278,15 @@ def test_a_row_deleted_between_search_and_vectors_is_said() -> None:
             def query(*_: Any, **__: Any) -> list[dict[str, Any]]:
                 return [{"pk": "a", "vector": [1.0]}]
 
+    described = [
+        {"name": "pk", "type": DataType.VARCHAR, "is_primary": True},
+        {"name": "vector", "type": DataType.FLOAT_VECTOR, "params": {"dim": 1}},
+    ]
+    schema = read_schema({"collection_name": "x", "fields": described}, [])
     rows = [{"pk": key, "entity": {}} for key in ("a", "b")]
     with pytest.raises(LabError, match="deleted"):
-        search.vectors_of(Store(), rows)  # type: ignore[arg-type]
-    assert search.vectors_of(Store(), rows[:1]) == [[1.0]]  # type: ignore[arg-type]
+        search.vectors_of(Store(), schema, rows)  # type: ignore[arg-type]
+    assert search.vectors_of(Store(), schema, rows[:1]) == [[1.0]]  # type: ignore[arg-type]
 
 
 def test_a_vector_of_numpy_and_one_of_python_are_the_same_space() -> None:

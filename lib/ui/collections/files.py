@@ -48,7 +48,10 @@ def offer_export(opened: Connection, facts: Collection) -> None:
 
 def _start(opened: Connection, name: str, ending: str, typed: Typed) -> None:
     def write(path: Path, job: Job) -> str:
-        return counted(rows.export(opened, name, path, expr=found.expr, job=job), "row")
+        written = rows.export(opened, name, path, expr=found.expr, job=job)
+        stored = job.progress.total
+        short = f" of {stored:,}: {rows.TWINS}" if written < stored else ""
+        return counted(written, "row") + short
 
     shown = shown_name(name)
     with show_error(ends_page=False):
@@ -65,10 +68,12 @@ def _start(opened: Connection, name: str, ending: str, typed: Typed) -> None:
 
 def offer_drop(opened: Connection, facts: Collection) -> None:
     """Drop the collection once its name has been typed."""
-    name = shown_name(facts.name)
+    name, own = shown_name(facts.name), facts.schema.collection
     with st.expander("Drop this collection", icon=":material/delete_forever:"):
         st.markdown(
-            f"“{literal(name)}” with {counted(facts.rows, 'row')} and its index will be "
+            f"“{literal(name)}” is another name of “{literal(own)}”. This name alone will be gone."
+            if own != facts.name
+            else f"“{literal(name)}” with {counted(facts.rows, 'row')} and its index will be "
             "gone. This cannot be undone."
         )
         typed = st.text_input("Type its name to confirm", key=f"drop_name_{facts.name}")

@@ -1,25 +1,25 @@
 """Browse the rows of a collection a page at a time; change cells, delete rows, undo."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
-from langchain_core.documents import Document
 
-from lib.documents.metadata import clean
 from lib.errors import LabError
 from lib.ingestion.batches import checked_text
+from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus import rows
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.milvus.fields import TEXT_FIELD
-from lib.milvus.rows import Browser, Change, Row
+from lib.milvus.filters import equals_any
+from lib.milvus.rows import Browser, Change, Edit, Matching, Row
 from lib.milvus.territory import shown_name
 from lib.ui.collections import list as collection_list
-from lib.ui.common import log, session, typed_filter
+from lib.ui.common import exports, log, session, typed_filter
 from lib.ui.common.errors import error_box, show_error, worded
 from lib.ui.common.text import literal
 from lib.words import counted
@@ -29,6 +29,8 @@ KEY_PIXELS = 160  # room for a key of twenty characters, and for the text beside
 ROOM = 0.9  # the share of what an undo may hold that an estimate may fill
 UNDO_KEY = "rows_undo"
 VERSION_KEY = "rows_version"
+FINAL_PARAMETER = "final"  # in the address: the file of rows that no undo could put back
+NEW_KEYS = "an undo would put the rows back under new keys. A download holds the old ones."
 READ_ONLY = "They belong to the host of this public app. Ingest something to have your own."
 # The parts of the page in which rows can be deleted.
 BROWSED, MANY = "browsed", "many"
@@ -37,6 +39,10 @@ BROWSED, MANY = "browsed", "many"
 def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None:
     """Draw a filter, a page of rows that can be changed, and what is about to be saved."""
     _offer_undo(opened, BROWSED)
+    if facts.problem:
+        _offer_repair(opened, facts, facts.problem)
+        if not opened.is_lite:
+            return
     typed = typed_filter.filter_input(
         "Filter",
         key="rows_filter",
@@ -61,13 +67,23 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
     if not page:
         st.info(typed_filter.nothing_found(browser.meant), icon=":material/search_off:")
         return
-    writable = _why_read_only(opened, model, facts)
-    if writable:
-        st.info(writable, title="These rows can only be read", icon=":material/lock:")
+    why = _why_read_only(opened, facts)
+    if why:
+        st.info(why, title="These rows can only be read", icon=":material/lock:")
+    shape = browser.layout
+    fixed = {shape.key.name, *_fixed_columns(page)}
+    if not why and (keys_made := rows.why_fixed(opened, shape)):
+        # Nothing can be changed, only deleted.
+        fixed |= {shape.text, *(name for row in page for name in row)}
+        st.caption(f"{keys_made}: no cell can be changed, and {NEW_KEYS}")
+    if shape.text and (other := _other_model(facts, model)):
+        fixed.add(shape.text)
+        if not why:
+            st.caption(f"The column {literal(shape.text)} is fixed: {literal(other)}")
     # Here, because the table's toolbar covers what is directly above it.
     st.caption(
         "Hover over the table to search or enlarge it."
-        if writable
+        if why
         else "Double-click a cell to change it; tick rows and press Delete. Nothing is written "
         "before you save."
     )
@@ -76,16 +92,16 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
     st.data_editor(
         frame,
         key=key,
-        num_rows="fixed" if writable else "delete",
-        disabled=True if writable else [browser.layout.key, *_fixed_columns(page)],
+        num_rows="fixed" if why else "delete",
+        disabled=True if why else list(fixed),
         hide_index=True,
         column_config={
-            browser.layout.key: st.column_config.TextColumn(pinned=True, width=KEY_PIXELS),
-            TEXT_FIELD: st.column_config.TextColumn(width="large"),
-        },
+            shape.key.name: st.column_config.TextColumn(pinned=True, width=KEY_PIXELS),
+        }
+        | ({shape.text: st.column_config.TextColumn(width="large")} if shape.text else {}),
         alt=f"Rows of {shown_name(facts.name)}",
     )
-    if not writable:
+    if not why:
         _offer_save(opened, model, facts, browser, page, st.session_state.get(key, {}))
 
 
@@ -113,20 +129,24 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
             return
         try:
             shape = rows.layout(opened, facts.name)
-            given = keys if shape.key_is_text else [int(key) for key in keys if key.isdigit()]
-            which: dict[str, Any] = {"keys": given, "expr": expr}
-            matching, estimate = rows.matching(opened, facts.name, **which)
-            # With some room, because the rows of the sample may be shorter than the others.
-            fits = estimate <= ROOM * most_bytes
+            which: dict[str, Any] = {"keys": [shape.parse_key(key) for key in keys], "expr": expr}
+            matching = rows.matching(opened, facts.name, **which)
         except LabError as error:
             error_box(error)
             return
-        st.markdown(f"Matching: **{matching:,}** of {counted(facts.rows, 'row')}.")
+        st.markdown(f"Matching: **{matching.rows:,}** of {counted(facts.rows, 'row')}.")
+        why = _why_not_undone(matching, most_bytes)
+        if matching.rows and not why:
+            most = most_bytes // max(matching.row_bytes, 1)
+            st.caption(f"An undo holds about {most:,} such rows ({settings.undo_mb:,} MB).")
+        if matching.new_keys:
+            st.warning(f"{matching.new_keys}: {NEW_KEYS}", icon=":material/key:")
+        if why or matching.new_keys:
+            _offer_file(opened, facts, equals_any(shape.key.name, which["keys"]) if keys else expr)
         is_confirmed = True
-        if not fits:
+        if why:
             st.warning(
-                f"These rows take more than an undo holds ({settings.undo_mb:,} MB) and cannot be "
-                "put back. Export them first.",
+                f"These rows cannot be put back: {literal(why)}. Download them first.",
                 icon=":material/warning:",
             )
             name = st.text_input(
@@ -134,18 +154,71 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
             )
             is_confirmed = name == shown_name(facts.name)
         if st.button(
-            f"Delete {counted(matching, 'row')}",
+            f"Delete {counted(matching.rows, 'row')}",
             icon=":material/delete:",
-            disabled=not matching or not is_confirmed,
+            disabled=not matching.rows or not is_confirmed,
             key="delete_start",
         ):
-            most_bytes = most_bytes if fits else 0
+            bar = st.progress(0.0)
+
+            def show(kept: int) -> None:
+                bar.progress(min(kept / matching.rows, 1.0), f"Keeping {kept:,} rows for an undo")
 
             def delete(keep: Callable[[Change], None]) -> None:
-                store = opened.store(facts.name, model.embeddings)
-                rows.delete(opened, store, facts.name, **which, keep=keep, most_bytes=most_bytes)
+                rows.delete(
+                    opened,
+                    opened.store(facts.name, model.embeddings),
+                    facts.name,
+                    **which,
+                    keep=keep,
+                    most_bytes=0 if why else most_bytes,
+                    on_progress=show,
+                )
 
             _write(opened, MANY, delete)
+
+
+def _why_not_undone(matching: Matching, most_bytes: int) -> str:
+    # With some room, because the rows of the sample may be shorter than the others.
+    if matching.undo_bytes > ROOM * most_bytes:
+        most = most_bytes // max(matching.row_bytes, 1)
+        return (
+            f"an undo holds {most_bytes / 2**20:,.0f} MB, about {most:,} such rows, and these take "
+            f"more than {matching.undo_bytes / 2**20:,.0f} MB"
+        )
+    return matching.why_final
+
+
+def _offer_file(opened: Connection, facts: Collection, expr: str) -> None:
+    """Make a file of the rows that are about to go, in the format that Ingestion takes."""
+    subject = f"{facts.name}:delete"
+    if st.button("Download these rows", icon=":material/download:", key="delete_download"):
+
+        def write(path: Path, job: Job) -> str:
+            return counted(rows.export(opened, facts.name, path, expr=expr, job=job), "row")
+
+        with show_error(ends_page=False):
+            exports.start(
+                "Exporting rows",
+                f"{shown_name(facts.name)}_deleted.jsonl",
+                write,
+                subject=subject,
+                parameter=FINAL_PARAMETER,
+                opened=opened,
+            )
+    exports.offer(subject=subject, parameter=FINAL_PARAMETER)
+
+
+def _offer_repair(opened: Connection, facts: Collection, problem: LabError) -> None:
+    """Say why a collection cannot be read or searched, and offer to mend that."""
+    st.warning(literal(problem.what), icon=":material/build:")
+    unindexed = facts.schema.unindexed
+    label = "Build the index" if unindexed else "Load the collection"
+    if opened.may_write(facts.name) and st.button(label, icon=":material/build:", key="repair"):
+        mend = milvus_collections.build_indexes if unindexed else milvus_collections.load
+        with show_error(ends_page=False), st.spinner(f"{label} …"):
+            mend(opened, facts.name)
+            _read_anew()
 
 
 def _write(
@@ -191,6 +264,15 @@ def _offer_undo(opened: Connection, here: str) -> None:
                 back = sum(rows.undo(opened, change) for change in changes)
                 del st.session_state[UNDO_KEY]
                 _read_anew(f"Put back {counted(back, 'row')}.", here)
+        if all(change.can_be_undone for change in changes):
+            exports.download(
+                "Download the rows as they were",
+                lambda: b"".join(change.as_json_lines() for change in changes),
+                f"{shown_name(changes[0].collection)}_before.jsonl",
+                "application/jsonl",
+                key="rows_undo_download",
+                type="tertiary",
+            )
         if st.button("Forget", key="rows_undo_forget", type="tertiary"):
             del st.session_state[UNDO_KEY]
             st.rerun()
@@ -200,13 +282,18 @@ def _in_words(change: Change) -> str:
     number, name = counted(change.count, "row"), literal(shown_name(change.collection))
     return {
         "deleted": f"Deleted {number} from “{name}”",
-        "changed": f"Changed {number} of “{name}” and embedded again",
+        "changed": f"Changed {number} of “{name}”",
     }[change.kind]
 
 
 def _choose_page(browser: Browser) -> int:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(counted(browser.total, "row", bold=True), width="content")
+        if browser.total < browser.stored:
+            st.caption(
+                f"{browser.stored:,} rows are stored under {browser.total:,} keys; Milvus shows "
+                "one row of each key."
+            )
         number = st.pagination(
             browser.pages, key=f"rows_page_{browser.name}_{browser.pages}", width="stretch"
         )
@@ -215,9 +302,14 @@ def _choose_page(browser: Browser) -> int:
     return int(number)
 
 
-def _why_read_only(opened: Connection, model: EmbeddingModel, facts: Collection) -> str:
+def _why_read_only(opened: Connection, facts: Collection) -> str:
     if not opened.may_write(facts.name):
         return READ_ONLY
+    return facts.problem.what if facts.problem else ""
+
+
+def _other_model(facts: Collection, model: EmbeddingModel) -> str:
+    """Return why a changed text could not be embedded as the others were, "" when it can."""
     try:
         milvus_collections.check_fits(facts, model.dimension, embedding=model.model)
     except LabError as error:
@@ -227,10 +319,11 @@ def _why_read_only(opened: Connection, model: EmbeddingModel, facts: Collection)
 
 def _frame(page: list[Row], browser: Browser) -> pd.DataFrame:
     shape = browser.layout
-    names = dict.fromkeys([shape.key, TEXT_FIELD])
+    names = dict.fromkeys(filter(None, [shape.key.name, shape.text]))
     for row in page:
-        names |= dict.fromkeys(rows.metadata_of(row, shape))
-    fixed = _fixed_columns(page)
+        names |= dict.fromkeys(shape.metadata_of(row))
+    # A key is shown as a text, also where it is a number.
+    fixed = _fixed_columns(page) | {shape.key.name}
     return pd.DataFrame(
         {
             name: [
@@ -262,7 +355,7 @@ def _offer_save(
     edits: Any,
 ) -> None:
     gone = {int(i) for i in edits.get("deleted_rows", [])}
-    deleted = [page[i][browser.layout.key] for i in sorted(gone)]
+    deleted = [page[i][browser.layout.key.name] for i in sorted(gone)]
     edited = {int(i): dict(cells) for i, cells in dict(edits.get("edited_rows", {})).items()}
     changed = {i: cells for i, cells in edited.items() if i not in gone}
     if not (changed or deleted):
@@ -281,24 +374,19 @@ def _offer_save(
     def save(keep: Callable[[Change], None]) -> None:
         store = opened.store(facts.name, model.embeddings)
         if changed:
-            documents = [_edited(page[i], cells, browser) for i, cells in changed.items()]
-            rows.update(opened, store, documents, keep=keep)
+            edits = [_edited(page[i], cells, browser) for i, cells in changed.items()]
+            rows.update(opened, store, edits, keep=keep)
         if deleted:
             rows.delete(opened, store, facts.name, keys=deleted, keep=keep)
 
     _write(opened, BROWSED, save)
 
 
-def _edited(row: Row, cells: dict[str, Any], browser: Browser) -> Document:
-    metadata = rows.metadata_of(row, browser.layout) | {
-        name: value for name, value in cells.items() if name != TEXT_FIELD
-    }
-    text = str(cells.get(TEXT_FIELD, row[TEXT_FIELD]) or "")
-    return Document(
-        page_content=checked_text(text),
-        metadata=clean(metadata)[0],
-        id=str(row[browser.layout.key]),
-    )
+def _edited(row: Row, cells: dict[str, Any], browser: Browser) -> Edit:
+    shape = browser.layout
+    if shape.text in cells:
+        cells = cells | {shape.text: checked_text(str(cells[shape.text] or ""))}
+    return Edit(row[shape.key.name], cells)
 
 
 def _read_anew(note: str | LabError = "", place: str = BROWSED) -> None:

@@ -349,7 +349,7 @@ def collection_or_stop(opened: Connection) -> Collection:
     """Return the chosen collection, or say how to fill one and end the page."""
     with show_error():
         facts = collection_facts(opened, current_collection())
-    if facts is None or facts.rows == 0:
+    if facts is None or (facts.rows == 0 and not facts.problem):
         loading = jobs.shared().unfinished(f"ingest:{current_collection()}")
         if loading is not None:
             st.info(
@@ -366,6 +366,8 @@ def collection_or_stop(opened: Connection) -> Collection:
         st.page_link("pages/ingestion.py", label="Go to Ingestion", icon=":material/upload_file:")
         st.stop()
     with show_error():
+        if facts.problem:
+            raise facts.problem
         chosen = model()
         milvus_collections.check_fits(facts, chosen.dimension, embedding=chosen.model)
     return facts

@@ -10,6 +10,7 @@ from lib.milvus.connection import Description
 from lib.milvus.territory import Territory, is_scratch, shown_name
 from lib.ui.common import connect, corpus, memory, session, tab
 from lib.ui.common.progress import follow
+from lib.ui.common.text import literal
 
 # The address of a benchmark's run: /benchmark?b_run=ID
 RUN_PARAMETER = "b_run"
@@ -31,7 +32,6 @@ def show(page: str) -> None:
             description = session.description(opened)
             model = session.model()
             names = _existing_collections(description)
-            facts, loading = corpus.facts_unless_loading(opened)
         except LabError as error:
             name = "No embedding" if isinstance(error, EmbeddingFailed) else "Not connected"
             st.badge(name, icon=":material/cloud_off:", color="red")
@@ -48,6 +48,15 @@ def show(page: str) -> None:
                 shown_name(name) if opened.may_write(name) else f"{name} (read only)"
             ),
         )
+        facts, loading, problem = None, None, None
+        try:
+            facts, loading = corpus.facts_unless_loading(opened)
+            problem = facts.problem if facts else None
+        except LabError as error:
+            # The collection alone is the matter: another one can be chosen.
+            problem = error
+        if problem:
+            st.caption(f":material/warning: {literal(problem.what)}")
         rows = loading.progress.done if loading else facts.rows if facts else 0
         # Not in columns, which would cut a number of five digits.
         with st.container(horizontal=True, gap="medium"):

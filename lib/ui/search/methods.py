@@ -9,7 +9,6 @@ import streamlit as st
 from lib.milvus.collections import Collection, metric_of
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.milvus.fields import TEXT_FIELD
 from lib.milvus.operations import Operation
 from lib.search import ask as search
 from lib.search.ask import METHODS, Hit, MethodAnswer, Request
@@ -116,7 +115,7 @@ def _inputs(
             st.multiselect(
                 "Fields",
                 names,
-                default=[name for name in names if name != TEXT_FIELD],
+                default=[name for name in names if name != collection.schema.text],
                 key="fields",
                 help="The method adds the text by itself; dynamic fields come only when named.",
             )
