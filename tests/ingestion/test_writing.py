@@ -377,7 +377,7 @@ def test_a_document_that_milvus_cannot_take_is_reported_and_the_rest_goes_in(
     assert any("holds numbers and text" in each and "'n'" in each for each in told)
     assert any("document 2: it has no text" in each for each in told)
     assert any("Milvus takes 65,536" in each for each in told)
-    assert texts(backend, name, 'first_name == "Ada"') == ["good"]
+    assert texts(backend, name, '$meta["first name"] == "Ada"') == ["good"]
     assert texts(backend, name, "field_pk == 2") == ["odd"]
 
 
