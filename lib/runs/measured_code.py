@@ -1,5 +1,6 @@
 """The code that a benchmark measured, as complete programs to run elsewhere."""
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,6 +10,7 @@ from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
 from lib.benchmark.workload import DELETE_CONSISTENCIES, DISTINCT_QUERIES
 from lib.charts.data import Focus
+from lib.milvus.collections import INDEX_TYPES
 from lib.milvus.operations import OPERATIONS, Effect, Operation
 from lib.milvus.snippets import (
     COUNT,
@@ -170,11 +172,25 @@ def _place(run: Run, hide_paths: bool) -> Place:
         model=str(run.environment.get("embedding", "bundled/")),
         uri="" if is_lite else "http://localhost:19530",
         from_environment=True,
-        index=LITE_INDEX if is_lite else "",
+        index=_index(run, is_lite),
         model_path=model_path(hide_paths),
         latency_ms=float(run.environment.get("simulated_latency_ms") or 0),
         jitter_ms=float(run.settings.get("embedding_jitter_ms") or 0),
     )
+
+
+def _index(run: Run, is_lite: bool) -> str:
+    """Return the type and the parameters of the run's own index; empty for the backend's plain."""
+    kind, chosen = run.environment.get("index_type"), run.settings.get("index")
+    if is_lite and not chosen:
+        return LITE_INDEX
+    # A file's own words are not put into a program: only a known name is.
+    known = INDEX_TYPES.get(str(kind))
+    if known is None:
+        return ""
+    parameters = json.dumps({each.name: each.default for each in known.parameters})
+    inside = f'{{"params": {parameters!r}}}' if is_lite else parameters
+    return f'"{known.name}",\n    "params": {inside}'
 
 
 def _without_name(lines: str) -> str:

@@ -405,6 +405,39 @@ def test_the_measured_code_of_a_delete_asks_for_the_consistency_that_was_measure
     assert sync('"); import os; ("') == asked_for_nothing
 
 
+@pytest.mark.parametrize(
+    ("backend", "kind", "chosen", "shown"),
+    [
+        ("server", "FLAT", "", '"index_type": "FLAT", "params": {},'),
+        ("server", "AUTOINDEX", "AUTOINDEX", '"index_type": "AUTOINDEX", "params": {},'),
+        (
+            "server",
+            "IVF_FLAT",
+            "IVF_FLAT",
+            '"index_type": "IVF_FLAT", "params": {"nlist": 128}',
+        ),
+        ("lite", "IVF_FLAT", "", '"params": {"params": \'{"nlist": 1}\'}'),
+        ("lite", "IVF_FLAT", "IVF_FLAT", '"params": {"params": \'{"nlist": 128}\'}'),
+        ("server", "import os", "import os", '"index_type": "AUTOINDEX"'),
+    ],
+)
+def test_the_measured_code_makes_the_index_that_was_measured(
+    backend: str, kind: str, chosen: str, shown: str
+) -> None:
+    made = make_run()
+    made = replace(
+        made,
+        environment=made.environment | {"backend": backend, "index_type": kind},
+        settings=made.settings | {"index": chosen},
+    )
+    code = measured_code.measured_code(made, Focus("similarity_search", 100))
+    assert code is not None
+    for program in code.programs.values():
+        compile(program, "program.py", "exec")
+        assert shown in " ".join(program.split())
+        assert 'import os"' not in program
+
+
 def test_the_measured_code_has_the_limit_that_was_measured() -> None:
     run = make_run(make_trial("gather_limited", concurrency=32))
     code = measured_code.measured_code(run, ADD)
