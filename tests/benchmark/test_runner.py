@@ -170,7 +170,7 @@ def _check_environment(recorded: dict[str, Any], connection: Connection) -> None
     assert recorded["packages"]["langchain-milvus"]
     assert recorded["packages"]["pymilvus"]
     assert recorded["cpu_count"] >= 1
-    assert recorded["index_type"] == ("IVF_FLAT" if connection.is_lite else "AUTOINDEX")
+    assert recorded["index_type"] == ("IVF_FLAT" if connection.is_lite else "FLAT")
     assert (recorded["rows"], recorded["dimension"]) == (30, 256)
     assert recorded["python"].startswith("3.")
     assert recorded["time"].endswith("+00:00")
