@@ -4,9 +4,11 @@ import streamlit as st
 
 from lib.errors import InvalidInput
 from lib.ui.common.links import copy_link, present_link
+from lib.ui.common.text import literal
 from lib.ui.runs.list import choose, edit, import_form, is_folded, undo_deletion
 from lib.ui.runs.saved import run_store
 from lib.ui.runs.view import comparison_view, run_view
+from lib.words import counted
 
 st.title("Runs", anchor=False)
 store = run_store()
@@ -15,8 +17,13 @@ undo_deletion(store)
 folded = st.expander("All runs", icon=":material/list:", key="runs_list") if is_folded() else None
 with folded or st.container():
     import_form(store)
-    entries = store.entries()
+    entries, unreadable = store.listing()
     chosen = choose(entries) if entries else []
+    if unreadable:
+        st.caption(
+            f":material/warning: Left out, because unreadable: {counted(len(unreadable), 'file')} "
+            f"in the folder of runs ({literal(', '.join(unreadable[:5]))})."
+        )
 if not entries:
     st.info(
         "Measure something on the Benchmark page, or import a run.",

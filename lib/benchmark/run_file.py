@@ -11,12 +11,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
 from annotated_types import Ge, Le, MaxLen
-from pydantic import FailFast, JsonValue, Strict, TypeAdapter, ValidationError
+from pydantic import FailFast, Strict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import FEW, MAX_CELLS, MAX_REPEATS, Call, Run, Text, Trial
+from lib.benchmark.trials import (
+    FEW,
+    MAX_CELLS,
+    MAX_REPEATS,
+    Amount,
+    Call,
+    Number,
+    Run,
+    Text,
+    Trial,
+)
 from lib.benchmark.workload import MAX_TIMED_CALLS
 from lib.errors import InvalidInput
 from lib.milvus.operations import OPERATIONS
@@ -242,9 +252,62 @@ class _FileHead(TypedDict):
     schema: Annotated[int, Ge(1), Strict()]
 
 
+Names = Annotated[list[Text], MaxLen(MAX_SETTINGS), FailFast()]
+Amounts = Annotated[list[Amount], MaxLen(MAX_SETTINGS), FailFast()]
+
+
+# What pages, reports and charts read of a run's environment and settings. Whatever else a file
+# holds there is shown as a text.
+@with_config(extra="allow")
+class _Environment(TypedDict, total=False):
+    time: Text
+    backend: Text
+    backend_label: Text
+    milvus_version: Text
+    distance: Text
+    embedding: Text
+    embedding_label: Text
+    simulated_latency_ms: Number
+    simulated_jitter_ms: Number
+    packages: Annotated[dict[Text, Text], FEW]
+    notes: Names
+
+
+@with_config(extra="allow")
+class _Settings(TypedDict, total=False):
+    operations: Names
+    strategies: Names
+    counts: Amounts
+    concurrency: Amounts
+    rates: Annotated[list[Number], MaxLen(MAX_SETTINGS), FailFast()]
+    batches: Amounts
+    questions: Names
+    repeats: Amount
+    warmup: Amount
+    rows: Amount
+    k: Amount
+    fetch_k: Amount
+    retries: Amount
+    seed: Amount
+    seconds: Number
+    lambda_mult: Number
+    embedding_latency_ms: Number
+    embedding_jitter_ms: Number
+    p99_ms: Number
+    embedding: Text
+    delete_by: Text
+    delete_consistency: Text
+    preset: Text
+    collection: Text
+    experiment: Text
+    index: Text
+    least_recall: Number
+    command: Text
+
+
 class _Document(TypedDict):
-    environment: dict[str, JsonValue]
-    settings: dict[str, JsonValue]
+    environment: _Environment
+    settings: _Settings
     partial: bool
     note: NotRequired[Text]
     trials: Annotated[tuple[Trial, ...], MaxLen(MAX_CELLS * MAX_REPEATS), FailFast()]
@@ -395,7 +458,7 @@ def _check_trials(trials: tuple[Trial, ...], most_calls: int) -> None:
                 raise InvalidInput(f"trials[{i}].calls[{j}].end_s lies before start_s.")
 
 
-def _check_record(value: dict[str, JsonValue], name: str, most: int) -> None:
+def _check_record(value: Mapping[str, Any], name: str, most: int) -> None:
     """Raise InvalidInput when settings or environment are too large."""
     for number, _ in enumerate(_entries(value, name), 1):
         if number > most:

@@ -448,7 +448,8 @@ def deletes_wait(delete_by: str, delete_consistency: str) -> bool:
 def _written(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(_written, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    # A collection's name may come from a file that anybody wrote.
+    return f"{value:g}" if isinstance(value, float) else shlex.quote(str(value))
 
 
 _LISTS = ("operations", "strategies", "counts", "concurrency")

@@ -250,6 +250,15 @@ def _interval(cell: CellSummary) -> str:
     return _short_interval(cell)
 
 
+def command(run: Run) -> str:
+    """Return the terminal's command for a run, made of its plan; empty where it tells none.
+
+    The words of the file are not shown to be copied: anybody may have written them.
+    """
+    plan = workload.Plan.from_settings(run.settings)
+    return plan.command() if plan else ""
+
+
 def simulated(run: Run) -> str:
     """Return the label that simulated latency carries everywhere, or an empty text."""
     latency = run.environment.get("simulated_latency_ms") or 0

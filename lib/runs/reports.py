@@ -286,7 +286,7 @@ def sections(run: Run, beside: Beside, drawings: str) -> str:
 <p>Closed-loop load. {findings.METHOD}</p>
 <dl>{_environment(run)}</dl>
 <p>The same run from a terminal:</p>
-<pre><code>{_text(run.settings.get("command", ""))}</code></pre>"""
+<pre><code>{_text(findings.command(run))}</code></pre>"""
 
 
 @lru_cache(maxsize=1)

@@ -126,11 +126,15 @@ class RunStore:
 
     def entries(self) -> tuple[Entry, ...]:
         """Return all readable runs: recorded ones by name, then the newest first."""
-        recorded = self._recorded_entries("*.json")
-        found = (self._entry(path, is_recorded=False) for path in self._own_files())
-        own = [entry for entry in found if entry is not None]
+        return self.listing()[0]
+
+    def listing(self) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
+        """Return all readable runs as `entries` does, and the names of unreadable files."""
+        found = {path: self._entry(path, is_recorded=False) for path in self._own_files()}
+        own = [entry for entry in found.values() if entry is not None]
         own.sort(key=lambda entry: entry.card.saved_at, reverse=True)
-        return (*recorded, *own)
+        unreadable = tuple(sorted(path.name for path, entry in found.items() if entry is None))
+        return (*self._recorded_entries("*.json"), *own), unreadable
 
     def featured(self) -> Entry | None:
         """Return the run to show to somebody who has measured nothing yet.
@@ -200,7 +204,7 @@ class RunStore:
         """Keep an uploaded run. Raises InvalidInput with the one reason it cannot be used."""
         self.check_room()
         run = run_file.read(data, filename, run_file.MAX_IMPORTED_CALLS)
-        if not run.trials:
+        if all(trial.warmup for trial in run.trials):
             raise InvalidInput(f"{filename} holds no trial.", next_step="Choose another file.")
         stem = Path(filename).stem.strip()[:MAX_NAME_CHARS] or "Imported run"
         return self._keep(run, stem, Origin.IMPORTED, "")

@@ -332,7 +332,6 @@ def method(run: Run) -> None:
     notes = run.environment.get("notes")
     if isinstance(notes, list):
         st.markdown("\n".join(f"- {literal(str(note))}" for note in notes))
-    command = run.settings.get("command")
-    if command:
+    if command := findings.command(run):
         st.markdown("The same run from a terminal:")
-        st.code(str(command), language="bash", wrap_lines=True)
+        st.code(command, language="bash", wrap_lines=True)
