@@ -137,7 +137,9 @@ def test_an_input_that_is_drawn_late_has_the_forms_value(app: str, chromium_page
     for route in late:
         route.continue_()
     page.unroute("**/NumberInput.*.js")
-    assert number(page, "Repeats").input_value() == str(PRESETS["batches"].plan.repeats)
+    repeats = page.get_by_role("spinbutton", name="Repeats")
+    repeats.wait_for()
+    assert repeats.input_value() == str(PRESETS["batches"].plan.repeats)
     type_into(page, "Repeats", "1", "b_repeats")
 
 
