@@ -62,17 +62,17 @@ $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; make PYTHON=python3.12 chooses one.")'
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.app: requirements.txt | $(VENV)/bin/pip
+$(VENV)/.app: requirements.txt constraints.txt | $(VENV)/bin/pip
 	@echo "Installing the app into $(VENV) (once) ..."
 	@$(INSTALL) -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt requirements.txt | $(VENV)/bin/pip
+$(VENV)/.dev: requirements-dev.txt requirements.txt constraints.txt | $(VENV)/bin/pip
 	@echo "Installing the app and its tools into $(VENV) (once) ..."
 	@$(INSTALL) -r requirements-dev.txt
 	@touch $@ $(VENV)/.app
 
-$(VENV)/.server: requirements.txt requirements-server.txt | $(VENV)/bin/pip
+$(VENV)/.server: requirements.txt requirements-server.txt constraints.txt | $(VENV)/bin/pip
 	@echo "Installing the Milvus server into $(VENV) (once) ..."
 	@$(INSTALL) -r requirements.txt -r requirements-server.txt
 	@touch $@

@@ -22,7 +22,7 @@ from lib.milvus.failures import refusal
 from lib.settings import OPENAI_ADDRESS, PROJECT_ROOT, Settings, canonical
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
     from langchain_openai import OpenAIEmbeddings
     from model2vec import StaticModel
 
@@ -304,13 +304,13 @@ def _build_bundled(settings: Settings, retries: bool) -> Embeddings:
     return BundledEmbeddings()
 
 
-def _leave_out_account(request: "httpx.Request") -> None:
+def _leave_out_account(request: "httpx2.Request") -> None:
     """Take out the host's account, which the library reads from the environment by itself."""
     for name in ("OpenAI-Organization", "OpenAI-Project"):
         request.headers.pop(name, None)
 
 
-async def _aleave_out_account(request: "httpx.Request") -> None:
+async def _aleave_out_account(request: "httpx2.Request") -> None:
     """Do the same for the async client."""
     _leave_out_account(request)
 
