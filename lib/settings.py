@@ -22,6 +22,10 @@ ADDRESS_OF = {
     "milvus_database": "milvus_uri",
     "openai_api_key": "openai_base_url",
 }
+# The port of an http address that names none: pymilvus's own, and the web's.
+HTTP_PORTS = {"milvus_uri": 19530, "openai_base_url": 80}
+# Of a public host: what a secret may be used for, besides its address. A visitor chooses these too.
+USED_FOR = {"milvus_token": "milvus_database", "openai_api_key": "openai_model"}
 
 
 class Secret(str):
@@ -45,8 +49,11 @@ class Secret(str):
         raise TypeError("A secret is not pickled.")
 
 
-def canonical(address: str) -> str:
-    """Return an address in the one form in which two addresses are compared."""
+def canonical(address: str, http_port: int = HTTP_PORTS["openai_base_url"]) -> str:
+    """Return an address in the one form in which two addresses are compared.
+
+    `http_port` is the port of an http address that names none: see HTTP_PORTS.
+    """
     address = address.strip()
     if "://" not in address:
         return address
@@ -55,7 +62,7 @@ def canonical(address: str) -> str:
         port = parts.port
     except ValueError:
         return address  # it is no address, and equals none
-    port = port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    port = port or {"http": http_port, "https": 443}.get(parts.scheme, 0)
     path = parts.path.rstrip("/")
     query = f"?{parts.query}" if parts.query else ""
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}{path}{query}"
@@ -76,6 +83,8 @@ class Settings:
     milvus_token: str = field(default="", repr=False)
     milvus_database: str = field(default="", repr=False)
     collection: str = "async_lab"
+    # A collection that the host named is the host's to fill.
+    collection_is_named: bool = False
     embedding_provider: str = "bundled"
     openai_api_key: str = field(default="", repr=False)
     openai_base_url: str = OPENAI_ADDRESS
@@ -108,29 +117,41 @@ class Settings:
         if not self.openai_base_url:
             object.__setattr__(self, "openai_base_url", OPENAI_ADDRESS)
         for name, address_name in ADDRESS_OF.items():
-            secret, address = getattr(self, name), getattr(self, address_name)
+            secret, address = getattr(self, name), self.canonical(address_name)
             if not isinstance(secret, Secret) or not secret:
                 object.__setattr__(self, name, Secret(secret, address))
-            elif secret.address != canonical(address):
+            elif secret.address != address:
                 raise SettingsError(
                     f"The {name} belongs to another address than {address_name}.",
                     kept="Nothing was sent.",
                     next_step="Give the one for this address, or leave both as they are.",
                 )
 
+    def canonical(self, address_name: str) -> str:
+        """Return one of the addresses in the form in which addresses are compared."""
+        return canonical(getattr(self, address_name), HTTP_PORTS[address_name])
+
     def pointed_at(self, host: "Settings", **chosen: str) -> "Settings":
         """Return these settings with what a visitor chose instead; `host` are the host's own.
 
         `chosen` names fields of Settings. An address may come without its secrets: then the host's
-        or the visitor's earlier ones for exactly that address are taken, or none.
+        or the visitor's earlier ones for exactly that address are taken, or none. A public host's
+        own go with its database and its model only: its token may open more than it shows.
         """
+        given = {name for name, text in chosen.items() if text}
         for address_name in set(ADDRESS_OF.values()) & chosen.keys():
             address = chosen[address_name] or OPENAI_ADDRESS
+            address = canonical(address, HTTP_PORTS[address_name])
             for name in (each for each, of in ADDRESS_OF.items() if of == address_name):
                 known = [getattr(self, name), getattr(host, name)]
-                fitting = [each for each in known if each and each.address == canonical(address)]
+                fitting = [each for each in known if each and each.address == address]
                 chosen[name] = chosen.get(name) or next(iter(fitting), "")
-        return replace(self, **chosen)  # type: ignore[arg-type]  # all of them are texts
+        made = replace(self, **chosen)  # type: ignore[arg-type]  # all of them are texts
+        for name, use in USED_FOR.items() if host.public else ():
+            is_hosts = name not in given and getattr(made, name) == getattr(host, name)
+            if is_hosts and getattr(made, use) != getattr(host, use):
+                made = replace(made, **{name: ""})
+        return made
 
     @property
     def is_embedded(self) -> bool:
@@ -297,6 +318,7 @@ def load(
         field_name, read = _READERS[name]
         if text.strip():
             values[field_name] = read(name, text)
+    values["collection_is_named"] = "collection" in values
     values.setdefault("public", PROJECT_ROOT.is_relative_to(CLOUD_FOLDER))
     data_dir = values.get("data_dir", PROJECT_ROOT / "data")
     values.setdefault("milvus_uri", str(data_dir / "lab.db"))

@@ -17,14 +17,11 @@ from lib.ui.common.table import show_table
 from lib.ui.common.text import literal
 
 KNOWN_KEY = "lab_is_owner"
+# Guessing is hopeless by the token's length. These keep one session from trying it in earnest;
+# nobody's tries count against anybody else, or strangers could lock the owner out.
+TRIES_KEY = "lab_owner_tries"
 MAX_TRIES_A_MINUTE = 10
-
-
-@st.cache_resource(show_spinner=False)
-def known_tries() -> list[float]:
-    """Return when tokens were tried, by anybody."""
-    return []
-
+WRONG_TAKES_S = 0.5
 
 st.title("Owner", anchor=False)
 settings = session.host_settings()
@@ -38,13 +35,14 @@ if not st.session_state.get(KNOWN_KEY):
         asked = st.form_submit_button("Open")
     if not asked:
         st.stop()
-    tries, now = known_tries(), time.monotonic()
-    tries[:] = [each for each in tries if now - each < 60]
-    tries.append(now)
-    if len(tries) > MAX_TRIES_A_MINUTE:
+    now = time.monotonic()
+    tries = [each for each in st.session_state.get(TRIES_KEY, []) if now - each < 60]
+    st.session_state[TRIES_KEY] = [*tries, now]
+    if len(tries) >= MAX_TRIES_A_MINUTE:
         st.error("Too many tries. Wait a minute.", icon=":material/error:")
         st.stop()
     if not hmac.compare_digest(given.encode(), settings.owner_token.encode()):
+        time.sleep(WRONG_TAKES_S)
         log.action("owner_refused")
         st.error("That is not the owner's token.", icon=":material/error:")
         st.stop()

@@ -180,6 +180,49 @@ def test_a_visitors_choice_takes_only_secrets_that_were_given_for_its_addresses(
     assert back.milvus_database == "host_database"
 
 
+@pytest.mark.parametrize("database", ["other", "default", "HOST_DATABASE", " "])
+def test_the_token_of_a_public_host_goes_with_its_database_alone(database: str) -> None:
+    host = replace(HOST, public=True)
+    blank = {"milvus_uri": host.milvus_uri, "milvus_token": "", "milvus_database": ""}
+    assert host.pointed_at(host, **blank).milvus_token == "host:token"
+    for before in (host, host.pointed_at(host, **blank | {"milvus_database": "theirs"})):
+        chosen = before.pointed_at(host, **blank | {"milvus_database": database})
+        assert (chosen.milvus_database, chosen.milvus_token) == (database, "")
+        chosen = before.pointed_at(host, milvus_database=database)
+        assert chosen.milvus_token == ""
+        # A token of the visitor's own goes where the visitor says.
+        theirs = before.pointed_at(
+            host, **blank | {"milvus_database": database, "milvus_token": "visitor:token"}
+        )
+        assert theirs.milvus_token == "visitor:token"
+    # Where the app is not public the visitor is the host.
+    assert HOST.pointed_at(HOST, milvus_database=database).milvus_token == "host:token"
+
+
+def test_the_key_of_a_public_host_goes_with_its_model_alone() -> None:
+    host = replace(HOST, public=True)
+    dear = host.pointed_at(host, openai_base_url="", openai_model="text-embedding-3-large")
+    assert dear.openai_api_key == ""
+    assert host.pointed_at(host, openai_base_url="").openai_api_key == "sk-host"
+
+
+def test_an_http_address_without_a_port_is_pymilvuss_port_for_a_milvus_and_the_webs_else() -> None:
+    host = Settings(milvus_uri="http://milvus", milvus_token="host:token")
+    assert host.pointed_at(host, milvus_uri="http://milvus:19530").milvus_token == "host:token"
+    assert host.pointed_at(host, milvus_uri="http://milvus:80").milvus_token == ""
+    web = Settings(milvus_uri="lab.db", openai_base_url="http://api/v1", openai_api_key="sk-host")
+    assert web.pointed_at(web, openai_base_url="http://api:80/v1").openai_api_key == "sk-host"
+    assert web.pointed_at(web, openai_base_url="http://api:19530/v1").openai_api_key == ""
+
+
+def test_only_a_collection_that_the_host_names_counts_as_named() -> None:
+    assert not settings.load({}).collection_is_named
+    assert not settings.load({"MILVUS_COLLECTION": " "}).collection_is_named
+    for name in ("mine", "async_lab"):
+        assert settings.load({"MILVUS_COLLECTION": name}).collection_is_named
+        assert settings.load({}, {"MILVUS_COLLECTION": name}).collection_is_named
+
+
 def test_no_secret_follows_a_choice_of_the_same_name_in_another_form() -> None:
     for uri in (
         "http://milvus.example:19530",

@@ -8,28 +8,29 @@ import re
 from urllib.parse import urlsplit
 
 from lib.errors import InvalidInput
-from lib.settings import Settings, canonical
+from lib.settings import HTTP_PORTS, Settings, canonical
 
 # A listed host without a port allows these: the ports of https and of Milvus.
 USUAL_PORTS = {443, 19530}
-DEFAULT_PORTS = {"http": 19530, "https": 443}
 # What a listed host can look like in an address, and nothing else: no userinfo, no escapes, no
 # control characters, no other alphabet.
 PLAIN = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?")
 
 
-def check_allowed(address: str, host: Settings) -> None:
-    """Raise InvalidInput unless a visitor may connect there; `host` are the host's own settings."""
-    if not host.public or canonical(address) in {
-        canonical(host.milvus_uri),
-        canonical(host.openai_base_url),
-    }:
+def check_allowed(address: str, host: Settings, *, of: str = "milvus_uri") -> None:
+    """Raise InvalidInput unless a visitor may connect there; `host` are the host's own settings.
+
+    `of` is the setting that the address is for. An http address without a port is another port of
+    the same machine for Milvus and for an embedding service.
+    """
+    http_port = HTTP_PORTS[of]
+    if not host.public or canonical(address, http_port) == host.canonical(of):
         return
     if not PLAIN.fullmatch(address):
         raise _refused()
     try:
         parts = urlsplit(address)
-        port = parts.port or DEFAULT_PORTS[parts.scheme.lower()]
+        port = parts.port or {"http": http_port, "https": 443}[parts.scheme.lower()]
     except ValueError as error:
         raise _refused() from error
     name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""

@@ -116,6 +116,10 @@ class Lease:
         self.release()
 
 
+class Closed(ConnectionFailed):
+    """A hold was asked for when the last one had just been let go."""
+
+
 class Pool:
     """One connection that many users share: the host's own."""
 
@@ -141,16 +145,17 @@ class Pool:
             if self._failure is not None and self._failed > asked:
                 # It failed while this caller waited, so the caller need not wait for it again.
                 raise self._failure
-            if self._shared is None or self._shared.closed:
-                try:
-                    lease = open_lease(settings, territory)
-                except ConnectionFailed as error:
-                    self._failure, self._failed = error, time.monotonic()
-                    raise
-                self._shared = lease.connection._whole
-                return lease
-            opened = self._shared
-            return (opened.limited_to(territory) if territory else opened).lease()
+            if self._shared is not None:
+                # Asked for and not looked at first: its last user may let go at any moment.
+                with contextlib.suppress(Closed):
+                    return self._shared.lease_for(territory)
+            try:
+                lease = open_lease(settings, territory)
+            except ConnectionFailed as error:
+                self._failure, self._failed = error, time.monotonic()
+                raise
+            self._shared = lease.connection._whole
+            return lease
 
     def retire(self, connection: "Connection") -> None:
         """Give this connection to no new user. Its present users keep it."""
@@ -174,7 +179,7 @@ class Connection:
         self.arguments = arguments
         self.territory: Territory | None = None
         self._lite = lite
-        self._stores: dict[tuple[str, int, bool, tuple[str, ...]], Milvus] = {}
+        self._stores: dict[tuple[str, int, bool, tuple[str, ...], str], Milvus] = {}
         self._schemas: dict[str, Schema] = {}  # of the collections whose stores are kept
         self._lock = threading.RLock()
         self._closed = threading.Event()
@@ -201,15 +206,19 @@ class Connection:
     def lease(self) -> Lease:
         """Return a hold; the connection closes when the last one is released.
 
-        Raises ConnectionFailed when it is closed already.
+        Raises Closed when it is closed already.
         """
         with self._lock:
             if self.closed:
-                raise ConnectionFailed("The connection was closed.", next_step="Reload the page.")
+                raise Closed("The connection was closed.", next_step="Reload the page.")
             self._users[0] += 1
             if self.territory is not None:
                 self._visitors[self.territory.prefix] += 1
         return Lease(self)
+
+    def lease_for(self, territory: Territory | None) -> Lease:
+        """Return a hold; with a territory one on a view that can write there only."""
+        return (self.limited_to(territory) if territory else self).lease()
 
     def _let_go(self, *, drop_own: bool = False) -> None:
         try:
@@ -220,7 +229,11 @@ class Connection:
             self.close(if_unused=True)
 
     def _visitor_lets_go(self, drop_own: bool) -> None:
-        """Close what was kept for a visitor's own collections when this was their last hold."""
+        """Close what was kept for a visitor alone when this was their last hold.
+
+        That is the stores of their own collections, and those with an embedding of their own: it
+        holds their key, and channels that nobody else may use.
+        """
         if self.territory is None:
             return
         with self._lock:
@@ -229,7 +242,7 @@ class Connection:
                 return
             del self._visitors[self.territory.prefix]
             # Taken before the lock is free: a new hold makes stores of its own.
-            stores = self._take_stores(self.territory.owns)
+            stores = self._take_stores(self.territory.owns, whose=self.territory.prefix)
         _close_all(stores)
         if drop_own:
             leftovers.drop_own(self)
@@ -342,8 +355,10 @@ class Connection:
         """
         if self.territory is not None:
             self.territory.check_read(collection)
-        # All visitors share the stores of the host's collections, none of which can write.
-        key = (collection, id(embeddings), self.territory is not None, legs)
+        # All visitors share the stores of the host's collections and model: none can write.
+        is_visitors = getattr(embeddings, "is_visitors", False)
+        whose = self.territory.prefix if self.territory and is_visitors else ""
+        key = (collection, id(embeddings), self.territory is not None, legs, whose)
         with self._lock:
             if key not in self._stores:
                 self._stores[key] = self.new_store(collection, embeddings, legs)
@@ -413,10 +428,12 @@ class Connection:
         self._schemas.pop(collection, None)
         _close_all(self._take_stores(lambda name: name == collection))
 
-    def _take_stores(self, is_meant: Callable[[str], bool]) -> "list[Milvus]":
-        """Take the kept stores of these collections, so that the caller can close them."""
+    def _take_stores(
+        self, is_meant: Callable[[str], bool], *, whose: str | None = None
+    ) -> "list[Milvus]":
+        """Take the kept stores of these collections or of this visitor, for the caller to close."""
         with self._lock:
-            keys = [key for key in self._stores if is_meant(key[0])]
+            keys = [key for key in self._stores if is_meant(key[0]) or key[-1] == whose]
             return [self._stores.pop(key) for key in keys]
 
     def close(self, *, if_unused: bool = False) -> None:
@@ -506,7 +523,7 @@ def open_lease(settings: Settings, territory: Territory | None = None) -> Lease:
     With a territory it is a view that can write there only. Raises ConnectionFailed.
     """
     opened = open_connection(settings)
-    lease = (opened.limited_to(territory) if territory else opened).lease()
+    lease = opened.lease_for(territory)
     opened._let_go()  # whoever opened it: only the lease counts from now on
     return lease
 

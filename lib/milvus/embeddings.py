@@ -64,19 +64,28 @@ class BundledEmbeddings(ByDocuments):
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return one 256-dimensional unit vector per text."""
-        model = _bundled_model()
         # model2vec sets its tokenizer up at each call. It waits for other threads there and keeps
         # the interpreter's lock. Waiting here releases that lock.
         with _encoding:
-            array = model.encode(texts, use_multiprocessing=False)
-        vectors: list[list[float]] = array.tolist()
-        return vectors
+            return _encode(texts)
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Embed without blocking the loop for longer than a handful of texts takes."""
-        if len(texts) <= INLINE_TEXTS:
-            return self.embed_documents(texts)
-        return await asyncio.to_thread(self.embed_documents, texts)
+        """Embed without blocking the loop for longer than a handful of texts takes.
+
+        The loop waits for no thread: where one loads the model or encodes, another thread waits.
+        """
+        is_quick = len(texts) <= INLINE_TEXTS and _loaded.cache_info().currsize
+        if not is_quick or not _encoding.acquire(blocking=False):
+            return await asyncio.to_thread(self.embed_documents, texts)
+        try:
+            return _encode(texts)
+        finally:
+            _encoding.release()
+
+
+def _encode(texts: list[str]) -> list[list[float]]:
+    vectors: list[list[float]] = _bundled_model().encode(texts, use_multiprocessing=False).tolist()
+    return vectors
 
 
 def log_normal(mean: float, deviation: float) -> tuple[float, float]:
@@ -267,11 +276,13 @@ def _timed() -> Iterator[None]:
 class TimedEmbeddings(ByDocuments):
     """Records the time of each embedding call on the clock of the calling context.
 
-    A provider's failure leaves it as EmbeddingFailed.
+    A provider's failure leaves it as EmbeddingFailed. One that `is_visitors` holds a visitor's key:
+    nothing keeps it after the visitor has left.
     """
 
-    def __init__(self, inner: Embeddings) -> None:
+    def __init__(self, inner: Embeddings, *, is_visitors: bool = False) -> None:
         self.inner = inner
+        self.is_visitors = is_visitors
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed and record the time."""
@@ -383,25 +394,28 @@ class EmbeddingModel:
         """Return the same model with labelled simulated latency on every call."""
         if mean_ms == 0 and jitter_ms == 0:
             return self
-        inner = self.embeddings.inner if isinstance(self.embeddings, TimedEmbeddings) else None
-        slow = SimulatedLatency(inner or self.embeddings, mean_ms, jitter_ms, seed)
+        timed = self.embeddings if isinstance(self.embeddings, TimedEmbeddings) else None
+        inner = timed.inner if timed else self.embeddings
+        slow = SimulatedLatency(inner, mean_ms, jitter_ms, seed)
         return replace(
             self,
-            embeddings=TimedEmbeddings(slow),
+            embeddings=TimedEmbeddings(slow, is_visitors=timed is not None and timed.is_visitors),
             label=f"{self.label}, {mean_ms:g} ms latency simulated",
             simulated_latency_ms=mean_ms,
         )
 
 
-def open_model(settings: Settings, *, retries: bool = True) -> EmbeddingModel:
+def open_model(
+    settings: Settings, *, retries: bool = True, is_visitors: bool = False
+) -> EmbeddingModel:
     """Build the provider that the settings name and find its dimension.
 
-    With `retries` a remote provider is asked again after a failure that may pass. The bundled model
-    is loaded when it is first asked. Raises EmbeddingFailed when a provider is not configured,
-    refuses or does not answer.
+    One that `is_visitors` holds a visitor's own key. With `retries` a remote provider is asked
+    again after a failure that may pass. The bundled model is loaded when it is first asked. Raises
+    EmbeddingFailed when a provider is not configured, refuses or does not answer.
     """
     provider = PROVIDERS[settings.embedding_provider]
-    timed = TimedEmbeddings(provider.build(settings, retries))
+    timed = TimedEmbeddings(provider.build(settings, retries), is_visitors=is_visitors)
     # Loading the bundled model takes a quarter of a second, and its dimension is known.
     is_bundled = provider.name == "bundled"
     known = BUNDLED_DIMENSION if is_bundled else OPENAI_DIMENSIONS.get(settings.openai_model)

@@ -4,6 +4,7 @@ A guarded client stands in for pymilvus's, in the connection and in every langch
 opened through it. It knows what reads and what writes one collection, and refuses the rest.
 """
 
+import inspect
 import re
 import secrets
 import threading
@@ -11,6 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from pymilvus.exceptions import MilvusException
 
 from lib.errors import LabError
 from lib.words import counted
@@ -160,6 +163,12 @@ class Territory:
                 )
             self._rows[name] = self._rows.get(name, 0) + count
 
+    def note_failed(self, name: str) -> None:
+        """Take a creation back that Milvus refused; what holds rows of the visitor's counts on."""
+        with self._lock:
+            if not self._rows.get(name):
+                self._rows.pop(name, None)
+
     def note_drop(self, name: str) -> None:
         """Forget what a dropped collection held."""
         with self._lock:
@@ -224,11 +233,34 @@ class GuardedClient:
                 territory.note_rows(collection, len(data) if isinstance(data, Sequence) else 1)
             elif method == "create_collection":
                 territory.note_creation(collection)
+                return _or_undone(call, lambda: territory.note_failed(collection), args, kwargs)
             elif method == "drop_collection":
                 territory.note_drop(collection)
             return call(*args, **kwargs)
 
         return checked
+
+
+def _or_undone(
+    call: Callable[..., Any], undo: Callable[[], None], args: Any, kwargs: dict[str, Any]
+) -> Any:
+    """Call, awaited or not, and undo what was noted for it where Milvus refuses it."""
+    try:
+        made = call(*args, **kwargs)
+    except MilvusException:
+        undo()
+        raise
+    if not inspect.isawaitable(made):
+        return made
+
+    async def awaited() -> Any:
+        try:
+            return await made
+        except MilvusException:
+            undo()
+            raise
+
+    return awaited()
 
 
 def store_class(territory: Territory | None) -> type["Milvus"]:

@@ -119,11 +119,25 @@ def test_a_hostile_address_is_refused_with_one_message_and_no_packet(
         "http://milvus.example.com",
         "http://MILVUS.example.com:19530",
         "http://db.example.com:7000",
-        "https://api.openai.com/v1",
     ],
 )
 def test_what_the_owner_uses_or_lists_is_allowed(packets: list[Any], address: str) -> None:
     check_allowed(address, HOST)
+    assert packets == []
+
+
+def test_an_address_is_checked_for_what_it_is_for(packets: list[Any]) -> None:
+    check_allowed("https://api.openai.com/v1", HOST, of="openai_base_url")
+    check_allowed("https://milvus.example.com/v1", HOST, of="openai_base_url")
+    for address, of in (
+        # The same text is port 80 for an embedding service, which is listed for none.
+        ("http://milvus.example.com/v1", "openai_base_url"),
+        # The host's own, each in the other's place.
+        ("https://api.openai.com/v1", "milvus_uri"),
+        ("http://milvus.example.com:80", "milvus_uri"),
+    ):
+        with pytest.raises(LabError, match="does not connect to that address"):
+            check_allowed(address, HOST, of=of)
     assert packets == []
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from langchain_core.documents import Document
+from pymilvus.exceptions import MilvusException
 
 from lib import event_loop
 from lib.benchmark.workload import Plan
@@ -260,6 +261,32 @@ def test_a_visitors_rows_and_collections_are_counted_and_bounded(visitor: Connec
     ingest(visitor, MODEL, many, IngestionPlan(scratch, batch_size=20))
     milvus_collections.create(visitor, names[2], MODEL.dimension)
     for name in (scratch, *names[1:]):
+        milvus_collections.drop(visitor, name)
+
+
+def test_creations_that_milvus_refuses_use_no_quota_up(visitor: Connection) -> None:
+    names = [own(visitor, f"number_{i}") for i in range(5)]
+    impossible = 10_000_019  # dimensions
+    for name in names[:3]:
+        with pytest.raises(LabError):
+            milvus_collections.create(visitor, name, impossible)
+    for name in names[3:]:
+        milvus_collections.create(visitor, name, MODEL.dimension)
+        milvus_collections.drop(visitor, name)
+
+
+def test_a_creation_that_is_refused_when_it_is_awaited_uses_no_quota_up(
+    visitor: Connection,
+) -> None:
+    first, second = own(visitor, "first"), own(visitor, "second")
+    milvus_collections.create(visitor, first, MODEL.dimension, embedding=MODEL.model)
+    client = visitor.store(first, MODEL.embeddings).aclient
+    for number in range(3):
+        refused = client.create_collection(own(visitor, f"n{number}"), dimension=10_000_019)
+        with pytest.raises(MilvusException):
+            event_loop.run(refused)
+    milvus_collections.create(visitor, second, MODEL.dimension)
+    for name in (first, second):
         milvus_collections.drop(visitor, name)
 
 

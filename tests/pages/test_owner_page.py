@@ -40,6 +40,17 @@ def test_a_wrong_token_shows_nothing_and_guessing_is_slowed(open_app: OpenApp) -
     assert "Too many tries" in problems(app)
 
 
+def test_wrong_tokens_of_others_do_not_lock_the_owner_out(open_app: OpenApp) -> None:
+    stranger = knock(open_app, "wrong")
+    for _ in range(11):
+        stranger.text_input(key="owner_token").set_value("guess")
+        stranger.button[0].click().run()
+    assert "Too many tries" in problems(stranger)
+    owner = knock(open_app, TOKEN)
+    assert not problems(owner)
+    assert owner.main.metric
+
+
 def test_the_owner_sees_numbers_jobs_and_leftovers_but_no_content(open_app: OpenApp) -> None:
     open_app(LAB_PUBLIC="1", LAB_OWNER_TOKEN=TOKEN)
     job = jobs.shared().submit(

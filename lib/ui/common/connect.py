@@ -12,6 +12,7 @@ from lib.ui.common.errors import error_box
 from lib.ui.common.text import literal
 
 PROVIDERS = {"bundled": "Bundled model", "openai": "OpenAI-compatible"}
+ADDRESS_LABELS = {"milvus_uri": "The Milvus URI", "openai_base_url": "The OpenAI base URL"}
 OPEN_KEY = "connect_is_open"
 
 
@@ -136,7 +137,7 @@ def _connect() -> None:
                 milvus_token=token.strip(),
                 milvus_database=database.strip(),
                 embedding_provider=provider,
-                openai_base_url=_visitor_address(base_url, "The OpenAI base URL")
+                openai_base_url=_visitor_address(base_url, "openai_base_url")
                 or current.openai_base_url,
                 openai_api_key=key.strip(),
                 openai_model=model.strip() or current.openai_model,
@@ -169,8 +170,11 @@ def _note(chosen: Settings) -> dict[str, Any]:
     return kept
 
 
-def _visitor_address(typed: str, name: str = "The Milvus URI") -> str:
-    """Return the typed address in full, or an empty text. Raises LabError for a refused one."""
+def _visitor_address(typed: str, of: str = "milvus_uri") -> str:
+    """Return the typed address in full, or an empty text. Raises LabError for a refused one.
+
+    `of` is the setting that it is for.
+    """
     address = typed.strip()
     if not address:
         return ""
@@ -178,8 +182,8 @@ def _visitor_address(typed: str, name: str = "The Milvus URI") -> str:
         # What people copy from a terminal: localhost:19530.
         address = f"http://{address}"
     # Checked first: a later message would tell one refused address from another.
-    check_allowed(address, session.host_settings())
-    if "://" not in check_uri(address, name=name):
+    check_allowed(address, session.host_settings(), of=of)
+    if "://" not in check_uri(address, name=ADDRESS_LABELS[of]):
         raise LabError(
             "A file on the host can only be chosen with MILVUS_URI.",
             next_step="Give an http(s) address here.",

@@ -147,9 +147,17 @@ def _warm() -> None:
 
 
 def first_load(opened: Connection) -> Job | None:
-    """Return the job that fills an empty embedded store, started at the first visit."""
-    name = session.current_collection()
-    if not opened.is_lite or name != session.current_settings().collection:
+    """Return the job that fills the host's empty collection, started at the first visit.
+
+    It fills an embedded store, and the Milvus of a public host, whose visitors may not write there.
+    A collection that the host named is the host's to fill. Nothing is filled with a visitor's own
+    embedding.
+    """
+    name, chosen = session.current_collection(), session.current_settings()
+    is_hosts = opened.is_lite or (chosen.public and session.is_hosts(chosen))
+    if not is_hosts or name != chosen.collection or chosen.collection_is_named:
+        return None
+    if chosen.public and not session.is_hosts(chosen, session.MODEL):
         return None
     started = _first_load_jobs()
     with _starting:

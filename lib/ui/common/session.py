@@ -115,8 +115,8 @@ def use(chosen: Settings | None) -> None:
 def check(chosen: Settings) -> None:
     """Try a visitor's connection and embedding before using them. Raises LabError."""
     # Checked before anything is sent.
-    for address in (chosen.milvus_uri, chosen.openai_base_url):
-        check_allowed(address, host_settings())
+    for name in ("milvus_uri", "openai_base_url"):
+        check_allowed(getattr(chosen, name), host_settings(), of=name)
     open_model(chosen)
     if not is_hosts(chosen):
         open_connection(chosen).close()
@@ -181,7 +181,7 @@ def _host_model(provider: str, name: str, _settings: Settings) -> EmbeddingModel
 
 @st.cache_resource(show_spinner=False, scope="session", max_entries=1)
 def _own_model(choice: str, _settings: Settings) -> EmbeddingModel:
-    return open_model(_settings)
+    return open_model(_settings, is_visitors=True)
 
 
 def _name(key: str) -> str:
