@@ -96,7 +96,7 @@ class Settings:
     max_upload_mb: int = 200
     max_unpacked_mb: int = 1_024
     max_text_chars: int = 1_000_000
-    max_concurrency: int = 1_024
+    max_concurrency: int = 10_000
     max_disk_mb: int = 100_000
     max_memory_mb: int = 100_000
     # Per visitor of a public app.

@@ -111,7 +111,7 @@ def plan_of(given: argparse.Namespace, settings: Settings, baseline: Run | None 
 
     Raises InvalidInput for a plan that cannot be run, and for an option that changes nothing.
     """
-    plan = _plan(given, settings, baseline)
+    plan = _plan(given, settings, baseline).within(settings)
     plan.check(settings)
     _check_effects(given, plan, settings)
     return plan

@@ -1,9 +1,10 @@
 """What a benchmark runs: operations, strategies, counts, repeats; and the command for it."""
 
 import difflib
+import math
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any
 
@@ -81,6 +82,7 @@ class Cell:
     batch: int = 1
     retries: int = 0
     seconds: float = 0.0
+    most_calls: int = MAX_TIMED_CALLS  # of a timed trial
 
     @property
     def key(self) -> CellKey:
@@ -94,8 +96,15 @@ class Cell:
         For a timed trial it is the most that it may make.
         """
         if self.seconds:
-            return MAX_TIMED_CALLS
+            return self.most_calls
         return 1 if STRATEGIES[self.strategy].is_batch else -(-self.count // self.batch)
+
+    @property
+    def most_in_flight(self) -> int:
+        """How many calls of a trial may wait at once; of an open loop all that come in its time."""
+        if self.rate_per_s and self.seconds:
+            return math.ceil(self.rate_per_s * self.seconds)
+        return self.calls if self.concurrency is None else min(self.concurrency, self.calls)
 
     @property
     def warmup_calls(self) -> int:
@@ -164,6 +173,7 @@ class Plan:
     experiment: str = COMPARE
     index: str = ""
     least_recall: float = LEAST_RECALL
+    most_calls: int = MAX_TIMED_CALLS
 
     def check(self, settings: Settings | None = None) -> None:
         """Raise InvalidInput, one line that names the value, unless the plan can be run."""
@@ -192,6 +202,8 @@ class Plan:
         if not self.collection:
             _check_numbers("rows", (self.rows,), 1, limits.max_rows)
         self._check_load()
+        if self.seconds and self.most_calls > (most := most_timed_calls(limits)):
+            raise InvalidInput(f"A timed trial may make at most {most:,} calls here.")
         check_ranking(self.k, self.fetch_k, self.lambda_mult)
         for name in ("embedding_latency_ms", "embedding_jitter_ms"):
             value = getattr(self, name)
@@ -210,6 +222,7 @@ class Plan:
                 f"{', '.join(self.strategies)} cannot issue {', '.join(self.operations)}.",
                 next_step="Add another strategy, such as gather.",
             )
+        self._check_in_flight(limits)
         self._check_rows()
         total = self.total_calls()
         if total > TRIALS_OF_FULL_SIZE * limits.max_calls:
@@ -218,6 +231,27 @@ class Plan:
                 f"{TRIALS_OF_FULL_SIZE * limits.max_calls:,}.",
                 next_step="Choose fewer repeats, strategies or operations, or smaller counts.",
             )
+
+    def _check_in_flight(self, limits: Settings) -> None:
+        """Bound what a trial has in flight, whether it says so, sends all at once or opens a loop.
+
+        An open loop sends on while nobody answers, so its rate times its time is bounded.
+        """
+        for cell in self.cells():
+            most = limits.max_concurrency
+            if cell.rate_per_s:
+                most = most_timed_calls(limits) if cell.seconds else limits.max_calls
+            if cell.most_in_flight > most:
+                raise InvalidInput(
+                    f"{cell.label} has {cell.most_in_flight:,} calls in flight; "
+                    f"the limit is {most:,}.",
+                    next_step="Choose a strategy with a limit, or smaller counts or rates.",
+                )
+
+    def within(self, limits: Settings) -> "Plan":
+        """Return this plan with timed trials that end at the limit of calls too."""
+        most = most_timed_calls(limits)
+        return replace(self, most_calls=most) if self.seconds and self.most_calls > most else self
 
     def _check_rows(self) -> None:
         for name in self.operations:
@@ -344,6 +378,7 @@ class Plan:
                     batch,
                     retries=self.retries,
                     seconds=self.seconds,
+                    most_calls=self.most_calls,
                 )
 
     def cells(self) -> tuple[Cell, ...]:
@@ -389,7 +424,7 @@ class Plan:
         return self.repeats * len(self.cells())
 
     def _estimate_trial_s(self, cell: Cell, calls: int, embedded: bool) -> float:
-        if cell.seconds and calls == MAX_TIMED_CALLS:
+        if cell.seconds and calls == cell.most_calls:
             return cell.seconds
         alone_s, crowded_s = OPERATIONS[cell.operation].typical_s
         if cell.operation == "delete" and self.deletes_wait and not embedded:
@@ -544,6 +579,11 @@ PRESETS: dict[str, Preset] = {
         ),
     )
 }
+
+
+def most_timed_calls(limits: Settings) -> int:
+    """Return how many calls a timed trial may make; a public host bounds it like any other."""
+    return min(MAX_TIMED_CALLS, limits.max_calls) if limits.public else MAX_TIMED_CALLS
 
 
 def preset(name: str) -> Preset:

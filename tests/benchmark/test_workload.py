@@ -2,9 +2,14 @@
 
 import shlex
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 
+from lib import settings
 from lib.benchmark import options
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.workload import PRESETS, Cell, Plan, preset
@@ -80,6 +85,79 @@ def test_a_public_host_s_limits_bound_the_plan() -> None:
     public = replace(SETTINGS, public=True, max_calls=50)
     with pytest.raises(InvalidInput, match="between 1 and 50, not 100"):
         PLAN.check(public)
+
+
+HOSTED = settings.load({"LAB_PUBLIC": "1"})
+LOOKUP = Plan(operations=("similarity_search_by_vector",), strategies=("gather_limited",))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"strategies": ("gather",), "counts": (1_000,)},
+            "1,000 calls in flight; the limit is 128",
+        ),
+        ({"strategies": ("gather",), "counts": (129,)}, "129 calls in flight; the limit is 128"),
+        ({"concurrency": (129,)}, "concurrency must be"),
+        ({"seconds": 2.0}, "A timed trial may make at most 1,000 calls"),
+        ({"seconds": 2.0, "most_calls": 1_001}, "A timed trial may make at most 1,000 calls"),
+        (
+            {"strategies": ("open_constant",), "rates": (20_000.0,), "seconds": 2.0},
+            "A timed trial may make at most 1,000 calls",
+        ),
+        (
+            {
+                "strategies": ("open_constant",),
+                "rates": (20_000.0,),
+                "seconds": 2.0,
+                "most_calls": 1_000,
+            },
+            "40,000 calls in flight; the limit is 1,000",
+        ),
+    ],
+)
+def test_a_plan_of_any_shape_is_bounded_for_strangers(change: dict[str, Any], said: str) -> None:
+    plan = replace(LOOKUP, **change)
+    plan.check(SETTINGS)
+    with pytest.raises(InvalidInput) as refused:
+        plan.check(HOSTED)
+    assert said in str(refused.value)
+
+
+@settings_of_hypothesis(max_examples=200)
+@given(
+    st.sampled_from(sorted(STRATEGIES)),
+    st.integers(1, 10_000),
+    st.integers(1, 1_024),
+    st.floats(0.1, 20_000),
+    st.sampled_from([0.0, 2.0, 7.0, 60.0]),
+)
+def test_what_passes_the_check_stays_within_the_limits(
+    strategy: str, count: int, limit: int, rate: float, seconds: float
+) -> None:
+    plan = replace(
+        LOOKUP,
+        strategies=(strategy,),
+        counts=(count,),
+        concurrency=(limit,),
+        rates=(rate,) if STRATEGIES[strategy].uses_rate else (),
+        seconds=seconds if STRATEGIES[strategy].can_be_timed else 0.0,
+    ).within(HOSTED)
+    try:
+        plan.check(HOSTED)
+    except InvalidInput:
+        return
+    for cell in plan.cells():
+        assert cell.calls <= HOSTED.max_calls
+        assert cell.warmup_calls <= HOSTED.max_calls
+        assert STRATEGIES[strategy].uses_rate or cell.most_in_flight <= HOSTED.max_concurrency
+        assert not (cell.rate_per_s and cell.seconds) or rate * seconds <= HOSTED.max_calls + 1
+
+
+@pytest.mark.parametrize("name", sorted(set(PRESETS) - {"overload", "batches"}))
+def test_strangers_can_run_every_preset_that_fits_their_limits(name: str) -> None:
+    preset(name).plan.within(HOSTED).check(HOSTED)
 
 
 @pytest.mark.parametrize("name", PRESETS)

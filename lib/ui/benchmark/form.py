@@ -70,7 +70,7 @@ def run_form(opened: Connection, model: EmbeddingModel) -> None:
             if preset == CUSTOM:
                 _custom_inputs(settings)
         try:
-            plan = _plan(preset, settings)
+            plan = _plan(preset, settings).within(settings)
             plan.check(settings)
         except InvalidInput as error:
             error_box(error)
@@ -251,8 +251,8 @@ def _plan(preset: str, settings: Settings) -> Plan:
         if plan.p99_ms:
             common["p99_ms"] = float(state.b_p99)
         if plan.preset == OVERLOAD:
-            fitting = tuple(count for count in plan.counts if count <= settings.max_calls)
-            common["counts"] = fitting or (settings.max_calls,)
+            most = min(settings.max_calls, settings.max_concurrency)
+            common["counts"] = tuple(count for count in plan.counts if count <= most) or (most,)
             common["operations"] = (state.b_overloaded,)
         if plan.batches:
             batches = _numbers("Rows a call", state.b_batches)

@@ -27,6 +27,7 @@ def measure(plan: Plan, opened: Connection, model: EmbeddingModel) -> Job:
     """Queue a benchmark and return its job at once. Raises LabError."""
     settings = session.current_settings()
     check_room(settings)
+    plan = plan.within(settings)
     return runs.measure(
         plan, opened, model, settings=settings, store=run_store(), share=session.share()
     )
