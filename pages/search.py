@@ -19,6 +19,7 @@ from lib.ui.common.snippet import here
 from lib.ui.search.form import (
     chance_if_known,
     learn_chance,
+    may_learn_chance,
     nothing_found,
     question_form,
     show_subject,
@@ -92,7 +93,7 @@ def code(lambda_mult: float) -> Snippet:
 chance, known = chance_if_known(opened, model, collection, question.expr)
 weak = chance.weak(found) if chance and not question.like else ()
 show_comparison(found, metric_of(collection.metric_type), code, weak)
-if not known and not question.like:
+if not known and not question.like and may_learn_chance(model):
     # Measured once the answer is on the screen; then the page is drawn again with its marks.
     learn_chance(opened, model, collection, question.expr)
     st.rerun()

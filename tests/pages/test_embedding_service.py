@@ -9,15 +9,18 @@ from langchain_core.documents import Document
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
+from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
+from lib.search.chance import TEXTS
 from lib.settings import Settings, load
 from scripts.openai_endpoint import OpenAIEndpoint
 from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
 from tests.waiting import wait_until
 
+QUESTION_TEXTS = 5  # what one question may send, in all ways of asking it
 TEXT = "\n\n".join(f"Paragraph {i} tells of the walrus and of the carpenter." for i in range(400))
 
 
@@ -81,6 +84,25 @@ def test_a_search_says_what_is_wrong_with_the_service_and_works_when_it_is_well_
     ask(app, "a walrus at last")
     assert not problems(app)
     assert "Answered in" in said(app)
+
+
+def test_a_search_sends_the_question_and_no_text_of_the_collection_unless_it_is_asked(
+    environment: dict[str, str], service: OpenAIEndpoint, open_app: OpenApp
+) -> None:
+    settings: Settings = load(environment)
+    connection = open_connection(settings)
+    rows = CORPORA["standard_library"].documents(40, 0)  # words enough to make texts of
+    ingest(connection, open_model(settings), rows, IngestionPlan(settings.collection))
+    connection.close()
+    app = open_app("pages/search.py", **environment)
+    service.reset()
+    ask(app, "a walrus")
+    ask(app, "a carpenter")
+    assert not problems(app)
+    assert 1 <= service.texts <= 2 * QUESTION_TEXTS
+    app.button(key="learn_chance").click().run()
+    assert service.texts >= TEXTS
+    assert not [each for each in app.button if each.key == "learn_chance"]
 
 
 def test_an_ingestion_backs_off_says_so_and_keeps_what_was_written(

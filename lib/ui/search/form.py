@@ -15,7 +15,7 @@ from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_K, DEFAULT_LAMBDA, MAX_K
 from lib.search import ask as search
 from lib.search import mmr
 from lib.search.ask import Question
-from lib.search.chance import Chance, embed_meaningless, measure_chance
+from lib.search.chance import TEXTS, Chance, embed_meaningless, measure_chance
 from lib.ui.common import typed_filter
 from lib.ui.common.errors import show_error
 from lib.ui.common.session import KEPT_UNTIL_WRITTEN, rows_version
@@ -200,6 +200,17 @@ def chance_if_known(
     key, chance = st.session_state.get("search_chance", (None, None))
     is_known = key == _chance_of(opened, model, collection, expr)
     return (chance if is_known else None), is_known
+
+
+def may_learn_chance(model: EmbeddingModel) -> bool:
+    """Say whether texts may be embedded for it: a service is paid for each, so it must be asked."""
+    return not model.is_remote or st.button(
+        "Mark what is no better than chance",
+        key="learn_chance",
+        icon=":material/casino:",
+        type="tertiary",
+        help=f"This sends {TEXTS:,} texts of words of this collection to the embedding service.",
+    )
 
 
 def learn_chance(
