@@ -150,7 +150,8 @@ class Settings:
         for name, use in USED_FOR.items() if host.public else ():
             is_hosts = name not in given and getattr(made, name) == getattr(host, name)
             if is_hosts and getattr(made, use) != getattr(host, use):
-                made = replace(made, **{name: ""})
+                none: dict[str, Any] = {name: ""}
+                made = replace(made, **none)
         return made
 
     @property

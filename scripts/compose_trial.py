@@ -44,10 +44,10 @@ PAGES = {
 STAND_IN = """\
 FROM lab-trial-base
 RUN pip install --no-cache-dir milvus==2.3.5
-RUN printf '#!/bin/sh\\nexec milvus-server --data /var/lib/milvus/stand-in\\n' > /usr/local/bin/milvus \\
- && printf '#!/opt/python/bin/python\\nimport sys, urllib.request as r\\nr.urlopen(sys.argv[-1])\\n' \\
-    > /usr/local/bin/curl && chmod +x /usr/local/bin/milvus /usr/local/bin/curl
+COPY milvus curl /usr/local/bin/
 """
+SERVER = "#!/bin/sh\nexec milvus-server --data /var/lib/milvus/stand-in\n"
+CURL = "#!/opt/python/bin/python\nimport sys, urllib.request as r\nr.urlopen(sys.argv[-1])\n"
 
 
 def run(*command: str, cwd: Path = ROOT, **environment: str) -> str:
@@ -97,7 +97,9 @@ def make_stand_ins(folder: Path) -> None:
     run("docker", "import", *(f"--change={each}" for each in changes), str(archive), BASE)
     archive.unlink()
     (folder / "milvus").mkdir(exist_ok=True)
-    (folder / "milvus" / "Dockerfile").write_text(STAND_IN, encoding="utf-8")
+    for name, text in {"Dockerfile": STAND_IN, "milvus": SERVER, "curl": CURL}.items():
+        (folder / "milvus" / name).write_text(text, encoding="utf-8")
+        (folder / "milvus" / name).chmod(0o755)
     run("docker", "build", "--tag", MILVUS, str(folder / "milvus"))
 
 

@@ -4,16 +4,15 @@ A guarded client stands in for pymilvus's, in the connection and in every langch
 opened through it. It knows what reads and what writes one collection, and refuses the rest.
 """
 
+import contextlib
 import inspect
 import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-from pymilvus.exceptions import MilvusException
 
 from lib.errors import LabError
 from lib.words import counted
@@ -164,7 +163,7 @@ class Territory:
             self._rows[name] = self._rows.get(name, 0) + count
 
     def note_failed(self, name: str) -> None:
-        """Take a creation back that Milvus refused; what holds rows of the visitor's counts on."""
+        """Take back a creation that failed; what holds rows of the visitor's counts on."""
         with self._lock:
             if not self._rows.get(name):
                 self._rows.pop(name, None)
@@ -244,23 +243,25 @@ class GuardedClient:
 def _or_undone(
     call: Callable[..., Any], undo: Callable[[], None], args: Any, kwargs: dict[str, Any]
 ) -> Any:
-    """Call, awaited or not, and undo what was noted for it where Milvus refuses it."""
-    try:
+    """Call, awaited or not, and undo what was noted for it where it fails."""
+    with _undoing(undo):
         made = call(*args, **kwargs)
-    except MilvusException:
-        undo()
-        raise
     if not inspect.isawaitable(made):
         return made
 
     async def awaited() -> Any:
-        try:
+        with _undoing(undo):
             return await made
-        except MilvusException:
-            undo()
-            raise
 
     return awaited()
+
+
+@contextlib.contextmanager
+def _undoing(undo: Callable[[], None]) -> Iterator[None]:
+    with contextlib.ExitStack() as failed:
+        failed.callback(undo)
+        yield
+        failed.pop_all()
 
 
 def store_class(territory: Territory | None) -> type["Milvus"]:

@@ -2,13 +2,15 @@
 
 import asyncio
 import io
+import os
 import threading
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import streamlit as st
+from pymilvus import MilvusClient
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
@@ -24,6 +26,9 @@ from lib.ui.common.visitor import VISITOR_KEY
 from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
 from tests.run_builder import make_run
 from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from scripts.milvus_server import MilvusServer
 
 # The tests of one process take more memory together than the app.
 PUBLIC = {"LAB_PUBLIC": "1", "LAB_MAX_MEMORY_MB": "100000"}
@@ -82,6 +87,40 @@ def test_the_hosts_rows_are_loaded_and_can_only_be_read(open_app: OpenApp) -> No
     assert keys.isdisjoint({"delete_start", "drop_start", "rows_save"})
     # A fresh visit: AppTest drops the sidebar of a page's second run under st.navigation.
     assert int(open_app(**PUBLIC).sidebar.metric[0].value.replace(",", "")) > 3000
+
+
+def test_a_new_server_of_a_public_host_is_filled_unless_the_host_named_the_collection(
+    open_app: OpenApp, milvus_server: "MilvusServer"
+) -> None:
+    whole = MilvusClient(milvus_server.uri, dedicated=True)
+    whole.create_database("new_here")
+    whole.use_database("new_here")
+    server = {"MILVUS_URI": milvus_server.uri, "MILVUS_DATABASE": "new_here"}
+    for named in ("mine", "async_lab"):
+        open_app(LAB_PUBLIC="1", MILVUS_COLLECTION=named, **server)
+        wait_for_jobs()
+    assert whole.list_collections() == []
+    # Whose server it is, where the app is not public, nobody knows.
+    os.environ.pop("MILVUS_COLLECTION")
+    st.cache_resource.clear()
+    open_app(LAB_PUBLIC="0", **server)
+    wait_for_jobs()
+    assert whole.list_collections() == []
+    st.cache_resource.clear()
+    open_app(LAB_PUBLIC="1", **server)
+    wait_for_jobs()
+    assert whole.get_collection_stats("async_lab")["row_count"] > 3_000
+    whole.drop_collection("async_lab")
+    whole.drop_database("new_here")
+    whole.close()
+
+
+def test_an_embedded_collection_that_the_host_named_is_not_filled(open_app: OpenApp) -> None:
+    before = len(jobs.shared().all())
+    for named in ("mine", "async_lab"):
+        assert not problems(open_app(MILVUS_COLLECTION=named))
+        wait_for_jobs()
+    assert len(jobs.shared().all()) == before
 
 
 def test_a_visitor_cannot_stop_what_the_host_started(open_app: OpenApp) -> None:
