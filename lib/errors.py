@@ -1,14 +1,23 @@
 """What a person reads when something expected fails: what happened, what was kept, what to do."""
 
+import re
+
+# What a visitor's collections begin with: the moment they go, and a secret (lib/milvus/territory).
+# Whoever reads it in a message that is shown or passed on could name them.
+VISITORS_PREFIX = re.compile(r"lab_v(?P<expires>[0-9a-f]{8,16})_[0-9a-f]{32}_")
+
 
 class LabError(Exception):
-    """An expected failure, worded for the reader rather than for the log."""
+    """An expected failure, worded for the reader rather than for the log.
+
+    Names of a visitor's collections are told without their secret prefix, Milvus's words too.
+    """
 
     def __init__(self, what: str, *, kept: str = "", next_step: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.kept = kept
-        self.next_step = next_step
+        self.what, self.kept, self.next_step = (
+            VISITORS_PREFIX.sub("", text) for text in (what, kept, next_step)
+        )
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.what, self.kept, self.next_step) if part)

@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,10 +50,15 @@ SERVER = "#!/bin/sh\nexec milvus-server --data /var/lib/milvus/stand-in\n"
 CURL = "#!/opt/python/bin/python\nimport sys, urllib.request as r\nr.urlopen(sys.argv[-1])\n"
 
 
-def run(*command: str, cwd: Path = ROOT, **environment: str) -> str:
+def run(*command: str, variables: Mapping[str, str] | None = None) -> str:
     """Run a command and return what it prints; end the trial where it fails."""
     done = subprocess.run(
-        command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, check=False
+        command,
+        cwd=ROOT,
+        env={**os.environ, **(variables or {})},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
@@ -116,7 +121,7 @@ class Trial:
     def compose(self, *arguments: str, **more: str) -> str:
         """Run Compose and return what it prints."""
         command = [*self._compose, "--project-name", PROJECT, *arguments]
-        return run(*command, **self.variables, **more)
+        return run(*command, variables={**self.variables, **more})
 
     def up(self, **more: str) -> None:
         """Start what is not running as these variables say, and wait until the app is healthy."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lib.errors import LabError
+from lib.errors import VISITORS_PREFIX, LabError
 from lib.words import counted
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 VISITOR_PREFIX = "lab_v"
 # Collections of this prefix are made to measure; lists leave them out.
 SCRATCH_PREFIX = "lab_bench_"
-_VISITORS = re.compile(r"lab_v(?P<expires>[0-9a-f]{8,16})_[0-9a-f]{32}_(?P<name>.+)")
+_VISITORS = re.compile(VISITORS_PREFIX.pattern + "(?P<name>.+)")
 READS = {
     "has_collection",
     "describe_collection",

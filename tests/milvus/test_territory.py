@@ -290,6 +290,27 @@ def test_a_creation_that_is_refused_when_it_is_awaited_uses_no_quota_up(
         milvus_collections.drop(visitor, name)
 
 
+def test_the_secret_prefix_is_in_no_message(visitor: Connection) -> None:
+    assert visitor.territory is not None
+    name = own(visitor, "mine")
+    tries: list[Callable[[], object]] = [
+        lambda: visitor.store(name, MODEL.embeddings),
+        lambda: milvus_collections.create(visitor, name, 0),
+        lambda: milvus_collections.describe(visitor, name),
+        lambda: list(rows.walk(visitor, name, fields=["pk"])),
+        lambda: milvus_collections.drop(visitor, name),
+    ]
+    said = []
+    for attempt in tries:
+        try:
+            attempt()
+        except LabError as error:
+            said.append(str(error))
+    assert len(said) >= 3
+    assert not [text for text in said if visitor.territory.prefix in text]
+    assert any("'mine'" in text for text in said)
+
+
 def test_after_its_time_a_territory_takes_nothing_new(host: Connection) -> None:
     territory = replace(Territory.new(600, QUOTA), expires=0.0)
     late = host.limited_to(territory)
