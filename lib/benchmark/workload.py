@@ -448,7 +448,7 @@ class Plan:
             value = getattr(self, name)
             is_given = name in _ALWAYS or value != getattr(defaults, name)
             is_given = is_given and changes_something(self, name)
-            if is_given and name not in {"preset", "questions"}:
+            if is_given and name not in {"preset", "questions", "most_calls"}:
                 parts.append(f"--{name.replace('_', '-')} {_written(value)}")
         if self.questions:
             parts.append("--questions questions.txt")

@@ -250,6 +250,13 @@ def test_the_command_of_a_plan_makes_the_same_plan(name: str) -> None:
     assert again == replace(plan, preset="")
 
 
+def test_the_command_of_a_plan_that_a_public_host_bounded_can_be_run() -> None:
+    plan = preset("sweep").plan
+    words = shlex.split(plan.within(HOSTED).command("lab.db"))
+    again = options.plan_of(options.parser().parse_args(words[3:]), SETTINGS)
+    assert again == replace(plan, preset="")
+
+
 def test_the_command_of_a_plan_leaves_out_what_it_would_refuse() -> None:
     idle = Plan(operations=("get_pks",), concurrency=(5,), k=7, rates=(100.0,), delete_by="id")
     words = shlex.split(idle.command("lab.db"))
