@@ -38,7 +38,7 @@ from lib.milvus.fields import (
     StoredField,
     read_schema,
 )
-from lib.milvus.lite import LiteServer
+from lib.milvus.lite import LiteServer, Mishap
 from lib.milvus.territory import (
     NOTHING,
     GuardedClient,
@@ -54,9 +54,9 @@ CONNECT_TIMEOUT_S = 5.0
 PING_TIMEOUT_S = 4.0
 # This is shorter than a ping waits. So the first ping after a server came back finds it.
 RECONNECT_MS = 3_000
-# How long an answer may take that a person waits for. Milvus Lite runs in this process and answers
-# one call after another, so a question may wait for a batch that is being written. The last try to
-# connect may add up to `RECONNECT_MS`.
+# How long an answer may take that a person waits for. Milvus Lite answers one call after another,
+# so a question may wait for a batch that is being written. The last try to connect may add up to
+# `RECONNECT_MS`.
 ANSWER_S = 6.0
 LITE_ANSWER_S = 30.0
 
@@ -267,7 +267,7 @@ class Connection:
 
     @property
     def is_lite(self) -> bool:
-        """Say whether Milvus runs inside this process."""
+        """Say whether Milvus runs embedded, in a process of this app."""
         return self.kind == "lite"
 
     @property
@@ -299,6 +299,11 @@ class Connection:
                 return sorted(self.client.list_collections(timeout=PING_TIMEOUT_S))
             may_read = self.territory.may_read if self.territory else lambda name: True
             return sorted(filter(may_read, self._lite.names()))
+
+    @property
+    def mishap(self) -> Mishap | None:
+        """The last time that Milvus Lite ended and was started again; None while it never did."""
+        return self._lite.mishap if self._lite is not None else None
 
     def check_room(self) -> None:
         """Raise OperationFailed when the disk under Milvus Lite is too full to write to."""
@@ -466,7 +471,7 @@ def open_connection(settings: Settings) -> Connection:
     """
     uri = check_uri(settings.milvus_uri)
     if settings.is_embedded:
-        lite = LiteServer.acquire(Path(uri))
+        lite = LiteServer.acquire(Path(uri), settings.rpc_timeout_s)
         try:
             return Connection(
                 kind="lite",

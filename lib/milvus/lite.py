@@ -1,80 +1,106 @@
-"""Milvus Lite's own server in this process: one of a path, started here and released at the end."""
+"""Milvus Lite of a path, in a process of its own: one of a path, watched, and started again."""
 
+import importlib.util
 import json
 import shutil
 import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
-from lib.errors import ConnectionFailed, OperationFailed
-from lib.milvus.failures import explain
+from lib.errors import ConnectionFailed, LabError, OperationFailed
+from lib.workers.service import Service
+from lib.workers.work import Ended
 
-INDEX_TIMEOUT_S = 300.0
 # What Milvus Lite holds in memory, up to 128 MB, is written as rows and as their index.
 ROOM_BYTES = 256 << 20
+# Its modules are imported once, by the host of the workers.
+SERVER = "lib.milvus.lite_server"
+# How often it is looked after, and for how long it may not answer even that.
+LOOK_EVERY_S, HELD_S = 1.0, 30.0
+# A call that takes longer than a client waits for, and this, is ended with the process.
+SPARE_S = 5.0
+# A process that ends again and again is not started for ever.
+RESTARTS, RESTARTS_IN_S = 5, 60.0
+CALL_S = 330.0
+
+
+@dataclass(frozen=True)
+class Mishap:
+    """What happened to a Milvus Lite, in a sentence, and when by the monotonic clock."""
+
+    sentence: str
+    at: float
+
+
+def open_store(path: str, name: str, port: int) -> Any:
+    """Open a path in the process that this runs in; the modules are loaded there alone."""
+    from lib.milvus.lite_server import LiteStore
+
+    return LiteStore(path, name, port, load=False)
+
+
+def open_again(path: str, name: str, port: int) -> Any:
+    """Do the same after an end: clients go on with collections that were loaded."""
+    from lib.milvus.lite_server import LiteStore
+
+    return LiteStore(path, name, port, load=True)
 
 
 class LiteServer:
-    """The in-process Milvus Lite of one path, shared by all connections to that path.
+    """The Milvus Lite of one path, shared by all connections to that path.
 
-    It is started here rather than through pymilvus for two reasons: one worker instead of ten
-    serialises writes, which Milvus Lite asks its callers to do, and the lock on the file can be
-    told apart from other failures and released when the last connection closes.
+    It lives in a worker. One that ended, or that does not answer, is started again at the same
+    port, where the clients find it; what was acknowledged lies on the disk.
     """
 
     _running: dict[Path, "LiteServer"] = {}  # noqa: RUF012  # one registry for the process
     _opening = threading.Lock()
 
-    def __init__(self, path: Path) -> None:
-        from milvus_lite.adapter.grpc.server import start_server_in_thread
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _check_files(path)
+    def __init__(self, path: Path, patience_s: float) -> None:
         self.path = path
         self.users = 0
-        self._server, self._database, self.port = start_server_in_thread(
-            data_dir=str(path), host="127.0.0.1", port=0, max_workers=1
-        )
+        self.port = 0
+        self.mishap: Mishap | None = None
+        self._patience_s = patience_s + SPARE_S
+        self._restarts: list[float] = []
+        self._released = threading.Event()
+        self._ready = threading.Event()  # cleared while it is started again
+        self._why = ""
+        self._service = self._started()
+        self.port = int(self._call("port"))
+        threading.Thread(target=self._look_after, name="lite-watch", daemon=True).start()
 
     @classmethod
-    def acquire(cls, path: Path) -> "LiteServer":
-        """Start or reuse the server of a path. Raises ConnectionFailed with the reason."""
-        try:
-            from milvus_lite.exceptions import DataDirLockedError
-        except ModuleNotFoundError as error:
+    def acquire(cls, path: Path, patience_s: float) -> "LiteServer":
+        """Start or reuse the server of a path. Raises ConnectionFailed with the reason.
+
+        A call that takes longer than `patience_s`, which is what its clients wait for, is ended.
+        """
+        if importlib.util.find_spec("milvus_lite") is None:
             raise ConnectionFailed(
                 "Milvus Lite is not installed: it exists for Linux and macOS only.",
                 next_step="Set MILVUS_URI to the address of a Milvus server, such as "
                 "http://localhost:19530, or use “Connect to another Milvus” in the sidebar.",
-            ) from error
-
+            )
         path = path.expanduser().absolute()
         with cls._opening:
             if path not in cls._running:
-                try:
-                    cls._running[path] = cls(path)
-                except DataDirLockedError as error:
-                    raise ConnectionFailed(
-                        f"Another process has the Milvus Lite file {path.name} open.",
-                        kept="Its rows are untouched.",
-                        next_step="Close the other app or script, or set MILVUS_URI to another "
-                        "path ending in .db, or run a Milvus server that many can share.",
-                    ) from error
-                except Exception as error:
-                    known = explain(error, f"Milvus Lite could not open {path.name}.")
-                    raise ConnectionFailed(
-                        known.what,
-                        kept="The file was left as it is.",
-                        next_step=known.next_step
-                        or "Set MILVUS_URI to another path ending in .db.",
-                    ) from error
+                cls._running[path] = cls(path, patience_s)
             server = cls._running[path]
             server.users += 1
             return server
 
+    @property
+    def pid(self) -> int:
+        """The process in which it runs."""
+        return self._service.pid
+
     def names(self) -> list[str]:
         """Return the names of the collections; its own list fails for all where one is damaged."""
-        return list(self._database.list_collections())
+        return list(self._call("names"))
 
     def check_room(self) -> None:
         """Raise OperationFailed when the disk is nearly full.
@@ -93,15 +119,11 @@ class LiteServer:
 
     def reread(self, collection: str) -> None:
         """Read a collection from the disk again: a flush that failed left it without its rows."""
-        self._database._collections.pop(("default", collection), None)
+        self._call("reread", collection)
 
     def wait_for_index(self, collection: str) -> None:
-        """Wait for the thread that indexes flushed rows.
-
-        No RPC tells when it is done, and loading the collection meanwhile can read half an index
-        file. The method is Milvus Lite's own drain point, though not a public one.
-        """
-        self._database.get_collection(collection)._wait_for_bg(timeout=INDEX_TIMEOUT_S)
+        """Wait for the thread that indexes flushed rows."""
+        self._call("wait_for_index", collection)
 
     def release(self) -> None:
         """Give the server back; the last user stops it and frees the file."""
@@ -110,8 +132,93 @@ class LiteServer:
             if self.users > 0:
                 return
             self._running.pop(self.path, None)
-            self._server.stop(grace=2).wait(3)
-            self._database.close()
+            self._released.set()
+            self._ready.wait(HELD_S)
+            self._service.close()
+
+    def _started(self) -> Service:
+        """Start the process. Raises ConnectionFailed."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConnectionFailed(
+                f"Milvus Lite could not open {self.path.name}. Its folder cannot be written to.",
+                kept="The file was left as it is.",
+                next_step="Make it writable, or set MILVUS_URI to another path ending in .db.",
+            ) from error
+        _check_files(self.path)
+        is_again = self.port != 0
+        service = Service(
+            open_again if is_again else open_store,
+            str(self.path),
+            self.path.name,
+            self.port,
+            what="Milvus Lite",
+            modules=(SERVER,),
+            on_end=self._start_again,
+        )
+        self._ready.set()
+        return service
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        """Call the process; when it ends meanwhile, call the next one."""
+        for _ in range(2):
+            self._ready.wait(HELD_S)
+            try:
+                return self._service.call(method, *arguments, timeout=CALL_S)
+            except Ended as error:
+                ended = error
+                time.sleep(LOOK_EVERY_S / 10)  # until its end was noticed here
+        raise ConnectionFailed(
+            ended.what, kept="What was already stored is kept.", next_step="Restart the app."
+        ) from ended
+
+    def _start_again(self, number: int) -> None:
+        """Start the process that ended, and keep what happened for those who use it."""
+        self._ready.clear()
+        began = time.monotonic()
+        why = self._why or f"ended ({Signals(number).name if number > 0 else 'by itself'})"
+        self._why = ""
+        self._restarts = [each for each in self._restarts if each > began - RESTARTS_IN_S]
+        self._restarts.append(began)
+        try:
+            if self._released.is_set():
+                return
+            if len(self._restarts) > RESTARTS:
+                raise ConnectionFailed(f"it ended {RESTARTS} times within a minute.")
+            self._service = self._started()
+        except LabError as error:
+            sentence = f"Milvus Lite {why} and could not be started again: {error}"
+        else:
+            took_s = time.monotonic() - began
+            sentence = (
+                f"Milvus Lite {why} and was started again in {took_s:.1f} s. "
+                "What was stored is there; what was under way may have to be done again."
+            )
+        finally:
+            self._ready.set()
+        self.mishap = Mishap(sentence, time.monotonic())
+
+    def _look_after(self) -> None:
+        """End the process when a call in it takes longer than anybody waits."""
+        held_since: float | None = None
+        while not self._released.wait(LOOK_EVERY_S):
+            service, now = self._service, time.monotonic()
+            try:
+                busy_s = service.call("busy_s", timeout=LOOK_EVERY_S)
+                held_since = None
+            except TimeoutError:  # something holds its interpreter
+                held_since = held_since or now
+                busy_s = 0.0
+            except Ended:
+                held_since = None
+                continue
+            held_s = now - held_since if held_since is not None else 0.0
+            if busy_s > self._patience_s or held_s > HELD_S:
+                self._why = f"did not answer for {max(busy_s, held_s):.0f} s, was ended"
+                held_since = None
+                service.interrupt()
+                service.ended.wait(HELD_S)
 
 
 def _check_files(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import resource
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,13 +40,10 @@ def store(settings: Settings, tmp_path: Path) -> Path:
     return tmp_path / "lab.db"
 
 
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    """No file of this process may grow beyond 300 kB, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+def limit_files(opened: Connection, size: int) -> None:
+    """Let no file of Milvus Lite grow beyond so many bytes, as on a disk that is full."""
+    assert opened._lite is not None
+    resource.prlimit(opened._lite.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 def rows(opened: Connection, name: str = "hurt") -> int:
@@ -55,9 +51,10 @@ def rows(opened: Connection, name: str = "hurt") -> int:
 
 
 def test_a_disk_that_is_full_is_named_and_no_acknowledged_row_is_lost(
-    settings: Settings, small_files: None
+    settings: Settings,
 ) -> None:
     opened, model = open_connection(settings), open_model(settings)
+    limit_files(opened, 300_000)
     try:
         for given in (400, 600):
             job = Job("ingest", "lane")
@@ -69,7 +66,7 @@ def test_a_disk_that_is_full_is_named_and_no_acknowledged_row_is_lost(
             assert rows(opened) >= acknowledged
             request = ask.Request("similarity_search", query="row 7", k=5)
             assert ask.call_method(opened, model, "hurt", request).keys
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        limit_files(opened, resource.RLIM_INFINITY)
         assert ingest(opened, model, documents(600), PLAN).rows == 600
     finally:
         opened.close()

@@ -1,12 +1,13 @@
 """The sidebar: which Milvus, which collection, how many rows, which embedding."""
 
+import time
 from datetime import UTC, datetime
 
 import streamlit as st
 
 from lib import jobs
 from lib.errors import EmbeddingFailed, LabError
-from lib.milvus.connection import Description
+from lib.milvus.connection import Connection, Description
 from lib.milvus.territory import Territory, is_scratch, shown_name
 from lib.ui.common import connect, corpus, memory, session, tab
 from lib.ui.common.progress import follow
@@ -15,6 +16,7 @@ from lib.ui.common.text import literal
 # The address of a benchmark's run: /benchmark?b_run=ID
 RUN_PARAMETER = "b_run"
 REFRESH_S = 2.0
+MISHAP_SHOWN_S = 300.0
 
 
 def show(page: str) -> None:
@@ -40,6 +42,7 @@ def show(page: str) -> None:
             return
         st.badge(description.label, icon=":material/database:", color="green")
         st.caption(f"{description.address} · version {description.version}")
+        _show_mishap(opened)
         st.selectbox(
             "Collection",
             names,
@@ -69,6 +72,13 @@ def show(page: str) -> None:
             _show_limits(opened.territory)
         connect.connect_button()
         _running_benchmark()
+
+
+def _show_mishap(opened: Connection) -> None:
+    """Say for some minutes that Milvus Lite ended and was started again."""
+    mishap = opened.mishap
+    if mishap is not None and time.monotonic() - mishap.at < MISHAP_SHOWN_S:
+        st.warning(mishap.sentence, icon=":material/restart_alt:")
 
 
 def _existing_collections(description: Description) -> list[str]:
