@@ -1,5 +1,7 @@
 """What every page does when the settings, the server or the embedding cannot be used."""
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -21,11 +23,13 @@ from lib.jobs import State
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
+from lib.milvus.lite import LiteServer
 from lib.settings import Settings
 from lib.ui.ingestion import action
 from lib.ui.search import form
 from tests.pages.conftest import OpenApp, said, wait_for_jobs
 from tests.run_builder import make_run
+from tests.waiting import wait_until
 
 PAGES = sorted(f"pages/{path.name}" for path in (Path(__file__).parents[2] / "pages").glob("*.py"))
 SHOW_NO_MILVUS = {"pages/overview.py", "pages/runs.py", "pages/owner.py"}
@@ -206,3 +210,19 @@ def test_the_first_load_finds_out_what_the_next_pages_would_wait_for(
     app.switch_page("pages/ingestion.py").run()
     assert "Nothing new to ingest" in [each.label for each in app.button]
     assert asked == ["chance", "left"]
+
+
+def test_a_milvus_lite_that_was_killed_is_said_and_the_page_goes_on(
+    open_app: OpenApp, tmp_path: Path
+) -> None:
+    path = tmp_path / "killed.db"
+    app = open_app("pages/collections.py", MILVUS_URI=str(path))
+    wait_for_jobs()
+    served = LiteServer._running[path]
+    os.kill(served.pid, signal.SIGKILL)
+    wait_until(lambda: served.mishap)
+    app.run()
+    assert messages(app) == ""
+    [warning] = app.sidebar.warning
+    assert "Milvus Lite ended (SIGKILL) and was started again" in warning.value
+    assert "What was stored is there" in warning.value
