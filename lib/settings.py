@@ -156,7 +156,7 @@ class Settings:
 
     @property
     def is_embedded(self) -> bool:
-        """Say whether Milvus runs inside this process (Milvus Lite)."""
+        """Say whether Milvus runs embedded (Milvus Lite), in a process of this app."""
         return self.milvus_uri.endswith(".db")
 
 

@@ -77,8 +77,8 @@ def _notes(connection: Connection, plan: Plan) -> list[str]:
     ]
     if connection.is_lite:
         notes.append(
-            "Milvus Lite serves one request at a time in this process: concurrent writes are "
-            "serialised, and its processor time counts as the client's."
+            "Milvus Lite serves one request at a time, in a process of its own on this computer: "
+            "concurrent writes are serialised."
         )
     elif "delete" in plan.operations and plan.deletes_wait:
         notes.append(ONE_START)
