@@ -27,6 +27,10 @@ MAX_SUGGESTION_CHARACTERS = 80
 # Milvus Lite parses by recursion and gives up near 200 levels, a server takes seconds for a
 # thousand; nobody writes a hundred.
 MAX_NESTING = 100
+# Milvus Lite tries each place for each wildcard: with five a text of 500 letters takes minutes.
+MAX_WILDCARDS = 3
+# One that is escaped stands for itself.
+WILDCARDS = re.compile(r"(?<!\\)%+")
 MAX_FILTER_BYTES = 65_535
 INT64 = range(-(2**63) + 1, 2**63)
 LAST_CHARACTER = 0x10FFFF
@@ -169,7 +173,8 @@ def combine(expressions: Iterable[str], joiner: str = "and") -> str:
 
 
 def check_nesting(expression: str) -> None:
-    """Raise InvalidInput for an expression nested deeper than Milvus can be trusted with."""
+    """Raise InvalidInput for an expression too deep, or with a pattern too wild, for Milvus."""
+    _check_wildcards(expression)
     bare = STRING_LITERAL.sub('""', expression)
     depth = deepest = 0
     for character in bare:
@@ -181,6 +186,17 @@ def check_nesting(expression: str) -> None:
             f"The filter is nested more than {MAX_NESTING} levels deep.",
             next_step="Flatten it: “in [a, b, c]” says the same as many “or”.",
         )
+
+
+def _check_wildcards(expression: str) -> None:
+    for literal in STRING_LITERAL.finditer(expression):
+        before = expression[max(literal.start() - 40, 0) : literal.start()].rstrip()
+        is_pattern = before.lower().endswith("like")
+        if is_pattern and len(WILDCARDS.findall(literal.group())) > MAX_WILDCARDS:
+            raise InvalidInput(
+                f"A pattern may have {MAX_WILDCARDS} wildcards (%); this one has more.",
+                next_step="Ask for its parts with “and” between them.",
+            )
 
 
 def fields(store: "Milvus") -> tuple[Field, ...]:

@@ -355,6 +355,30 @@ def test_deep_nesting_is_refused_before_milvus_sees_it(expression: str) -> None:
         filters.check_nesting(expression)
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        's like "%b%b%b%b%c"',
+        "n > 1 and s LIKE   '%a%b%c%' or n < 3",
+        'not ($meta["x"] like "a%b%c%d%e")',
+    ],
+)
+def test_a_pattern_with_many_wildcards_is_refused(expression: str) -> None:
+    with pytest.raises(InvalidInput, match="A pattern may have 3 wildcards"):
+        filters.check_nesting(expression)
+
+
+def test_wildcards_that_are_few_joined_escaped_or_no_pattern_pass() -> None:
+    many = "50% of 100% and 20% and 3%"
+    for expression in (
+        's like "%a%b%"',
+        's like "%%%%%%a"',
+        f's == "{many}"',
+        filters.Condition(filters.Field("s", FieldKind.TEXT, True), "contains", many).expression,
+    ):
+        filters.check_nesting(expression)
+
+
 def test_brackets_inside_a_text_do_not_count_as_nesting() -> None:
     brackets = "(" * 5000
     filters.check_nesting(f"a == {quote(brackets)} and b in [1, 2]")
