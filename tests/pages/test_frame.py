@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import streamlit as st
+from langchain_core.documents import Document
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
@@ -29,6 +30,7 @@ from lib.ui.ingestion import action
 from lib.ui.search import form
 from tests.pages.conftest import OpenApp, said, wait_for_jobs
 from tests.run_builder import make_run
+from tests.stores import fill
 from tests.waiting import wait_until
 
 PAGES = sorted(f"pages/{path.name}" for path in (Path(__file__).parents[2] / "pages").glob("*.py"))
@@ -215,9 +217,8 @@ def test_the_first_load_finds_out_what_the_next_pages_would_wait_for(
 def test_a_milvus_lite_that_was_killed_is_said_and_the_page_goes_on(
     open_app: OpenApp, tmp_path: Path
 ) -> None:
-    path = tmp_path / "killed.db"
+    path = fill(tmp_path / "killed.db", [Document(page_content=f"row {i}") for i in range(7)])
     open_app("pages/collections.py", MILVUS_URI=str(path))
-    wait_for_jobs()
     served = LiteServer._running[path]
     os.kill(served.pid, signal.SIGKILL)
     wait_until(lambda: served.mishap)
