@@ -218,11 +218,11 @@ def test_a_milvus_lite_that_was_killed_is_said_and_the_page_goes_on(
     open_app: OpenApp, tmp_path: Path
 ) -> None:
     path = fill(tmp_path / "killed.db", [Document(page_content=f"row {i}") for i in range(7)])
-    open_app("pages/collections.py", MILVUS_URI=str(path))
+    open_app(MILVUS_URI=str(path))
     served = LiteServer._running[path]
     os.kill(served.pid, signal.SIGKILL)
     wait_until(lambda: served.mishap)
-    app = open_app("pages/collections.py", MILVUS_URI=str(path))
+    app = open_app(MILVUS_URI=str(path))
     assert messages(app) == ""
     [warning] = app.sidebar.warning
     assert "Milvus Lite ended (SIGKILL) and was started again" in warning.value
