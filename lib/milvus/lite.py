@@ -74,7 +74,7 @@ class LiteServer:
         threading.Thread(target=self._look_after, name="lite-watch", daemon=True).start()
 
     @classmethod
-    def acquire(cls, path: Path, patience_s: float) -> "LiteServer":
+    def acquire(cls, path: Path, patience_s: float = 30.0) -> "LiteServer":
         """Start or reuse the server of a path. Raises ConnectionFailed with the reason.
 
         A call that takes longer than `patience_s`, which is what its clients wait for, is ended.
