@@ -83,6 +83,7 @@ class Visitor:
         self.states: dict[str, WidgetState] = {}  # what was typed and chosen on this page
         self.page = ""
         self.session = ""
+        self.is_in_fragment = False
         self.script = ""  # the hash of the page's script; a fragment runs on it
         self.files: dict[str, DownloadButton] = {}  # what the page offers to download, by label
         self.texts: list[str] = []
@@ -143,7 +144,7 @@ class Visitor:
         message = BackMsg()
         state = message.rerun_script
         state.page_name, state.query_string, state.fragment_id = page, query, fragment
-        state.is_auto_rerun = bool(fragment)
+        state.is_auto_rerun = self.is_in_fragment = bool(fragment)
         if page != self.page:
             self.page, self.states, self.script = page, {}, ""
         # As a browser does. A fragment that runs the whole page anew would go to the default page.
@@ -202,7 +203,8 @@ class Visitor:
                     return
 
     def _note_page(self, script: str) -> None:
-        if self.script not in ("", script):
+        # At a process's first visit a page is run twice, by itself and then within the frame.
+        if self.is_in_fragment and self.script not in ("", script):
             self.record.exceptions.append(f"{self.page or 'overview'}: another page was run")
         self.script = script
 
