@@ -17,6 +17,7 @@ from lib.documents import text_encoding
 from lib.errors import InvalidInput
 
 BLOCK_CHARACTERS = 1 << 16
+MAX_CHARACTERS = 20 << 20
 # What stands between attributes. More of it in one tag would be a gigabyte of attributes.
 SEPARATORS = re.compile(r"[\s/\"']")
 MOST_SEPARATORS = 200_000
@@ -45,7 +46,7 @@ class Lines:
         self.metadata: Mapping[str, Any] = metadata
         self._pieces: list[str] = []
         self._done: list[Piece] = []
-        self._pending = ""
+        self._pending, self._room = "", MAX_CHARACTERS
         self._begins_row, self._has_begun = True, False
 
     def write(self, text: str) -> None:
@@ -54,6 +55,9 @@ class Lines:
             if self._pieces and self._pending != CELL:
                 self._pieces[-1] = self._pieces[-1].rstrip(" ")
             self._pieces.append(self._pending)
+        self._room -= len(text)
+        if self._room < 0:  # one text may be named by many cells
+            raise InvalidInput(f"its text has more than {MAX_CHARACTERS:,} characters")
         self._pieces.append(text)
         self._pending, self._begins_row, self._has_begun = "", False, True
 
