@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pymilvus.exceptions import MilvusException
+
 from lib.errors import ConnectionFailed, LabError, OperationFailed
 
 
@@ -81,7 +83,9 @@ def explain(error: BaseException, what: str) -> LabError:
             kept="What was already stored is kept.",
             next_step="Check that the server runs and that MILVUS_URI is right, then try again.",
         )
-    return OperationFailed(f"{what} Milvus says: {reason}")
+    # What Milvus did not say is shown as what it is.
+    is_said = isinstance(error, MilvusException) or callable(getattr(error, "code", None))
+    return OperationFailed(f"{what} {'Milvus says' if is_said else type(error).__name__}: {reason}")
 
 
 def milvus_reason(error: BaseException) -> str:

@@ -25,3 +25,7 @@ def test_a_server_s_own_trouble_is_told_in_its_words_and_advises_nothing_about_t
 def test_milvus_lite_s_damaged_index_says_which_folder_to_delete() -> None:
     said = explain(MilvusException(5, "Faiss assertion failed while reading"), "It failed.")
     assert "indexes" in said.next_step
+
+
+def test_what_milvus_did_not_say_is_shown_as_itself_with_its_class() -> None:
+    assert explain(KeyError("text"), "It failed.").what == "It failed. KeyError: 'text'"

@@ -1,0 +1,21 @@
+"""Random collections, edits and deletes, undone: the same rows, or a word before the delete."""
+
+import pytest
+
+from lib import settings
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel, open_model
+from scripts.check_undo import check
+
+
+@pytest.fixture(scope="module")
+def model() -> EmbeddingModel:
+    return open_model(settings.load({}))
+
+
+@pytest.mark.parametrize("first", range(0, 25, 5))
+def test_an_undo_brings_back_the_same_rows_or_is_refused_before_the_delete(
+    backend: Connection, model: EmbeddingModel, first: int
+) -> None:
+    cases = {seed: check(backend, model, seed) for seed in range(first, first + 5)}
+    assert {seed: what for seed, (_, what) in cases.items() if what} == {}
