@@ -13,6 +13,7 @@ ROWS = 12
 INT, TEXT = DataType.INT64, DataType.VARCHAR
 Row = dict[str, Any]
 NOTHING: dict[str, Any] = {}
+BUILT_WITH = {"HNSW": {"M": 8, "efConstruction": 64}, "IVF_FLAT": {"nlist": 4}}
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,12 @@ def make(connection: Connection, model: EmbeddingModel, kind: Kind, name: str) -
         schema.add_field(kind.text, TEXT, max_length=kind.text_max, enable_analyzer=bool(kind.bm25))
     schema.add_field(kind.vector, DataType.FLOAT_VECTOR, dim=kind.dimension)
     index = client.prepare_index_params()
-    index.add_index(kind.vector, index_type=kind.index, metric_type=kind.metric, params=NOTHING)
+    index.add_index(
+        kind.vector,
+        index_type=kind.index,
+        metric_type=kind.metric,
+        params=BUILT_WITH.get(kind.index, NOTHING),
+    )
     for field_name, type_, options in kind.fields:
         schema.add_field(field_name, type_, **options)
         if type_ == DataType.FLOAT_VECTOR:
