@@ -92,9 +92,9 @@ def test_the_hosts_rows_are_loaded_and_can_only_be_read(open_app: OpenApp) -> No
 def test_a_new_server_of_a_public_host_is_filled_unless_the_host_named_the_collection(
     open_app: OpenApp, milvus_server: "MilvusServer"
 ) -> None:
-    whole = MilvusClient(milvus_server.uri, dedicated=True)
-    whole.create_database("new_here")
-    whole.use_database("new_here")
+    root = MilvusClient(milvus_server.uri, dedicated=True)
+    root.create_database("new_here")
+    whole = MilvusClient(milvus_server.uri, db_name="new_here", dedicated=True)
     server = {"MILVUS_URI": milvus_server.uri, "MILVUS_DATABASE": "new_here"}
     for named in ("mine", "async_lab"):
         open_app(LAB_PUBLIC="1", MILVUS_COLLECTION=named, **server)
@@ -111,8 +111,9 @@ def test_a_new_server_of_a_public_host_is_filled_unless_the_host_named_the_colle
     wait_for_jobs()
     assert whole.get_collection_stats("async_lab")["row_count"] > 3_000
     whole.drop_collection("async_lab")
-    whole.drop_database("new_here")
     whole.close()
+    root.drop_database("new_here")
+    root.close()
 
 
 def test_an_embedded_collection_that_the_host_named_is_not_filled(open_app: OpenApp) -> None:
