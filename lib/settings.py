@@ -96,6 +96,9 @@ class Settings:
     max_upload_mb: int = 200
     max_unpacked_mb: int = 1_024
     max_text_chars: int = 1_000_000
+    # What reading one file may take: seconds, and memory above what the reader has at its start.
+    max_read_s: int = 20
+    max_read_mb: int = 512
     max_concurrency: int = 10_000
     max_disk_mb: int = 100_000
     max_memory_mb: int = 100_000

@@ -15,6 +15,7 @@ from lib.documents.loaders import LOADERS, read
 from lib.documents.problems import Problems
 from lib.documents.sources import MEGABYTE, Part, Reading, Upload, with_distinct_names
 from lib.errors import InvalidInput
+from lib.workers.work import Limits
 
 # What all files of one person may take in memory, as parsed.
 KEPT_BYTES = 32 * MEGABYTE
@@ -28,14 +29,21 @@ class ParsedFile:
     comes after them is parsed for one reader, and once more for the next.
     """
 
-    def __init__(self, upload: Upload, max_bytes: int, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(
+        self,
+        upload: Upload,
+        max_bytes: int,
+        kept_bytes: int = KEPT_BYTES,
+        limits: Limits | None = None,
+    ) -> None:
         self.upload = upload
         self.problems = Problems()
         self.is_whole = False
         self._max_bytes = max_bytes
+        self._limits = limits
         self._room = kept_bytes
         self._kept: list[Part] = []
-        self._rest: Iterator[Part] | None = read(upload, self.problems, max_bytes)
+        self._rest: Iterator[Part] | None = read(upload, self.problems, max_bytes, limits)
         self._lock = threading.Lock()
 
     @cached_property
@@ -85,7 +93,7 @@ class ParsedFile:
             rest, self._rest = self._rest, None
             if rest is None:
                 self.problems = Problems()
-                anew = read(self.upload, self.problems, self._max_bytes)
+                anew = read(self.upload, self.problems, self._max_bytes, self._limits)
                 rest = itertools.islice(anew, place, None)
         yield from rest
 
@@ -107,11 +115,17 @@ class ParsedFile:
 
 
 def parsed(
-    uploads: Sequence[Upload], max_bytes: int, kept_bytes: int = KEPT_BYTES
+    uploads: Sequence[Upload],
+    max_bytes: int,
+    kept_bytes: int = KEPT_BYTES,
+    limits: Limits | None = None,
 ) -> tuple[ParsedFile, ...]:
-    """Return the files, to be parsed once; they share the room in memory."""
+    """Return the files, to be parsed once; they share the room in memory.
+
+    `limits` is what reading one of them may take, in a worker; without it this process reads.
+    """
     return tuple(
-        ParsedFile(upload, max_bytes, kept_bytes // len(uploads))
+        ParsedFile(upload, max_bytes, kept_bytes // len(uploads), limits)
         for upload in with_distinct_names(uploads)
     )
 

@@ -2,7 +2,7 @@
 
 `LOADERS` is the registry: a new kind of file is one function and one entry in it. A loader yields
 parts as it reads, so that a file of any length goes through in little memory. Formats whose
-libraries need the whole file at once have a bound of their own.
+libraries need the whole file at once have a bound of their own. An upload is read in a worker.
 """
 
 import contextlib
@@ -21,6 +21,8 @@ from lib.documents.markup import Piece
 from lib.documents.problems import Problems
 from lib.documents.sources import DEFAULT_MAX_BYTES, MEGABYTE, Part, Upload
 from lib.errors import InvalidInput
+from lib.workers import work
+from lib.workers.work import Limits
 
 # A part of a long text: short enough for a splitter to be quick about it.
 SECTION_CHARACTERS = 50_000
@@ -38,6 +40,10 @@ logging.getLogger("pypdf").setLevel(logging.CRITICAL)
 Load = Callable[[BinaryIO, str, Problems], Iterator[Part]]
 
 
+# What reading one file may take where nobody says otherwise.
+READING = Limits(seconds=20, memory_mb=512, what="it", done="read")
+
+
 @dataclass(frozen=True)
 class Loader:
     """How one kind of file is called and read, and how large it may be."""
@@ -48,10 +54,75 @@ class Loader:
     is_table: bool = False
     # Bytes; 0 when it is read piece by piece and only the upload's own bound counts.
     max_bytes: int = 0
+    # What it imports when it reads.
+    modules: tuple[str, ...] = ()
 
 
-def read(upload: Upload, problems: Problems, max_bytes: int) -> Iterator[Part]:
-    """Yield a file's parts. What cannot be read is reported and ends that file only."""
+class _Told(Problems):
+    """Problems that are told to another process, one by one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.untold: list[tuple[str, tuple[str, ...]]] = []
+
+    def add(self, source: str, place: str, what: str) -> None:
+        super().add(source, place, what)
+        self.untold.append(("add", (source, place, what)))
+
+    def note_once(self, source: str, what: str) -> None:
+        super().note_once(source, what)
+        self.untold.append(("note_once", (source, what)))
+
+    def told(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield what was not told yet: a method and its arguments."""
+        untold, self.untold = self.untold, []
+        yield from untold
+
+
+def read(
+    upload: Upload, problems: Problems, max_bytes: int, limits: Limits | None = None
+) -> Iterator[Part]:
+    """Yield a file's parts. What cannot be read is reported and ends that file only.
+
+    With limits it is read in a worker, where nothing that it holds can hurt.
+    """
+    if limits is None:
+        yield from read_here(upload, problems, max_bytes)
+        return
+    try:
+        loader = _loader_for(upload, max_bytes)
+        with upload.open() as file:
+            content = file.read()
+        for said in work.stream(
+            _parts_and_problems, upload.name, content, max_bytes,
+            limits=limits, modules=loader.modules,
+        ):  # fmt: skip
+            if isinstance(said, Part):
+                yield said
+            else:
+                method, arguments = said
+                getattr(problems, method)(*arguments)
+    except (InvalidInput, work.Ended, work.NotStarted) as problem:
+        problems.add(upload.name, "", problem.what)
+
+
+def _parts_and_problems(
+    name: str, content: bytes, max_bytes: int
+) -> Iterator[Part | tuple[str, tuple[str, ...]]]:
+    problems, upload = _Told(), Upload.of_bytes(name, content)
+    try:
+        # Whatever a loader did not think of ends this file only.
+        with _opened_as(_loader_for(upload, max_bytes).label):
+            for part in read_here(upload, problems, max_bytes):
+                yield from problems.told()
+                yield part
+    except InvalidInput as problem:
+        problems.add(name, "", problem.what)
+    yield from problems.told()
+
+
+def read_here(upload: Upload, problems: Problems, max_bytes: int) -> Iterator[Part]:
+    """Yield a file's parts, read in this process."""
     try:
         loader = _loader_for(upload, max_bytes)
         empty, problems_before = True, problems.total
@@ -147,7 +218,7 @@ def _opened_as(label: str) -> Iterator[None]:
     """
     try:
         yield
-    except InvalidInput:
+    except (InvalidInput, MemoryError):
         raise
     except Exception as error:
         raise InvalidInput(f"it is damaged or no {label}") from error
@@ -236,7 +307,7 @@ def _load_mail(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part
             problems.note_once(source, f"the attached file {part.name!r} is left out")
         else:
             yield from (
-                each._replace(share=1.0) for each in read(upload, problems, DEFAULT_MAX_BYTES)
+                each._replace(share=1.0) for each in read_here(upload, problems, DEFAULT_MAX_BYTES)
             )
 
 
@@ -251,7 +322,7 @@ def _load_zip(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]
         if upload.ending in CONTAINERS:
             problems.add(name, "", "an archive or a mail in an archive is not opened")
             continue
-        for part in read(upload, problems, DEFAULT_MAX_BYTES):
+        for part in read_here(upload, problems, DEFAULT_MAX_BYTES):
             yield part._replace(share=entry.before + entry.share * part.share)
 
 
@@ -277,7 +348,7 @@ LOADERS: dict[str, Loader] = {
     ".html": _HTML,
     ".htm": _HTML,
     ".xhtml": _HTML,
-    ".pdf": Loader("PDF", _load_pdf, max_bytes=100 * MEGABYTE),
+    ".pdf": Loader("PDF", _load_pdf, max_bytes=100 * MEGABYTE, modules=("pypdf",)),
     ".docx": _DOCX,
     ".docm": _DOCX,
     ".pptx": _PPTX,
@@ -295,6 +366,6 @@ LOADERS: dict[str, Loader] = {
     ".jsonl": _JSON_LINES,
     ".ndjson": _JSON_LINES,
     ".json": Loader("JSON", tables.json_rows, is_table=True, max_bytes=50 * MEGABYTE),
-    ".parquet": Loader("Parquet", tables.parquet_rows, is_table=True),
+    ".parquet": Loader("Parquet", tables.parquet_rows, is_table=True, modules=("pyarrow.parquet",)),
     ".zip": Loader("ZIP", _load_zip),
 }

@@ -12,7 +12,7 @@ from typing import Any
 
 from lib.errors import LabError
 from lib.workers.host import TICK_S, NotStarted, Request, shared
-from lib.workers.worker import MAX_MESSAGE_BYTES, MEGABYTE, Task
+from lib.workers.worker import MAX_MESSAGE_BYTES, MEGABYTE, Task, is_one
 
 __all__ = ["Ended", "Limits", "NotStarted", "OutOfMemory", "OutOfTime", "TooMuchOutput"]
 
@@ -68,7 +68,11 @@ def run(
     `modules` are imported by the host, once, beside the function's own. `check` is called many
     times a second; what it raises ends the worker. With `on_progress` the function gets `tell`, and
     what it tells arrives there. Raises OutOfMemory, OutOfTime, TooMuchOutput, Ended and NotStarted.
+
+    In a worker the function runs where it is called: the worker's own limits hold.
     """
+    if is_one():
+        return function(*arguments, **({"tell": on_progress} if on_progress else {}))
     said = _said(function, arguments, limits, modules, check, tells=on_progress is not None)
     with contextlib.closing(said):
         for kind, value in said:
@@ -90,6 +94,9 @@ def stream(
 
     The worker ends when nobody iterates any more. Otherwise like `run`.
     """
+    if is_one():
+        yield from function(*arguments)
+        return
     said = _said(function, arguments, limits, modules, check, tells=False)
     with contextlib.closing(said):
         for kind, value in said:

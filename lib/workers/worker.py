@@ -28,9 +28,18 @@ MEGABYTE = 1 << 20
 # Items go in parcels: a row of a table alone costs more to send than to read.
 PARCEL_BYTES, PARCEL_S = 1 << 18, 0.1
 # A single message is read whole by the process that asked.
-MAX_MESSAGE_BYTES = 32 * MEGABYTE
+MAX_MESSAGE_BYTES = 128 * MEGABYTE
 KEY_BYTES = 32
 SERVICE_THREADS = 4
+
+
+# Set in a worker: what it asks of a worker it does itself, for it is apart already.
+_here: list[int] = []
+
+
+def is_one() -> bool:
+    """Say whether this process is a worker."""
+    return _here == [os.getpid()]
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,7 @@ def begin_afresh(address: str) -> None:
 
 def begin(connection: Connection) -> None:
     """Do the work that comes on this connection."""
+    _here[:] = [os.getpid()]
     connection.send(("started", os.getpid()))
     with contextlib.suppress(EOFError, OSError):
         task: Task = connection.recv()

@@ -1,6 +1,7 @@
 """Choose what to ingest: files with their columns, pasted text, or a bundled corpus."""
 
 import io
+from dataclasses import replace
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -10,7 +11,7 @@ from lib.documents.archives import unpacked_bytes
 from lib.documents.chunking import Chunking
 from lib.documents.corpora import CORPORA, Corpus
 from lib.documents.files import parsed
-from lib.documents.loaders import LOADERS
+from lib.documents.loaders import LOADERS, READING
 from lib.documents.sources import MEGABYTE, Columns, Reading, Upload
 from lib.errors import InvalidInput
 from lib.ingestion.chosen import Chosen, Forecast, TableFile, of_corpus, of_files, tables_of
@@ -104,7 +105,11 @@ def _files(
     files = session.kept(
         PARSED_KEY,
         tuple(file.file_id for file in uploaded),
-        lambda: parsed([_upload(file, limits) for file in uploaded], max_bytes),
+        lambda: parsed(
+            [_upload(file, limits) for file in uploaded],
+            max_bytes,
+            limits=replace(READING, seconds=limits.max_read_s, memory_mb=limits.max_read_mb),
+        ),
     )
     tables = tables_of(files)
     with tables_slot:
