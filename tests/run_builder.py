@@ -12,7 +12,7 @@ ENVIRONMENT = {
     "embedding_label": "Bundled model (offline)",
     "simulated_latency_ms": 450.0,
     "packages": {"pymilvus": "3.0.2"},
-    "notes": ["The load is closed-loop."],
+    "notes": ["The load: a closed loop makes its next call when one has ended."],
 }
 SETTINGS = {
     "operations": ["add_documents"],

@@ -57,8 +57,8 @@ def test_a_figure_in_the_readme_is_the_recorded_run_s(run: str, operation: str) 
     speedup = ratio_text(gather.speedup or 0)
     interval = bounds_text(gather.speedup_low or 0, gather.speedup_high or 0)
     row = (
-        f"| `{run}.json` | `{operation}` | {duration_text(loop.median_wall_s or 0)} "
-        f"| {duration_text(gather.median_wall_s or 0)} | {speedup} ({interval}) |"
+        f"| `{run}.json` | `{operation}` | {duration_text(loop.geomean_wall_s or 0)} "
+        f"| {duration_text(gather.geomean_wall_s or 0)} | {speedup} ({interval}) |"
     )
     assert row in README
 

@@ -1,29 +1,33 @@
 """From trials to advice: which limit, which batch, which rate, and what breaks without a limit.
 
-Pure functions. Advice is a measured statement: it carries its interval, and "not enough evidence"
-is an answer.
+Pure functions. Advice is a measured statement: it carries its interval or in how many of its
+trials it held, and "not enough evidence" is an answer. The rules stand in `docs/measurement.md`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from lib.benchmark.statistics import (
     BUSY_SHARE,
     MIN_REPEATS,
+    P99_SAMPLES,
     Speedup,
     by_cell,
     cell_label,
+    gain,
+    geometric_mean,
     median,
-    paired,
     percentile,
 )
 from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import CellKey, Run, Trial
+from lib.benchmark.trials import OVERLOAD, CellKey, Run, Trial
 from lib.words import counted, duration_text
 
-# The smallest level that reaches this share of the best throughput is the one to set.
-ENOUGH = 0.9
+# A level reaches the best when its interval holds this share of the best throughput: for the rest
+# nobody keeps more calls in flight.
+ENOUGH = 0.95
 # Below this share of its limit in flight, a level was not sustained.
 SUSTAINED = 0.85
 MIN_LEVELS = 3
@@ -33,30 +37,40 @@ BUSY_LAG_MS = 50.0
 GROWTH = 0.02
 # An interval whose ends are so many times apart says nothing, and is not printed in a sentence.
 TOO_WIDE = 20.0
+# A level is not advised whose share of the best is only known within such a factor.
+TOO_VAGUE = 2.0
 
 
 @dataclass(frozen=True)
 class SweepLevel:
     """One level of a sweep: a limit, or a batch size. Times in ms, throughput in calls or rows/s.
 
-    `share` is its throughput over the best level's, with an interval from the paired repeats.
+    `share` is its throughput over the best level's; its interval is that of one of as many
+    verdicts as there are levels. `in_flight` are the calls in flight on average, and
+    `is_sustained` says whether they came near the limit that was asked for.
     """
 
     level: int
     throughput_per_s: float
     share: Speedup
+    mean_ms: float
     p50_ms: float
     p95_ms: float
     in_flight: float
     is_sustained: bool
 
+    @property
+    def reaches_best(self) -> bool:
+        """Say whether its interval reaches the best level, or its value where there is none."""
+        return (self.share.high or self.share.ratio) >= ENOUGH
+
 
 @dataclass(frozen=True)
 class SweepAdvice:
-    """The level to set: the smallest with at least 90 % of the best throughput.
+    """The level to set: the lowest sustained one whose interval reaches the best.
 
-    `plausible` are the levels that the intervals leave open, smallest and largest. `p95_cost` is
-    the p95 at the advised level over that at the lowest one. `client` says why the client, not
+    `plausible` are the levels that the repeats do not tell apart, lowest and highest. `p95_cost`
+    is the p95 at the advised level over that at the lowest one. `client` says why the client, not
     Milvus, bounds the throughput; empty where it does not.
     """
 
@@ -76,23 +90,53 @@ class SweepAdvice:
         return self.unit == IN_FLIGHT
 
     @property
+    def thing(self) -> str:
+        """What the throughput counts: calls or rows."""
+        return "calls" if self.is_limit else "rows"
+
+    @property
+    def is_decided(self) -> bool:
+        """Say whether the repeats are enough for advice: the level's share is not just anything."""
+        low, high = self.advised.share.low, self.advised.share.high
+        return low is None or high is None or high <= TOO_VAGUE * low
+
+    @property
+    def short(self) -> str:
+        """The advice in a few words: 'Use 16 in flight'."""
+        if not self.is_decided:
+            return f"Not enough evidence for a {'limit' if self.is_limit else 'batch size'}"
+        return f"Use {self.advised.level:,} {'in flight' if self.is_limit else ROWS_A_CALL}"
+
+    @property
     def sentence(self) -> str:
-        """The advice in one line, with its interval."""
-        what = "Set {:,} in flight" if self.is_limit else "Set {:,} rows a call"
-        thing = "calls/s" if self.is_limit else "rows/s"
+        """The advice in a few sentences, with its interval."""
+        advised = self.advised
+        if not self.is_decided:
+            low, high = self.plausible
+            return (
+                f"{self.short}: {low:,} to {high:,} {self.unit} are too close to call. The most "
+                f"was {self.best.throughput_per_s:,.0f} {self.thing}/s at {self.best.level:,}; "
+                f"{advised.level:,} reached {_share_text(advised.share)} of it. "
+                "More repeats would tell."
+            )
+        text = f"{self.short}: {advised.throughput_per_s:,.0f} {self.thing}/s"
+        if advised != self.best:
+            text += f", {_share_text(advised.share)} of the most ({self.best.level:,})"
+        elif advised.share.high is None:
+            text += " (fewer than 3 repeats: no interval)"
+        text += "."
         low, high = self.plausible
-        between = f" The repeats do not tell {low:,} to {high:,} apart." if low != high else ""
-        text = (
-            f"{what.format(self.advised.level)}: {self.advised.throughput_per_s:,.0f} {thing}, "
-            f"{_share_text(self.advised.share)} of the most ({self.best.level:,}).{between}"
-        )
+        if low != high:
+            text += f" {low:,} to {high:,} are too close to call."
         if self.client:
-            return f"The client is the limit, not Milvus: {self.client}. It reached: {text}"
+            return f"The client is the limit, not Milvus: {self.client}. {text}"
         return text
 
     @property
     def cost(self) -> str:
-        """What the advised level costs in latency, in one line."""
+        """What the advised level costs in latency, in one line; nothing for the lowest one."""
+        if self.advised == self.levels[0]:
+            return ""
         noun = "call in flight" if self.is_limit else "row a call"
         return (
             f"p95 of a call: {self.advised.p95_ms:,.3g} ms, {_ratio_text(self.p95_cost)} that with "
@@ -101,12 +145,12 @@ class SweepAdvice:
 
     @property
     def little(self) -> str:
-        """Little's law beside the advice: predicted and measured calls in flight."""
-        per_s, lone_ms = self.best.throughput_per_s, self.levels[0].p50_ms
+        """Little's law at the advised level: predicted and measured calls in flight."""
+        level = self.advised
         return (
-            f"Little's law: {per_s:,.0f} calls/s × {lone_ms:,.3g} ms = "
-            f"{per_s * lone_ms / 1000:,.1f} in flight; "
-            f"measured {self.advised.in_flight:,.1f}, as calls take longer under load."
+            f"Little's law: {level.throughput_per_s:,.0f} calls/s × {level.mean_ms:,.3g} ms a call "
+            f"= {level.throughput_per_s * level.mean_ms / 1000:,.1f} in flight; "
+            f"measured {level.in_flight:,.1f} of {level.level:,}."
         )
 
 
@@ -141,28 +185,37 @@ def _sweep_advice(run: Run) -> tuple[SweepAdvice, ...]:
 def _advise(
     operation: str, strategy: str, unit: str, trials: dict[int, list[Trial]]
 ) -> SweepAdvice | None:
-    best_level = max(trials, key=lambda level: _throughput(trials[level]))
-    levels = tuple(
-        _level(level, trials[level], trials[best_level], unit) for level in sorted(trials)
-    )
-    sustained = [level for level in levels if level.is_sustained]
+    reached = {level: _in_flight(mine) for level, mine in trials.items()}
+    sustained = [
+        level
+        for level in sorted(trials)
+        if unit != IN_FLIGHT or reached[level] >= SUSTAINED * level
+    ]
     if len(sustained) < MIN_LEVELS:
         return None
+    # A limit that was not filled says nothing about that many calls in flight.
+    best_level = max(sustained, key=lambda level: _throughput(trials[level]))
+    levels = tuple(
+        _level(
+            level,
+            trials[level],
+            _compared(trials[level], trials[best_level], lambda trial: trial.throughput_per_s),
+            verdicts=len(trials),
+            is_sustained=level in sustained,
+        )
+        for level in sorted(trials)
+    )
     by_level = {level.level: level for level in levels}
-    best = by_level[best_level]
-    advised = next((one for one in sustained if one.share.ratio >= ENOUGH), best)
-    possible = [one.level for one in sustained if (one.share.high or one.share.ratio) >= ENOUGH]
-    certain = [one.level for one in sustained if (one.share.low or one.share.ratio) >= ENOUGH]
-    low = min([*possible, advised.level])
-    high = max(min(certain, default=best_level), advised.level)
+    close = [by_level[level] for level in sustained if by_level[level].reaches_best]
+    advised = close[0]
     return SweepAdvice(
         operation=operation,
         strategy=strategy,
         unit=unit,
         levels=levels,
         advised=advised,
-        best=best,
-        plausible=(low, high),
+        best=by_level[best_level],
+        plausible=(advised.level, close[-1].level),
         p95_cost=_compared(
             trials[advised.level],
             trials[levels[0].level],
@@ -173,31 +226,36 @@ def _advise(
 
 
 def _throughput(trials: Sequence[Trial]) -> float:
-    return median([trial.throughput_per_s for trial in trials])
+    return geometric_mean([trial.throughput_per_s for trial in trials])[0]
 
 
-def _level(level: int, trials: Sequence[Trial], best: Sequence[Trial], unit: str) -> SweepLevel:
-    latencies = [1000 * c.latency_s for trial in trials for c in trial.calls if c.ok]
-    in_flight = median([trial.in_flight for trial in trials])
+def _in_flight(trials: Sequence[Trial]) -> float:
+    return median([trial.in_flight for trial in trials])
+
+
+def _level(
+    level: int, trials: Sequence[Trial], share: Speedup, *, verdicts: int, is_sustained: bool
+) -> SweepLevel:
+    calls = [call for trial in trials for call in trial.calls if call.ok]
+    latencies = [1000 * call.latency_s for call in calls]
     return SweepLevel(
         level=level,
         throughput_per_s=_throughput(trials),
-        share=_compared(trials, best, lambda trial: trial.throughput_per_s),
+        share=share.corrected(verdicts),
+        mean_ms=1000 * sum(call.duration_s for call in calls) / len(calls),
         p50_ms=percentile(latencies, 50),
         p95_ms=percentile(latencies, 95),
-        in_flight=in_flight,
-        is_sustained=unit != IN_FLIGHT or in_flight >= SUSTAINED * level,
+        in_flight=_in_flight(trials),
+        is_sustained=is_sustained,
     )
 
 
 def _compared(
     trials: Sequence[Trial], others: Sequence[Trial], value: Callable[[Trial], float]
 ) -> Speedup:
-    """Say how many times the others' value theirs is, by pairs where they share a repeat."""
-    if found := paired(trials, others, value):
-        return found
-    ratio = median([value(trial) for trial in trials]) / median([value(trial) for trial in others])
-    return Speedup(ratio, None, None, 0)
+    """Say how many times the others' value theirs is; all of them count, and have such values."""
+    found = gain(trials, others, value)
+    return found or Speedup(1.0, None, None, 0)
 
 
 def _client(trials: Sequence[Trial]) -> str:
@@ -213,10 +271,10 @@ def _client(trials: Sequence[Trial]) -> str:
 
 def _share_text(share: Speedup) -> str:
     if share.low is None or share.high is None:
-        return f"{share.ratio:.0%} (fewer than {MIN_REPEATS} repeats)"
+        return f"{share.ratio:.0%} (fewer than {MIN_REPEATS} repeats: no interval)"
     if share.ratio == share.low == share.high:
         return f"{share.ratio:.0%}"
-    return f"{share.ratio:.0%} (95 % CI {share.low * 100:.0f}–{share.high:.0%})"
+    return f"{share.ratio:.0%} (interval {share.low * 100:.0f}–{share.high:.0%})"
 
 
 def _ratio_text(ratio: Speedup) -> str:
@@ -244,40 +302,88 @@ def is_growing(trial: Trial) -> bool:
     return last - first > GROWTH * trial.seconds * 2 / 3
 
 
+class Outcome(Enum):
+    """What an open loop's trial, or all trials of a rate, showed. LATE says nothing of Milvus."""
+
+    HELD = "held"
+    SLOW = "the p99 was too high"
+    GROWING = "calls came in faster than they were answered"
+    LOST = "calls failed"
+    LATE = "the client was too slow"
+
+
+def outcome(trial: Trial, p99_ms: float) -> Outcome:
+    """Say what an open loop's trial showed of a p99 that shall stay below so many ms."""
+    if trial.is_void or not trial.calls:
+        return Outcome.LATE
+    if not trial.verified or any(not call.ok for call in trial.calls):
+        return Outcome.LOST
+    if 1000 * percentile([call.latency_s for call in trial.calls], 99) >= p99_ms:
+        return Outcome.SLOW
+    return Outcome.GROWING if is_growing(trial) else Outcome.HELD
+
+
 def holds(trial: Trial, p99_ms: float) -> bool | None:
     """Say whether an open loop's trial kept its p99 below so many ms; None for a void one."""
-    if trial.is_void:
-        return None
-    if not trial.calls or any(not call.ok for call in trial.calls):
-        return False
-    p99 = 1000 * percentile([call.latency_s for call in trial.calls], 99)
-    return p99 < p99_ms and not is_growing(trial)
+    found = outcome(trial, p99_ms)
+    return None if found is Outcome.LATE else found is Outcome.HELD
+
+
+def confirming_trials(repeats: int) -> int:
+    """Return how many valid trials confirm a rate: the one that found it, and the repeats."""
+    return repeats + 1
 
 
 @dataclass(frozen=True)
 class RateLevel:
-    """One rate of a search. `held` is None where every trial was void."""
+    """One rate of a search, or a closed loop's own.
+
+    `outcome` is that of most valid trials, and LATE where none was valid. The p99 and its `calls`
+    are of all valid trials together. `is_confirmed`: enough valid trials, most of which held, and
+    enough calls for a p99.
+    """
 
     rate_per_s: float
     p99_ms: float
     late: int
     calls: int
-    held: bool | None
+    outcome: Outcome
+    held_trials: int
+    trials: int  # valid ones
+    void_trials: int
+    in_flight: float
+    lost: Mapping[str, int]  # calls that failed, by kind
+    is_confirmed: bool
+
+    @property
+    def held(self) -> bool | None:
+        """Whether it held; None where every trial was void."""
+        return None if self.outcome is Outcome.LATE else self.outcome is Outcome.HELD
+
+    @property
+    def reason(self) -> str:
+        """What it showed, in words with its figures."""
+        if self.outcome is Outcome.LOST:
+            return f"{counted(sum(self.lost.values()), 'call')} failed: {_kinds(self.lost)}"
+        if self.outcome is Outcome.SLOW:
+            return f"the p99 was {self.p99_ms:,.3g} ms"
+        return str(self.outcome.value)
 
 
 @dataclass(frozen=True)
 class RateAdvice:
-    """The highest rate at which the p99 stayed below `p99_ms`, and the lowest at which it did not.
+    """The highest rate that was confirmed to keep the p99 below `p99_ms`.
 
-    `rate_per_s` is None where no rate held; `fails_at_per_s` where none failed. `closed` is the
-    same load as a closed loop.
+    `rate_per_s` is None where no rate was confirmed; `fails_at_per_s` is the lowest rate above it
+    that did not hold, None where there is none. `needed` is how many valid trials confirm a rate.
+    `closed` is the same load as a closed loop.
     """
 
     p99_ms: float
     levels: tuple[RateLevel, ...]
     rate_per_s: float | None
     fails_at_per_s: float | None
-    is_client_bound: bool
+    needed: int
     closed: RateLevel | None
 
     @property
@@ -287,7 +393,7 @@ class RateAdvice:
 
     @property
     def is_unmeasurable(self) -> bool:
-        """Say whether no rate held because the client could not keep most of them."""
+        """Say whether no rate was confirmed because the client could not keep most of them."""
         return self.rate_per_s is None and 2 * self.void > len(self.levels)
 
     @property
@@ -297,22 +403,56 @@ class RateAdvice:
 
     @property
     def sentence(self) -> str:
-        """The advice in one line, with the rate that is too high."""
+        """The advice in one line, with what the next higher rate showed."""
         level = self.at_rate
-        if self.is_unmeasurable:
-            rates = counted(len(self.levels), "rate")
-            return f"Not measurable here: the client was too slow at {self.void} of {rates}."
-        if self.rate_per_s is None or level is None:
-            return f"No rate kept the p99 below {self.p99_ms:g} ms."
-        end = "no higher rate was tried"
-        if self.fails_at_per_s is not None:
-            end = f"{self.fails_at_per_s:,.4g}/s did not hold"
-            if self.is_client_bound:
-                end = f"at {self.fails_at_per_s:,.4g}/s the client was too slow"
+        if level is None:
+            return self._nothing_found
         return (
-            f"Holds {self.rate_per_s:,.4g} calls/s with a p99 below {self.p99_ms:g} ms "
-            f"({level.p99_ms:,.3g} ms, n = {level.calls:,}); {end}."
+            f"Holds {level.rate_per_s:,.4g} calls/s with a p99 below {self.p99_ms:g} ms: "
+            f"{level.p99_ms:,.3g} ms (n = {level.calls:,}) in {level.held_trials} of "
+            f"{counted(level.trials, 'trial')}, {level.in_flight:,.3g} calls in flight; "
+            f"{self._above(level)}."
         )
+
+    def _above(self, found: RateLevel) -> str:
+        """Say what the next higher rate showed."""
+        higher = [level for level in self.levels if level.rate_per_s > found.rate_per_s]
+        if not higher:
+            return "no higher rate was tried"
+        next_one = higher[0]
+        rate = f"{next_one.rate_per_s:,.4g}/s"
+        if next_one.held is None:
+            return f"at {rate} the client was too slow to tell"
+        if next_one.held:
+            return f"{rate} was not confirmed"
+        return f"{rate} did not hold ({next_one.reason})"
+
+    @property
+    def _nothing_found(self) -> str:
+        """Say why no rate is advised, by what the rates themselves showed."""
+        rates = counted(len(self.levels), "rate")
+        if self.is_unmeasurable:
+            return f"Not measurable here: the client was too slow at {self.void} of {rates}."
+        late = f" At {self.void} of {rates} the client was too slow to tell." if self.void else ""
+        held = [level for level in self.levels if level.held]
+        if held:
+            best = held[-1]
+            why = f"{self.needed} valid trials confirm a rate"
+            if best.calls < P99_SAMPLES:
+                why = f"a p99 takes {P99_SAMPLES} calls"
+            return (
+                f"No rate was confirmed: {best.rate_per_s:,.4g}/s held in {best.held_trials} of "
+                f"{counted(best.trials, 'trial')} (n = {best.calls:,}), and {why}.{late}"
+            )
+        failed = [level for level in self.levels if level.held is False]
+        lowest = failed[0]
+        at = f"at {lowest.rate_per_s:,.4g}/s"
+        if lowest.outcome is Outcome.SLOW:
+            return (
+                f"No rate kept the p99 below {self.p99_ms:g} ms: {at} it was "
+                f"{lowest.p99_ms:,.3g} ms.{late}"
+            )
+        return f"No rate held: {at} {lowest.reason}.{late}"
 
     @property
     def contrast(self) -> str:
@@ -340,6 +480,7 @@ def rate_advice(run: Run) -> RateAdvice | None:
 
 def _rate_advice(run: Run) -> RateAdvice | None:
     p99_ms = float(run.settings.get("p99_ms") or 0.0)
+    needed = confirming_trials(int(run.settings.get("repeats") or 1))
     trials = [trial for trial in run.trials if trial.is_timed and not trial.warmup]
     by_rate: dict[float, list[Trial]] = {}
     for trial in trials:
@@ -347,39 +488,67 @@ def _rate_advice(run: Run) -> RateAdvice | None:
             by_rate.setdefault(trial.rate_per_s, []).append(trial)
     if not p99_ms or not by_rate:
         return None
-    levels = tuple(_rate_level(rate, by_rate[rate], p99_ms) for rate in sorted(by_rate))
-    failed = [level for level in levels if not level.held]
-    held = [
-        level
+    levels = tuple(rate_level(rate, by_rate[rate], p99_ms, needed) for rate in sorted(by_rate))
+    failed = [level.rate_per_s for level in levels if level.held is False]
+    confirmed = [
+        level.rate_per_s
         for level in levels
-        if level.held and not any(other.rate_per_s < level.rate_per_s for other in failed)
+        if level.is_confirmed and not any(rate < level.rate_per_s for rate in failed)
     ]
-    first_failed = failed[0] if failed else None
+    found = max(confirmed, default=None)
     closed = [trial for trial in trials if trial.rate_per_s is None and trial.verified]
     most = max((trial.concurrency or 1 for trial in closed), default=1)
-    beside = [trial for trial in closed if trial.concurrency == most]
+    beside = [trial for trial in closed if trial.concurrency == most and trial.throughput_per_s]
     return RateAdvice(
         p99_ms=p99_ms,
         levels=levels,
-        rate_per_s=held[-1].rate_per_s if held else None,
-        fails_at_per_s=first_failed.rate_per_s if first_failed else None,
-        is_client_bound=first_failed is not None and first_failed.held is None,
-        closed=_rate_level(_throughput(beside), beside, p99_ms) if beside else None,
+        rate_per_s=found,
+        fails_at_per_s=min((rate for rate in failed if rate > (found or 0.0)), default=None),
+        needed=needed,
+        closed=rate_level(_throughput(beside), beside, p99_ms, needed) if beside else None,
     )
 
 
-def _rate_level(rate: float, trials: Sequence[Trial], p99_ms: float) -> RateLevel:
-    valid = [trial for trial in trials if not trial.is_void] or list(trials)
-    latencies = [1000 * call.latency_s for trial in valid for call in trial.calls if call.ok]
-    verdicts = [verdict for trial in trials if (verdict := holds(trial, p99_ms)) is not None]
+def rate_level(rate: float, trials: Sequence[Trial], p99_ms: float, needed: int) -> RateLevel:
+    """Return what a rate's trials showed; `needed` valid ones confirm it. There is at least one."""
+    valid = [trial for trial in trials if outcome(trial, p99_ms) is not Outcome.LATE]
+    shown = valid or list(trials)
+    latencies = [1000 * call.latency_s for trial in shown for call in trial.calls if call.ok]
+    outcomes = Counter(outcome(trial, p99_ms) for trial in valid)
+    held, p99 = outcomes[Outcome.HELD], percentile(latencies, 99) if latencies else 0.0
+    # A p99 can fail once by chance: what most valid trials showed, and all their calls together.
+    if 2 * held > len(valid):
+        most = Outcome.HELD if p99 < p99_ms else Outcome.SLOW
+    else:
+        others = [one for one, _ in outcomes.most_common() if one is not Outcome.HELD]
+        most = next(iter(others), Outcome.LATE)
     return RateLevel(
         rate_per_s=rate,
-        p99_ms=percentile(latencies, 99) if latencies else 0.0,
+        p99_ms=p99,
         late=sum(trial.late_starts for trial in trials),
         calls=len(latencies),
-        # A level holds when most of its trials held: a p99 can fail once by chance.
-        held=2 * sum(verdicts) > len(verdicts) if verdicts else None,
+        outcome=most,
+        held_trials=held,
+        trials=len(valid),
+        void_trials=len(trials) - len(valid),
+        in_flight=_in_flight(shown),
+        lost=_lost(valid),
+        is_confirmed=most is Outcome.HELD
+        and len(valid) >= needed
+        and len(latencies) >= P99_SAMPLES,
     )
+
+
+def _lost(trials: Sequence[Trial]) -> dict[str, int]:
+    """Return the calls that failed for good, by kind, the most frequent first."""
+    kinds = Counter(
+        call.error or "failed" for trial in trials for call in trial.calls if not call.ok
+    )
+    return dict(kinds.most_common())
+
+
+def _kinds(kinds: Mapping[str, int]) -> str:
+    return "; ".join(f"{n:,}× {kind}" for kind, n in kinds.items())
 
 
 # Overload
@@ -387,12 +556,16 @@ def _rate_level(rate: float, trials: Sequence[Trial], p99_ms: float) -> RateLeve
 
 @dataclass(frozen=True)
 class OverloadLevel:
-    """One way to issue many calls at once: how many were lost, refused per kind, and the time."""
+    """One way to issue many calls at once: how many were lost, by kind, and the time.
+
+    A call is lost when it failed for good, for whatever reason. `retried` are refusals after which
+    the call was made again; those that were not are among the lost. `wall_s` is a geometric mean.
+    """
 
     key: CellKey
     calls: int  # a trial
-    lost: int  # of all trials together: calls that failed for good
-    refused: dict[str, int]  # attempts turned away, those that were retried included
+    lost: Mapping[str, int]  # of all trials together
+    refused: Mapping[str, int]  # attempts turned away, those that were retried included
     trials: int
     wall_s: float
 
@@ -402,15 +575,30 @@ class OverloadLevel:
         return cell_label(self.key)
 
     @property
+    def lost_calls(self) -> int:
+        """How many calls failed for good, of all trials together."""
+        return sum(self.lost.values())
+
+    @property
+    def retried(self) -> int:
+        """How many refusals were followed by another attempt."""
+        final = sum(n for kind, n in self.lost.items() if kind in self.refused)
+        return max(sum(self.refused.values()) - final, 0)
+
+    @property
     def sentence(self) -> str:
         """What became of the calls, in one line."""
         total = self.calls * self.trials
-        kinds = "; ".join(f"{n:,}× {kind}" for kind, n in self.refused.items())
-        refused = f"; refused: {kinds}" if kinds else ""
-        return (
-            f"{self.label}: {self.lost:,} of {counted(total, 'call')} lost in "
-            f"{duration_text(self.wall_s)}{refused}."
+        text = (
+            f"{self.label}: {self.lost_calls:,} of {counted(total, 'call')} lost in "
+            f"{duration_text(self.wall_s)}"
         )
+        if self.lost:
+            text += f" ({_kinds(self.lost)})"
+        if self.retried:
+            again = "was tried again" if self.retried == 1 else "were tried again"
+            text += f"; {counted(self.retried, 'refusal')} {again} ({_kinds(self.refused)})"
+        return f"{text}."
 
 
 @dataclass(frozen=True)
@@ -418,16 +606,16 @@ class OverloadAdvice:
     """What breaks without a limit, and what avoids it."""
 
     levels: tuple[OverloadLevel, ...]
-    breaks_at: int | None  # calls at once; None where nothing was refused
+    breaks_at: int | None  # calls at once; None where none was lost
     most: int  # calls at once that were tried
 
     @property
     def sentence(self) -> str:
-        """What breaks first, in one line."""
+        """What breaks first and why, in one line."""
         unlimited = self._level("gather")
         limited = self._level("gather_limited")
         if self.breaks_at is None:
-            text = f"Nothing was refused with up to {self.most:,} calls at once"
+            text = f"No call was lost with up to {self.most:,} at once"
             if unlimited is None or limited is None:
                 return f"{text}."
             return (
@@ -436,10 +624,12 @@ class OverloadAdvice:
             )
         text = f"{self.breaks_at:,} calls at once are too many"
         if unlimited is not None:
-            share = unlimited.lost / (unlimited.calls * unlimited.trials)
+            share = unlimited.lost_calls / (unlimited.calls * unlimited.trials)
+            why = next(iter(unlimited.lost), "")
             text += f": {share:.0%} lost without a limit"
+            text += f" ({why})" if why else ""
         if limited is not None:
-            lost = f"{limited.lost:,}" if limited.lost else "none"
+            lost = f"{limited.lost_calls:,}" if limited.lost else "none"
             text += f", {lost} with {limited.label} ({duration_text(limited.wall_s)})"
         return f"{text}."
 
@@ -449,39 +639,62 @@ class OverloadAdvice:
         return next((level for level in mine if not level.key.retries), None)
 
 
+def loses(trial: Trial) -> bool:
+    """Say whether calls of a trial failed for good, for whatever reason."""
+    return any(not call.ok for call in trial.calls)
+
+
 def overload_advice(run: Run) -> OverloadAdvice | None:
     """Return what an overload showed, or None for another run."""
-    if run.settings.get("experiment") != "overload":
+    if run.experiment != OVERLOAD:
         return None
     trials = [trial for trial in run.trials if not trial.warmup]
     if not trials:
         return None
-    refused = [trial.count for trial in trials if trial.strategy == "gather" and trial.refused]
+    unlimited = [trial for trial in trials if trial.strategy == "gather" and not trial.retries]
     most = max(trial.count for trial in trials)
     cells = by_cell(trial for trial in trials if trial.count == most)
     return OverloadAdvice(
         levels=tuple(_overload_level(key, mine) for key, mine in cells.items()),
-        breaks_at=min(refused, default=None),
+        breaks_at=min((trial.count for trial in unlimited if loses(trial)), default=None),
         most=most,
     )
 
 
 def _overload_level(key: CellKey, trials: Sequence[Trial]) -> OverloadLevel:
+    walls = [trial.wall_s for trial in trials if trial.wall_s]
     return OverloadLevel(
         key=key,
         calls=len(trials[0].calls),
-        lost=sum(not call.ok for trial in trials for call in trial.calls),
+        lost=_lost(trials),
         refused=dict(sum((Counter(trial.refused) for trial in trials), Counter[str]())),
         trials=len(trials),
-        wall_s=median([trial.wall_s for trial in trials]),
+        wall_s=geometric_mean(walls)[0] if walls else 0.0,
     )
+
+
+def without_verdict(run: Run) -> str:
+    """Say why nothing can be concluded from a run; empty where something can.
+
+    That is so where every trial was void, or where the search for a rate met a client that was too
+    slow for most rates.
+    """
+    trials = [trial for trial in run.trials if not trial.warmup]
+    if not trials:
+        return "No trial was finished."
+    void = sum(trial.is_void for trial in trials)
+    if void == len(trials):
+        return "No trial was valid: the client could not keep the rate."
+    rate = rate_advice(run)
+    return rate.sentence if rate is not None and rate.is_unmeasurable else ""
 
 
 def sentences(run: Run) -> tuple[str, ...]:
     """Return all advice that a run supports, the advice itself first, in whole sentences."""
     found: list[str] = []
     for sweep in sweep_advice(run):
-        found += [sweep.sentence, sweep.cost, *([sweep.little] if sweep.is_limit else [])]
+        told = (sweep.cost, sweep.little if sweep.is_limit else "") if sweep.is_decided else ()
+        found += [sweep.sentence, *filter(None, told)]
     rate = rate_advice(run)
     if rate is not None:
         found += [rate.sentence, *([rate.contrast] if rate.contrast else [])]
@@ -494,12 +707,14 @@ def sentences(run: Run) -> tuple[str, ...]:
 def brief(run: Run) -> str:
     """Return the advice as a list of runs shows it: 'limit 16', '580/s'; or an empty text."""
     for sweep in sweep_advice(run):
+        if not sweep.is_decided:
+            return "not enough evidence"
         return f"{'limit' if sweep.is_limit else 'batch of'} {sweep.advised.level:,}"
     rate = rate_advice(run)
     if rate is not None:
         if rate.is_unmeasurable:
             return "not measurable"
-        return f"{rate.rate_per_s:,.0f}/s" if rate.rate_per_s else "no rate held"
+        return f"{rate.rate_per_s:,.0f}/s" if rate.rate_per_s else "no rate confirmed"
     overload = overload_advice(run)
     if overload is None:
         return ""
@@ -511,16 +726,16 @@ def short(run: Run) -> str:
     for sweep in sweep_advice(run):
         if sweep.client:
             return "The client is the limit, not Milvus"
-        return f"Set {sweep.advised.level:,} {sweep.unit}"
+        return sweep.short
     rate = rate_advice(run)
     if rate is not None:
         found = rate.rate_per_s
         if rate.is_unmeasurable:
             return "Not measurable: the client was too slow"
-        return f"It holds {found:,.4g} calls/s" if found else "No rate held"
+        return f"It holds {found:,.4g} calls/s" if found else "No rate was confirmed"
     overload = overload_advice(run)
     if overload is None:
         return ""
     if overload.breaks_at is None:
-        return f"Nothing was refused with {overload.most:,} at once"
+        return f"No call was lost with {overload.most:,} at once"
     return f"{overload.breaks_at:,} calls at once are too many"

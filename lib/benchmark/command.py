@@ -147,6 +147,9 @@ def _code(run: Run) -> int:
     """
     if not all(trial.verified or trial.is_void or trial.refused for trial in run.trials):
         return FAILED
+    if why := advice.without_verdict(run):
+        _print(f"No verdict: {why}")
+        return NO_VERDICT
     searched = run.settings.get("experiment") == RATE
     if any(trial.verified and (trial.rate_per_s or not searched) for trial in run.trials):
         return VERIFIED
@@ -304,7 +307,7 @@ def _row(cell: CellSummary) -> tuple[str, ...]:
         f"{cell.count:,}",
         cell.label,
         str(cell.repeats),
-        _number(cell.median_wall_s, "{:.3f} s"),
+        _number(cell.geomean_wall_s, "{:.3f} s"),
         _number(cell.p50_ms, "{:.1f} ms"),
         _number(cell.p95_ms, "{:.1f} ms"),
         _number(cell.throughput_per_s, "{:,.1f}"),

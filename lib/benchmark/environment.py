@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
+from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.workload import Plan
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
@@ -61,6 +62,15 @@ def describe(
     }
 
 
+def _load(plan: Plan) -> str:
+    """Say how the plan's calls are issued."""
+    closed = "a closed loop makes its next call when one has ended"
+    opened = "an open loop starts calls at a rate, whatever the answers do"
+    rated = {STRATEGIES[cell.strategy].uses_rate for cell in plan.cells()}
+    loads = [text for is_open, text in ((False, closed), (True, opened)) if is_open in rated]
+    return f"The load: {', and '.join(loads)}."
+
+
 def _versions() -> dict[str, str]:
     versions = {}
     for name in PACKAGES:
@@ -71,7 +81,7 @@ def _versions() -> dict[str, str]:
 
 def _notes(connection: Connection, plan: Plan) -> list[str]:
     notes = [
-        "The load is closed-loop: a strategy issues its next call when one has ended.",
+        _load(plan),
         "Stores are opened with langchain-milvus's defaults; reads use the collection's own "
         "consistency level.",
     ]

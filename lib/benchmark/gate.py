@@ -4,15 +4,23 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from statistics import fmean, variance
 from typing import Any
 
-from lib.benchmark.statistics import MIN_REPEATS, by_cell, cell_text, t_quantile
+from lib.benchmark.statistics import (
+    MIN_REPEATS,
+    Speedup,
+    by_cell,
+    by_repeat,
+    cell_text,
+    compared,
+    confidence,
+    t_quantile,
+)
 from lib.benchmark.trials import MAX_REPEATS, CellKey, Run
 from lib.errors import InvalidInput
 
-# The chance of a wrong verdict on any cell of a run, split evenly among its cells.
-ERROR_RATE = 0.05
+# The repeats that are asked for decide with this chance, if the change is as large as it seemed.
+POWER = 0.9
 
 
 class Verdict(Enum):
@@ -29,7 +37,8 @@ class CellDecision:
 
     `ratio` is the new wall time over the old one, the geometric mean; above 1 is slower. The
     bounds are None below three repeats. `repeats_needed` is set where the verdict is UNDECIDED:
-    about that many repeats on both sides would decide; None where more than a plan allows.
+    about that many repeats on both sides would decide, if the change is as large as it seemed;
+    None where that is more than a plan allows.
     """
 
     key: CellKey
@@ -62,7 +71,7 @@ class CellDecision:
             more = (
                 f" About {self.repeats_needed} repeats on both sides would decide."
                 if self.repeats_needed
-                else f" Even {MAX_REPEATS} repeats would not decide: make more calls a trial."
+                else f" Even {MAX_REPEATS} repeats would hardly decide: it lies at the threshold."
             )
         return f"{self.label}: {self.verdict.value}, {change}.{more}"
 
@@ -94,12 +103,12 @@ class Decision:
 def decide(baseline: Run, run: Run, threshold: float) -> Decision:
     """Decide for each cell that both runs have whether it became slower by `threshold` (0.15).
 
-    The interval is Student's on the logarithms of the wall times: of the paired differences where
-    both runs followed the same plan, Welch's where not. With m cells each has 1 - 0.05/m coverage.
+    The interval is that of every comparison (`lib.benchmark.statistics.compared`), paired where
+    both runs followed the same plan and no repeat failed, and corrected for the number of cells.
 
-    - slower: 1 lies below the interval, and the ratio is nearer to the threshold than to 1;
-    - not slower: the whole interval lies below the threshold;
-    - not enough evidence: neither.
+    - slower: the whole interval lies beyond the threshold;
+    - not slower: the whole interval lies below it;
+    - not enough evidence: the threshold lies inside.
 
     Raises InvalidInput when the runs have no cell in common.
     """
@@ -150,11 +159,8 @@ def _value(value: object) -> str:
 
 
 def _walls(run: Run) -> dict[CellKey, dict[int, float]]:
-    """Return the logarithm of each verified wall time by repeat, for each cell."""
-    return {
-        key: {t.repeat: math.log(t.work_s) for t in trials if t.verified and t.work_s > 0}
-        for key, trials in by_cell(run.trials).items()
-    }
+    """Return each verified wall time by repeat, for each cell."""
+    return {key: by_repeat(trials) for key, trials in by_cell(run.trials).items()}
 
 
 def _decide_cell(
@@ -166,53 +172,37 @@ def _decide_cell(
     paired: bool,
     cells: int,
 ) -> CellDecision:
-    both = sorted({*old} & {*new})
-    paired = paired and len(both) == len(old) == len(new)
     if not old or not new:
         return CellDecision(key, 0, paired, None, None, None, Verdict.UNDECIDED)
-    repeats = min(len(old), len(new))
-    sides = [[new[i] - old[i] for i in both]] if paired else [[*new.values()], [*old.values()]]
-    shift = fmean(sides[0]) - (0.0 if paired else fmean(sides[1]))
-    if repeats < MIN_REPEATS:
-        return CellDecision(
-            key, repeats, paired, math.exp(shift), None, None, Verdict.UNDECIDED, MIN_REPEATS
-        )
-    probability = 1 - ERROR_RATE / cells / 2
-    margin = t_quantile(probability, _degrees(sides)) * math.sqrt(sum(map(_error, sides)))
-    low, high, bound = shift - margin, shift + margin, math.log1p(threshold)
-    needed = None
-    if high < bound:
+    if not paired:
+        # The i-th repeats of two plans have nothing in common.
+        old = {-1 - i: wall_s for i, wall_s in old.items()}
+    found = compared(new, old).corrected(cells)
+    verdict, needed = Verdict.UNDECIDED, None
+    if found.low is None or found.high is None:
+        needed = MIN_REPEATS
+    elif found.high < 1 + threshold:
         verdict = Verdict.NOT_SLOWER
-    elif low > 0 and shift >= bound / 2:
+    elif found.low > 1 + threshold:
         verdict = Verdict.SLOWER
     else:
-        verdict = Verdict.UNDECIDED
-        needed = _repeats_needed(sides, bound / 2, probability)
+        needed = _repeats_needed(found, threshold, confidence(cells))
     return CellDecision(
-        key, repeats, paired, math.exp(shift), math.exp(low), math.exp(high), verdict, needed
+        key, found.repeats, found.is_paired, found.ratio, found.low, found.high, verdict, needed
     )
 
 
-def _error(values: Sequence[float]) -> float:
-    """Return the squared standard error of the mean."""
-    return variance(values) / len(values)
-
-
-def _degrees(sides: Sequence[Sequence[float]]) -> int:
-    """Return the degrees of freedom; of two sides Welch and Satterthwaite's, rounded down."""
-    total = sum(map(_error, sides))
-    parts = sum(_error(side) ** 2 / (len(side) - 1) for side in sides)
-    fewest = min(len(side) - 1 for side in sides)
-    return max(math.floor(total**2 / parts), fewest) if parts else fewest
-
-
-def _repeats_needed(
-    sides: Sequence[Sequence[float]], margin: float, probability: float
-) -> int | None:
-    """Return the repeats at which the interval is so narrow that one of the verdicts holds."""
-    together = sum(map(variance, sides))
-    for repeats in range(MIN_REPEATS, MAX_REPEATS + 1):
-        degrees = len(sides) * (repeats - 1)
-        if t_quantile(probability, degrees) * math.sqrt(together / repeats) < margin:
+def _repeats_needed(found: Speedup, threshold: float, probability: float) -> int | None:
+    """Return the repeats that decide on a change as large as this one, most of the time."""
+    if found.margin is None:
+        return None
+    away = abs(math.log(found.ratio) - math.log1p(threshold))
+    # What one repeat contributes, and how many degrees of freedom it brings.
+    spread = found.margin / t_quantile(probability, found.degrees) * math.sqrt(found.repeats)
+    a_repeat = found.degrees / (found.repeats - 1)
+    for repeats in range(found.repeats + 1, MAX_REPEATS + 1):
+        degrees = math.floor(a_repeat * (repeats - 1))
+        margins = t_quantile(probability, degrees) + t_quantile(POWER, degrees)
+        if margins * spread / math.sqrt(repeats) < away:
             return repeats
     return None

@@ -1,13 +1,17 @@
-"""From trials to medians, percentiles, speed-ups with an interval, and warnings. Pure functions."""
+"""From trials to times, percentiles, speed-ups with an interval, and warnings. Pure functions.
+
+The rules stand in `docs/measurement.md`, each once.
+"""
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from statistics import fmean, variance
 
 from lib.benchmark.strategies import BASELINE, STRATEGIES
-from lib.benchmark.trials import CellKey, Run, Trial
+from lib.benchmark.trials import COMPARE, CellKey, Run, Trial
 from lib.words import bounds_text, counted, ratio_text
 
 MIN_REPEATS = 3
@@ -21,35 +25,109 @@ BUSY_SHARE = 0.9
 STALLED_LAG_MS = 100.0
 # 1 / Φ⁻¹(3/4): makes the median absolute deviation estimate a standard deviation.
 MAD_TO_SIGMA = 1.4826
-# One side of a 95 % interval.
-CONFIDENCE = 0.975
+# The chance that any of the verdicts that are made at once is wrong.
+ERROR_RATE = 0.05
+# A p99 of fewer calls rests on fewer than five beyond it: the slowest of them is told instead.
+P99_SAMPLES = 500
+# What may be said of a speed-up.
+FASTER, SLOWER, UNDECIDED = "faster", "slower", "undecided"
 BISECTIONS = 60  # halves π/2 down to the precision of a float
 
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times faster than the baseline; bounds are None below three paired repeats."""
+    """How many times faster than the baseline; bounds are None below three repeats.
+
+    The interval, 95 %, is of the paired differences where both sides have the same repeats, and
+    Welch's where a repeat of one side is missing. `repeats` are those of the side with fewer.
+    """
 
     ratio: float
     low: float | None
     high: float | None
-    pairs: int
+    repeats: int
+    degrees: int = 0
+    is_paired: bool = True
+
+    @property
+    def margin(self) -> float | None:
+        """Half the interval's width on the logarithm; None without an interval."""
+        if self.low is None or self.high is None:
+            return None
+        return (math.log(self.high) - math.log(self.low)) / 2
 
     @property
     def is_difference(self) -> bool | None:
         """Say whether 1 lies outside the interval; None without an interval."""
-        if self.low is None or self.high is None:
-            return None
-        return not self.low <= 1 <= self.high
+        return (found != UNDECIDED) if (found := self.verdict()) else None
+
+    def corrected(self, verdicts: int) -> "Speedup":
+        """Return it with the interval that one of so many verdicts rests on, which is wider."""
+        if self.margin is None or not self.degrees or verdicts <= 1:
+            return self
+        wider = t_quantile(confidence(verdicts), self.degrees) / t_quantile(
+            confidence(), self.degrees
+        )
+        factor = math.exp(self.margin * wider)
+        return replace(self, low=self.ratio / factor, high=self.ratio * factor)
+
+    @property
+    def p_value(self) -> float:
+        """The chance of a ratio at least as far from 1 where there is no difference; 1 if unknown.
+
+        That of Student's t, which the interval rests on.
+        """
+        if self.margin is None or not self.degrees:
+            return 1.0
+        if not self.margin:
+            return 0.0 if self.ratio != 1 else 1.0
+        t = abs(math.log(self.ratio)) / self.margin * t_quantile(confidence(), self.degrees)
+        return 2 * (1 - _t_probability(math.atan(t / math.sqrt(self.degrees)), self.degrees))
+
+    def verdict(self, verdicts: int = 1) -> str:
+        """Say FASTER, SLOWER or UNDECIDED, as one of so many verdicts; nothing without interval."""
+        found = self.corrected(verdicts)
+        if found.low is None or found.high is None:
+            return ""
+        return FASTER if found.low > 1 else SLOWER if found.high < 1 else UNDECIDED
+
+
+def confidence(verdicts: int = 1) -> float:
+    """Return one side of the interval that one of so many verdicts rests on: 0.975 for one.
+
+    The chance of error is split evenly among them (Bonferroni).
+    """
+    return 1 - ERROR_RATE / verdicts / 2
+
+
+def verdicts_on(speedups: Sequence[Speedup | None]) -> list[str]:
+    """Return the verdict on each of the speed-ups that are told at once.
+
+    Holm's correction (1979): the clearest is one of all, the next one of the rest, and so on until
+    one cannot be told; those after it cannot either. It errs no more than Bonferroni's, and finds
+    more. Without an interval the verdict is an empty text.
+    """
+    found = [one.verdict() if one else "" for one in speedups]
+    judged = sorted((one.p_value, i) for i, one in enumerate(speedups) if one and found[i])
+    is_open = True
+    for rank, (p_value, i) in enumerate(judged):
+        is_open = is_open and p_value <= ERROR_RATE / (len(judged) - rank)
+        if not is_open:
+            found[i] = UNDECIDED
+    return found
 
 
 @dataclass(frozen=True)
 class CellSummary:
     """A cell's trials in numbers, of verified trials only; None where there is none.
 
-    Times are of whole trials (`wall_s`) or of single calls (`ms`); percentiles come from
-    `samples` calls of all repeats together. `throughput_per_s` is `count` over the median wall
-    time. `speedup` is against the sync loop of the same operation and count.
+    `geomean_wall_s` is the geometric mean of the trials' wall times, and the time that is shown of
+    the cell everywhere. Times in ms are of single calls; percentiles come from `samples` calls of
+    all repeats together, the p99 from 500 on. `throughput_per_s` is the geometric mean of the
+    trials' calls a second, or of the rows where a call has several.
+
+    `speedup` is the baseline's `geomean_wall_s` over this one's; of timed trials it is the ratio
+    of what a call takes. `verdict` is one of all that are told of the run.
     """
 
     operation: str
@@ -59,10 +137,11 @@ class CellSummary:
     repeats: int
     failed_trials: int
     samples: int
-    median_wall_s: float | None
+    geomean_wall_s: float | None
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
+    slowest_ms: float | None
     embed_p50_ms: float | None
     milvus_p50_ms: float | None
     throughput_per_s: float | None
@@ -73,6 +152,7 @@ class CellSummary:
     speedup_low: float | None
     speedup_high: float | None
     speedup_note: str
+    verdict: str = ""
     rate_per_s: float | None = None
     batch: int = 1
     retries: int = 0
@@ -88,6 +168,20 @@ class CellSummary:
         return CellKey.of(self)
 
     @property
+    def is_undecided(self) -> bool:
+        """Say whether there is an interval, and it does not tell this cell from the baseline."""
+        return self.verdict == UNDECIDED
+
+    @property
+    def p99_text(self) -> str:
+        """Return 'p99 12.3 ms', or of fewer than 500 calls 'slowest of 100: 14.1 ms'."""
+        if self.p99_ms is not None:
+            return f"p99 {self.p99_ms:,.3g} ms"
+        if self.slowest_ms is None:
+            return ""
+        return f"slowest of {self.samples:,}: {self.slowest_ms:,.3g} ms"
+
+    @property
     def interval_text(self) -> str:
         """Return '41× (38–44)', '41× (no interval)', or an empty text without a speed-up."""
         if self.speedup is None:
@@ -101,7 +195,9 @@ def cell_label(key: CellKey) -> str:
     """Return how a cell's calls were issued: 'Async, at most 2, 500 rows a call'."""
     label = STRATEGIES[key.strategy].label(key.concurrency, key.rate_per_s)
     label += f", {key.batch:,} rows a call" if key.batch > 1 else ""
-    return label + (f", {counted(key.retries, 'retry', 'retries')}" if key.retries else "")
+    # Only the async ways try a refused call again.
+    retries = key.retries if STRATEGIES[key.strategy].is_async else 0
+    return label + (f", {counted(retries, 'retry', 'retries')}" if retries else "")
 
 
 def cell_text(key: CellKey) -> str:
@@ -127,20 +223,49 @@ def percentile(values: Iterable[float], q: float) -> float:
 
 
 def speedup(baseline: Sequence[float], other: Sequence[float]) -> Speedup:
-    """Compare paired wall times of two strategies: the i-th of each was measured in repeat i.
+    """Compare paired times of two strategies: the i-th of each was measured in repeat i.
 
-    The ratio is the geometric mean of baseline/other, its 95 % interval that of Student's t on
-    the paired differences of the logarithms, taken back by exp: a repeat that is slow for both
-    cancels out, and the interval of A against B is the inverse of that of B against A.
-    (Student's one-sample interval on paired differences: any textbook, such as Montgomery,
-    Design and Analysis of Experiments, section 2.5; the log makes it one of a ratio.)
+    Raises ValueError for sides of two lengths, none at all, or a time that is not above zero.
     """
     if len(baseline) != len(other) or not baseline:
         raise ValueError("A speed-up needs as many times of one side as of the other.")
-    if min(*baseline, *other) <= 0:
+    return compared(dict(enumerate(baseline)), dict(enumerate(other)))
+
+
+def compared(baseline: Mapping[int, float], other: Mapping[int, float]) -> Speedup:
+    """Say how many times the other's values the baseline's are; both are given by repeat.
+
+    The ratio is that of the two geometric means. Its 95 % interval is Student's t on the
+    logarithms, taken back by exp: of the paired differences where both sides have the same
+    repeats, so that a repeat that is slow for both cancels out; of two independent samples
+    (Welch's) where a repeat of one side failed. The interval of A against B is the inverse of
+    that of B against A. (Any textbook, such as Montgomery, Design and Analysis of Experiments,
+    sections 2.4 and 2.5; the logarithm makes it an interval of a ratio.)
+    """
+    if min(*baseline.values(), *other.values()) <= 0:
         raise ValueError("Wall times must be above zero.")
-    ratios = [b / o for b, o in zip(baseline, other, strict=True)]
-    return Speedup(*geometric_mean(ratios), len(ratios))
+    one, two = ({i: math.log(value) for i, value in side.items()} for side in (baseline, other))
+    is_paired = one.keys() == two.keys()
+    repeats = min(len(one), len(two))
+    mean = fmean(one.values()) - fmean(two.values())
+    if repeats < MIN_REPEATS:
+        return Speedup(math.exp(mean), None, None, repeats, is_paired=is_paired)
+    sides = [[one[i] - two[i] for i in one]] if is_paired else [[*one.values()], [*two.values()]]
+    error, degrees = _error_of_difference(sides)
+    margin = t_quantile(confidence(), degrees) * error
+    low, high = math.exp(mean - margin), math.exp(mean + margin)
+    return Speedup(math.exp(mean), low, high, repeats, degrees, is_paired)
+
+
+def _error_of_difference(sides: Sequence[Sequence[float]]) -> tuple[float, int]:
+    """Return the standard error of the difference of means, and its degrees of freedom.
+
+    Of two sides the degrees are Welch and Satterthwaite's, rounded down.
+    """
+    squares = [variance(side) / len(side) for side in sides]
+    total, fewest = sum(squares), min(map(len, sides)) - 1
+    parts = sum(square**2 / (len(side) - 1) for square, side in zip(squares, sides, strict=True))
+    return math.sqrt(total), max(math.floor(total**2 / parts), fewest) if parts else fewest
 
 
 def geometric_mean(values: Sequence[float]) -> tuple[float, float | None, float | None]:
@@ -149,27 +274,28 @@ def geometric_mean(values: Sequence[float]) -> tuple[float, float | None, float 
     The interval is Student's on the logarithms, taken back by exp; None below three values.
     """
     logs = [math.log(value) for value in values]
-    n = len(logs)
-    mean = math.fsum(logs) / n
-    if n < MIN_REPEATS:
+    mean = fmean(logs)
+    if len(logs) < MIN_REPEATS:
         return math.exp(mean), None, None
-    variance = math.fsum((log - mean) ** 2 for log in logs) / (n - 1)
-    margin = t_quantile(CONFIDENCE, n - 1) * math.sqrt(variance / n)
+    margin = t_quantile(confidence(), len(logs) - 1) * math.sqrt(variance(logs) / len(logs))
     return math.exp(mean), math.exp(mean - margin), math.exp(mean + margin)
 
 
-def paired(
+def gain(
     baseline: Iterable[Trial],
     other: Iterable[Trial],
     value: Callable[[Trial], float] = lambda trial: trial.work_s,
 ) -> Speedup | None:
-    """Compare two cells by the repeats in which both were verified; None where there is none."""
-    mine, others = (
-        {trial.repeat: found for trial in trials if trial.counts and (found := value(trial)) > 0}
-        for trials in (baseline, other)
-    )
-    repeats = sorted(mine.keys() & others.keys())
-    return speedup([mine[r] for r in repeats], [others[r] for r in repeats]) if repeats else None
+    """Compare two cells by their verified repeats; None where one of them has none."""
+    mine, others = (by_repeat(trials, value) for trials in (baseline, other))
+    return compared(mine, others) if mine and others else None
+
+
+def by_repeat(
+    trials: Iterable[Trial], value: Callable[[Trial], float] = lambda trial: trial.work_s
+) -> dict[int, float]:
+    """Return a value above zero of each trial that counts, by its repeat."""
+    return {trial.repeat: found for trial in trials if trial.counts and (found := value(trial)) > 0}
 
 
 @lru_cache(maxsize=256)
@@ -205,8 +331,13 @@ def _t_probability(angle: float, degrees: int) -> float:
 def summarise(trials: Iterable[Trial]) -> tuple[CellSummary, ...]:
     """Return one summary per cell, in the order in which the cells first appear."""
     cells = by_cell(trials)
-    ordered = sorted(cells.items(), key=lambda item: _rank(item[0], list(cells)))
-    return tuple(_summary(key, mine, cells) for key, mine in ordered)
+    ordered = sorted(cells, key=lambda key: _rank(key, list(cells)))
+    gains = [_against_baseline(key, cells) for key in ordered]
+    verdicts = verdicts_on([found for found, _ in gains])
+    return tuple(
+        _summary(key, cells[key], found, note, verdict)
+        for key, (found, note), verdict in zip(ordered, gains, verdicts, strict=True)
+    )
 
 
 def by_cell(trials: Iterable[Trial]) -> dict[CellKey, list[Trial]]:
@@ -226,17 +357,15 @@ def _rank(key: CellKey, keys: list[CellKey]) -> tuple[float, ...]:
     return operations.index(key.operation), key.count, strategy, *level
 
 
-def _summary(key: CellKey, trials: list[Trial], cells: dict[CellKey, list[Trial]]) -> CellSummary:
+def _summary(
+    key: CellKey, trials: list[Trial], found: Speedup | None, note: str, verdict: str
+) -> CellSummary:
     good = [trial for trial in trials if trial.verified]
     calls = [call for trial in good for call in trial.calls if call.ok]
     durations = [1000 * call.latency_s for call in calls]
-    walls = [trial.wall_s for trial in good]
+    walls = [trial.wall_s for trial in good if trial.wall_s > 0]
     lags = [trial.loop_lag_ms_max for trial in trials if trial.loop_lag_ms_max is not None]
-    middle = median(walls) if walls else None
-    rates = [trial.throughput_per_s for trial in good]
-    throughput = median(rates) if rates and (not key.count or key.batch > 1) else None
-    throughput = key.count / middle if middle and throughput is None else throughput
-    gain, note = _against_baseline(key, cells)
+    rates = [rate for trial in good if (rate := trial.throughput_per_s) > 0]
     errors = Counter(call.error or "failed" for t in trials for call in t.calls if not call.ok)
     kinds = dict(errors.most_common(MAX_KINDS))
     if len(errors) > MAX_KINDS:
@@ -246,42 +375,55 @@ def _summary(key: CellKey, trials: list[Trial], cells: dict[CellKey, list[Trial]
         repeats=len(good),
         failed_trials=len(trials) - len(good),
         samples=len(calls),
-        median_wall_s=middle,
+        geomean_wall_s=geometric_mean(walls)[0] if walls else None,
         p50_ms=percentile(durations, 50) if durations else None,
         p95_ms=percentile(durations, 95) if durations else None,
-        p99_ms=percentile(durations, 99) if durations else None,
+        p99_ms=percentile(durations, 99) if len(durations) >= P99_SAMPLES else None,
+        slowest_ms=max(durations, default=None),
         embed_p50_ms=median([1000 * call.embed_s for call in calls]) if calls else None,
         milvus_p50_ms=median([1000 * call.milvus_s for call in calls]) if calls else None,
-        throughput_per_s=throughput,
-        cpu_share=median([t.cpu_s / t.wall_s for t in good if t.wall_s > 0]) if middle else None,
+        throughput_per_s=geometric_mean(rates)[0] if rates else None,
+        cpu_share=median([t.cpu_s / t.wall_s for t in good if t.wall_s > 0]) if walls else None,
         loop_lag_ms_max=max(lags) if lags else None,
         errors=kinds,
-        speedup=gain.ratio if gain else None,
-        speedup_low=gain.low if gain else None,
-        speedup_high=gain.high if gain else None,
+        speedup=found.ratio if found else None,
+        speedup_low=found.low if found else None,
+        speedup_high=found.high if found else None,
         speedup_note=note,
+        verdict=verdict,
     )
+
+
+def baseline_of(key: CellKey, cells: Iterable[CellKey]) -> CellKey | None:
+    """Return what a cell is compared with: the sync loop of the same operation and count.
+
+    Of loops with several rows a call it is the one with the fewest, in every comparison.
+    """
+    loops = [
+        other
+        for other in cells
+        if (other.operation, other.strategy, other.count) == (key.operation, BASELINE, key.count)
+    ]
+    return min(loops, key=lambda loop: (loop.batch, loop.retries), default=None)
 
 
 def _against_baseline(
     key: CellKey, cells: dict[CellKey, list[Trial]]
 ) -> tuple[Speedup | None, str]:
-    if key.strategy == BASELINE:
-        return None, "the baseline"
-    baseline = [
-        trial
-        for other, trials in cells.items()
-        if (other.operation, other.strategy, other.count) == (key.operation, BASELINE, key.count)
-        for trial in trials
-    ]
-    if not baseline:
+    if STRATEGIES[key.strategy].uses_rate:
+        return None, "its rate was set, so its time says nothing"
+    baseline = baseline_of(key, cells)
+    if baseline is None:
         return None, ""
-    gain = paired(baseline, cells[key])
-    if gain is None:
-        return None, "no repeat in which this and the loop were both verified"
-    if gain.low is None:
-        return gain, f"{gain.pairs} paired repeats: too few for an interval, which takes three"
-    return gain, f"95 % interval from {gain.pairs} paired repeats"
+    if baseline == key:
+        return None, "the baseline"
+    found = gain(cells[baseline], cells[key])
+    if found is None:
+        return None, "this or the loop has no verified repeat"
+    if found.low is None:
+        return found, f"{counted(found.repeats, 'repeat')}: too few for an interval"
+    paired = "paired" if found.is_paired else "not paired, as a repeat of one side failed"
+    return found, f"95 % interval from {found.repeats} repeats, {paired}"
 
 
 def warnings(run: Run, summaries: Iterable[CellSummary]) -> dict[str, list[str]]:
@@ -301,7 +443,9 @@ def warnings(run: Run, summaries: Iterable[CellSummary]) -> dict[str, list[str]]
             for cell in cells
             if (message := check(cell, trials[cell.cell]))
         ]
-    found["Few repeats"] = _few_repeats(cells)
+    if run.experiment == COMPARE:
+        # The other experiments choose their repeats by what they see, and say n of how many.
+        found["Few repeats"] = _few_repeats(cells)
     return {title: messages for title, messages in found.items() if messages}
 
 
@@ -341,29 +485,48 @@ def _turned_away(cell: CellSummary, trials: list[Trial]) -> str:
 
 
 def _few_repeats(cells: Iterable[CellSummary]) -> list[str]:
-    """Warn once for the whole run, because all of its cells have the same repeats."""
-    fewest = min((cell.repeats for cell in cells if cell.repeats), default=COMFORTABLE_REPEATS)
+    """Warn once for the whole run, of the cells with the fewest repeats."""
+    repeats = [cell.repeats for cell in cells if cell.repeats]
+    fewest = min(repeats, default=COMFORTABLE_REPEATS)
     if fewest >= COMFORTABLE_REPEATS:
         return []
+    few = repeats.count(fewest)
+    where = "" if few == len(repeats) else f" ({few} of {len(repeats)} cells)"
     what = "no interval" if fewest < MIN_REPEATS else "wide intervals"
     times = "repeat gives" if fewest == 1 else "repeats give"
-    return [f"{fewest} {times} {what}; {COMFORTABLE_REPEATS} or more are better"]
+    return [f"{fewest} {times} {what}{where}; {COMFORTABLE_REPEATS} or more are better"]
+
+
+def _varying(trials: Iterable[Trial]) -> list[float]:
+    """Return what can differ between a cell's verified repeats: its time, or a call's.
+
+    Timed trials all last as long, and an open loop also makes as many calls: what a call of them
+    takes can differ.
+    """
+    return [value for trial in trials if trial.counts and (value := _varies(trial)) > 0]
+
+
+def _varies(trial: Trial) -> float:
+    latencies = [call.latency_s for call in trial.calls if call.ok]
+    if STRATEGIES[trial.strategy].uses_rate and latencies:
+        return median(latencies)
+    return trial.work_s
 
 
 def _slow_first(cell: CellSummary, trials: list[Trial]) -> str:
-    walls = [trial.wall_s for trial in trials if trial.verified]
-    if len(walls) < MIN_REPEATS or walls[0] <= SLOW_FIRST * median(walls[1:]):
+    values = _varying(trials)
+    if len(values) < MIN_REPEATS or values[0] <= SLOW_FIRST * median(values[1:]):
         return ""
     return (
-        f"the first trial took {walls[0] / median(walls[1:]):.1f} times as long as the others: "
+        f"the first trial took {values[0] / median(values[1:]):.1f} times as long as the others: "
         "warm up more"
     )
 
 
 def _outliers(cell: CellSummary, trials: list[Trial]) -> str:
-    walls = [trial.wall_s for trial in trials if trial.verified]
-    count = len(outliers(walls))
-    return f"{count} of {len(walls)} trials lie far from the others" if count else ""
+    values = _varying(trials)
+    count = len(outliers(values))
+    return f"{count} of {len(values)} trials lie far from the others" if count else ""
 
 
 def outliers(values: Sequence[float]) -> tuple[int, ...]:

@@ -230,6 +230,11 @@ class Run:
     note: str = ""
     source: str = field(default="", compare=False)  # where it was read from, for the reader
 
+    @property
+    def experiment(self) -> str:
+        """Which of COMPARE, RATE and OVERLOAD it is; a file from elsewhere may name another."""
+        return str(self.settings.get("experiment") or COMPARE)
+
     def keep(self, name: str, make: Callable[[], T]) -> T:
         """Make something of the run's trials once; every part of a page asks for it again.
 

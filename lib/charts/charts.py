@@ -162,7 +162,7 @@ def spans_widely(frame: pd.DataFrame) -> bool:
 
 
 def wall_time(frame: pd.DataFrame, *, log: bool = False) -> AnyChart:
-    """Draw the median wall time of each cell as a bar, in seconds."""
+    """Draw the time of each cell, the geometric mean of its repeats, as a bar in seconds."""
     rows, order = _with_rows(frame)
     longest = float(rows["wall_s"].max())
     shortest = float(rows["wall_s"].min())
@@ -170,7 +170,7 @@ def wall_time(frame: pd.DataFrame, *, log: bool = False) -> AnyChart:
     end = longest * (longest / start) ** 0.3 if log else longest * HEADROOM
     scale = alt.Scale(type="log" if log else "linear", domain=[start, end], nice=False)
     axis = alt.Axis(tickCount=5, format="~g" if log else "~r", grid=True)
-    title = "median wall time (s, log)" if log else "median wall time (s)"
+    title = "time of a trial (s, log)" if log else "time of a trial (s)"
     x = alt.X("wall_s:Q", scale=scale, title=title, axis=axis)
     base = alt.Chart(rows).encode(y=_y(order), x=x)
     bars = base.mark_bar(height={"band": 0.8}).encode(
@@ -179,7 +179,7 @@ def wall_time(frame: pd.DataFrame, *, log: bool = False) -> AnyChart:
         tooltip=[
             alt.Tooltip("group:N", title="calls"),
             alt.Tooltip("strategy:N", title="strategy"),
-            alt.Tooltip("wall_s:Q", title="median wall time (s)", format=".3f"),
+            alt.Tooltip("wall_s:Q", title="time, geometric mean (s)", format=".3f"),
             alt.Tooltip("repeats:Q", title="verified repeats"),
         ],
     )
@@ -255,11 +255,11 @@ def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
     lanes = frame.groupby("lane", sort=False).agg(
         row=("row", "min"),
         total=("total", "first"),
-        wall=("wall_s", "first"),
+        shown_s=("shown_s", "first"),
     )
     lanes = lanes.reset_index()
     lanes["text"] = [
-        f"{lane['lane']}: {counted(lane['total'], 'call')} in {duration_text(lane['wall'])}"
+        f"{lane['lane']}: {counted(lane['total'], 'call')} in {duration_text(lane['shown_s'])}"
         for lane in _records(lanes)
     ]
     y_scale = alt.Scale(
@@ -294,23 +294,36 @@ def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
 
 
 def waterfall_finding(frame: pd.DataFrame) -> str:
-    """Say how far the loop was when the concurrent lane had finished, and what is not drawn."""
-    walls = frame.groupby("lane", sort=False)["wall_s"].first()
+    """Say how far the loop was when the concurrent lane had finished, and what is not drawn.
+
+    The times are those shown everywhere; the calls are counted in the repeat that is drawn.
+    """
+    drawn = frame.groupby("lane", sort=False)[["wall_s", "shown_s"]].first()
+    walls, times = drawn["wall_s"], drawn["shown_s"]
     shown, total = int(frame["shown"].max()), int(frame["total"].max())
-    sampled = (
-        f" Drawn: {shown:,} of {total:,} calls a lane, evenly sampled." if shown < total else ""
-    )
+    sampled = f"{shown:,} of {total:,} calls a lane, evenly sampled" if shown < total else ""
+    told = "; ".join(text for text in (drawn_repeat(frame), sampled) if text)
+    ending = f" Drawn: {told}."
     if len(walls) < 2:
         lane = walls.index[0]
-        return f"{total:,} calls, {lane}: {duration_text(float(walls.iloc[0]))}.{sampled}"
-    slow, fast = walls.idxmax(), walls.idxmin()
+        return f"{total:,} calls, {lane}: {duration_text(float(times.iloc[0]))}.{ending}"
+    slow, fast = str(walls.idxmax()), str(walls.idxmin())
     limit = float(walls.min())
     calls = frame[(frame["lane"] == slow) & (frame["part"] == "embedding")]
     ends = frame[(frame["lane"] == slow) & (frame["part"] == "Milvus and client")]["end_s"]
     done = round(int((ends <= limit).sum()) * total / max(len(calls), 1))
     about = "about " if sampled else ""
     when = f"when {slow} had finished {about}{done:,}" if done else f"before {slow}'s first call"
-    return f"{fast} finished all {total:,} calls in {duration_text(limit)}, {when}.{sampled}"
+    time = duration_text(float(times[fast]))
+    return f"{fast} finished all {total:,} calls in {time}, {when}.{ending}"
+
+
+def drawn_repeat(frame: pd.DataFrame) -> str:
+    """Name the repeat that a race or a waterfall draws: 'repeat 3', or one a lane."""
+    repeats = frame.groupby("lane", sort=False)["repeat"].first()
+    if repeats.nunique() == 1:
+        return f"repeat {repeats.iloc[0]}"
+    return ", ".join(f"{lane} repeat {repeat}" for lane, repeat in repeats.items())
 
 
 def race(frame: pd.DataFrame) -> AnyChart:
@@ -352,14 +365,17 @@ def race(frame: pd.DataFrame) -> AnyChart:
 
 
 def race_finding(frame: pd.DataFrame) -> str:
-    """Say who won and by how much, and what a cell stands for."""
-    walls = frame.groupby("lane", sort=False)["wall_s"].first()
-    fast, slow = walls.idxmin(), walls.idxmax()
+    """Say the time of each lane, the fastest first, and what a cell stands for.
+
+    The times are those shown everywhere; the cells are of the repeat nearest to them.
+    """
+    times = frame.groupby("lane", sort=False)["shown_s"].first().sort_values()
     per_cell = int(frame["per_cell"].max())
     cell = f" Each cell is {per_cell:,} calls." if per_cell > 1 else ""
-    if len(walls) < 2:
-        return f"{fast} takes {duration_text(walls.min())}.{cell}"
-    return f"{fast}: {duration_text(walls.min())}. {slow}: {duration_text(walls.max())}.{cell}"
+    if len(times) < 2:
+        return f"{times.index[0]} takes {duration_text(float(times.iloc[0]))}.{cell}"
+    told = " ".join(f"{lane}: {duration_text(float(time))}." for lane, time in times.items())
+    return f"{told}{cell}"
 
 
 def race_picture(frame: pd.DataFrame) -> dict[str, Any]:
@@ -369,6 +385,8 @@ def race_picture(frame: pd.DataFrame) -> dict[str, Any]:
             "label": label,
             "family": str(mine["family"].iloc[0]),
             "wall": float(mine["wall_s"].iloc[0]),
+            "shown": duration_text(float(mine["shown_s"].iloc[0])),
+            "repeat": int(mine["repeat"].iloc[0]),
             "total": int(mine["to_call"].max()),
             "cells": [
                 [round(row.start_s, 4), round(row.end_s, 4), int(row.to_call)] for row in rows
@@ -408,12 +426,13 @@ def latency(frame: pd.DataFrame) -> AnyChart:
             alt.Tooltip("samples:Q", title="calls"),
         ],
     )
-    # p95 and p99 stand close together: one label goes below its dot, the other above.
+    # The last two stand close together: one label goes below its dot, the other above.
+    marks["is_last"] = ~marks["mark"].isin(["p50", "p95"])
     labels = [
-        points.transform_filter(f"datum.mark {which} 'p99'")
+        points.transform_filter(f"{which}datum.is_last")
         .mark_text(align="left", dx=9, dy=dy, fontSize=13)
         .encode(text="text:N")
-        for which, dy in (("!=", 10), ("==", -8))
+        for which, dy in (("!", 10), ("", -8))
         if marks["strategy"].nunique() <= 2
     ]
     return alt.layer(curves, dots, *labels).properties(height=360)
@@ -430,10 +449,11 @@ def latency_finding(frame: pd.DataFrame) -> str:
 
 
 def sweep(frame: pd.DataFrame) -> AnyChart:
-    """Draw throughput against p95 latency, one point per concurrency limit, the knee ringed."""
+    """Draw throughput against p95 latency, one point per limit or batch size, the advice ringed."""
+    unit, thing = str(frame["unit"].iloc[0]), str(frame["thing"].iloc[0])
     x = alt.X(
         "throughput_per_s:Q",
-        title="throughput (calls/s)",
+        title=f"throughput ({thing}/s)",
         scale=alt.Scale(zero=False, padding=30),
         axis=alt.Axis(tickCount=5),
     )
@@ -441,8 +461,8 @@ def sweep(frame: pd.DataFrame) -> AnyChart:
     base = alt.Chart(frame).encode(x=x, y=y)
     tooltip = [
         alt.Tooltip("strategy:N"),
-        alt.Tooltip("limit:Q", title="calls in flight, at most"),
-        alt.Tooltip("throughput_per_s:Q", title="calls/s", format=",.0f"),
+        alt.Tooltip("limit:Q", title=unit),
+        alt.Tooltip("throughput_per_s:Q", title=f"{thing}/s", format=",.0f"),
         alt.Tooltip("p50_ms:Q", title="p50 (ms)", format=",.2f"),
         alt.Tooltip("p95_ms:Q", title="p95 (ms)", format=",.2f"),
         alt.Tooltip("p99_ms:Q", title="p99 (ms)", format=",.2f"),
@@ -464,21 +484,19 @@ def sweep(frame: pd.DataFrame) -> AnyChart:
 
 
 def sweep_finding(frame: pd.DataFrame) -> str:
-    """Say for each strategy from which limit on more in flight brings nothing measurable."""
+    """Say for each strategy from which level on more brings nothing measurable."""
     parts = []
     for strategy, mine in frame.groupby("strategy", sort=False):
         marked = _records(mine[mine["is_marked"]])
         at = marked[0] if marked else _records(mine.sort_values("throughput_per_s"))[-1]
-        per_s = f"{at['throughput_per_s']:,.0f}"
+        per_s = f"{at['throughput_per_s']:,.0f} {at['thing']}/s"
+        level = f"{at['limit']} {at['unit']}"
         if not marked:
-            parts.append(
-                f"{strategy}: the intervals show no knee; most calls/s at {at['limit']} in "
-                f"flight, {per_s}"
-            )
+            parts.append(f"{strategy}: the intervals show no knee; the most at {level}, {per_s}")
             continue
-        found = f"no measurable gain above {at['limit']} in flight, {per_s} calls/s"
+        found = f"no measurable gain above {level}, {per_s}"
         if at["is_advised"]:
-            found = f"set {at['limit']} {at['unit']}, {per_s}/s"
+            found = f"use {level}, {per_s}"
         parts.append(
             f"{strategy}: {found} at a p95 of {at['p95_ms']:,.3g} ms (n = {at['samples']:,})"
         )
@@ -488,7 +506,7 @@ def sweep_finding(frame: pd.DataFrame) -> str:
 def rates(frame: pd.DataFrame) -> AnyChart:
     """Draw the p99 of each rate that was tried, and the line below which it shall stay."""
     x = _log(alt.X, "rate_per_s", "calls started a second", 52)
-    y = _log(alt.Y, "p99_ms", "p99 from the due moment (ms, log scale)", 24)
+    y = _log(alt.Y, "p99_ms", "p99 latency, from the scheduled start (ms, log)", 24)
     base = alt.Chart(frame).encode(x=x, y=y)
     limit = alt.Chart(frame.head(1)).mark_rule(strokeDash=[6, 4], strokeWidth=2)
     points = base.mark_point(filled=True, size=170, opacity=1).encode(
@@ -496,7 +514,8 @@ def rates(frame: pd.DataFrame) -> AnyChart:
         shape=alt.Shape(
             "verdict:N",
             scale=alt.Scale(
-                domain=list(chart_data.VERDICTS.values()), range=["circle", "cross", "triangle"]
+                domain=list(chart_data.VERDICTS),
+                range=["circle", "diamond", "cross", "triangle"],
             ),
             legend=alt.Legend(orient="top", title=None, symbolFillColor="gray"),
         ),
@@ -504,6 +523,8 @@ def rates(frame: pd.DataFrame) -> AnyChart:
             alt.Tooltip("rate_per_s:Q", title="calls/s", format=",.4g"),
             alt.Tooltip("p99_ms:Q", title="p99 (ms)", format=",.2f"),
             alt.Tooltip("verdict:N"),
+            alt.Tooltip("reason:N"),
+            alt.Tooltip("held:N", title="valid trials that held"),
             alt.Tooltip("calls:Q", title="calls", format=","),
             alt.Tooltip("late:Q", title="started late", format=","),
         ],
@@ -517,16 +538,6 @@ def rates(frame: pd.DataFrame) -> AnyChart:
         .mark_text(dy=-26, fontSize=LABEL_SIZE, fontWeight="bold")
         .encode(text="label:N"),
     ).properties(height=380)
-
-
-def rates_finding(frame: pd.DataFrame) -> str:
-    """Say which rate held."""
-    found = frame[frame["is_found"]]
-    limit = float(frame["limit_ms"].iloc[0])
-    if found.empty:
-        return f"No rate kept the p99 below {limit:g} ms"
-    rate, p99 = float(found["rate_per_s"].iloc[0]), float(found["p99_ms"].iloc[0])
-    return f"{rate:,.4g} calls/s kept the p99 below {limit:g} ms (measured {p99:,.3g} ms)"
 
 
 def _strategies(frame: pd.DataFrame) -> tuple[alt.Y, int]:
@@ -652,7 +663,7 @@ def loop_lag_finding(frame: pd.DataFrame) -> str:
 
 
 def compared(frame: pd.DataFrame) -> AnyChart:
-    """Draw one cell's median wall time in several runs, with the mean's 95 % interval."""
+    """Draw one cell's time in several runs, a geometric mean, with its 95 % interval."""
     rows, order = _with_rows(frame)
     highest = float(rows[["wall_s", "high"]].max().max())
     lowest = float(rows[["wall_s", "low"]].min().min())
@@ -661,7 +672,7 @@ def compared(frame: pd.DataFrame) -> AnyChart:
     x = alt.X(
         "wall_s:Q",
         scale=alt.Scale(type="log", domain=[lowest / 1.2, highest * room], nice=False),
-        title="wall time (s, log), with 95 % interval",
+        title="time of a trial (s, log), with 95 % interval",
         axis=alt.Axis(tickCount=5, format="~g"),
     )
     return _on_rows(order, *_with_intervals(rows, order, x, size=160))
@@ -749,7 +760,7 @@ _ALL = (
         title="Rates",
         frame=lambda run, focus: chart_data.rates(run),
         draw=rates,
-        finding=rates_finding,
+        finding=lambda frame: str(frame["finding"].iloc[0]),
         focused=False,
     ),
     Chart(

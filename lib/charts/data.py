@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from lib.benchmark import advice
 from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.statistics import CellSummary
-from lib.benchmark.strategies import BASELINE, STRATEGIES
+from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import COMPARE, Call, CellKey, Run, Trial
 from lib.benchmark.tutorial_figures import PUBLISHED
 from lib.milvus.operations import OPERATIONS
@@ -23,7 +24,9 @@ MAX_RACE_CELLS = 100
 # Points of one cumulative curve.
 MAX_CURVE_POINTS = 200
 MARKED_PERCENTILES = (50, 95, 99)
-VERDICTS = {True: "held", False: "too much", None: "void: the client was late"}
+HELD, CONFIRMED, NOT_HELD = "held once", "held, confirmed", "did not hold"
+NOT_VALID = "not valid: client too slow"
+VERDICTS = (CONFIRMED, HELD, NOT_HELD, NOT_VALID)
 
 
 @dataclass(frozen=True)
@@ -81,18 +84,18 @@ def largest_groups(run: Run) -> tuple[Focus, ...]:
 
 
 def wall_times(run: Run) -> pd.DataFrame:
-    """Return one row per cell: its median wall time in seconds."""
+    """Return one row per cell: the geometric mean of its wall times in seconds."""
     rows = [
         {
             **_names(cell.cell),
-            "wall_s": cell.median_wall_s,
+            "wall_s": cell.geomean_wall_s,
             "count": cell.count,
             "repeats": cell.repeats,
-            "text": duration_text(cell.median_wall_s),
+            "text": duration_text(cell.geomean_wall_s),
         }
         for cell in summaries(run)
         # Timed trials all last as long as they were asked to. A log axis has no zero.
-        if cell.median_wall_s and cell.count
+        if cell.geomean_wall_s and cell.count
     ]
     return _table(rows, "group strategy family wall_s count repeats text")
 
@@ -132,37 +135,43 @@ def speedups(run: Run) -> pd.DataFrame:
 def lanes(run: Run, focus: Focus) -> tuple[Trial, ...]:
     """Return two trials of a group: the sync loop, and gather or what stands for it.
 
-    They are of the repeat whose ratio is nearest to the speed-up, so that what is shown of the
-    times agrees with it; where the two share no repeat, each is typical by itself.
+    Of each way it is the repeat whose time is nearest to the time that is shown of it; of the same
+    repeat, where the two share one.
     """
     mine = trial_statistics.by_cell(
         trial
         for trial in run.trials
-        if (trial.operation, trial.count) == (focus.operation, focus.count) and trial.verified
+        if (trial.operation, trial.count) == (focus.operation, focus.count) and trial.counts
     )
-    # Of each cell the trial whose wall time is the median.
-    typical = [
-        sorted(trials, key=lambda trial: trial.wall_s)[(len(trials) - 1) // 2]
-        for trials in mine.values()
-    ]
-    sync = [trial for trial in typical if trial.strategy == BASELINE]
-    unlimited = [trial for trial in typical if trial.strategy == "gather"]
-    others = [trial for trial in typical if STRATEGIES[trial.strategy].family == "async"]
-    fastest = sorted(others, key=lambda trial: trial.wall_s)
-    shown = (*sync, *(unlimited or fastest)[:1])
-    if len(shown) < 2:
-        return shown
-    loops, others = (mine[each.cell] for each in shown)
-    gain = trial_statistics.paired(loops, others)
-    pairs = [
-        (loop, other)
-        for loop in loops
-        for other in others
-        if loop.repeat == other.repeat and loop.work_s and other.work_s
-    ]
-    if gain is None or not pairs:
-        return shown
-    return min(pairs, key=lambda pair: abs(math.log(pair[0].work_s / pair[1].work_s / gain.ratio)))
+    timed = [cell for cell in _cells_of(run, focus) if cell.cell in mine and cell.geomean_wall_s]
+    baseline = next(
+        (found for cell in timed if (found := trial_statistics.baseline_of(cell.cell, mine))), None
+    )
+    loop = [cell for cell in timed if cell.cell == baseline]
+    others = [cell for cell in timed if STRATEGIES[cell.strategy].family == "async"]
+    unlimited = [cell for cell in others if cell.strategy == "gather"]
+    fastest = sorted(others, key=lambda cell: cell.geomean_wall_s or 0.0)
+    shown = [*loop, *(unlimited or fastest)[:1]]
+    if not shown:
+        return ()
+
+    def away(*trials: Trial) -> float:
+        """Return how far trials lie from the shown times of their cells, as a ratio's logarithm."""
+        return sum(
+            abs(math.log(trial.wall_s / (cell.geomean_wall_s or 1.0)))
+            for trial, cell in zip(trials, shown, strict=True)
+        )
+
+    sides = [[trial for trial in mine[cell.cell] if trial.wall_s] for cell in shown]
+    drawn = list(product(*sides))
+    same = [trials for trials in drawn if len({trial.repeat for trial in trials}) == 1]
+    return min(same or drawn, key=lambda trials: away(*trials))
+
+
+def shown_time(run: Run, trial: Trial) -> float:
+    """Return the time that is shown of a trial's way, in seconds: of all its repeats together."""
+    cell = next(cell for cell in summaries(run) if cell.cell == trial.cell)
+    return cell.geomean_wall_s or trial.wall_s
 
 
 def waterfall(run: Run, focus: Focus) -> pd.DataFrame:
@@ -199,11 +208,16 @@ def waterfall(run: Run, focus: Focus) -> pd.DataFrame:
                         "shown": len(kept),
                         "total": len(trial.calls),
                         "wall_s": trial.wall_s,
+                        "shown_s": shown_time(run, trial),
+                        "repeat": trial.repeat + 1,
                     }
                 )
             row += 1
         row += max(2, len(kept) // 20)  # a gap between the lanes
-    return _table(rows, "lane family row row_end call part start_s end_s ok shown total wall_s")
+    return _table(
+        rows,
+        "lane family row row_end call part start_s end_s ok shown total wall_s shown_s repeat",
+    )
 
 
 def _evenly(items: Sequence[int], most: int) -> list[int]:
@@ -235,9 +249,13 @@ def race(run: Run, focus: Focus) -> pd.DataFrame:
                     "end_s": calls[-1].end_s,
                     "per_cell": per_cell,
                     "wall_s": trial.wall_s,
+                    "shown_s": shown_time(run, trial),
+                    "repeat": trial.repeat + 1,
                 }
             )
-    return _table(rows, "lane family from_call to_call start_s end_s per_cell wall_s")
+    return _table(
+        rows, "lane family from_call to_call start_s end_s per_cell wall_s shown_s repeat"
+    )
 
 
 def race_at(cells: pd.DataFrame, clock_s: float) -> pd.DataFrame:
@@ -276,8 +294,9 @@ def _one_limit_each(run: Run, focus: Focus) -> list[tuple[CellSummary, list[Call
 def latencies(run: Run, focus: Focus) -> pd.DataFrame:
     """Return each strategy's cumulative curve: the share of calls at most so many ms long.
 
-    Rows with a `mark` are the percentiles to label, with their sample size. A batched call is not
-    comparable with single calls and is left out. Of several limits the fastest is kept.
+    Rows with a `mark` are the percentiles to label, with their sample size; of fewer than 500 calls
+    the slowest is marked in the place of the p99. A batched call is not comparable with single
+    calls and is left out. Of several limits the fastest is kept.
     """
     rows = []
     for cell, calls in _one_limit_each(run, focus):
@@ -289,27 +308,33 @@ def latencies(run: Run, focus: Focus) -> pd.DataFrame:
             {**base, "latency_ms": ordered[i], "share": (i + 1) / len(ordered)}
             for i in _evenly(range(len(ordered)), MAX_CURVE_POINTS)
         ]
+        marks = {
+            f"p{q}": (trial_statistics.percentile(ordered, q), q / 100) for q in _marked(ordered)
+        }
+        if len(ordered) < trial_statistics.P99_SAMPLES:
+            marks[f"slowest of {len(ordered):,}"] = (ordered[-1], 1.0)
         rows += [
-            {
-                **base,
-                "latency_ms": trial_statistics.percentile(ordered, q),
-                "share": q / 100,
-                "mark": f"p{q}",
-            }
-            for q in MARKED_PERCENTILES
+            {**base, "latency_ms": latency_ms, "share": share, "mark": mark}
+            for mark, (latency_ms, share) in marks.items()
         ]
     return _table(rows, "strategy family samples latency_ms share mark")
+
+
+def _marked(latencies: Sequence[float]) -> tuple[int, ...]:
+    """Return the percentiles that so many samples can mark."""
+    enough = len(latencies) >= trial_statistics.P99_SAMPLES
+    return tuple(q for q in MARKED_PERCENTILES if q < 99 or enough)
 
 
 def sweep(run: Run, focus: Focus) -> pd.DataFrame:
     """Return throughput and latency per concurrency limit, with the knee of each strategy marked.
 
     The knee is the lowest limit that no higher one is measurably faster than, if it is itself
-    measurably faster than the lowest limit tried. Measurably: the 95 % interval of the paired
-    ratio of wall times lies above 1. Where the intervals do not show that, there is no knee.
+    measurably faster than the lowest limit tried. Measurably: the interval of the ratio, corrected
+    for the number of limits, lies above 1. Where the intervals do not show that, there is no knee.
     """
     # The limits that a search for a rate or an overload tries are no sweep.
-    is_sweep = run.settings.get("experiment", COMPARE) == COMPARE
+    is_sweep = run.experiment == COMPARE
     by_batch = any(cell.batch > 1 for cell in _cells_of(run, focus))
     rows = []
     trials = trial_statistics.by_cell(run.trials)
@@ -338,10 +363,11 @@ def sweep(run: Run, focus: Focus) -> pd.DataFrame:
     knees = {_knee(list(mine["cell"]), trials) for _, mine in frame.groupby("strategy", sort=False)}
     frame["is_knee"] = [cell in knees for cell in frame["cell"]]
     frame["unit"] = "rows a call" if by_batch else "in flight"
+    frame["thing"] = "rows" if by_batch else "calls"
     advised = {
         (STRATEGIES[one.strategy].title, one.advised.level)
         for one in advice.sweep_advice(run)
-        if one.operation == focus.operation
+        if one.operation == focus.operation and one.is_decided
     }
     names = {name for name, _ in advised}
     points = list(zip(frame["strategy"], frame["limit"], strict=True))
@@ -350,7 +376,7 @@ def sweep(run: Run, focus: Focus) -> pd.DataFrame:
     frame["is_marked"] = frame["is_advised"] | (
         frame["is_knee"] & ~frame["strategy"].isin(list(names))
     )
-    frame["mark"] = frame["is_advised"].map({True: "set: ", False: "knee: "})
+    frame["mark"] = frame["is_advised"].map({True: "use: ", False: "knee: "})
     return frame.drop(columns="cell")
 
 
@@ -358,8 +384,8 @@ def _knee(cells: list[CellKey], trials: Mapping[CellKey, list[Trial]]) -> CellKe
     """Return the knee among a strategy's cells, which stand in the order of their limits."""
 
     def is_faster(one: CellKey, than: CellKey) -> bool:
-        gain = trial_statistics.paired(trials[than], trials[one])
-        return gain is not None and gain.low is not None and gain.low > 1
+        gain = trial_statistics.gain(trials[than], trials[one])
+        return gain is not None and gain.verdict(len(cells)) == trial_statistics.FASTER
 
     for i, cell in enumerate(cells):
         if not any(is_faster(higher, cell) for higher in cells[i + 1 :]):
@@ -369,23 +395,37 @@ def _knee(cells: list[CellKey], trials: Mapping[CellKey, list[Trial]]) -> CellKe
 
 
 def rates(run: Run) -> pd.DataFrame:
-    """Return one row per rate that was tried: its p99 in ms, and whether it held."""
+    """Return one row per rate that was tried: its p99 in ms, what it showed and why."""
     found = advice.rate_advice(run)
     rows = [
         {
             "rate_per_s": level.rate_per_s,
             "p99_ms": level.p99_ms,
-            "verdict": VERDICTS[level.held],
+            "verdict": _rate_verdict(level),
+            "reason": level.reason,
             "family": "async" if level.held else "neither",
             "limit_ms": found.p99_ms,
             "calls": level.calls,
+            "held": f"{level.held_trials} of {level.trials}",
             "late": level.late,
             "is_found": level.rate_per_s == found.rate_per_s,
+            "finding": found.sentence,
         }
         for level in (found.levels if found else ())
         if found and level.p99_ms > 0
     ]
-    return _table(rows, "rate_per_s p99_ms verdict family limit_ms calls late is_found")
+    return _table(
+        rows,
+        "rate_per_s p99_ms verdict reason family limit_ms calls held late is_found finding",
+    )
+
+
+def _rate_verdict(level: advice.RateLevel) -> str:
+    if level.held is None:
+        return NOT_VALID
+    if not level.held:
+        return NOT_HELD
+    return CONFIRMED if level.is_confirmed else HELD
 
 
 def losses(run: Run) -> pd.DataFrame:
@@ -397,13 +437,13 @@ def losses(run: Run) -> pd.DataFrame:
             "family": "async",
             "part": part,
             "calls": number / level.trials,
-            "text": f"{level.lost / level.trials:,.0f} lost, {duration_text(level.wall_s)}",
+            "text": f"{level.lost_calls / level.trials:,.0f} lost, {duration_text(level.wall_s)}",
             "finding": found.sentence if found else "",
         }
         for level in (found.levels if found else ())
         for part, number in (
-            ("answered", level.calls * level.trials - level.lost),
-            ("lost", level.lost),
+            ("answered", level.calls * level.trials - level.lost_calls),
+            ("lost", level.lost_calls),
         )
     ]
     return _table(rows, "strategy family part calls text finding")
@@ -459,9 +499,9 @@ def summary(run: Run) -> pd.DataFrame:
         for cell in summaries(run)
     ]
     columns = (
-        "operation strategy count repeats failed_trials median_wall_s speedup speedup_low "
-        "speedup_high throughput_per_s p50_ms p95_ms p99_ms samples embed_p50_ms milvus_p50_ms "
-        "loop_lag_ms_max cpu_share errors speedup_note"
+        "operation strategy count repeats failed_trials geomean_wall_s speedup speedup_low "
+        "speedup_high verdict throughput_per_s p50_ms p95_ms p99_ms slowest_ms samples "
+        "embed_p50_ms milvus_p50_ms loop_lag_ms_max cpu_share errors speedup_note"
     )
     return _table(rows, columns)
 

@@ -11,7 +11,7 @@ from itertools import islice, product
 
 from langchain_core.documents import Document
 
-from lib.benchmark.statistics import Speedup, median, speedup
+from lib.benchmark.statistics import Speedup, geometric_mean, speedup
 from lib.errors import InvalidInput
 from lib.ingestion.plan import METHODS, IngestionPlan
 from lib.ingestion.writing import ingest
@@ -50,10 +50,10 @@ LOCAL = Grid(rows=2_000, batch_sizes=(256, 1_000), concurrencies=(0, 2, 4))
 
 @dataclass(frozen=True)
 class Setting:
-    """One way to write and the rows per second that it reached.
+    """One way to write and the rows per second that it reached, a geometric mean.
 
     `gain` says how many times faster than one batch after another, in batches of the same size. It
-    is None for that loop itself.
+    is None for that loop itself. Its interval is corrected for the number of settings compared.
     """
 
     mode: str
@@ -103,10 +103,11 @@ def find_best(
             walls_s[plan].append(_wall_s(connection, model, sample, plan))
             job.progress.done += 1
     found = []
+    compared = sum(plan.mode != "sync_loop" for plan in plans)
     for plan, own in walls_s.items():
         loop = replace(plan, mode="sync_loop", concurrency=1)
-        gain = speedup(walls_s[loop], own) if plan != loop else None
-        rows_per_s = len(sample) / median(own)
+        gain = speedup(walls_s[loop], own).corrected(compared) if plan != loop else None
+        rows_per_s = len(sample) / geometric_mean(own)[0]
         found.append(Setting(plan.mode, plan.batch_size, plan.concurrency, rows_per_s, gain))
     return sorted(found, key=lambda setting: setting.rows_per_s, reverse=True)
 

@@ -1,15 +1,23 @@
-"""Two to four runs, cell by cell: a verdict only where the intervals do not overlap."""
+"""Two to four runs, cell by cell: a verdict only where an interval supports it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from lib.benchmark import gate
 from lib.benchmark import statistics as trial_statistics
+from lib.benchmark.statistics import (
+    FASTER,
+    MIN_REPEATS,
+    Speedup,
+    by_repeat,
+    compared,
+    geometric_mean,
+)
 from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import CellKey, Run, Trial
+from lib.benchmark.trials import CellKey, Run
 from lib.charts.data import group_label
 from lib.words import duration_text, ratio_text
 
@@ -24,23 +32,23 @@ SETTINGS = ("rows", "k", "repeats", "warmup", "delete_by", "delete_consistency")
 
 @dataclass(frozen=True)
 class Level:
-    """One cell of one run: its wall times in seconds.
+    """One cell of one run: the geometric mean of what its repeats took, in seconds.
 
-    The interval, 95 %, is of the geometric mean, and None below three verified repeats.
+    That is the time of a trial, and of a timed one what a call takes. The interval, 95 %, is None
+    below three verified repeats.
     """
 
     run: str
-    median_s: float
     mean_s: float
     low_s: float | None
     high_s: float | None
 
     @property
     def text(self) -> str:
-        """The median and the interval: '10.7 s (10.5–10.9)'."""
+        """The time and its interval: '10.7 s (10.5–10.9)'."""
         if self.low_s is None or self.high_s is None:
-            return f"{duration_text(self.median_s)} (no interval)"
-        return f"{duration_text(self.median_s)} ({self.low_s:.3g}–{self.high_s:.3g})"
+            return f"{duration_text(self.mean_s)} (no interval)"
+        return f"{duration_text(self.mean_s)} ({self.low_s:.3g}–{self.high_s:.3g})"
 
 
 @dataclass(frozen=True)
@@ -60,17 +68,24 @@ class ComparedCell:
 
 
 def compare(runs: Sequence[tuple[str, Run]]) -> tuple[ComparedCell, ...]:
-    """Compare the cells that at least two runs have, in the order in which they appear."""
+    """Compare the cells that at least two runs have, in the order in which they appear.
+
+    The verdicts are corrected for the number of cells.
+    """
     by_run = [
-        (name, trial_statistics.by_cell(t for t in run.trials if t.counts and t.work_s > 0))
-        for name, run in runs
+        (name, {key: walls for key, trials in cells.items() if (walls := by_repeat(trials))})
+        for name, cells in ((name, trial_statistics.by_cell(run.trials)) for name, run in runs)
     ]
     had = Counter(key for _, cells in by_run for key in cells)
     shared = [key for key, number in had.items() if number >= MIN_RUNS]
     return tuple(
-        ComparedCell(key, levels, *_verdict(levels))
+        ComparedCell(
+            key,
+            tuple(Level(name, *geometric_mean([*walls.values()])) for name, walls in mine.items()),
+            *_verdict(mine, len(shared)),
+        )
         for key in shared
-        if (levels := tuple(_level(name, cells[key]) for name, cells in by_run if key in cells))
+        if (mine := {name: cells[key] for name, cells in by_run if key in cells})
     )
 
 
@@ -80,34 +95,27 @@ def strangers(runs: Sequence[tuple[str, Run]], cells: Sequence[ComparedCell]) ->
     return [name for name, _ in runs if name not in met]
 
 
-def _level(name: str, trials: Sequence[Trial]) -> Level:
-    """Return a cell's level. The runs are independent, so nothing is paired."""
-    walls = [trial.work_s for trial in trials]
-    mean = trial_statistics.geometric_mean(walls)
-    return Level(name, trial_statistics.median(walls), *mean)
-
-
-def _verdict(levels: Sequence[Level]) -> tuple[str, bool]:
+def _verdict(walls: Mapping[str, Mapping[int, float]], verdicts: int) -> tuple[str, bool]:
     """Return what may be said, and whether the fastest and the slowest stand apart."""
-    ordered = sorted(levels, key=lambda level: level.mean_s)
+    ordered = sorted(walls, key=lambda name: geometric_mean([*walls[name].values()])[0])
     fastest, slowest = ordered[0], ordered[-1]
-    is_decided = not _overlap(fastest, slowest)
-    short = [level.run for level in levels if level.low_s is None]
+
+    def gain_over(other: str) -> Speedup:
+        # The runs are independent: the i-th repeats of two have nothing in common.
+        apart = {-1 - repeat: wall_s for repeat, wall_s in walls[other].items()}
+        return compared(apart, walls[fastest])
+
+    gains = {other: gain_over(other) for other in ordered[1:]}
+    is_decided = gains[slowest].verdict(verdicts) == FASTER
+    short = [name for name in walls if len(walls[name]) < MIN_REPEATS]
     if short:
         return f"no verdict: fewer than three repeats in {', '.join(short)}", is_decided
     if not is_decided:
         return "no difference that the intervals support", is_decided
-    ratio = ratio_text(slowest.mean_s / fastest.mean_s)
-    if any(_overlap(fastest, level) for level in ordered[1:]):
-        text = f"{fastest.run} is {ratio} faster than {slowest.run}; the others overlap"
-        return text, is_decided
-    return f"{fastest.run} is faster, {ratio} against {slowest.run}", is_decided
-
-
-def _overlap(one: Level, other: Level) -> bool:
-    if one.low_s is None or one.high_s is None or other.low_s is None or other.high_s is None:
-        return True
-    return one.low_s <= other.high_s and other.low_s <= one.high_s
+    ratio = ratio_text(gains[slowest].ratio)
+    if any(gain.verdict(verdicts) != FASTER for gain in gains.values()):
+        return f"{fastest} is {ratio} faster than {slowest}; the others overlap", is_decided
+    return f"{fastest} is faster, {ratio} against {slowest}", is_decided
 
 
 def differences(runs: Sequence[tuple[str, Run]]) -> dict[str, dict[str, str]]:
@@ -125,7 +133,7 @@ def frame(cells: Sequence[ComparedCell]) -> pd.DataFrame:
             "group": cell.label,
             "strategy": level.run,
             "family": STRATEGIES[cell.key.strategy].family,
-            "wall_s": level.median_s,
+            "wall_s": level.mean_s,
             "low": level.low_s,
             "high": level.high_s,
             "text": level.text,

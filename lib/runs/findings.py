@@ -6,8 +6,8 @@ from typing import Any
 
 from lib.benchmark import advice, workload
 from lib.benchmark import statistics as trial_statistics
-from lib.benchmark.statistics import BUSY_SHARE, CellSummary
-from lib.benchmark.strategies import BASELINE, STRATEGIES
+from lib.benchmark.statistics import BUSY_SHARE, FASTER, SLOWER, CellSummary, Speedup
+from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
 from lib.charts.data import Focus, group_label, summaries
 from lib.milvus.fields import PRIMARY_FIELD
@@ -26,8 +26,10 @@ ALIKE = 3
 MOST_METRICS = 3
 METHOD = (
     "Setup and warm-up are outside the clock. The strategies alternate in an order shuffled by the "
-    "seed. Each trial's effect is checked row by row; a failed trial does not count. A speed-up is "
-    "the geometric mean of paired ratios, with Student's 95 % interval on their logarithms."
+    "seed. Each trial's effect is checked row by row; a failed trial does not count. The time of a "
+    "way is the geometric mean of its repeats. A speed-up is the ratio of two such times, with "
+    "Student's 95 % interval on the logarithms. A verdict takes an interval that is corrected for "
+    "the number of verdicts."
 )
 
 # What N calls of an operation did, by what the operation does to the rows.
@@ -126,7 +128,7 @@ def leading(run: Run) -> CellSummary | None:
 
 def _many(run: Run, cells: list[CellSummary]) -> str:
     """Say in how many operations async is faster, and what stands out where it is not."""
-    gains = [cell for cell in cells if (cell.speedup_low or 0.0) > 1]
+    gains = [cell for cell in cells if cell.verdict == FASTER]
     text = f"Async is faster in {len(gains)} of {len(cells)} operations"
     if gains:
         text += f", up to {ratio_text(max(cell.speedup or 0.0 for cell in gains))}"
@@ -136,12 +138,12 @@ def _many(run: Run, cells: list[CellSummary]) -> str:
         _, cell, other = max(faster, key=lambda each: each[0])
         loop = baseline(run, cell)
         beside = (
-            f", loop {duration_text(loop.median_wall_s)}" if loop and loop.median_wall_s else ""
+            f", loop {duration_text(loop.geomean_wall_s)}" if loop and loop.geomean_wall_s else ""
         )
         text += (
             f". {OPERATIONS[cell.operation].async_name}: {cell.label} "
-            f"{duration_text(cell.median_wall_s or 0.0)}{beside}, {other.label} "
-            f"{duration_text(other.median_wall_s or 0.0)}"
+            f"{duration_text(cell.geomean_wall_s or 0.0)}{beside}, {other.label} "
+            f"{duration_text(other.geomean_wall_s or 0.0)}"
         )
         if cell.speedup_low is None:
             text += f" ({counted(cell.repeats, 'repeat')})"
@@ -153,8 +155,8 @@ def _threads_beat(run: Run, cell: CellSummary) -> Iterable[tuple[float, CellSumm
     """Return the cells of threads that took less than half the time of an async cell."""
     for other in summaries(run):
         same = (other.operation, other.count) == (cell.operation, cell.count)
-        if same and STRATEGIES[other.strategy].family == "threads" and other.median_wall_s:
-            gain = (cell.median_wall_s or 0.0) / other.median_wall_s
+        if same and STRATEGIES[other.strategy].family == "threads" and other.geomean_wall_s:
+            gain = (cell.geomean_wall_s or 0.0) / other.geomean_wall_s
             if gain > 2:
                 yield gain, other
 
@@ -192,7 +194,7 @@ def _leading(mine: list[CellSummary]) -> CellSummary:
     """Return the cell of one operation that is told: most calls, plain gather."""
     most = [cell for cell in mine if cell.count == max(cell.count for cell in mine)]
     plain = [cell for cell in most if cell.strategy == "gather"]
-    return (plain or sorted(most, key=lambda cell: cell.median_wall_s or 0.0))[0]
+    return (plain or sorted(most, key=lambda cell: cell.geomean_wall_s or 0.0))[0]
 
 
 def leading_of_each(run: Run) -> list[CellSummary]:
@@ -210,7 +212,7 @@ def leading_of_each(run: Run) -> list[CellSummary]:
 
 def _comparison(cell: CellSummary) -> str:
     ratio = cell.speedup or 0.0
-    if is_undecided(cell):
+    if cell.is_undecided:
         group = group_label(cell.operation, cell.count)
         return f"{group}: no measurable difference with {cell.label}"
     if ratio >= 1:
@@ -227,7 +229,7 @@ def _did(cell: CellSummary) -> str:
 
 
 def _conditions(run: Run, cell: CellSummary) -> str:
-    parts = [_interval(cell), _chosen_from(run, cell), simulated(run)]
+    parts = [_interval(cell), too_few(run, cell), _chosen_from(run, cell), simulated(run)]
     return f" ({'; '.join(part for part in parts if part)})"
 
 
@@ -243,7 +245,7 @@ def _chosen_from(run: Run, cell: CellSummary) -> str:
 
 def _interval(cell: CellSummary) -> str:
     low, high, ratio = cell.speedup_low, cell.speedup_high, cell.speedup or 1.0
-    if is_undecided(cell):
+    if cell.is_undecided:
         return f"{ratio_text(ratio)}, {_short_interval(cell)}"
     if low and high and ratio < 1:
         return f"{CI} {bounds_text(1 / high, 1 / low)}"
@@ -266,11 +268,21 @@ def simulated(run: Run) -> str:
 
 
 def _without_comparison(run: Run) -> str:
-    good = [cell for cell in summaries(run) if cell.median_wall_s is not None]
+    good = [cell for cell in summaries(run) if cell.geomean_wall_s is not None]
     if not good:
         return "No trial was verified: nothing can be compared."
     cell = good[0]
-    return f"{_did(cell)} in {duration_text(cell.median_wall_s or 0)}; nothing to compare it with."
+    return f"{_did(cell)} in {duration_text(cell.geomean_wall_s or 0)}; nothing to compare it with."
+
+
+def load(run: Run) -> str:
+    """Say how the calls of a run were issued: in a closed loop, an open one, or both."""
+    open_ones = {STRATEGIES[trial.strategy].uses_rate for trial in run.trials if not trial.warmup}
+    if open_ones == {True}:
+        return "Open loop: calls start at a rate, whatever the answers do."
+    if True in open_ones:
+        return "Closed and open loops: those with a rate start their calls whatever the answers do."
+    return "Closed loop: the next call is made when one has ended, or all at once."
 
 
 def deletes_asked_for(run: Run) -> str:
@@ -309,17 +321,17 @@ def why_deleting_gains(run: Run, beside: Beside) -> Finding | None:
     None where no delete waited for the clock of a server, or async gained nothing.
     """
     cell = next((cell for cell in leading_of_each(run) if cell.operation == "delete"), None)
-    if not deletes_wait(run) or cell is None or is_undecided(cell) or (cell.speedup or 0) < 1:
+    if not deletes_wait(run) or cell is None or cell.is_undecided or (cell.speedup or 0) < 1:
         return None
     wait = "A delete by metadata waits for the server's clock (200 ms); gathered deletes share it."
     own = baseline(run, cell)
     loop = baseline(beside.bounded, cell) if beside.bounded else None
-    if loop is None or own is None or not (loop.median_wall_s and own.median_wall_s):
+    if loop is None or own is None or not (loop.geomean_wall_s and own.geomean_wall_s):
         return Finding("Deleting gains without embedding anything.", wait)
     return Finding(
         f"Deletes can skip the wait: with Bounded consistency the plain loop takes "
-        f"{duration_text(loop.median_wall_s)} (recorded) instead of "
-        f"{duration_text(own.median_wall_s)}.",
+        f"{duration_text(loop.geomean_wall_s)} (recorded) instead of "
+        f"{duration_text(own.geomean_wall_s)}.",
         f"{wait} A bounded view may miss the newest rows.",
     )
 
@@ -344,7 +356,7 @@ def metrics(run: Run) -> list[Metric]:
         per_s = f"{loop.throughput_per_s:,.0f}" if loop and loop.throughput_per_s else "unknown"
         found += [
             Metric(
-                label="Calls per second",
+                label="Rows per second" if cell.batch > 1 else "Calls per second",
                 value=f"{cell.throughput_per_s or 0:,.0f}",
                 interval=f"Loop: {per_s}",
                 how=cell.label,
@@ -367,44 +379,57 @@ def _short_interval(cell: CellSummary) -> str:
 
 def baseline(run: Run, cell: CellSummary) -> CellSummary | None:
     """Return the loop that a cell is compared with."""
-    key = (cell.operation, BASELINE, cell.count)
-    return next((other for other in summaries(run) if other.cell[:3] == key), None)
+    cells = {other.cell: other for other in summaries(run)}
+    key = trial_statistics.baseline_of(cell.cell, cells)
+    return cells[key] if key else None
 
 
-def is_undecided(cell: CellSummary) -> bool:
-    """Say whether a cell's interval contains 1."""
-    if cell.speedup_low is None or cell.speedup_high is None:
-        return False
-    return cell.speedup_low <= 1 <= cell.speedup_high
+def too_few(run: Run, cell: CellSummary) -> str:
+    """Say that a difference cannot be told only because it is one of many verdicts, or nothing."""
+    low, high = cell.speedup_low, cell.speedup_high
+    if not cell.is_undecided or low is None or high is None or low <= 1 <= high:
+        return ""
+    return f"too few repeats to tell, as one of {sum(map(bool, _verdicts(run)))} verdicts"
+
+
+def _verdicts(run: Run) -> list[str]:
+    return [cell.verdict for cell in summaries(run)]
 
 
 def where_async_loses(run: Run) -> list[Finding]:
     """Return each comparison that async does not win, with the likely cause, the largest first.
 
-    Only verdicts that an interval supports: async slower than the loop, no measurable difference,
-    or a batched call or threads faster than the fastest async strategy.
+    Only verdicts that an interval supports, corrected for the number of verdicts: async
+    slower than the loop, no measurable difference, or a batched call or threads faster than the
+    fastest async strategy.
     """
     found: list[tuple[float, Finding]] = []
     undecided: list[CellSummary] = []
+    compared: list[tuple[Speedup, _Beaten]] = []
     by_group: dict[Focus, list[CellSummary]] = {}
     for cell in summaries(run):
-        if cell.median_wall_s is not None:
+        if cell.geomean_wall_s is not None:
             by_group.setdefault(Focus(cell.operation, cell.count), []).append(cell)
-    beaten_by: dict[str, list[_Beaten]] = {}
     for focus, cells in by_group.items():
         asynchronous = [cell for cell in cells if STRATEGIES[cell.strategy].family == "async"]
         if not asynchronous:
             continue
-        best = min(asynchronous, key=lambda cell: cell.median_wall_s or 0.0)
-        if is_undecided(best):
+        best = max(asynchronous, key=lambda cell: cell.throughput_per_s or 0.0)
+        if best.is_undecided:
             undecided.append(best)
         found += _slower_than_loop(run, focus, best)
-        for beaten in _against_others(run, focus, best, cells):
+        compared += _against_others(run, focus, best, cells)
+    verdicts = trial_statistics.verdicts_on([gain for gain, _ in compared])
+    beaten_by: dict[str, list[_Beaten]] = {}
+    for verdict, (_, beaten) in zip(verdicts, compared, strict=True):
+        if verdict == FASTER:
             beaten_by.setdefault(beaten.by, []).append(beaten)
     for many in beaten_by.values():
         found += _alike(many) if len(many) >= ALIKE else [(one.ratio, one.finding) for one in many]
-    if undecided:
-        found.append((1.0, _no_difference(run, undecided)))
+    for is_many in (False, True):
+        alike = [cell for cell in undecided if bool(too_few(run, cell)) == is_many]
+        if alike:
+            found.append((1.0, _no_difference(run, alike)))
     return [finding for _, finding in sorted(found, key=lambda item: -item[0])]
 
 
@@ -431,18 +456,21 @@ def _alike(many: Sequence[_Beaten]) -> Iterable[tuple[float, Finding]]:
 
 
 def _no_difference(run: Run, cells: list[CellSummary]) -> Finding:
-    """Say once for all cells that nothing was shown."""
+    """Say once for all cells that nothing was shown, all for the same reason."""
     parts = [
         f"{group_label(cell.operation, cell.count)} "
         f"({ratio_text(cell.speedup or 0.0)}, {_short_interval(cell)})"
         for cell in cells
     ]
+    if why := too_few(run, cells[0]):
+        sentence = f"{why[0].upper()}{why[1:]}: {'; '.join(parts)}."
+        return Finding(sentence, "Measure these alone, or with more repeats.")
     sentence = f"No measurable difference between async and the loop: {'; '.join(parts)}."
     return Finding(sentence, _cause(run, cells[0]))
 
 
 def _slower_than_loop(run: Run, focus: Focus, best: CellSummary) -> Iterable[tuple[float, Finding]]:
-    if best.speedup and best.speedup_high is not None and best.speedup_high < 1:
+    if best.speedup and best.verdict == SLOWER:
         slower = 1 / best.speedup
         sentence = (
             f"{focus.label}: {best.label} is {ratio_text(slower)} slower than the loop "
@@ -453,16 +481,17 @@ def _slower_than_loop(run: Run, focus: Focus, best: CellSummary) -> Iterable[tup
 
 def _against_others(
     run: Run, focus: Focus, best: CellSummary, cells: list[CellSummary]
-) -> Iterable[_Beaten]:
+) -> Iterable[tuple[Speedup, _Beaten]]:
+    """Compare the fastest async way with threads and the batched call, each at its fastest."""
     trials = trial_statistics.by_cell(run.trials)
     fastest: dict[str, CellSummary] = {}
     for cell in cells:
         if STRATEGIES[cell.strategy].family in ("threads", "batch"):
             kept = fastest.get(cell.strategy, cell)
-            fastest[cell.strategy] = min(kept, cell, key=lambda c: c.median_wall_s or 0.0)
+            fastest[cell.strategy] = max(kept, cell, key=lambda c: c.throughput_per_s or 0.0)
     for other in fastest.values():
-        gain = trial_statistics.paired(trials[best.cell], trials[other.cell])
-        if gain is None or gain.low is None or gain.high is None or gain.low <= 1:
+        gain = trial_statistics.gain(trials[best.cell], trials[other.cell])
+        if gain is None or gain.low is None or gain.high is None:
             continue
         cause = (
             "One request carries everything. Where the work is known in advance, batch it."
@@ -471,11 +500,14 @@ def _against_others(
         )
         ratio, interval = ratio_text(gain.ratio), f"({CI} {bounds_text(gain.low, gain.high)})"
         sentence = f"{focus.label}: {other.label} is {ratio} faster than {best.label} {interval}."
-        yield _Beaten(
-            by=other.label,
-            figure=f"{focus.label} {ratio} {interval}",
-            ratio=gain.ratio,
-            finding=Finding(sentence, cause),
+        yield (
+            gain,
+            _Beaten(
+                by=other.label,
+                figure=f"{focus.label} {ratio} {interval}",
+                ratio=gain.ratio,
+                finding=Finding(sentence, cause),
+            ),
         )
 
 
@@ -522,10 +554,10 @@ def _result(run: Run) -> tuple[float | None, str]:
     if not cells:
         return None, advice.brief(run)
     if len(cells) >= MANY_OPERATIONS:
-        gains = [cell.speedup or 0.0 for cell in cells if (cell.speedup_low or 0.0) > 1]
+        gains = [cell.speedup or 0.0 for cell in cells if cell.verdict == FASTER]
         return (max(gains), f"up to {ratio_text(max(gains))}") if gains else (None, "no gain")
     cell = cells[0]
     # A ratio whose interval contains 1 is no gain.
-    if is_undecided(cell) or cell.speedup is None:
+    if cell.is_undecided or cell.speedup is None:
         return None, "no difference"
     return cell.speedup, ratio_text(cell.speedup)

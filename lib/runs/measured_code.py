@@ -9,7 +9,7 @@ from lib.benchmark import advice
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
 from lib.benchmark.workload import DELETE_CONSISTENCIES, DISTINCT_QUERIES
-from lib.charts.data import Focus
+from lib.charts.data import Focus, summaries
 from lib.milvus.collections import INDEX_TYPES
 from lib.milvus.operations import OPERATIONS, Effect, Operation
 from lib.milvus.snippets import (
@@ -240,18 +240,19 @@ def _advised(run: Run, focus: Focus, *, limit: bool) -> int | None:
     """Return the limit or the batch size that a sweep advises; None where none was swept."""
     for sweep in advice.sweep_advice(run):
         if sweep.operation == focus.operation and sweep.is_limit == limit:
-            return sweep.advised.level
+            # Where the repeats decide nothing, what was fastest is as good as another.
+            return (sweep.advised if sweep.is_decided else sweep.best).level
     return None
 
 
 def _measured_limit(run: Run, focus: Focus) -> int | None:
     """Return the limit of the fastest gather that was measured; None where one had none."""
     mine = [
-        trial
-        for trial in run.trials
-        if (trial.operation, trial.count) == (focus.operation, focus.count)
-        and STRATEGIES[trial.strategy].is_async
+        cell
+        for cell in summaries(run)
+        if (cell.operation, cell.count) == (focus.operation, focus.count)
+        and STRATEGIES[cell.strategy].is_async
     ]
-    if not mine or any(trial.concurrency is None for trial in mine):
+    if not mine or any(cell.concurrency is None for cell in mine):
         return None
-    return min(mine, key=lambda trial: trial.wall_s).concurrency
+    return max(mine, key=lambda cell: cell.throughput_per_s or 0.0).concurrency

@@ -283,7 +283,7 @@ def sections(run: Run, beside: Beside, drawings: str) -> str:
 <h2>All figures</h2>
 <div class="scroll">{_table(run)}</div>
 <h2>Method and environment</h2>
-<p>Closed-loop load. {findings.METHOD}</p>
+<p>{findings.load(run)} {findings.METHOD}</p>
 <dl>{_environment(run)}</dl>
 <p>The same run from a terminal:</p>
 <pre><code>{_text(findings.command(run))}</code></pre>"""

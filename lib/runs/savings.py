@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lib.benchmark.statistics import CellSummary
+from lib.benchmark.statistics import FASTER, CellSummary
 from lib.benchmark.trials import Run
 from lib.errors import InvalidInput
 from lib.runs import findings
@@ -24,11 +24,11 @@ class Savings:
 
 
 def gaining(run: Run) -> dict[str, CellSummary]:
-    """Return the leading async cell of each operation whose interval lies above 1."""
+    """Return the leading async cell of each operation that is faster than the loop."""
     return {
         cell.operation: cell
         for cell in findings.leading_of_each(run)
-        if cell.speedup_low is not None and cell.speedup_low > 1 and cell.count
+        if cell.verdict == FASTER and cell.count
     }
 
 
@@ -41,11 +41,11 @@ def saved_a_day(run: Run, operation: str, calls: int, in_flight: int) -> Savings
     """
     cell = gaining(run).get(operation)
     loop = findings.baseline(run, cell) if cell else None
-    if cell is None or loop is None or not loop.median_wall_s:
+    if cell is None or loop is None or not loop.geomean_wall_s:
         raise InvalidInput(f"This run shows no gain for {operation}.")
     if calls < 1 or in_flight < 1:
         raise InvalidInput("Give at least one call a day and one call at once.")
-    waiting_h = calls * loop.median_wall_s / cell.count / SECONDS_AN_HOUR
+    waiting_h = calls * loop.geomean_wall_s / cell.count / SECONDS_AN_HOUR
 
     def saved(speedup: float | None) -> float:
         return waiting_h * (1 - 1 / max(min(speedup or 1.0, float(in_flight)), 1.0))

@@ -51,7 +51,7 @@ def headline(run: Run) -> str:
     cell = findings.leading(run)
     if cell is None or cell.speedup is None:
         return advice.short(run) or "Nothing to compare in this run"
-    if findings.is_undecided(cell):
+    if cell.is_undecided:
         return "Async or not: no measurable difference"
     if cell.speedup >= 1:
         return f"{ratio_text(cell.speedup)} faster, same results"
@@ -64,7 +64,7 @@ def line(run: Run) -> str:
     lanes = chart_data.lanes(run, Focus(cell.operation, cell.count)) if cell else ()
     if cell is None or len(lanes) < 2:
         return ""
-    loop, other = (duration_text(trial.wall_s) for trial in lanes)
+    loop, other = (duration_text(chart_data.shown_time(run, trial)) for trial in lanes)
     work = f"{cell.count:,} {_things(cell.operation)}"
     return f"{work}, one by one (loop): {loop}. {cell.label}: {other}."
 
@@ -141,8 +141,8 @@ def _race(run: Run, focus: Focus, beside: Beside) -> Step:
         lines=tuple(text for text in (line(run), caveat(run, beside)) if text),
         chart="" if frame.empty else "race",
         frame=frame,
-        notes="Each cell is a call. The race is shown faster or slower than it was; the clocks "
-        "beside the names are the measured times.",
+        notes="Each cell is a call. The race is shown faster or slower than it was, and is the "
+        "repeat nearest to the times beside the names, which are those of all repeats.",
     )
 
 
@@ -189,7 +189,7 @@ def _gain_statement(cell: CellSummary | None) -> str:
     if cell.speedup_low is None or cell.speedup_high is None:
         return f"{ratio_text(cell.speedup)}, too few repeats for an interval"
     bounds = bounds_text(cell.speedup_low, cell.speedup_high)
-    if findings.is_undecided(cell):
+    if cell.is_undecided:
         return f"No measurable difference ({ratio_text(cell.speedup)}, {findings.CI} {bounds})"
     return f"{ratio_text(cell.speedup)} as fast, {findings.CI} {bounds}"
 
@@ -197,17 +197,16 @@ def _gain_statement(cell: CellSummary | None) -> str:
 def _beside_one_batch(run: Run) -> str:
     """Return the times of one batch and of async, where one batch did the same work as fast."""
     cell = findings.leading(run)
-    if cell is None or not cell.median_wall_s:
+    if cell is None or not cell.geomean_wall_s:
         return ""
     for other in chart_data.summaries(run):
         did_the_same = (other.operation, other.count) == (cell.operation, cell.count)
-        took_s = other.median_wall_s
+        took_s = other.geomean_wall_s
         is_batch = STRATEGIES[other.strategy].is_batch
-        if did_the_same and is_batch and took_s and took_s <= cell.median_wall_s:
+        if did_the_same and is_batch and took_s and took_s <= cell.geomean_wall_s:
             return (
                 f" {other.label} took {duration_text(took_s)} beside its "
-                f"{duration_text(cell.median_wall_s)} (medians): try that first, it needs no async "
-                "code."
+                f"{duration_text(cell.geomean_wall_s)}: try that first, it needs no async code."
             )
     return ""
 

@@ -1,11 +1,17 @@
 """Slower than the baseline, not slower, or not enough evidence: on a seeded clock and for real."""
 
 import dataclasses
+import math
 import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from benchmarks.gate_power import CHANGES, REPEATS, simulated
+from benchmarks.gate_power import PAIRS as SIMULATED_PAIRS
+from benchmarks.gate_power import verdicts as simulated_verdicts
 from lib.benchmark import run_file
 from lib.benchmark.command import main
 from lib.benchmark.gate import Decision, Verdict, decide
@@ -52,13 +58,63 @@ def test_of_200_equal_pairs_at_most_5_percent_raise_an_alarm(jitter: str) -> Non
 
 
 @pytest.mark.parametrize("jitter", ["normal", "skewed"])
-def test_a_slowdown_of_15_percent_is_caught_in_at_least_90_percent_of_200_pairs(
+def test_a_slowdown_of_twice_the_threshold_is_caught_in_90_percent_of_200_pairs(
     jitter: str,
 ) -> None:
-    found = verdicts(jitter, 1.15)
+    found = verdicts(jitter, 1.30)
     caught = found.count(Verdict.SLOWER)
-    print(f"15 % slower, {jitter}: {caught} of {PAIRS} caught")  # noqa: T201
+    print(f"30 % slower, {jitter}: {caught} of {PAIRS} caught")  # noqa: T201
     assert caught >= 0.9 * PAIRS
+
+
+@pytest.mark.parametrize("repeats", REPEATS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_up_to_the_threshold_is_not_called_slower_nor_one_beyond_it_not_slower(
+    change: float, repeats: int
+) -> None:
+    found = simulated_verdicts(change, repeats)
+    slower, not_slower = (
+        found[verdict] / SIMULATED_PAIRS for verdict in (Verdict.SLOWER, Verdict.NOT_SLOWER)
+    )
+    if change <= SLOWER:
+        assert slower <= 0.05
+    if change >= SLOWER:
+        assert not_slower <= 0.05
+    if change == 0.0:
+        assert not_slower >= 0.99
+    if change >= 2 * SLOWER:
+        assert slower >= 0.95
+
+
+def test_more_repeats_decide_more_and_never_the_other_way() -> None:
+    for change in CHANGES:
+        few, many = (simulated_verdicts(change, repeats) for repeats in REPEATS)
+        allowed = 0.03 * SIMULATED_PAIRS  # by chance, at the threshold itself
+        assert many[Verdict.UNDECIDED] <= few[Verdict.UNDECIDED] + allowed
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(0, 10_000),
+    st.floats(0.5, 2.0),
+    st.integers(3, 12),
+    st.sampled_from([0.05, 0.10, 0.15, 0.20, 0.30]),
+)
+def test_a_verdict_is_where_the_whole_interval_lies(
+    seed: int, factor: float, repeats: int, threshold: float
+) -> None:
+    dice = random.Random(seed)
+    pair = [simulated(dice, one, repeats, sigma=0.1) for one in (1.0, factor)]
+    (cell,) = decide(*pair, threshold).cells
+    assert cell.ratio is not None
+    assert cell.low is not None
+    assert cell.high is not None
+    assert cell.low <= cell.ratio <= cell.high
+    assert (cell.verdict is Verdict.SLOWER) == (cell.low > 1 + threshold)
+    assert (cell.verdict is Verdict.NOT_SLOWER) == (cell.high < 1 + threshold)
+    if cell.repeats_needed is not None:
+        assert cell.verdict is Verdict.UNDECIDED
+        assert cell.repeats_needed > repeats
 
 
 def decision(old: tuple[Trial, ...], new: tuple[Trial, ...], **settings: object) -> Decision:
@@ -96,21 +152,33 @@ def test_too_few_or_failed_repeats_are_no_evidence() -> None:
     assert decision(walls(1.0, 1.0, 1.0), failed).verdict is Verdict.UNDECIDED
 
 
-def test_the_repeats_that_are_said_to_suffice_do() -> None:
-    dice = random.Random(3)
-
-    def noisy(repeats: int, factor: float = 1.0) -> tuple[Trial, ...]:
-        return walls(*(factor * dice.lognormvariate(0, 0.12) for _ in range(repeats)))
-
-    steady = walls(1.0, 1.0, 1.0, 1.0, 1.0)
-    needed = decision(steady, walls(0.85, 1.15, 0.9, 1.1, 1.0)).repeats_needed
+@pytest.mark.parametrize("change", [0.03, 0.05, 0.25, 0.28])
+def test_the_repeats_that_are_said_to_suffice_do_if_the_change_is_as_it_seemed(
+    change: float,
+) -> None:
+    old = walls(*[1.0] * 6)
+    sigma = 0.12
+    new = walls(*((1 + change) * math.exp(sigma * sign) for sign in (1, -1, 1, -1, 1, -1)))
+    found = decision(old, new)
+    assert found.verdict is Verdict.UNDECIDED
+    needed = found.repeats_needed
     assert needed is not None
+    dice = random.Random(3)
+    steady = simulated(dice, 1.0, needed, sigma=0.0)
     decided = [
-        decision(walls(*[1.0] * needed), noisy(needed, factor)).verdict is not Verdict.UNDECIDED
-        for factor in (0.9, 1.0, 1.1, 1.15, 1.3)
-        for _ in range(20)
+        decide(steady, simulated(dice, 1 + change, needed, sigma), SLOWER).verdict
+        for _ in range(200)
     ]
-    assert sum(decided) >= 0.9 * len(decided)
+    right = Verdict.SLOWER if change > SLOWER else Verdict.NOT_SLOWER
+    # The sample's own deviation is a tenth larger than sigma, so that a little more is decided.
+    assert decided.count(right) >= 0.85 * len(decided)
+
+
+def test_a_change_at_the_threshold_itself_is_not_decided_by_any_repeats() -> None:
+    new = walls(*(1.15 * math.exp(0.1 * sign) for sign in (1, -1, 1, -1)))
+    found = decision(walls(*[1.0] * 4), new)
+    assert (found.verdict, found.repeats_needed) == (Verdict.UNDECIDED, None)
+    assert "it lies at the threshold" in found.cells[0].text
 
 
 def test_the_more_cells_a_run_has_the_wider_each_interval_is() -> None:

@@ -66,7 +66,7 @@ def test_the_file_has_the_fields_of_the_format() -> None:
     } <= set(whole["trials"][0])  # fmt: skip
     assert set(whole["trials"][0]["calls"][0]) == {"start_s", "end_s", "embed_s", "ok", "error"}
     assert {
-        "operation", "strategy", "count", "repeats", "median_wall_s", "p50_ms", "p95_ms", "p99_ms",
+        "operation", "strategy", "count", "repeats", "geomean_wall_s", "p50_ms", "p95_ms", "p99_ms",
         "throughput_per_s", "errors", "speedup", "speedup_low", "speedup_high",
     } <= set(whole["summary"][0])  # fmt: skip
 

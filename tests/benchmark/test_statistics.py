@@ -1,6 +1,7 @@
 """Statistics on literal numbers."""
 
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -8,14 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.benchmark.statistics import (
+    cell_label,
     median,
     outliers,
     percentile,
     speedup,
     summarise,
     t_quantile,
+    verdicts_on,
     warnings,
 )
+from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Call, Run, Trial
 from tests.benchmark.stubs import trial
 
@@ -69,7 +73,7 @@ def test_a_speed_up_is_the_geometric_mean_with_student_s_interval_on_the_logarit
     margin = 4.302653 * math.log(2) / math.sqrt(3)
     assert gain.low == pytest.approx(4 / math.exp(margin))
     assert gain.high == pytest.approx(4 * math.exp(margin))
-    assert gain.pairs == 3
+    assert (gain.repeats, gain.is_paired) == (3, True)
     assert gain.is_difference is False
 
 
@@ -113,15 +117,15 @@ def test_the_unit_of_time_does_not_matter(times: list[tuple[float, float]], unit
     assert scaled.ratio == pytest.approx(speedup(one, other).ratio)
 
 
-def test_a_summary_has_medians_percentiles_split_and_throughput() -> None:
+def test_a_summary_has_the_geometric_mean_percentiles_split_and_throughput() -> None:
     trials = [
         trial(wall, repeat, durations=[0.1, 0.2, 0.3, 0.4], cpu_s=wall / 2)
-        for repeat, wall in enumerate([1.0, 3.0, 2.0])
+        for repeat, wall in enumerate([1.0, 4.0, 2.0])
     ]
     (cell,) = summarise(trials)
     assert (cell.repeats, cell.failed_trials, cell.samples) == (3, 0, 12)
-    assert cell.median_wall_s == 2.0
-    assert cell.throughput_per_s == 2.0  # four calls in two seconds
+    assert cell.geomean_wall_s == pytest.approx(2.0)
+    assert cell.throughput_per_s == pytest.approx(2.0)  # four calls in two seconds
     assert cell.p50_ms == pytest.approx(250)
     assert cell.embed_p50_ms == pytest.approx(62.5)
     assert cell.milvus_p50_ms == pytest.approx(187.5)
@@ -149,7 +153,7 @@ def test_a_trial_that_failed_its_check_takes_no_part_in_any_number_but_the_failu
     broken = trial(0.001, 3, "gather", concurrency=None, errors=["boom", "boom"])
     with_it = summarise([*loops, *fast, broken])[1]
     without = summarise([*loops, *fast])[1]
-    assert (with_it.speedup, with_it.median_wall_s) == (without.speedup, without.median_wall_s)
+    assert (with_it.speedup, with_it.geomean_wall_s) == (without.speedup, without.geomean_wall_s)
     assert (with_it.p99_ms, with_it.samples) == (without.p99_ms, without.samples)
     assert with_it.errors == {"boom": 2}
     assert with_it.failed_trials == 1
@@ -157,15 +161,15 @@ def test_a_trial_that_failed_its_check_takes_no_part_in_any_number_but_the_failu
 
 def test_a_failed_call_is_no_latency_even_in_a_file_that_calls_its_trial_verified() -> None:
     (cell,) = summarise([trial(1.0, durations=[0.1, 0.1], errors=["boom"], verified=True)])
-    assert (cell.samples, cell.p99_ms) == (2, pytest.approx(100))
+    assert (cell.samples, cell.slowest_ms) == (2, pytest.approx(100))
 
 
-def test_a_baseline_that_failed_in_a_repeat_leaves_that_repeat_out() -> None:
+def test_a_repeat_that_failed_on_one_side_is_left_out_and_the_rest_is_not_paired() -> None:
     loops = [trial(4.0, 0), trial(400.0, 1, errors=["boom"]), trial(4.0, 2), trial(4.0, 3)]
     fast = [trial(2.0, r, "gather", concurrency=None) for r in range(4)]
     cell = summarise([*loops, *fast])[1]
     assert cell.speedup == pytest.approx(2)
-    assert cell.speedup_note == "95 % interval from 3 paired repeats"
+    assert cell.speedup_note.startswith("95 % interval from 3 repeats, not paired")
 
 
 def test_without_a_verified_pair_the_note_says_why_there_is_no_speed_up() -> None:
@@ -174,6 +178,182 @@ def test_without_a_verified_pair_the_note_says_why_there_is_no_speed_up() -> Non
     assert cell.speedup is None
     assert "verified" in cell.speedup_note
     assert summarise([alone])[0].speedup_note == ""
+
+
+walls_of_cells = st.dictionaries(
+    st.sampled_from(["gather", "thread_pool", "one_batch"]),
+    st.dictionaries(st.integers(0, 6), st.tuples(seconds, st.booleans()), min_size=1),
+    min_size=1,
+)
+
+
+@given(
+    st.dictionaries(st.integers(0, 6), st.tuples(seconds, st.booleans()), min_size=1),
+    walls_of_cells,
+)
+def test_the_gain_is_the_ratio_of_the_shown_times_whatever_failed_and_its_interval_holds_it(
+    loop: dict[int, tuple[float, bool]], ways: dict[str, dict[int, tuple[float, bool]]]
+) -> None:
+    trials = [
+        trial(wall_s, repeat, name, verified=verified, concurrency=None)
+        for name, mine in {"sync_loop": loop, **ways}.items()
+        for repeat, (wall_s, verified) in mine.items()
+    ]
+    cells = {cell.strategy: cell for cell in summarise(trials)}
+    baseline = cells["sync_loop"]
+    for name, cell in cells.items():
+        if name == "sync_loop" or not (baseline.repeats and cell.repeats):
+            assert cell.speedup is None
+            continue
+        assert cell.speedup is not None
+        assert baseline.geomean_wall_s is not None
+        assert cell.geomean_wall_s is not None
+        assert cell.speedup == pytest.approx(baseline.geomean_wall_s / cell.geomean_wall_s)
+        assert (cell.speedup_low is None) == (min(baseline.repeats, cell.repeats) < 3)
+        if cell.speedup_low is not None and cell.speedup_high is not None:
+            assert cell.speedup_low <= cell.speedup * (1 + 1e-9)
+            assert cell.speedup <= cell.speedup_high * (1 + 1e-9)
+
+
+@given(pairs, st.integers(2, 100))
+def test_a_verdict_among_many_takes_a_wider_interval_and_never_turns_over(
+    times: list[tuple[float, float]], verdicts: int
+) -> None:
+    alone = speedup([pair[0] for pair in times], [pair[1] for pair in times])
+    among = alone.corrected(verdicts)
+    assert among.ratio == alone.ratio
+    assert among.low is not None
+    assert among.high is not None
+    assert alone.low is not None
+    assert alone.high is not None
+    assert among.low <= alone.low * (1 + 1e-9)
+    assert among.high >= alone.high * (1 - 1e-9)
+    assert alone.verdict(verdicts) in {alone.verdict(), "undecided"}
+
+
+def test_a_gain_that_one_comparison_would_show_is_none_as_one_of_many() -> None:
+    def cells(ways: int) -> dict[str, str]:
+        names = ("gather", "thread_pool", "one_batch", "gather_limited", "retriever_invoke")[:ways]
+        trials = [trial(wall, r) for r, wall in enumerate([2.0, 2.2, 1.8, 2.1])]
+        trials += [
+            trial(wall, r, name, concurrency=None)
+            for name in names
+            for r, wall in enumerate([1.8, 1.9, 1.714, 1.85])
+        ]
+        return {cell.strategy: cell.verdict for cell in summarise(trials)}
+
+    assert cells(1)["gather"] == "faster"
+    assert set(cells(5).values()) == {"", "undecided"}
+
+
+@given(st.lists(pairs, min_size=1, max_size=6))
+def test_holm_s_verdicts_are_among_those_of_each_alone_and_at_least_bonferroni_s(
+    many: list[list[tuple[float, float]]],
+) -> None:
+    found = [speedup([a for a, _ in mine], [b for _, b in mine]) for mine in many]
+    for one, verdict in zip(found, verdicts_on(found), strict=True):
+        assert verdict in {one.verdict(), "undecided"}
+        if one.p_value < 0.04 / len(found):  # beyond doubt by rounding
+            assert verdict == one.verdict(len(found)) != "undecided"
+
+
+def test_the_p_value_is_that_of_student_s_t() -> None:
+    # Logs ln 2 × (1, 2, 3): t = 2 / (1/√3) = 3.464 with 2 degrees, two-sided p = 0.0742.
+    assert speedup([2, 4, 8], [1, 1, 1]).p_value == pytest.approx(0.0742, abs=0.0001)
+
+
+def test_of_many_runs_without_a_difference_at_most_5_percent_have_a_wrong_verdict() -> None:
+    dice = random.Random(7)
+    wrong = 0
+    for _ in range(200):
+        many = [
+            speedup([dice.lognormvariate(0, 0.1) for _ in range(5)], [1.0] * 5) for _ in range(20)
+        ]
+        wrong += any(verdict != "undecided" for verdict in verdicts_on(many))
+    assert wrong <= 0.08 * 200  # 5 %, and what chance adds in 200 runs
+
+
+@pytest.mark.parametrize("strategy", ["open_constant", "open_poisson", "token_bucket"])
+def test_ways_whose_rate_was_set_get_no_speed_up(strategy: str) -> None:
+    trials = [*(trial(4.0, r) for r in range(3)), *(trial(1.0, r, strategy) for r in range(3))]
+    cell = summarise(trials)[1]
+    assert (cell.speedup, cell.verdict) == (None, "")
+    assert "rate was set" in cell.speedup_note
+
+
+@given(st.permutations([1, 7, 20]))
+def test_the_baseline_of_every_batch_size_is_the_loop_with_the_smallest(sizes: list[int]) -> None:
+    trials = [
+        replace(trial(40.0 / size, r, name), batch=size)
+        for size in sizes
+        for name in ("sync_loop", "gather_limited")
+        for r in range(3)
+    ]
+    gains = {(cell.strategy, cell.batch): cell.speedup for cell in summarise(trials)}
+    for size in (1, 7, 20):
+        assert gains["gather_limited", size] == pytest.approx(size)
+    assert gains["sync_loop", 1] is None
+    assert gains["sync_loop", 20] == pytest.approx(20)
+
+
+@pytest.mark.parametrize(("calls", "has_p99"), [(1, False), (499, False), (500, True), (701, True)])
+def test_a_p99_takes_500_calls_and_below_that_the_slowest_is_told(
+    calls: int, has_p99: bool
+) -> None:
+    (cell,) = summarise([trial(9.0, durations=[0.001 * (i + 1) for i in range(calls)])])
+    assert (cell.p99_ms is not None) == has_p99
+    assert cell.slowest_ms == pytest.approx(calls)
+    assert cell.p99_text.startswith("p99" if has_p99 else f"slowest of {calls}: ")
+
+
+def test_only_ways_that_try_again_are_labelled_with_retries() -> None:
+    labels = {
+        name: cell_label(replace(trial(1.0, strategy=name), retries=5).cell) for name in STRATEGIES
+    }
+    assert {name for name, label in labels.items() if "5 retries" in label} == {
+        name for name, strategy in STRATEGIES.items() if strategy.is_async
+    }
+
+
+def test_in_timed_trials_the_calls_are_looked_at_for_outliers_and_a_slow_start() -> None:
+    def timed(repeat: int, calls: int) -> Trial:
+        made = tuple(
+            Call(i / calls, (i + 1) / calls, 0.0, ok=True, error=None) for i in range(calls)
+        )
+        return replace(trial(1.0, repeat), count=0, seconds=1.0, calls=made)
+
+    steady = [timed(r, calls) for r, calls in enumerate([97, 101, 103, 99, 100])]
+    assert titles(steady) == []
+    slow_first = [timed(0, 31), *(replace(one, repeat=one.repeat + 1) for one in steady)]
+    assert titles(slow_first) == ["Slow first trial", "Trials far from the others"]
+
+
+def test_in_an_open_loop_the_latency_is_looked_at_for_outliers() -> None:
+    def opened(repeat: int, latency_s: float) -> Trial:
+        calls = tuple(
+            Call(i / 10, i / 10 + latency_s, 0.0, ok=True, error=None, due_s=i / 10)
+            for i in range(20)
+        )
+        rated = replace(trial(2.0, repeat, "open_constant"), count=0, seconds=2.0)
+        return replace(rated, rate_per_s=10.0, calls=calls)
+
+    steady = [opened(r, 0.01 + r / 10_000) for r in range(5)]
+    assert titles(steady) == []
+    assert titles([*steady, opened(5, 0.07)]) == ["Trials far from the others"]
+
+
+@pytest.mark.parametrize("experiment", ["rate", "overload"])
+def test_a_search_does_not_warn_of_the_repeats_that_it_chose_itself(experiment: str) -> None:
+    found = [trial(1.0, 0, "open_constant")]
+    run = Run({}, {"experiment": experiment}, tuple(found))
+    assert warnings(run, summarise(found)) == {}
+    assert list(warnings(replace(run, settings={}), summarise(found))) == ["Few repeats"]
+
+
+def test_a_run_of_unequal_repeats_says_which_part_of_it_has_few() -> None:
+    trials = [*(trial(1.0, r) for r in range(5)), trial(1.0, 0, operation="from_texts")]
+    [[message]] = warnings(Run({}, {}, tuple(trials)), summarise(trials)).values()
+    assert message.startswith("1 repeat gives no interval (1 of 2 cells)")
 
 
 def test_void_trials_are_said_to_be_the_client_s_not_failed() -> None:

@@ -95,7 +95,7 @@ def test_the_fastest_comes_first_and_gains_are_against_the_loop_of_the_same_batc
     assert speeds[-1] > 0
     for each in found:
         assert (each.gain is None) == (each.mode == "sync_loop")
-        assert each.gain is None or each.gain.pairs == REPEATS
+        assert each.gain is None or each.gain.repeats == REPEATS
 
 
 class SlowEmbeddings(Recorded):

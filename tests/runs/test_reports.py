@@ -58,7 +58,7 @@ def test_the_html_report_says_headline_method_environment_and_command(page: str)
         "Why the tutorial's figures differ",
         "Milvus server",
         "python -m lib.benchmark --preset tutorial",
-        "Closed-loop",
+        "Closed loop: ",
     ):
         assert text in page, text
 

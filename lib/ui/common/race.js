@@ -27,8 +27,10 @@ function draw(lanes, clock) {
       if (state === "done") done = toCall;
       if (one.places[i].className !== state) one.places[i].className = state;
     });
-    const shown = Math.min(clock, one.wall).toFixed(one.wall < 10 ? 2 : 1);
-    const text = `${one.label} · ${done} of ${one.total} · ${shown} s`;
+    // While it runs, the clock of the repeat that is drawn; at its end, the time of all repeats.
+    const running = `${Math.min(clock, one.wall).toFixed(one.wall < 10 ? 2 : 1)} s`;
+    const shown = clock < one.wall ? running : one.shown;
+    const text = `${one.label} · ${done} of ${one.total} · ${shown}`;
     if (one.name.textContent !== text) one.name.textContent = text;
   }
 }

@@ -177,8 +177,8 @@ def _show_settings(settings: list[Setting], *, is_lite: bool) -> None:
         alt="Rows per second of each way, batch size and concurrency",
     )
     st.caption(
-        f"Medians of {REPEATS} repeats, with the 95 % interval of paired repeats. Close settings "
-        "may change places."
+        f"Geometric means of {REPEATS} paired repeats. The intervals hold for all settings "
+        "together in 95 of 100 cases. Close settings may change places."
     )
 
     def use() -> None:

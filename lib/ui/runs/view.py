@@ -271,7 +271,7 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
     strangers = comparison.strangers(runs, cells)
     for name in strangers:
         st.info(literal(f"{name} shares no cell with the others."), icon=":material/info:")
-    st.caption("Median wall times; intervals and verdicts are of geometric means.")
+    st.caption("Times are geometric means of the repeats.")
     compared = [name for name in names if name not in strangers]
     show_table(
         [
@@ -280,7 +280,7 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
             | {each.run: each.text for each in cell.levels}
             for cell in cells
         ],
-        alt="Each cell's median wall time in each run, with its interval and the verdict",
+        alt="Each cell's time in each run, with its interval and the verdict",
     )
     decided = sum(cell.is_decided for cell in cells)
     finding = f"{decided} of {len(cells)} differences are clear"
@@ -299,15 +299,15 @@ def summary_table(run: Run) -> None:
     show_table(
         table,
         column_config={
-            "median_wall_s": seconds,
+            "geomean_wall_s": seconds,
             "speedup": st.column_config.NumberColumn(format="%.2f×"),
             "speedup_low": st.column_config.NumberColumn("95 % from", format="%.2f×"),
             "speedup_high": st.column_config.NumberColumn("to", format="%.2f×"),
-            "throughput_per_s": st.column_config.NumberColumn("calls/s", format="%.0f"),
+            "throughput_per_s": st.column_config.NumberColumn("calls or rows/s", format="%.0f"),
             **{name: milliseconds for name in table.columns if name.endswith(("_ms", "_ms_max"))},
             "cpu_share": st.column_config.NumberColumn("CPU of one core", format="percent"),
         },
-        alt="Medians, percentiles with sample sizes, speed-ups and failures of every cell",
+        alt="Times, percentiles with sample sizes, speed-ups and failures of every cell",
     )
     st.caption(
         "Percentiles are of the single calls of all verified repeats; `samples` is their number."
@@ -316,7 +316,7 @@ def summary_table(run: Run) -> None:
 
 def method(run: Run) -> None:
     """Draw how the run was made, on what, and the command that repeats it."""
-    st.markdown(findings.METHOD)
+    st.markdown(f"{findings.load(run)} {findings.METHOD}")
     environment = {
         name.replace("_", " "): str(value)
         for name, value in run.environment.items()
