@@ -97,7 +97,9 @@ def ask_first_example(
         examples = _examples(opened, model, collection)
     if "q" not in st.session_state and not {"q", "like"} & set(st.query_params):
         st.session_state["q"] = st.session_state[EXAMPLE_KEY] = examples[0] if examples else ""
-    elif st.session_state.get(EXAMPLE_KEY) == st.session_state.get("q"):
+    elif EXAMPLE_KEY in st.session_state and st.session_state[EXAMPLE_KEY] == st.session_state.get(
+        "q"
+    ):
         # Told anew: a slow browser draws the input first after a later run, and empty without this.
         st.session_state["q"] = st.session_state[EXAMPLE_KEY]
     return examples
