@@ -226,7 +226,8 @@ def test_kill_9_of_the_parent_leaves_no_process(can_fork: bool, tmp_path: Path) 
     parent.kill()
     parent.wait()
     wait_until(lambda: not any(map(_lives, left)), patience_s=10)
-    assert closed.exists() == can_fork  # forked services close what they hold
+    # Forked services close what they hold; one started afresh has the time to, or has not.
+    assert closed.exists() or not can_fork
     parent.stdin.close()
     parent.stdout.close()
 
