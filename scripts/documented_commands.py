@@ -54,6 +54,7 @@ RULES = (
     Rule("python -m scripts.assertions"),
     Rule("python -m scripts.record_runs", "--only sweep-server --output recorded"),
     Rule("python -m scripts.documented_commands", why_not="this program"),
+    Rule("python -m scripts.constraints", why_not="writes the repository's constraints.txt"),
     Rule("python -m scripts.compose_trial", why_not="needs a container engine; run by hand"),
     Rule("python -m scripts.screenshots", why_not="makes the pictures of the repository anew"),
     Rule("python -m scripts.imitate_cloud", why_not="installs an environment; run by hand"),

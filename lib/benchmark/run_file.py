@@ -302,6 +302,7 @@ class _Settings(TypedDict, total=False):
     experiment: Text
     index: Text
     least_recall: Number
+    most_calls: Amount
     command: Text
 
 

@@ -117,7 +117,7 @@ def test_a_hold_that_is_asked_for_while_the_last_one_goes_is_a_new_one(host: Set
     asking = threading.Thread(target=ask)
     with connection._lock:  # whoever asks stops at the last step
         asking.start()
-        time.sleep(0.2)
+        asking.join(0.2)
         last.release()
     asking.join(30)
     assert not failed
