@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from lib.benchmark import advice, gate, options, run_file, runner
 from lib.benchmark import statistics as trial_statistics
+from lib.benchmark.answers import OTHER_ROWS
 from lib.benchmark.gate import Verdict
 from lib.benchmark.interruption import Interruption
 from lib.benchmark.options import (
@@ -28,6 +29,7 @@ from lib.benchmark.options import (
     VERIFIED,
     WRONG,
 )
+from lib.benchmark.recorder import NO_EFFECT
 from lib.benchmark.statistics import CellSummary
 from lib.benchmark.trials import OVERLOAD, RATE, Run, Trial
 from lib.benchmark.workload import OVERLOAD_WARNING, Plan, message_warning
@@ -143,9 +145,10 @@ def _run(
 def _code(run: Run) -> int:
     """Return the exit code of a run: whether its trials went well, and whether they say anything.
 
-    A trial that was refused or void is a finding too; but a run of nothing else has no verdict.
+    A trial that was refused or void is a finding too, and so is each loss of an overload; but a run
+    of nothing else has no verdict.
     """
-    if not all(trial.verified or trial.is_void or trial.refused for trial in run.trials):
+    if not all(_went_well(run, trial) for trial in run.trials):
         return FAILED
     if why := advice.without_verdict(run):
         _print(f"No verdict: {why}")
@@ -155,6 +158,12 @@ def _code(run: Run) -> int:
         return VERIFIED
     _print("No verdict: no trial says anything about what was asked.")
     return NO_VERDICT
+
+
+def _went_well(run: Run, trial: Trial) -> bool:
+    if run.experiment == OVERLOAD:
+        return all(call.error not in (NO_EFFECT, OTHER_ROWS) for call in trial.calls)
+    return trial.verified or trial.is_void or bool(trial.refused)
 
 
 def _compare(baseline: Run, run: Run, threshold: float) -> int:

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from lib.benchmark import command, options, run_file
+from lib.benchmark.answers import OTHER_ROWS
 from lib.benchmark.command import main
 from lib.benchmark.effects import NEEDS
+from lib.benchmark.recorder import NO_EFFECT
 from lib.benchmark.runner import plan_settings
 from lib.benchmark.trials import Run
 from lib.benchmark.workload import Plan
@@ -274,6 +276,22 @@ def test_a_run_of_void_trials_ends_with_a_code_of_its_own(
 def test_the_exit_code_follows_from_the_trials(changes: list[dict[str, Any]], code: int) -> None:
     trials = tuple(replace(trial(1.0, i), **each) for i, each in enumerate(changes))
     assert command._code(Run(environment={}, settings={}, trials=trials)) == code
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ("MilvusException: deadline exceeded", options.VERIFIED),
+        (OTHER_ROWS, options.FAILED),
+        (NO_EFFECT, options.FAILED),
+    ],
+)
+def test_an_overload_may_lose_calls_but_not_answer_wrongly(error: str, code: int) -> None:
+    good, bad = trial(1.0), trial(1.0, 1)
+    lost = replace(bad.calls[0], ok=False, error=error)
+    bad = replace(bad, calls=(lost, *bad.calls[1:]), verified=False)
+    run = Run(environment={}, settings={"experiment": "overload"}, trials=(good, bad))
+    assert command._code(run) == code
 
 
 def test_a_search_for_a_rate_whose_rates_are_all_void_has_no_verdict() -> None:
