@@ -221,8 +221,10 @@ def overview(connection: Connection, dimension: int, *, embedding: str) -> list[
             facts = describe(connection, name, loads=False)
         except LabError as error:
             return Listed(name, None, error.what)
-        refused = [f"{use}: no, {why}." for use, why in refusals(facts, dimension, embedding)]
-        return Listed(name, facts, " ".join(refused))
+        notes = [f"{use}: no, {why}." for use, why in refusals(facts, dimension, embedding)]
+        if facts.problem and not facts.schema.unindexed:  # which the refusals tell
+            notes.insert(0, facts.problem.what)
+        return Listed(name, facts, " ".join(notes))
 
     # Each exact count waits a fifth of a second for a server, so they run side by side.
     with ThreadPoolExecutor(max_workers=1 if connection.is_lite else 8) as pool:
