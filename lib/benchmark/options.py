@@ -142,7 +142,9 @@ def _named(given: argparse.Namespace) -> dict[str, Any]:
 
 def _unlimited(settings: Settings) -> Settings:
     """Lift the limits for reading a baseline; whether its plan is within them is said later."""
-    return dataclasses.replace(settings, max_calls=NO_LIMIT, max_rows=NO_LIMIT)
+    return dataclasses.replace(
+        settings, max_calls=NO_LIMIT, max_rows=NO_LIMIT, max_concurrency=NO_LIMIT
+    )
 
 
 def _check_effects(given: argparse.Namespace, plan: Plan, settings: Settings) -> None:

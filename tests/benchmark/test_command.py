@@ -313,6 +313,7 @@ def test_a_baseline_of_more_calls_than_this_app_makes_says_so(
     assert main(arguments) == 2
     assert "count must be between 1 and 10,000, not 20,011" in capsys.readouterr().err
     monkeypatch.setenv("LAB_MAX_CALLS", "30000")
+    monkeypatch.setenv("LAB_MAX_CONCURRENCY", "30000")  # a gather has all of them in flight
     given = options.parser().parse_args(arguments)
     assert options.plan_of(given, options.settings_of(given), baseline) == plan
 
