@@ -131,22 +131,27 @@ class StubStore:
         return []
 
 
+# Made once: a proof makes thousands of workspaces, and nobody changes these.
+EXISTING = [Document(page_content="x", id=f"doc_{i}") for i in range(ROWS)]
+NEW = [Document(page_content="x", id=f"new_{i}") for i in range(ROWS)]
+KEYS = frozenset(str(document.id) for document in EXISTING)
+
+
 class StubWorkspace:
     """What the runner needs, without a Milvus."""
 
     def __init__(self, store: Any) -> None:
         self.store = store
-        documents = [Document(page_content="x", id=f"doc_{i}") for i in range(ROWS)]
         self.inputs = Inputs(
-            new=[Document(page_content="x", id=f"new_{i}") for i in range(ROWS)],
+            new=NEW,
             new_vectors=[[1.0]] * ROWS,
-            existing=documents,
+            existing=EXISTING,
             queries=["a", "b"],
             query_vectors=[[1.0], [0.5]],
         )
 
     def prepare(self, operation: Operation, count: int) -> None:
-        self.store.rows = {f"doc_{i}" for i in range(ROWS)}
+        self.store.rows = set(KEYS)
 
     def begin_repeat(self, repeat: int) -> None:
         pass
