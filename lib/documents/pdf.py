@@ -10,7 +10,7 @@ from lib.errors import InvalidInput
 MAX_PAGE_COMMANDS = 150_000
 MAX_STREAM_BYTES = 16 << 20
 # Commands of all pages: these and one for each byte of the file. Pages may share what they draw.
-FREE_COMMANDS = 100_000
+FREE_COMMANDS = 50_000
 MAX_PARENTS = 32
 MAX_ANNOTATIONS = 2_000
 # Annotations whose words a reader shows; those of the others are their own looks.

@@ -261,7 +261,7 @@ def test_a_page_opened_plainly_links_to_the_benchmark_that_runs(
     page.goto(
         f"{app}/benchmark?b_preset=custom&b_operations=add_documents&b_counts=20&b_repeats=50"
     )
-    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("button", name="Run", exact=True).click(timeout=LOAD_TIMEOUT_MS)
     stop = page.get_by_role("button", name="Stop the run")
     stop.wait_for(timeout=LOAD_TIMEOUT_MS)
     run = query(page)["b_run"]
