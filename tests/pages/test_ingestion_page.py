@@ -290,7 +290,7 @@ def test_a_collection_of_another_dimension_is_explained_and_left_alone(
     )
     ingest_now(paste(page, TEXT))
     assert "holds vectors of 8 dimensions, the embedding in use makes 256" in problems(page)
-    assert "Choose another collection name" in problems(page)
+    assert "Choose another collection, or" in problems(page)
     assert [row["text"] for row in stored(store, "narrow")] == ["theirs"]
 
 

@@ -9,7 +9,6 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus import rows
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
-from lib.milvus.filters import Typed
 from lib.milvus.territory import shown_name
 from lib.ui.collections import list as collection_list
 from lib.ui.common import exports, log, session, typed_filter
@@ -35,8 +34,18 @@ def offer_export(opened: Connection, facts: Collection) -> None:
         )
         with filter_slot:
             typed = typed_filter.filter_input("Only rows that match", key="export_filter")
-        if st.button("Prepare the file", icon=":material/save:", key="export_start"):
-            _start(opened, facts.name, ending, typed)
+        found = None
+        with show_error(ends_page=False):
+            found = typed_filter.meaning(opened, facts.name, typed, key="export_filter")
+            typed_filter.say(found, key="export_filter")
+        pressed = st.button(
+            "Prepare the file",
+            icon=":material/save:",
+            disabled=found is None,
+            key="export_start",
+        )
+        if pressed and found is not None:
+            _start(opened, facts.name, ending, found.expr)
         exports.offer(subject=facts.name, parameter=EXPORT_PARAMETER)
         st.caption("Holds keys, texts, vectors and metadata. To import it, upload it on Ingestion.")
         st.page_link(
@@ -46,16 +55,15 @@ def offer_export(opened: Connection, facts: Collection) -> None:
         )
 
 
-def _start(opened: Connection, name: str, ending: str, typed: Typed) -> None:
+def _start(opened: Connection, name: str, ending: str, expr: str) -> None:
     def write(path: Path, job: Job) -> str:
-        written = rows.export(opened, name, path, expr=found.expr, job=job)
+        written = rows.export(opened, name, path, expr=expr, job=job)
         stored = job.progress.total
         short = f" of {stored:,}: {rows.TWINS}" if written < stored else ""
         return counted(written, "row") + short
 
     shown = shown_name(name)
     with show_error(ends_page=False):
-        found = typed_filter.meaning(opened, name, typed, key="export_filter")
         exports.start(
             f"Exporting {shown}",
             f"{shown}{ending}",
