@@ -304,6 +304,7 @@ def test_a_link_can_carry_any_filter(loaded: OpenApp) -> None:
     app = loaded("pages/overview.py")
     app.query_params["q"] = QUESTION
     app.query_params["filter"] = quote('kind == "')
+    app.query_params["filter_as"] = "expression"
     app.switch_page("pages/search.py").run()
     assert not app.exception
     assert "Milvus cannot use this filter" in problems(app)
