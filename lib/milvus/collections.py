@@ -493,10 +493,15 @@ def check_expression(connection: Connection, name: str, expr: str) -> None:
     so every expression a person types passes through here first.
     """
     if reason := refusal(connection, name, expr):
-        raise InvalidInput(
-            f"Milvus cannot use this filter: {reason}",
-            next_step='Write it like kind == "function" and length > 200.',
-        )
+        raise unusable(reason)
+
+
+def unusable(reason: str) -> InvalidInput:
+    """Return the error for an expression that Milvus refused for this reason."""
+    return InvalidInput(
+        f"Milvus cannot use this filter: {reason}",
+        next_step='Write it like kind == "function" and length > 200.',
+    )
 
 
 def refusal(connection: Connection, name: str, expr: str) -> str:

@@ -55,10 +55,7 @@ def meant(
     if not (typed.is_words or refusal):
         return Meant(typed.text)
     if typed.is_words is False:
-        raise InvalidInput(
-            f"Milvus cannot use this filter: {refusal}",
-            next_step='Write it like kind == "function" and length > 200.',
-        )
+        raise milvus_collections.unusable(refusal)
     return _words(connection, name, typed.text, refusal, on_read)
 
 
