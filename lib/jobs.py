@@ -67,6 +67,9 @@ class Job:
         self.created = time.monotonic()
         self.started: float | None = None
         self.ended: float | None = None
+        # Called by work that measures, between two measurements: what is short may go first
+        # meanwhile. It says whether anything did.
+        self.give_way: Callable[[], bool] = lambda: False
         self._cancelled = threading.Event()
         self.finished = threading.Event()
 

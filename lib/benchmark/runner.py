@@ -31,6 +31,13 @@ SUBJECT = "benchmark"  # by which pages find the job of a run
 LAG_INTERVAL_S = 0.01
 
 OnTrial = Callable[[Trial], None]
+# Asked before each trial but the first. It may wait while short work of others goes first, and says
+# whether any did.
+BetweenTrials = Callable[[], bool]
+
+
+def _nobody_waits() -> bool:
+    return False
 
 
 def run(
@@ -40,6 +47,7 @@ def run(
     *,
     job: Job | None = None,
     on_trial: OnTrial | None = None,
+    between_trials: BetweenTrials = _nobody_waits,
     settings: Settings | None = None,
 ) -> Run:
     """Run a plan, in a collection of its own unless it names one, and return the run.
@@ -75,7 +83,13 @@ def run(
                 on_trial(trial)
 
         return run_in(
-            plan, workspace, job=job, on_trial=note_others, guard=guard, environment=record
+            plan,
+            workspace,
+            job=job,
+            on_trial=note_others,
+            between_trials=between_trials,
+            guard=guard,
+            environment=record,
         )
     except JobCancelled:
         return _partial(job, plan, record, "Stopped during the setup.")
@@ -90,6 +104,7 @@ def run_in(
     *,
     job: Job,
     on_trial: OnTrial | None = None,
+    between_trials: BetweenTrials = _nobody_waits,
     guard: Guard | None = None,
     environment: dict[str, Any] | None = None,
     clock: Callable[[], float] = time.perf_counter,
@@ -100,13 +115,14 @@ def run_in(
     by the plan's seed, so that a slow minute of the server meets all of them.
     """
     guard = guard or Guard(job)
-    session = _Session(plan, workspace, job, guard, on_trial, environment or {}, clock)
+    record = {} if environment is None else environment
+    session = _Session(plan, workspace, job, guard, on_trial, between_trials, record, clock)
     try:
         session.run_all()
     except JobCancelled:
-        return _partial(job, plan, environment or {}, "Stopped.")
+        return _partial(job, plan, record, "Stopped.")
     except LabError as error:
-        job.result = _partial(job, plan, environment or {}, str(error))
+        job.result = _partial(job, plan, record, str(error))
         raise
     job.result = finished = session.result(partial=False)
     return finished
@@ -138,12 +154,14 @@ class _Session:
     job: Job
     guard: Guard
     on_trial: OnTrial | None
+    between_trials: BetweenTrials
     environment: dict[str, Any]
     clock: Callable[[], float]
 
     def __post_init__(self) -> None:
         self._trials: list[Trial] = []
         self._calls_before = 0
+        self._has_begun = False
         self._remaining = dict.fromkeys(self.plan.cells(), self.plan.repeats)
         by_trials = self.plan.counts_trials
         progress = self.job.progress
@@ -160,7 +178,18 @@ class _Session:
                 cell, repeat = steps.send(trial)
             except StopIteration:
                 return
+            self._give_way(cell, repeat)
             trial = self.run_trial(cell, repeat)
+
+    def _give_way(self, cell: Cell, repeat: int | None) -> None:
+        """Let others go first, and warm again what their work has cooled."""
+        if self._has_begun and self.between_trials():
+            self.environment["gave_way"] = self.environment.get("gave_way", 0) + 1
+            if repeat is not None:
+                if not self.plan.counts_trials:
+                    self.job.progress.total += cell.warmup_calls
+                self.run_trial(cell, None)
+        self._has_begun = True
 
     def run_trial(self, cell: Cell, repeat: int | None) -> Trial | None:
         """Make one trial: prepare, measure, check and restore, and keep it unless it warms up."""

@@ -436,7 +436,10 @@ def warnings(run: Run, summaries: Iterable[CellSummary]) -> dict[str, list[str]]
         key: sorted(mine, key=lambda trial: trial.repeat)
         for key, mine in by_cell(run.trials).items()
     }
-    found = {"Another session used the store": _disturbed(run)}
+    found = {
+        "Another session used the store": _disturbed(run),
+        "Others went first between trials": _gave_way(run),
+    }
     for title, check in _CHECKS.items():
         found[title] = [
             f"{cell_text(cell.cell)}: {message}"
@@ -458,6 +461,14 @@ def _disturbed(run: Run) -> list[str]:
         f"{counted(sessions, 'other session')} used this Milvus meanwhile "
         f"({counted(uses, 'time')}), which may have slowed the run"
     ]
+
+
+def _gave_way(run: Run) -> list[str]:
+    """Say how often short work of others went between two trials."""
+    times = run.environment.get("gave_way")
+    if not isinstance(times, int) or not times:
+        return []
+    return [f"{counted(times, 'time')}, and the trial after it was warmed up again"]
 
 
 def _failed(cell: CellSummary, trials: list[Trial]) -> str:

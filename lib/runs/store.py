@@ -314,7 +314,14 @@ def measure(
             # A provider's own client would retry what this experiment counts.
             counts_refusals = plan.experiment == OVERLOAD and plan.embedding != "bundled"
             asked = open_model(settings, retries=False) if counts_refusals else model
-            run = runner.run(plan, connection, asked, job=job, settings=settings)
+            run = runner.run(
+                plan,
+                connection,
+                asked,
+                job=job,
+                between_trials=job.give_way,
+                settings=settings,
+            )
         except LabError:
             # The server died half way: what was finished is kept like any partial run.
             if isinstance(job.result, Run) and job.result.trials:

@@ -15,7 +15,7 @@ from langchain_core.embeddings import Embeddings
 from lib import event_loop
 from lib.benchmark import environment, runner
 from lib.benchmark.runner import Guard, run, run_in
-from lib.benchmark.statistics import summarise
+from lib.benchmark.statistics import summarise, warnings
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run, Trial
 from lib.benchmark.workload import Plan
@@ -308,6 +308,21 @@ def test_a_stop_during_the_setup_ends_with_an_empty_partial_run(
     job.cancel()
     finished = run(SMALL, lite, model, job=job)
     assert (finished.partial, finished.trials) == (True, ())
+
+
+def test_a_trial_before_which_others_went_first_is_warmed_again_and_the_run_says_so() -> None:
+    plan = replace(
+        SMALL, operations=("delete",), strategies=("sync_loop",), counts=(2, 3), repeats=2
+    )
+    answers = iter([False, True, False])  # nobody is asked before the first trial
+    store, job = StubStore(), Job("test", "test")
+    finished = run_in(plan, StubWorkspace(store), job=job, between_trials=lambda: next(answers))
+    warmed = plan.cells()[1].warmup_calls
+    assert store.calls == job.progress.done == job.progress.total == 2 * 2 + 2 * 3 + warmed
+    assert [trial.count for trial in finished.trials] == [2, 2, 3, 3]
+    assert finished.environment["gave_way"] == 1
+    said = warnings(finished, summarise(finished.trials))["Others went first between trials"]
+    assert said == ["1 time, and the trial after it was warmed up again"]
 
 
 def test_a_watch_that_gives_up_ends_the_run_and_the_finished_trials_are_kept() -> None:
