@@ -460,7 +460,7 @@ def browser(chromium: "BrowserContext") -> "Browser":
 def chromium_page(chromium: "BrowserContext", request: pytest.FixtureRequest) -> Iterator["Page"]:
     """A page of a browser without cookies or history of the tests before."""
     page = chromium.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(45_000)
     request.node.stash[PAGE] = page
     yield page
     chromium.set_offline(False)

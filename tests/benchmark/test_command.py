@@ -410,7 +410,8 @@ def test_ctrl_c_at_any_moment_ends_without_a_traceback(
     for _ in range(times):
         process.send_signal(signal.SIGINT)
     said = "".join(line for line in process.stderr if not line.startswith("import time:"))
-    assert process.wait(20) == 130
+    # After its last line a run is whole, and the signal may find that it has ended.
+    assert process.wait(20) in ({0, 130} if moment == "the end" else {130})
     assert "Traceback" not in said
     assert "Exception" not in said
     if output.exists():
