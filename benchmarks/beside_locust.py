@@ -5,18 +5,18 @@
 Locust lives in an environment of its own (`pip install locust pymilvus`): it makes gevent's
 versions of sockets and threads the only ones. Both ask the same collection for the same vectors,
 with the same fields of each row. Locust's users are greenlets of one process that ask again as soon
-as they were answered; ours are the calls of `gather_limited`. Ends with 1 when the median ratio of
-the pairs lies more than a tenth away from 1 for some number of users.
+as they were answered; ours are the calls of `gather_limited`. Printed are geometric means and the
+ratio of the pairs with its 95 % interval. Ends with 1 when a ratio lies more than a tenth from 1.
 """
 
 import argparse
 import json
-import statistics
 import subprocess
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.runner import SUBJECT, run_in
 from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import MilvusWorkspace
@@ -24,6 +24,7 @@ from lib.jobs import Job
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.settings import Settings
+from lib.words import bounds_text
 from scripts.milvus_server import MilvusServer
 
 ALLOWED = 0.10
@@ -76,14 +77,19 @@ def _compare(given: argparse.Namespace, uri: str, folder: Path) -> int:
                 _pair(given, plan, workspace, users, uri, folder, i) for i in range(given.pairs)
             ]
             valid = [pair for pair in pairs if not pair.void]
-            ours = statistics.median(pair.ours for pair in valid) if valid else 0.0
-            theirs = statistics.median(pair.theirs for pair in pairs)
-            ratio = statistics.median(pair.ours / pair.theirs for pair in valid) if valid else 0.0
-            ratios.append(ratio)
+            if not valid:
+                print(f"{users:3} users: every trial of ours was void", flush=True)
+                ratios.append(0.0)
+                continue
+            ours, theirs = [pair.ours for pair in valid], [pair.theirs for pair in valid]
+            ratio = trial_statistics.speedup(ours, theirs)
+            ratios.append(ratio.ratio)
+            interval = bounds_text(ratio.low or 0.0, ratio.high or 0.0)
             print(
-                f"{users:3} users: ours {ours:,.0f}/s, Locust {theirs:,.0f}/s, ratio {ratio:.3f} "
-                f"(median of {len(valid)} of {len(pairs)} pairs: "
-                f"{', '.join(f'{pair.ours:,.0f}/{pair.theirs:,.0f}' for pair in pairs)})",
+                f"{users:3} users: ours {trial_statistics.geometric_mean(ours)[0]:,.0f}/s, "
+                f"Locust {trial_statistics.geometric_mean(theirs)[0]:,.0f}/s, "
+                f"ratio {ratio.ratio:.3f} (95 % interval {interval}, {len(valid)} of {len(pairs)} "
+                f"pairs: {', '.join(f'{pair.ours:,.0f}/{pair.theirs:,.0f}' for pair in pairs)})",
                 flush=True,
             )
     finally:

@@ -36,8 +36,8 @@ def main() -> None:
                 print(f"{time.perf_counter() - started:5.1f} s  {step}", flush=True)
 
             page.goto(url)
-            page.get_by_role("img", name="Async: ").wait_for()
-            clock("open: the headline and the race are drawn")
+            page.get_by_role("radiogroup", name="An embedding takes").wait_for()
+            clock("open: the headline and the lanes are drawn")
             page.get_by_role("button", name="Measure it here").click()
             page.get_by_role("button", name="Stop the run").wait_for()
             clock("start: the run is on, Stop is in view")

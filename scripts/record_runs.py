@@ -11,21 +11,26 @@ run `python -m scripts.summarise_runs`.
 """
 
 import argparse
+import contextlib
 import dataclasses
+import os
+import subprocess
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lib.benchmark import run_file
 from lib.benchmark.command import main as benchmark
-from lib.benchmark.environment import ONE_START
+from lib.benchmark.environment import ENDPOINT_MS, ONE_START
 from lib.benchmark.interruption import Interruption
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
 from lib.milvus.operations import OPERATIONS
 from scripts.milvus_server import MilvusServer
+from scripts.processes import dying_with_parent, free_port
 
 RUNS = Path(__file__).resolve().parent.parent / "assets" / "runs"
 REPEATED = ",".join(name for name in OPERATIONS if name != "from_texts")
@@ -47,9 +52,19 @@ class Recording:
     words: str
     starts: int = 1
     lite: bool = False
+    endpoint_ms: float | None = None  # embeds by OpenAI's client over HTTP, answered after so long
 
 
+# What an application gets: the provider's own client, here with an endpoint of a known latency.
+THROUGH_CLIENT = (
+    "--operations similarity_search --strategies sync_loop,thread_pool,gather,one_batch "
+    "--concurrency 100 --counts 100 --repeats 5 --embedding openai"
+)
 RECORDINGS = {
+    **{
+        f"client-server-{ms}ms": Recording(THROUGH_CLIENT, endpoint_ms=ms)
+        for ms in (0, 50, 200, 450)
+    },
     "tutorial-server-450ms": Recording(
         "--preset tutorial --repeats 1 --embedding-latency-ms 450", starts=10
     ),
@@ -58,7 +73,7 @@ RECORDINGS = {
         "--operations delete --delete-by id --delete-consistency Bounded --counts 10,100 "
         "--strategies sync_loop,thread_pool,gather,gather_limited --repeats 7"
     ),
-    "sweep-server": Recording("--preset sweep --concurrency 1,2,4,8,16,32,64"),
+    "sweep-server": Recording("--preset sweep --concurrency 1,2,4,8,16,32,64 --repeats 7"),
     "rate-server": Recording("--preset rate"),
     "overload-server": Recording("--preset overload --counts 500,1000,2000,4000 --repeats 1 --yes"),
     "all-server": Recording(ALL),
@@ -109,7 +124,7 @@ def _record(recording: Recording, note: str, stop: Interruption) -> tuple[int, l
     """Run the command once for each start; return the worst exit code and the runs it wrote."""
     codes, runs = [], []
     for start in range(recording.starts):
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, _endpoint(recording.endpoint_ms):
             target = Path(folder, "run.json")
             words = [*recording.words.split(), "--seed", str(FIRST_SEED + start)]
             words += ["--note", note, "--output", str(target)]
@@ -125,8 +140,39 @@ def _record(recording: Recording, note: str, stop: Interruption) -> tuple[int, l
             if codes[-1] >= INTERRUPTED:
                 return codes[-1], []
             if target.exists():
-                runs.append(run_file.read(target))
+                run = run_file.read(target)
+                if recording.endpoint_ms is not None:
+                    facts = {**run.environment, ENDPOINT_MS: recording.endpoint_ms}
+                    run = dataclasses.replace(run, environment=facts)
+                runs.append(run)
     return max(codes), runs
+
+
+@contextlib.contextmanager
+def _endpoint(latency_ms: float | None) -> Iterator[None]:
+    """Serve embeddings in a process of their own, and point the command's settings there."""
+    if latency_ms is None:
+        yield
+        return
+    port = free_port()
+    words = ["--port", str(port), "--latency", str(latency_ms / 1000)]
+    process = subprocess.Popen(
+        dying_with_parent([sys.executable, "-m", "scripts.openai_endpoint", *words]),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()  # it says where it is when it answers
+        os.environ |= {
+            "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
+            "OPENAI_API_KEY": "any",
+            "OPENAI_EMBEDDING_MODEL": "the-bundled-model",
+        }
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def _join_files(path: Path, addition: Path) -> None:

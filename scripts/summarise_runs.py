@@ -14,16 +14,16 @@ from pathlib import Path
 import pandas as pd
 
 from lib.benchmark import run_file
-from lib.benchmark.workload import PRESETS
 from lib.charts import data as chart_data
 from lib.charts import kept
-from lib.charts.charts import CHARTS, race_picture
-from lib.runs import findings, front, story
+from lib.charts.charts import CHARTS
+from lib.runs import findings, front
+from lib.runs import first_screen as first_screen_of
 from lib.runs.store import RECORDED_DIR, RunStore
 from lib.search.charts import COLUMNS
-from lib.ui.common.text import literal
-from lib.ui.runs.view import conditions
 
+# The same work around a bare wait.
+BARE = "tutorial-server-450ms"
 # The charts of a page's first view of a run; the others are made when their view is chosen.
 DRAWN_FIRST = ("wall_time", "speedup", "sweep", "rates", "losses")
 
@@ -31,27 +31,10 @@ DRAWN_FIRST = ("wall_time", "speedup", "sweep", "rates", "losses")
 def first_screen() -> str:
     """Return the text of assets/front.json."""
     with tempfile.TemporaryDirectory() as empty:
-        store = RunStore(Path(empty))
-        shown = store.featured()
-        if shown is None or not shown.is_recorded:
-            raise SystemExit("There is no recorded run.")
-        run = shown.load()
-        beside = store.beside(run)
-    race = story.steps(run, beside)[1]
-    if race.frame is None:
-        raise SystemExit("The run has no race.")
-    quick = PRESETS["quick"].plan
-    kept = front.Front(
-        run_id=shown.id,
-        statement=literal(race.statement),
-        line=literal(story.line(run)),
-        caveat=literal(story.caveat(run, beside)),
-        conditions=conditions(run, "Recorded run"),
-        here=f"The button: {max(quick.counts)} documents and {max(quick.counts)} searches, "
-        f"{quick.embedding_latency_ms:g} ms simulated wait, on this app's Milvus.",
-        race=race_picture(race.frame),
-    )
-    return _text(dataclasses.asdict(kept))
+        kept = RunStore(Path(empty))
+        bare = next(each for each in kept.entries() if each.path.stem == BARE)
+        made = first_screen_of.make(kept.through_client(), bare.load())
+    return _text(dataclasses.asdict(made))
 
 
 def summary(path: Path) -> str:

@@ -22,6 +22,8 @@ PACKAGES = (
     "grpcio",
     "numpy",
 )
+# In the record of a run that embedded over HTTP at an endpoint whose latency is known.
+ENDPOINT_MS = "endpoint_latency_ms"
 # Shown by `python -m benchmarks.delete_over_starts`.
 ONE_START = (
     "A delete by metadata waits for the server's own clocks (200 ms by default), and how long "

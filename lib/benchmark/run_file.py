@@ -269,6 +269,7 @@ class _Environment(TypedDict, total=False):
     embedding_label: Text
     simulated_latency_ms: Number
     simulated_jitter_ms: Number
+    endpoint_latency_ms: Number
     packages: Annotated[dict[Text, Text], FEW]
     notes: Names
 

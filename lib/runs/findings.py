@@ -6,6 +6,7 @@ from typing import Any
 
 from lib.benchmark import advice, workload
 from lib.benchmark import statistics as trial_statistics
+from lib.benchmark.environment import ENDPOINT_MS
 from lib.benchmark.statistics import BUSY_SHARE, FASTER, SLOWER, CellSummary, Speedup
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
@@ -147,7 +148,7 @@ def _many(run: Run, cells: list[CellSummary]) -> str:
         )
         if cell.speedup_low is None:
             text += f" ({counted(cell.repeats, 'repeat')})"
-    latency = simulated(run)
+    latency = embedding_wait(run)
     return f"{text} ({latency})." if latency else f"{text}."
 
 
@@ -180,6 +181,7 @@ def title(run: Run) -> str:
         f"{level} deletes" if level else "",
         "Milvus Lite" if run.environment.get("backend") == "lite" else "server",
         f"{latency:g} ms simulated" if latency else "",
+        f"{run.environment[ENDPOINT_MS]:g} ms over HTTP" if ENDPOINT_MS in run.environment else "",
     ]
     return ", ".join(part for part in parts if part)
 
@@ -229,7 +231,7 @@ def _did(cell: CellSummary) -> str:
 
 
 def _conditions(run: Run, cell: CellSummary) -> str:
-    parts = [_interval(cell), too_few(run, cell), _chosen_from(run, cell), simulated(run)]
+    parts = [_interval(cell), too_few(run, cell), _chosen_from(run, cell), embedding_wait(run)]
     return f" ({'; '.join(part for part in parts if part)})"
 
 
@@ -261,10 +263,14 @@ def command(run: Run) -> str:
     return plan.command() if plan else ""
 
 
-def simulated(run: Run) -> str:
-    """Return the label that simulated latency carries everywhere, or an empty text."""
+def embedding_wait(run: Run) -> str:
+    """Return the label that a wait for embeddings carries everywhere, or an empty text."""
     latency = run.environment.get("simulated_latency_ms") or 0
-    return f"{latency:g} ms simulated embedding wait" if latency else ""
+    if latency:
+        return f"{latency:g} ms simulated embedding wait"
+    if ENDPOINT_MS in run.environment:
+        return f"OpenAI's client, answered after {run.environment[ENDPOINT_MS]:g} ms"
+    return ""
 
 
 def _without_comparison(run: Run) -> str:

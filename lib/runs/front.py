@@ -17,18 +17,20 @@ FRONT = PROJECT_ROOT / "assets" / "front.json"
 
 @dataclass(frozen=True)
 class Front:
-    """The run of the first screen in words that are Markdown, and its race for race.js.
+    """What the first screen shows, in plain text, made by `lib.runs.first_screen`.
 
-    `here` says what the button measures instead.
+    Each position of its control is `label`, `run_id`, `headline`, `source`, `caveat` and `lanes`,
+    of which each is `label`, `family`, `took_s`, `shown`, `gain`, `interval` and `waits`, the part
+    of its time that is spent on embeddings. `here` says what the button measures instead.
     """
 
-    run_id: str
-    statement: str
-    line: str
-    caveat: str
-    conditions: str
+    positions: list[dict[str, Any]]
     here: str
-    race: dict[str, Any]
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The position that is shown first: the longest wait."""
+        return self.positions[-1]
 
 
 @lru_cache(maxsize=1)

@@ -88,7 +88,7 @@ def note(run: Run) -> str:
     digest = findings.digest(run)
     parts = [
         digest.backend,
-        findings.simulated(run),
+        findings.embedding_wait(run),
         findings.deletes_asked_for(run),
         digest.time[:10],
         "Milvus Async Lab",

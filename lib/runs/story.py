@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lib.benchmark import advice
+from lib.benchmark.environment import ENDPOINT_MS
 from lib.benchmark.statistics import CellSummary
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run
@@ -77,6 +78,8 @@ def _things(operation: str) -> str:
 def caveat(run: Run, beside: Beside) -> str:
     """Return what the headline's figure rests on: the simulated wait, and the gain without it."""
     latency = run.environment.get("simulated_latency_ms") or 0
+    if ENDPOINT_MS in run.environment:
+        return f"Through {findings.embedding_wait(run)} on the same machine."
     if not latency:
         return "Nothing is simulated."
     told = f"With a simulated {latency:g} ms embedding wait."
@@ -165,7 +168,7 @@ def _gain(run: Run, beside: Beside) -> Step:
         plain = _largest_gains(beside.plain)
         frames.append(plain.assign(group=plain["group"] + ", nothing simulated"))
     frame = pd.concat(frames, ignore_index=True)
-    latency = findings.simulated(run)
+    latency = findings.embedding_wait(run)
     return Step(
         _gain_statement(findings.leading(run)),
         lines=(f"{latency}." if latency else "Nothing is simulated.",),

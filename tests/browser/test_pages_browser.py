@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from lib.runs import front
 from lib.ui.common import browser_ahead
 
 if TYPE_CHECKING:
@@ -59,13 +60,14 @@ def test_a_refresh_keeps_the_question(shared_app: str, chromium_page: "Page") ->
 def test_the_overview_starts_the_ten_seconds_at_once(
     shared_app: str, chromium_page: "Page"
 ) -> None:
-    page = chromium_page
+    page, shown = chromium_page, front.read()
+    assert shown is not None
     page.goto(shared_app)
-    page.get_by_role("heading", level=1, name="80× faster, same results").wait_for()
+    page.get_by_role("heading", level=1, name=shown.last["headline"]).wait_for()
     seen = [
-        page.get_by_text("100 documents, one by one"),
-        page.get_by_role("img", name="Async: "),
-        page.get_by_text("With a simulated 450 ms embedding wait."),
+        page.get_by_text(shown.last["lanes"][0]["shown"]),
+        page.get_by_text("One batch", exact=True),
+        page.get_by_text(shown.last["caveat"]),
         page.get_by_role("button", name="Measure it here"),
     ]
     for each in seen:
@@ -78,27 +80,60 @@ def test_the_overview_starts_the_ten_seconds_at_once(
     page.get_by_role("button", name="Stop the run").click()
 
 
-def test_the_race_stands_still_where_reduced_motion_is_asked_for(
+def test_the_first_screen_s_control_moves_headline_lanes_and_caveat_together(
+    shared_app: str, chromium_page: "Page"
+) -> None:
+    page, shown = chromium_page, front.read()
+    assert shown is not None
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(shared_app)
+    control = page.get_by_role("radiogroup", name="An embedding takes")
+    control.wait_for(timeout=LOAD_TIMEOUT_MS)
+    for position in shown.positions:
+        control.get_by_role("radio", name=position["label"], exact=True).click()
+        assert page.get_by_role("heading", level=1).inner_text() == position["headline"]
+        for lane in position["lanes"]:
+            assert page.get_by_text(lane["shown"], exact=True).count()
+            assert page.get_by_text(lane["gain"], exact=True).count()
+        assert page.get_by_text(position["caveat"]).is_visible()
+    page.keyboard.press("ArrowLeft")
+    assert page.get_by_role("heading", level=1).inner_text() == shown.positions[-2]["headline"]
+    # On a phone the numbers stay beside the lane's name.
+    page.set_viewport_size({"width": 390, "height": 844})
+    name, time = (
+        page.get_by_text(text, exact=True).first.bounding_box()
+        for text in ("Loop", shown.positions[-2]["lanes"][0]["shown"])
+    )
+    assert name is not None
+    assert time is not None
+    assert abs(name["y"] - time["y"]) < 12
+    assert time["x"] + time["width"] <= 390
+
+
+def test_lanes_play_once_at_a_speed_that_is_said_and_stand_still_where_that_is_asked_for(
     shared_app: str, chromium_page: "Page"
 ) -> None:
     page = chromium_page
-    clock = page.get_by_text(re.compile(r"Loop · \d+ of 100"))
+    clock = page.locator(".lane .time").first
     page.goto(shared_app)
-    clock.wait_for()
+    clock.wait_for(timeout=LOAD_TIMEOUT_MS)
     first = clock.inner_text()
     page.wait_for_function(
         "([node, text]) => node.textContent !== text", arg=[clock.element_handle(), first]
     )
+    page.get_by_text(re.compile(r"played \d+× faster")).wait_for()
 
     page.emulate_media(reduced_motion="reduce")
     page.reload()
-    clock.wait_for()
-    assert clock.inner_text().startswith("Loop · 1 of 100")
+    shown = front.read()
+    assert shown is not None
+    page.get_by_text("at its end").wait_for()
+    assert clock.inner_text() == shown.last["lanes"][0]["shown"]
     # Two frames later nothing has moved.
     page.evaluate(
         "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
     )
-    assert clock.inner_text().startswith("Loop · 1 of 100")
+    assert clock.inner_text() == shown.last["lanes"][0]["shown"]
 
 
 RAN = """names => names.filter(name =>

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lib.benchmark import run_file
+from lib.benchmark.environment import ENDPOINT_MS
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.trials import Run, Trial
 from lib.benchmark.workload import Plan
@@ -196,7 +197,7 @@ def test_a_digest_names_what_a_list_needs(store: RunStore) -> None:
     assert digest.speedup == pytest.approx(50)
 
 
-def test_the_featured_run_is_the_recorded_tutorial_with_the_largest_figure(
+def test_the_featured_run_goes_through_a_client_or_is_the_tutorial_with_the_largest_figure(
     bare: RunStore, recorded: Path
 ) -> None:
     assert bare.featured() is None
@@ -210,6 +211,12 @@ def test_the_featured_run_is_the_recorded_tutorial_with_the_largest_figure(
     best = bare.featured()
     assert best is not None
     assert best.id == "recorded-b-tutorial"
+    for waited_ms in (450.0, 50.0):
+        run = make_run(environment={ENDPOINT_MS: waited_ms})
+        run_file.write(run, recorded / f"client-{waited_ms:g}.json")
+    best = bare.featured()
+    assert best is not None
+    assert best.id == "recorded-client-450"  # before 50, though not by name
 
 
 def test_a_run_with_simulated_latency_finds_its_twin_without(

@@ -1,4 +1,4 @@
-"""The first screen: headline, race, caveat and the button, drawn before anything heavy is loaded.
+"""The first screen: headline, lanes, caveat and the button, drawn before anything heavy is loaded.
 
 It reads a few kilobytes that were kept ready and needs no Milvus, no langchain and no pandas.
 """
@@ -6,24 +6,17 @@ It reads a few kilobytes that were kept ready and needs no Milvus, no langchain 
 import streamlit as st
 
 from lib.runs import front
+from lib.ui.common.lanes import show_lanes
 from lib.ui.common.links import present_link
-from lib.ui.common.race import show_race
 
 MEASURE_KEY = "o_measure"
 
 
 def show() -> None:
-    """Draw the recorded run in one screen; a click on the button is for the page to follow."""
+    """Draw the recorded runs in one screen; a click on the button is for the page to follow."""
     shown = front.read()
-    st.markdown(
-        "**:material/compare_arrows: Milvus Async Lab** · "
-        "what the async methods gain in `langchain-milvus`"
-    )
     if shown:
-        st.title(shown.statement, anchor=False)
-        st.markdown(shown.line)
-        show_race(shown.race, key="o_race")
-        st.markdown(shown.caveat)
+        show_lanes(shown.positions, key="o_lanes")
     else:
         st.title("What does async buy you?", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -37,8 +30,8 @@ def show() -> None:
             st.page_link(
                 "pages/runs.py",
                 label="How this was measured",
-                query_params={"r_runs": shown.run_id},
+                query_params={"r_runs": shown.last["run_id"]},
             )
-            present_link(shown.run_id)
+            present_link(shown.last["run_id"])
     if shown:
-        st.caption(f"{shown.conditions}. {shown.here}")
+        st.caption(shown.here)

@@ -95,7 +95,7 @@ def metrics(run: Run) -> None:
 def conditions(run: Run, origin: str) -> str:
     """Return the line under a headline: where, when, on what."""
     digest = findings.digest(run)
-    simulated = findings.simulated(run)
+    simulated = findings.embedding_wait(run)
     parts = [
         origin[:1].upper() + origin[1:],
         digest.backend,
