@@ -21,6 +21,7 @@ DECISIONS = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 RECORDED = [
+    *((f"client-server-{ms}ms", "similarity_search") for ms in (0, 50, 200, 450)),
     *(("tutorial-server-450ms", name) for name in ("add_documents", "similarity_search", "delete")),
     *(("tutorial-server", name) for name in ("add_documents", "similarity_search", "delete")),
     ("delete-bounded-server", "delete"),
