@@ -1,8 +1,9 @@
 """Jobs: long work with progress, a stop button and a result, which outlive a page refresh.
 
 A job is plain data plus a cancel. Its worker thread writes to it, a page's fragment reads it; the
-page keeps only the id. All jobs wait in one queue and run one at a time, in the order they came,
-because a measurement is wrong while another job loads or measures.
+page keeps only the id. All jobs wait for one lane and run one at a time, because a measurement is
+wrong while another job loads or measures. A benchmark holds the lane for a trial and not for the
+run: between two trials it gives way to short work. Places take turns, whoever queued how much.
 """
 
 import logging
@@ -10,16 +11,20 @@ import secrets
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol
 
 from lib.errors import InvalidInput, JobCancelled, LabError
 
 TIME_TO_LIVE_S = 3600.0
 MAX_FINISHED = 50
+# A job gives way to short work for as long as it has run itself, and for these seconds. So it takes
+# at most twice its time, these seconds and one short job more.
+GRACE_S = 5.0
+LOOK_S = 0.05  # how often a job that gave way looks whether it was stopped
 
 
 class State(Enum):
@@ -54,12 +59,22 @@ class Progress:
 class Job:
     """One piece of work. Its `result` may be partial when the state is STOPPED or FAILED."""
 
-    def __init__(self, label: str, subject: str, owner: str = "", session: str = "") -> None:
+    def __init__(
+        self,
+        label: str,
+        subject: str,
+        owner: str = "",
+        session: str = "",
+        *,
+        is_short: bool = False,
+    ) -> None:
         self.id = secrets.token_hex(16)  # nobody can guess it
         self.label = label
         self.subject = subject  # "benchmark", "ingest:NAME": what other pages look for
         self.owner = owner
         self.session = session  # who started it
+        self.is_short = is_short
+        self.not_beside = ""  # the subject of work that would change what this one measures
         self.state = State.QUEUED
         self.progress = Progress()
         self.result: Any = None
@@ -68,8 +83,10 @@ class Job:
         self.started: float | None = None
         self.ended: float | None = None
         # Called by work that measures, between two measurements: what is short may go first
-        # meanwhile. It says whether anything did.
+        # meanwhile. It says whether anything did. `Jobs` puts its own in this place.
         self.give_way: Callable[[], bool] = lambda: False
+        self._gave_s = 0.0
+        self._gives_since: float | None = None
         self._cancelled = threading.Event()
         self.finished = threading.Event()
 
@@ -80,10 +97,16 @@ class Job:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds of running, until now or until the end."""
+        """Seconds of running, until now or until the end, without those given to short work."""
         if self.started is None:
             return 0.0
-        return (self.ended or time.monotonic()) - self.started
+        return (self.ended or time.monotonic()) - self.started - self.gave_s
+
+    @property
+    def gave_s(self) -> float:
+        """Seconds in which the job waited for short work that went between its steps."""
+        since = self._gives_since
+        return self._gave_s + (time.monotonic() - since if since is not None else 0.0)
 
     @property
     def time_left_s(self) -> float | None:
@@ -125,11 +148,13 @@ class Held(Protocol):
 class Share:
     """Whose a job is, and how much of the jobs its owner may take; 0 is no limit.
 
+    `place` is what takes turns with other places: the owner's own, unless several owners share one.
     `unfinished` counts jobs that wait or run, `run_s` is the longest a job may run, in seconds.
     """
 
     owner: str = ""
     session: str = ""
+    place: str = ""
     unfinished: int = 0
     run_s: float = 0.0
 
@@ -143,6 +168,8 @@ class _Queued:
     work: Work
     let_go: Callable[[], None]
     run_s: float
+    # What takes turns: the place, and within it the owner.
+    turns: tuple[tuple[str, str], tuple[str, str]]
 
 
 class Jobs:
@@ -150,9 +177,15 @@ class Jobs:
 
     def __init__(self, time_to_live_s: float = TIME_TO_LIVE_S) -> None:
         self._jobs: dict[str, Job] = {}
-        self._waiting: deque[_Queued] = deque()
+        self._waiting: list[_Queued] = []
         self._running: Job | None = None
+        self._gave_way: Job | None = None  # it goes on when the short one that runs has ended
+        # When places and owners with waiting jobs came or had their last turn.
+        self._turns: dict[tuple[str, str], int] = {}
+        self._last_turn = 0
+        self._turn_came: dict[str, float] = {}  # by job: since when only short work goes first
         self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._time_to_live_s = time_to_live_s
         # Called with each job that ended.
         self.on_end: Callable[[Job], None] = lambda job: None
@@ -165,21 +198,30 @@ class Jobs:
         subject: str,
         held: Held | None = None,
         share: Share = WHOLE,
+        is_short: bool = False,
+        not_beside: str = "",
     ) -> Job:
         """Queue work and return its job at once.
 
         `work(job)` returns the result; it may set `job.result` earlier, so that a stop keeps it.
-        `held` is released when the job has ended. Raises InvalidInput when the owner has as many
-        unfinished jobs as the share allows.
+        `held` is released when the job has ended. What `is_short`, some seconds at most, goes
+        before other work and between the trials of a benchmark; not what is on the benchmark's
+        subject `not_beside`. Raises InvalidInput when the owner has as many unfinished jobs as the
+        share allows.
         """
-        job = Job(label, subject, share.owner, share.session)
+        job = Job(label, subject, share.owner, share.session, is_short=is_short)
+        job.not_beside = not_beside
+        turns = ("place", share.place or share.owner), ("owner", share.owner)
         let_go = held.release if held is not None else lambda: None
         try:
             with self._lock:
                 self._drop_old()
                 self._check(share)
                 self._jobs[job.id] = job
-                self._waiting.append(_Queued(job, work, let_go, share.run_s))
+                for each in turns:
+                    if each not in self._turns:
+                        self._take_turn(each)
+                self._waiting.append(_Queued(job, work, let_go, share.run_s, turns))
                 self._start_next()
         except InvalidInput:
             let_go()
@@ -211,16 +253,48 @@ class Jobs:
     def ahead(self, job: Job) -> tuple[Job, ...]:
         """Return the jobs that a waiting one waits for: the one that runs, then those before it."""
         with self._lock:
-            waiting = [queued.job for queued in self._waiting]
-            if job not in waiting:
+            entry = next((each for each in self._waiting if each.job is job), None)
+            if entry is None:
                 return ()
-            running = (self._running,) if self._running else ()
-            return (*running, *waiting[: waiting.index(job)])
+            turns, left, before = dict(self._turns), list(self._waiting), list(self._in_lane())
+            while (following := _first(left, turns)) is not entry:
+                left.remove(following)
+                before.append(following.job)
+                for each in following.turns:
+                    turns[each] = self._last_turn + len(before)
+            return tuple(before)
 
     def running(self, subject: str) -> Job | None:
-        """Return the job on a subject if it runs now."""
-        running = self._running
-        return running if running is not None and running.subject == subject else None
+        """Return the job on a subject if it runs now, or waits between two of its steps."""
+        return next((job for job in self._in_lane() if job.subject == subject), None)
+
+    def _in_lane(self) -> tuple[Job, ...]:
+        jobs = (self._running, self._gave_way)
+        return tuple(dict.fromkeys(job for job in jobs if job is not None))
+
+    def _give_way(self, job: Job) -> bool:
+        """Let waiting short work go before the next step of a running job; return whether any did.
+
+        Blocks meanwhile. A job gives away no more time than it took itself and GRACE_S.
+        """
+        with self._lock:
+            if self._running is not job:
+                return False
+            gave_way = False
+            while not job.is_cancelled and job.gave_s < job.elapsed_s + GRACE_S:
+                short = [each for each in self._waiting if each.job.is_short]
+                short = [each for each in short if each.job.subject != job.not_beside]
+                if not short:
+                    break
+                gave_way, self._gave_way = True, job
+                job._gives_since = job._gives_since or time.monotonic()
+                self._start(_first(short, self._turns))
+                while self._running is not job and not job.is_cancelled:
+                    self._changed.wait(LOOK_S)
+            # When it was stopped, the short one runs on, and the next job begins after that.
+            self._gave_way = None
+            job._gave_s, job._gives_since = job.gave_s, None
+            return gave_way
 
     def unfinished(self, subject: str) -> Job | None:
         """Return the first job on a subject that runs or waits."""
@@ -232,17 +306,40 @@ class Jobs:
         with self._lock:
             entry = next((each for each in self._waiting if each.job is job), None)
             if entry is not None:
-                self._waiting.remove(entry)
+                self._leave_queue(entry)
                 self._finish(job, State.STOPPED)
         job.cancel()
         if entry is not None:
             entry.let_go()
 
+    def _take_turn(self, key: tuple[str, str]) -> None:
+        self._last_turn += 1
+        self._turns[key] = self._last_turn
+
+    def _leave_queue(self, entry: _Queued) -> None:
+        self._waiting.remove(entry)
+        self._turn_came.pop(entry.job.id, None)
+        waiting = {key for each in self._waiting for key in each.turns}
+        self._turns = {key: turn for key, turn in self._turns.items() if key in waiting}
+
     def _start_next(self) -> None:
         if self._running is not None or not self._waiting:
             return
-        queued = self._waiting.popleft()
+        following = _first(self._waiting, self._turns)
+        long = [each for each in self._waiting if not each.job.is_short]
+        if following.job.is_short and long:
+            # Short work goes first, but for some seconds only.
+            due, now = _first(long, self._turns), time.monotonic()
+            if now - self._turn_came.setdefault(due.job.id, now) >= GRACE_S:
+                following = due
+        self._start(following)
+
+    def _start(self, queued: _Queued) -> None:
+        self._leave_queue(queued)
+        for key in self._turns.keys() & set(queued.turns):
+            self._take_turn(key)
         self._running = job = queued.job
+        job.give_way = partial(self._give_way, job)
         job.state = State.RUNNING
         job.started = time.monotonic()
         threading.Thread(
@@ -251,15 +348,8 @@ class Jobs:
 
     def _work(self, queued: _Queued) -> None:
         job, state = queued.job, State.DONE
-        too_long = LabError(
-            f"Stopped: a job may run {queued.run_s:,g} s here.",
-            kept="What was finished is kept.",
-            next_step="Ask for less at once.",
-        )
-        alarm = threading.Timer(queued.run_s, job.end_for, [too_long])
-        alarm.daemon = True
         if queued.run_s:
-            alarm.start()
+            threading.Thread(target=_end_in_time, args=(queued,), daemon=True).start()
         try:
             result = queued.work(job)
             job.result = result if result is not None else job.result
@@ -284,14 +374,15 @@ class Jobs:
             )
             state = State.FAILED
         finally:
-            alarm.cancel()
             try:
                 queued.let_go()
             finally:
                 with self._lock:
-                    self._running = None
+                    if self._running is job:
+                        self._running = self._gave_way
                     self._finish(job, state)
                     self._start_next()
+                    self._changed.notify_all()
 
     def _finish(self, job: Job, state: State) -> None:
         job.ended = time.monotonic()
@@ -307,6 +398,31 @@ class Jobs:
         old = [job for job in finished if now - (job.ended or now) > self._time_to_live_s]
         for job in {*surplus, *old}:
             self._jobs.pop(job.id, None)
+
+
+def _first(waiting: list[_Queued], turns: dict[tuple[str, str], int]) -> _Queued:
+    """Return whose turn it is: the place that waited longest, in it the owner who did; short first.
+
+    Of one owner the job that came first.
+    """
+    return min(
+        waiting, key=lambda each: (not each.job.is_short, *(turns[key] for key in each.turns))
+    )
+
+
+def _end_in_time(queued: _Queued) -> None:
+    """Stop a job that has itself run for as long as it may."""
+    job = queued.job
+    while (left_s := queued.run_s - job.elapsed_s) > 0:
+        if job.finished.wait(left_s):
+            return
+    job.end_for(
+        LabError(
+            f"Stopped: a job may run {queued.run_s:,g} s here.",
+            kept="What was finished is kept.",
+            next_step="Ask for less at once.",
+        )
+    )
 
 
 _shared = Jobs()

@@ -1,9 +1,11 @@
 """Jobs: progress, a queue, Stop, and being found again."""
 
 import threading
+import time
 
 import pytest
 
+from lib import jobs as jobs_module
 from lib.errors import InvalidInput
 from lib.jobs import Job, Jobs, Share, State
 from tests.waiting import wait_until
@@ -157,3 +159,206 @@ def test_a_job_is_stopped_when_its_time_is_over_and_says_why() -> None:
     job = wait(jobs.submit("endless", work, subject="a", share=Share(owner="me", run_s=0.2)))
     assert (job.state, job.result) == (State.STOPPED, "so far")
     assert "may run 0.2 s here" in str(job.error)
+
+
+class Lane:
+    """A registry of jobs whose order of running is noted; the first holds the lane until `gate`."""
+
+    def __init__(self) -> None:
+        self.jobs, self.gate, self.order = Jobs(), threading.Event(), []
+        self.first = self.jobs.submit("first", lambda job: self.gate.wait(5), subject="x")
+
+    def add(self, label: str, share: Share, *, is_short: bool = False, subject: str = "a") -> Job:
+        """Queue a job that notes its label and ends."""
+        return self.jobs.submit(
+            label,
+            lambda job: self.order.append(label),
+            subject=subject,
+            share=share,
+            is_short=is_short,
+        )
+
+    def run(self) -> list[str]:
+        """Let the queue run to its end, and return the order."""
+        self.gate.set()
+        for job in self.jobs.all():
+            wait(job)
+        return self.order
+
+
+def test_owners_take_turns_whoever_queued_how_much() -> None:
+    lane, a, b, c = Lane(), Share("a"), Share("b"), Share("c")
+    for label, share in [("a1", a), ("a2", a), ("a3", a), ("b1", b), ("b2", b), ("c1", c)]:
+        lane.add(label, share)
+    last = lane.add("a4", a)
+    assert [job.label for job in lane.jobs.ahead(last)] == [
+        *("first", "a1", "b1", "c1", "a2", "b2", "a3")
+    ]
+    assert lane.run() == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"]
+
+
+def test_owners_who_share_a_place_have_one_turn_together() -> None:
+    lane = Lane()
+    crowd = [Share(f"s{number}", place="address") for number in range(6)]
+    for share in (*crowd, *crowd):
+        lane.add(share.owner, share)
+    lane.add("other", Share("other"))
+    # Within the place its owners take turns as well.
+    assert lane.run() == [
+        "s0",
+        "other",
+        *(f"s{n}" for n in (1, 2, 3, 4, 5)),
+        *map("s{}".format, range(6)),
+    ]
+
+
+def test_who_left_the_queue_has_no_turn_and_holds_none() -> None:
+    lane = Lane()
+    gone = lane.add("a1", Share("a"))
+    lane.add("b1", Share("b"))
+    lane.add("a2", Share("a"))
+    lane.jobs.cancel(gone)
+    assert lane.run() == ["a2", "b1"]
+    assert not lane.jobs._turns
+
+
+def test_short_work_goes_first_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    for grace_s, expected in ((5.0, ["s0", "s1", "s2", "long"]), (0.0, ["long", "s0", "s1", "s2"])):
+        monkeypatch.setattr(jobs_module, "GRACE_S", grace_s)
+        lane = Lane()
+        lane.add("long", Share("a"))
+        for number in range(3):
+            lane.add(f"s{number}", Share("b"), is_short=True)
+        assert lane.run() == expected
+
+
+def long_run(lane: Lane, steps: int, gaps: list[bool]) -> Job:
+    """Queue a job of some steps that gives way between them and notes whether it did."""
+
+    def work(job: Job) -> None:
+        for step in range(steps):
+            if step:
+                gaps.append(job.give_way())
+            lane.order.append(f"step {step}")
+            job.check()
+
+    return lane.jobs.submit("run", work, subject="benchmark", share=Share("measures"))
+
+
+def test_a_run_gives_way_to_short_work_between_its_steps_and_to_nothing_else() -> None:
+    lane, gaps = Lane(), []
+    inside = threading.Event()
+
+    def work(job: Job) -> None:
+        lane.order.append("step 0")
+        inside.set()
+        lane.gate.wait(5)
+        gaps.append(job.give_way())
+        lane.order.append("step 1")
+        gaps.append(job.give_way())
+
+    lane.gate.set()
+    wait(lane.first)
+    lane.gate.clear()
+    run = lane.jobs.submit("run", work, subject="benchmark", share=Share("measures"))
+    assert inside.wait(5)
+    seen = []
+    lane.jobs.submit(
+        "short",
+        lambda job: seen.append((lane.jobs.running("benchmark") is run, run.state)),
+        subject="a",
+        share=Share("b"),
+        is_short=True,
+    )
+    lane.add("short too", Share("c"), is_short=True)
+    lane.add("long", Share("b"))
+    assert lane.run() == ["step 0", "short too", "step 1", "long"]
+    assert gaps == [True, False]
+    # For the pages it runs meanwhile, and the time it gave away is not its own.
+    assert seen == [(True, State.RUNNING)]
+    assert run.gave_s > 0
+
+
+def test_a_run_gives_away_no_more_time_than_it_took_and_the_grace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs_module, "GRACE_S", 0.05)
+    lane, gaps = Lane(), []
+    run = long_run(lane, 2, gaps)
+    lane.gate.set()
+    wait(run)
+    lane.gate.clear()
+    jobs, never = lane.jobs, threading.Event()
+
+    def work(job: Job) -> None:
+        for _ in range(9):
+            jobs.submit("s", lambda job: never.wait(0.04) or None, subject="a", is_short=True)
+        job.give_way()
+
+    run = wait(jobs.submit("run", work, subject="benchmark"))
+    assert 0.05 < run.gave_s < 0.2
+    assert [job for job in jobs.all() if job.state is State.QUEUED]
+
+
+def test_work_on_what_a_run_measures_waits_for_its_end() -> None:
+    lane, gaps = Lane(), []
+
+    def work(job: Job) -> None:
+        lane.add("into it", Share("b"), is_short=True, subject="ingest:mine")
+        lane.add("beside it", Share("b"), is_short=True, subject="ingest:other")
+        gaps.append(job.give_way())
+        lane.order.append("step")
+
+    run = lane.jobs.submit("run", work, subject="benchmark", not_beside="ingest:mine")
+    lane.gate.set()
+    wait(run)
+    wait_until(lambda: len(lane.order) == 3)
+    assert (lane.order, gaps) == (["beside it", "step", "into it"], [True])
+
+
+def test_a_run_that_gave_way_is_stopped_at_once_and_the_short_work_goes_on() -> None:
+    jobs, gate, began = Jobs(), threading.Event(), threading.Event()
+
+    def short(job: Job) -> str:
+        began.set()
+        gate.wait(5)
+        return "done"
+
+    made = []
+
+    def work(job: Job) -> None:
+        made.append(jobs.submit("short", short, subject="a", is_short=True))
+        job.give_way()
+        job.check()
+
+    run = jobs.submit("run", work, subject="benchmark")
+    assert began.wait(5)
+    stopped = time.monotonic()
+    jobs.cancel(run)
+    assert wait(run).state is State.STOPPED
+    assert time.monotonic() - stopped < 1
+    after = jobs.submit("after", lambda job: 1, subject="a")
+    # One at a time still: the short one holds the lane.
+    assert after.state is State.QUEUED
+    gate.set()
+    assert (wait(made[0]).result, wait(after).state) == ("done", State.DONE)
+
+
+def test_the_time_that_a_run_gave_away_is_not_counted_against_it() -> None:
+    jobs, never = Jobs(), threading.Event()
+
+    def work(job: Job) -> str:
+        jobs.submit("short", lambda job: never.wait(0.4) or None, subject="a", is_short=True)
+        job.give_way()
+        job.check()
+        return "whole"
+
+    job = wait(jobs.submit("run", work, subject="b", share=Share("me", run_s=0.3)))
+    assert (job.state, job.result, job.error) == (State.DONE, "whole", None)
+    assert job.gave_s >= 0.4 > job.elapsed_s
+
+
+def test_a_job_that_does_not_run_gives_no_way() -> None:
+    assert not Job("of a terminal", "benchmark").give_way()
+    job = wait(Jobs().submit("ended", lambda job: 1, subject="a"))
+    assert not job.give_way()
