@@ -278,10 +278,14 @@ class Jobs:
         Blocks meanwhile. A job gives away no more time than it took itself and GRACE_S.
         """
         with self._lock:
-            if self._running is not job:
+            if self._running is not job or job.is_short:
                 return False
             gave_way = False
-            while not job.is_cancelled and job.gave_s < job.elapsed_s + GRACE_S:
+            while (
+                self._running is job
+                and not job.is_cancelled
+                and job.gave_s < job.elapsed_s + GRACE_S
+            ):
                 short = [each for each in self._waiting if each.job.is_short]
                 short = [each for each in short if each.job.subject != job.not_beside]
                 if not short:
@@ -289,10 +293,11 @@ class Jobs:
                 gave_way, self._gave_way = True, job
                 job._gives_since = job._gives_since or time.monotonic()
                 self._start(_first(short, self._turns))
-                while self._running is not job and not job.is_cancelled:
+                while self._running is not job and not (job.is_cancelled or job.ended):
                     self._changed.wait(LOOK_S)
             # When it was stopped, the short one runs on, and the next job begins after that.
-            self._gave_way = None
+            if self._gave_way is job:
+                self._gave_way = None
             job._gave_s, job._gives_since = job.gave_s, None
             return gave_way
 
@@ -378,6 +383,8 @@ class Jobs:
                 queued.let_go()
             finally:
                 with self._lock:
+                    if self._gave_way is job:  # it ended while another thread of it waited
+                        self._gave_way = None
                     if self._running is job:
                         self._running = self._gave_way
                     self._finish(job, state)

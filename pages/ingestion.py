@@ -78,7 +78,11 @@ if submitted and chosen is not None:
         plan.check()
     with show_error():
         job = session.submit(
-            f"Ingesting {chosen.label}", work, subject=f"ingest:{plan.collection}", opened=opened
+            f"Ingesting {chosen.label}",
+            work,
+            subject=f"ingest:{plan.collection}",
+            opened=opened,
+            is_short=bool(forecast and forecast.is_exact and forecast.rows <= session.SHORT_WRITE),
         )
     st.query_params["ingestion"] = job.id
     st.session_state["ingestion_of"] = chosen.identity

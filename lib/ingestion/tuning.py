@@ -98,6 +98,8 @@ def find_best(
     for _ in range(REPEATS):
         for plan in dice.sample(plans, len(plans)):
             job.check()
+            if job.give_way():
+                _wall_s(connection, model, sample[: plans[0].batch_size], plans[0])
             way = f"{plan.concurrency} at once" if plan.mode == "gather" else "one after another"
             job.progress.message = f"batches of {plan.batch_size:,}, {way}"
             walls_s[plan].append(_wall_s(connection, model, sample, plan))

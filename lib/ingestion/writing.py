@@ -94,6 +94,7 @@ def ingest_batches(
             before, schema = (there.rows, there.schema) if there else (0, None)
             known = KnownRows(plan.collection, before, schema)
             fitted = fitting(batches, schema, problems) if schema else batches
+            fitted = _giving_way(fitted, job)
             started = time.perf_counter()
             try:
                 with contextlib.closing(_Writer(connection, model, plan, tally, job)) as writer:
@@ -107,7 +108,7 @@ def ingest_batches(
                         milvus_collections.prepare_for_search(connection, plan.collection)
                 raise _with_what_was_kept(error, tally) from error
             finally:
-                tally.wall_s = time.perf_counter() - started
+                tally.wall_s = time.perf_counter() - started - job.gave_s
             # Before the sweep: Milvus Lite finds rows by their source in Python until they are
             # flushed.
             milvus_collections.prepare_for_search(connection, plan.collection)
@@ -130,6 +131,17 @@ def ingest_batches(
         return watched(connection, work, job)
     except ConnectionFailed as error:
         raise _with_what_was_kept(error, tally) from error
+
+
+def _giving_way(batches: Iterator[Batch], job: Job) -> Iterator[Batch]:
+    """Yield batches one by one; short work of others goes before the next one."""
+    try:
+        for batch in batches:
+            yield batch
+            job.give_way()
+    finally:
+        if isinstance(batches, Generator):
+            batches.close()
 
 
 # One ingestion at a time decides what is new in a collection.

@@ -342,7 +342,14 @@ def measure(
         return run
 
     held = connection.lease()
-    return jobs.shared().submit(name, work, subject=runner.SUBJECT, held=held, share=share)
+    return jobs.shared().submit(
+        name,
+        work,
+        subject=runner.SUBJECT,
+        held=held,
+        share=share,
+        not_beside=f"ingest:{plan.collection}" if plan.collection else "",
+    )
 
 
 def _recorded_id(path: Path) -> str:

@@ -45,7 +45,7 @@ def offer_export(opened: Connection, facts: Collection) -> None:
             key="export_start",
         )
         if pressed and found is not None:
-            _start(opened, facts.name, ending, found.expr)
+            _start(opened, facts, ending, found.expr)
         exports.offer(subject=facts.name, parameter=EXPORT_PARAMETER)
         st.caption("Holds keys, texts, vectors and metadata. To import it, upload it on Ingestion.")
         st.page_link(
@@ -55,7 +55,9 @@ def offer_export(opened: Connection, facts: Collection) -> None:
         )
 
 
-def _start(opened: Connection, name: str, ending: str, expr: str) -> None:
+def _start(opened: Connection, facts: Collection, ending: str, expr: str) -> None:
+    name = facts.name
+
     def write(path: Path, job: Job) -> str:
         written = rows.export(opened, name, path, expr=expr, job=job)
         stored = job.progress.total
@@ -70,6 +72,7 @@ def _start(opened: Connection, name: str, ending: str, expr: str) -> None:
             write,
             subject=name,
             parameter=EXPORT_PARAMETER,
+            is_short=facts.rows <= session.SHORT_READ,
             opened=opened,
         )
 

@@ -204,6 +204,7 @@ def _offer_file(opened: Connection, facts: Collection, expr: str) -> None:
                 write,
                 subject=subject,
                 parameter=FINAL_PARAMETER,
+                is_short=facts.rows <= session.SHORT_READ,
                 opened=opened,
             )
     exports.offer(subject=subject, parameter=FINAL_PARAMETER)

@@ -52,6 +52,7 @@ def start(
     *,
     subject: str,
     parameter: str,
+    is_short: bool,
     opened: Connection | None = None,
 ) -> None:
     """Queue the making of a file; `write` returns what is in it. The address keeps the job's id.
@@ -71,7 +72,7 @@ def start(
             path.unlink(missing_ok=True)
             raise
 
-    job = session.submit(label, work, subject=SUBJECT + subject, opened=opened)
+    job = session.submit(label, work, subject=SUBJECT + subject, opened=opened, is_short=is_short)
     st.query_params[parameter] = job.id
 
 

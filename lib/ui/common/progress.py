@@ -87,7 +87,9 @@ def _waiting_for(job: Job) -> str:
     is_known = first.owner in ("", visitor.owner())
     what = literal(_describe(first)) if is_known else "another visitor's job"
     others = f" {counted(len(ahead) - 1, 'more job')} before this one." if len(ahead) > 1 else ""
-    return f"For: {what}.{others} One at a time: what runs beside a measurement slows it."
+    why = "what runs beside a measurement slows it"
+    when = "Short work goes between two trials" if job.is_short else "One at a time"
+    return f"For: {what}.{others} {when}: {why}."
 
 
 def _describe(job: Job) -> str:

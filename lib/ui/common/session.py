@@ -39,6 +39,8 @@ FAILURE_KEY = "lab_connection_failure"
 MODEL_FAILURE_KEY = "lab_model_failure"
 SESSION_KEY = "lab_session"
 FAILURE_HOLDS_S = 3.0
+# What takes some seconds at most, and so goes between the trials of a benchmark: this many rows.
+SHORT_WRITE, SHORT_READ = 1_000, 5_000
 # The settings that say which Milvus and which embedding model is used.
 MILVUS = ("milvus_uri", "milvus_token", "milvus_database")
 MODEL = ("embedding_provider", "openai_api_key", "openai_base_url", "openai_model")
@@ -248,14 +250,31 @@ def kept(key: str, asked: Hashable, make: Callable[[], T]) -> T:
     return before[1]
 
 
-def submit(label: str, work: Work, *, subject: str, opened: Connection | None = None) -> Job:
+def submit(
+    label: str,
+    work: Work,
+    *,
+    subject: str,
+    opened: Connection | None = None,
+    is_short: bool = False,
+) -> Job:
     """Queue work; a connection that it uses stays open until the job has ended.
 
-    Raises InvalidInput when this visitor has too many jobs, NoRoom when memory or disk run out.
+    What `is_short` goes first, and between the steps of what is not, unless both are about the same
+    subject. Raises InvalidInput when this visitor has too many jobs, NoRoom when memory or disk run
+    out.
     """
     check_room(host_settings())
     held = opened.lease() if opened else None
-    return jobs.shared().submit(label, work, subject=subject, held=held, share=share())
+    return jobs.shared().submit(
+        label,
+        work,
+        subject=subject,
+        held=held,
+        share=share(),
+        is_short=is_short,
+        not_beside=subject,
+    )
 
 
 def share() -> Share:

@@ -63,6 +63,7 @@ def _start_button(run: Run, beside: Beside, export: Export, subject: str, *, key
             write,
             subject=subject,
             parameter=PARAMETER,
+            is_short=True,
         )
 
 

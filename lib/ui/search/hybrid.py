@@ -115,7 +115,13 @@ def _offer_copy(opened: Connection, model: EmbeddingModel, collection: Collectio
             return copy_with_words(opened, model, collection, job)
 
         with show_error():
-            job = session.submit("Copying rows", work, subject=f"ingest:{name}", opened=opened)
+            job = session.submit(
+                "Copying rows",
+                work,
+                subject=f"ingest:{name}",
+                opened=opened,
+                is_short=collection.rows <= session.SHORT_READ,
+            )
         st.query_params[COPY_PARAMETER] = job.id
         st.rerun()
 
