@@ -56,6 +56,8 @@ _DELETE_BY_METADATA_S = (0.2, 0.003)
 _SETUP_S = 5.0
 _BETWEEN_TRIALS_S = 0.5
 _EMBEDDED_SETUP_S = 1.0
+# An estimate of time is good within this factor.
+ESTIMATE_FACTOR = 3.0
 _EMBEDDED_BETWEEN_TRIALS_S = 0.05
 
 
@@ -231,6 +233,25 @@ class Plan:
                 f"{TRIALS_OF_FULL_SIZE * limits.max_calls:,}.",
                 next_step="Choose fewer repeats, strategies or operations, or smaller counts.",
             )
+        if self._exceeds(limits, ESTIMATE_FACTOR, embedded=True):
+            raise InvalidInput(
+                f"The run would take very roughly {self.estimate_s(embedded=True):,.0f} s; a job "
+                f"may run {limits.max_run_s:,} s here.",
+                next_step="Choose fewer repeats, calls, strategies or operations, or a shorter "
+                "wait of the embedding.",
+            )
+
+    def time_warning(self, limits: Settings, *, embedded: bool) -> str:
+        """Return one sentence for a run that may be stopped by a public host; empty for others."""
+        if not self._exceeds(limits, embedded=embedded):
+            return ""
+        return (
+            f"This may take longer than the {limits.max_run_s:,} s that a job may run here: it is "
+            "stopped then, and what was finished is kept as a partial run."
+        )
+
+    def _exceeds(self, limits: Settings, factor: float = 1.0, *, embedded: bool) -> bool:
+        return limits.public and self.estimate_s(embedded=embedded) > factor * limits.max_run_s
 
     def _check_in_flight(self, limits: Settings) -> None:
         """Bound what a trial has in flight, whether it says so, sends all at once or opens a loop.

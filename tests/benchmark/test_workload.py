@@ -285,3 +285,30 @@ def test_the_estimate_grows_with_latency_calls_and_repeats() -> None:
     assert replace(PLAN, embedding_latency_ms=450.0).estimate_s() > estimate + 60
     assert replace(PLAN, repeats=6).estimate_s() > 1.5 * estimate
     assert replace(PLAN, strategies=("gather",)).estimate_s() < estimate
+
+
+def test_a_run_longer_than_a_stranger_s_job_is_told_before_and_refused_beyond_all_doubt() -> None:
+    here = settings.load({"LAB_PUBLIC": "1", "LAB_MAX_RUN_S": "100"})
+    base = Plan(
+        operations=("similarity_search",),
+        strategies=("sync_loop",),
+        counts=(10,),
+        repeats=1,
+        warmup=0,
+        rows=13,
+    )
+    # Ten calls in a loop wait for 0.01, 150 and 370 s.
+    short, long, endless = (
+        replace(base, counts=(count,), embedding_latency_ms=wait_ms)
+        for count, wait_ms in ((10, 1.0), (30, 5_000.0), (74, 5_000.0))
+    )
+    short.check(here)
+    long.check(here)
+    with pytest.raises(InvalidInput, match=r"very roughly 37[0-9] s; a job may run 100 s"):
+        endless.check(here)
+    assert short.time_warning(here, embedded=True) == ""
+    assert "longer than the 100 s" in long.time_warning(here, embedded=True)
+    # On somebody's own machine a run may take as long as it takes.
+    own = settings.load({"LAB_MAX_RUN_S": "100"})
+    endless.check(own)
+    assert endless.time_warning(own, embedded=True) == ""

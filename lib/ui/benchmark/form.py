@@ -79,6 +79,8 @@ def run_form(opened: Connection, model: EmbeddingModel) -> None:
         st.caption(f"{summary} {_expectation(plan, embedded=opened.is_lite)}".strip())
         if too_large := message_warning(plan, model.dimension):
             st.warning(too_large, icon=":material/scale:")
+        if too_long := plan.time_warning(settings, embedded=opened.is_lite):
+            st.warning(too_long, icon=":material/timer:")
         if clicked:
             with show_error(ends_page=False):
                 st.query_params[RUN_PARAMETER] = measure(plan, opened, model).id

@@ -54,6 +54,9 @@ def show_many(
     """Draw the questions and settings, run them as a benchmark, and draw the run."""
     st.caption(kind.intro)
     plan, submitted = _form(kind, opened, model, collection)
+    limits = session.current_settings()
+    if plan.questions and (too_long := plan.time_warning(limits, embedded=opened.is_lite)):
+        st.warning(too_long, icon=":material/timer:")
     if submitted:
         with show_error():
             queued = measure(plan, opened, model)
