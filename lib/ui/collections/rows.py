@@ -18,8 +18,10 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.filters import equals_any
 from lib.milvus.rows import Browser, Change, Edit, Matching, Row
 from lib.milvus.territory import shown_name
+from lib.milvus.undo import Undoable, UndoFolder
 from lib.ui.collections import list as collection_list
-from lib.ui.common import exports, log, session, typed_filter
+from lib.ui.common import exports, log, session, typed_filter, visitor
+from lib.ui.common.cleaner import undo_folder
 from lib.ui.common.errors import error_box, show_error, worded
 from lib.ui.common.text import literal
 from lib.words import counted
@@ -28,6 +30,7 @@ PAGE_ROWS = 50
 KEY_PIXELS = 160  # room for a key of twenty characters, and for the text beside it on a phone
 ROOM = 0.9  # the share of what an undo may hold that an estimate may fill
 UNDO_KEY = "rows_undo"
+FOUND_KEY = "rows_undo_found"  # whether it was read from the disk
 VERSION_KEY = "rows_version"
 FINAL_PARAMETER = "final"  # in the address: the file of rows that no undo could put back
 NEW_KEYS = "an undo would put the rows back under new keys. A download holds the old ones."
@@ -241,17 +244,46 @@ def _write(
         kept = "What stands below was done before that."
         note = LabError(failure.what, kept=kept, next_step=failure.next_step)
     log.by_visitor("rows_changed", rows=sum(each.count for each in done))
-    st.session_state[UNDO_KEY] = opened.id, place, tuple(done)
+    undoable = Undoable(session.current_settings().milvus_id, place, tuple(done))
+    st.session_state[UNDO_KEY], st.session_state[FOUND_KEY] = undoable, False
+    _kept_on_disk().keep(visitor.owner(), undoable)
     _read_anew(note, place)
+
+
+def _kept_on_disk() -> UndoFolder:
+    host = session.host_settings()
+    return UndoFolder(undo_folder(host), host.undo_mb << 20)
+
+
+def _last_change() -> Undoable | None:
+    """Return what this session changed last, or else what its owner did before a restart."""
+    mine: Undoable | None = st.session_state.get(UNDO_KEY)
+    kept = _kept_on_disk()
+    is_known = kept.has(visitor.owner())
+    if st.session_state.get(FOUND_KEY) and not is_known:
+        # It was put back or forgotten in another tab.
+        st.session_state.pop(UNDO_KEY, None)
+        mine = None
+    if mine is None and is_known:
+        mine = st.session_state[UNDO_KEY] = kept.find(visitor.owner())
+        st.session_state[FOUND_KEY] = mine is not None
+    return mine
+
+
+def _forget_change() -> None:
+    st.session_state.pop(UNDO_KEY, None)
+    _kept_on_disk().forget(visitor.owner())
 
 
 def _offer_undo(opened: Connection, here: str) -> None:
     """Say what was done and offer its undo, in the part of the page where it was done."""
     slot = collection_list.show_note(here)
-    where, place, changes = st.session_state.get(UNDO_KEY, ("", "", ()))
+    done = _last_change()
     # Rows of one Milvus are never put back into another that has a collection of the same name.
-    if not changes or (where, place) != (opened.id, here):
+    milvus = session.current_settings().milvus_id
+    if done is None or not done.changes or (done.milvus, done.part) != (milvus, here):
         return
+    changes = done.changes
     with slot, st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(f":material/check: {', '.join(map(_in_words, changes))}.", width="stretch")
         left_s = min(change.left_s for change in changes)
@@ -262,8 +294,12 @@ def _offer_undo(opened: Connection, here: str) -> None:
             key="rows_undo_start",
         ):
             with show_error(ends_page=False):
-                back = sum(rows.undo(opened, change) for change in changes)
-                del st.session_state[UNDO_KEY]
+                try:
+                    back = sum(rows.undo(opened, change) for change in changes)
+                except LabError:
+                    _kept_on_disk().keep(visitor.owner(), done)  # what is back is not kept
+                    raise
+                _forget_change()
                 _read_anew(f"Put back {counted(back, 'row')}.", here)
         if all(change.can_be_undone for change in changes):
             exports.download(
@@ -275,7 +311,7 @@ def _offer_undo(opened: Connection, here: str) -> None:
                 type="tertiary",
             )
         if st.button("Forget", key="rows_undo_forget", type="tertiary"):
-            del st.session_state[UNDO_KEY]
+            _forget_change()
             st.rerun()
 
 

@@ -11,6 +11,7 @@ from lib.errors import LabError
 from lib.milvus import leftovers
 from lib.milvus.connection import Pool
 from lib.milvus.territory import expiry
+from lib.milvus.undo import UndoFolder
 from lib.settings import Settings
 
 EVERY_S = 60.0
@@ -46,6 +47,7 @@ class Cleaner:
         """Drop dead collections and the run folders of visitors who are gone."""
         drop_expired_folders(self._host.data_dir / "runs")
         drop_old_exports(exports_folder(self._host))
+        UndoFolder(undo_folder(self._host), self._host.undo_mb << 20).drop_old()
         # The store is not opened when nobody is connected and nothing is due.
         if not self._pool.users and self._due > time.time():
             return
@@ -58,6 +60,11 @@ class Cleaner:
 def exports_folder(host: Settings) -> Path:
     """Return where jobs put files to download; each is found by its job alone."""
     return host.data_dir / "exports"
+
+
+def undo_folder(host: Settings) -> Path:
+    """Return where the rows of an undo are kept; each file is found by its owner alone."""
+    return host.data_dir / "undo"
 
 
 def drop_old_exports(folder: Path) -> None:
