@@ -1,5 +1,6 @@
 """One frozen object of settings, read from the environment and from secrets handed in by the UI."""
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -109,6 +110,8 @@ class Settings:
     max_kept_rows: int = 20_000
     max_runs: int = 1_000
     visitor_ttl_s: int = 7_200
+    # How many proxies of the host forward a visitor's address, each in X-Forwarded-For.
+    trusted_proxies: int = 0
     allowed_hosts: tuple[str, ...] = ()
     owner_token: str = field(default="", repr=False)
     gallery_url: str = ""
@@ -156,6 +159,14 @@ class Settings:
                 none: dict[str, Any] = {name: ""}
                 made = replace(made, **none)
         return made
+
+    @property
+    def milvus_id(self) -> str:
+        """Which Milvus and database these are, the same after a restart; it tells neither."""
+        where = self.canonical("milvus_uri")
+        where = str(Path(where).resolve()) if self.is_embedded else where
+        named = f"{where} {self.milvus_database or 'default'}"
+        return hashlib.sha256(named.encode()).hexdigest()[:32]
 
     @property
     def is_embedded(self) -> bool:

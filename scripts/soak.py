@@ -5,9 +5,10 @@
 Starts the app in public mode on an embedded Milvus Lite (or on `--uri`) and opens real websocket
 sessions, which speak Streamlit's own protocol. Each visitor plants a row, searches it, asks MMR for
 more, deletes it and runs a quick benchmark, again and again. Printed: seconds an action (from the
-message to the end of the script), memory over time and after they left, threads and open files,
-and the longest wait of the background loop. Exit code 1 after an exception, or when a visitor
-received something of another: a planted row, a job or a run.
+message to the end of the script), seconds from the button to the end of a job, the machine's load,
+memory over time and after they left, threads and open files, and the longest wait of the background
+loop. Exit code 1 after an exception, or when a visitor received something of another: a planted
+row, a job or a run.
 """
 
 import argparse
@@ -56,6 +57,8 @@ class Record:
     """What all visitors together did and met."""
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    # From the button to the end of what it asked for, in s: the queue and the work.
+    waits: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     exceptions: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     leaks: list[str] = field(default_factory=list)
@@ -88,6 +91,7 @@ class Visitor:
         self.files: dict[str, DownloadButton] = {}  # what the page offers to download, by label
         self.texts: list[str] = []
         self.fragments: dict[str, float] = {}
+        self.cookie = ""  # what the page gives a browser to keep
 
     async def act(self, name: str, page: str, query: str = "", **values: Any) -> None:
         """Send one message as a browser would, and wait for the end of the script."""
@@ -95,6 +99,14 @@ class Visitor:
         await self._send(page, query, values)
         await self._receive()
         self.record.seconds[name].append(time.perf_counter() - started)
+
+    async def finished(self, name: str, page: str, *texts: str) -> bool:
+        """Wait as `until` does, and note how long the work took with its time in the queue."""
+        started = time.perf_counter()
+        is_over = await self.until(page, *texts)
+        if is_over:
+            self.record.waits[name].append(time.perf_counter() - started)
+        return is_over
 
     async def until(self, page: str, *texts: str) -> bool:
         """Redraw the fragments that ask for it, until one of these texts is on the page.
@@ -233,6 +245,9 @@ class Visitor:
         names = {each.name for each in body.DESCRIPTOR.fields}
         if kind == "download_button":
             self.files[body.label] = body
+        if kind == "bidi_component" and body.component_name.endswith("visitor_cookie"):
+            (given,) = json.loads(body.json)
+            self.cookie = f"{given['name']}={given['value']}"
         if "id" in names and body.id.startswith("$$ID-"):
             self.widgets[body.id.split("-", 2)[2]] = kind, body.id
         self.texts.append(
@@ -242,16 +257,27 @@ class Visitor:
 
 @contextlib.asynccontextmanager
 async def visit(url: str, number: int, record: Record, leaves: float) -> AsyncIterator[Visitor]:
-    """Open a session without a cookie: a visitor of its own."""
-    address = url.replace("http://", "ws://") + "/_stcore/stream"
-    async with connect(
-        address,
+    """Take a cookie as a browser does, and open a session with it: a visitor of its own."""
+    async with session(url) as socket:
+        first = Visitor(number, socket, Record(), leaves)
+        await first.act("open", "")
+        record.exceptions += first.record.exceptions
+    async with session(url, first.cookie) as socket:
+        visitor = Visitor(number, socket, record, leaves)
+        visitor.cookie = first.cookie
+        yield visitor
+
+
+def session(url: str, cookie: str = "") -> connect:
+    """Return a websocket to the app, opened with this cookie by `async with`."""
+    return connect(
+        url.replace("http://", "ws://") + "/_stcore/stream",
+        additional_headers={"Cookie": cookie} if cookie else {},
         subprotocols=[Subprotocol("streamlit")],
         max_size=None,
         proxy=None,
         ping_timeout=None,
-    ) as socket:
-        yield Visitor(number, socket, record, leaves)
+    )
 
 
 async def work(visitor: Visitor) -> None:
@@ -264,7 +290,7 @@ async def work(visitor: Visitor) -> None:
         text = f"{visitor.plant} {visitor.turn}. A row of one visitor alone, about async methods."
         await visitor.act("ingest", "ingestion", ingest_pasted=text)
         await visitor.act("ingest", "ingestion", visitor.query, ingest_start=None)
-        if not await visitor.until("ingestion", "now holds"):
+        if not await visitor.finished("one row", "ingestion", "now holds"):
             return  # what is still on its way cannot be found
         query = f"q={visitor.plant}"
         await visitor.act("search", "search", query)
@@ -279,7 +305,7 @@ async def work(visitor: Visitor) -> None:
         await visitor.act("open", "benchmark")
         await visitor.act("benchmark", "benchmark", b_preset="Ten seconds")
         await visitor.act("benchmark", "benchmark", visitor.query, b_go=None)
-        await visitor.until("benchmark", "Take it away")
+        await visitor.finished("benchmark", "benchmark", "Take it away")
 
 
 @dataclass(frozen=True)
@@ -328,6 +354,7 @@ async def soak(
     # One visitor first: what everybody needs is loaded once, and is no leak.
     await _visit_and_work(url, 0, record, 0.0)
     record.seconds.clear()
+    record.waits.clear()
     record.began = time.time()
     started = time.perf_counter()
     samples: list[Sample] = []
@@ -398,6 +425,10 @@ def report(record: Record, during: list[Sample], after: list[Sample], log: str) 
     for name, values in [*sorted(record.seconds.items()), ("all", every)]:
         p50, p95 = np.percentile(values, [50, 95]) if values else (float("nan"), float("nan"))
         print(f"{name:<10} {len(values):6,} actions  p50 {p50:6.2f} s  p95 {p95:6.2f} s")
+    for name, values in sorted(record.waits.items()):
+        p50, p95 = np.percentile(values, [50, 95])
+        print(f"waited for {name}: {len(values):,}  p50 {p50:.1f} s  p95 {p95:.1f} s")
+    print(f"load of the machine: {', '.join(f'{each:.1f}' for each in os.getloadavg())}")
     first, last = during[0], after[-1]
     peak = max(each.memory_mb for each in (*during, *after))
     steps = during[:: max(1, len(during) // 10)]

@@ -10,8 +10,9 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lib.errors import VISITORS_PREFIX, LabError
@@ -76,21 +77,50 @@ class Territory:
     prefix: str = field(repr=False)
     expires: float
     quota: Quota
-    # A visitor without a cookie cannot come back to it.
-    ends_with_session: bool = False
+    # Set while the visitor cannot come back to it in another session.
+    _session_only: threading.Event = field(
+        default_factory=threading.Event, repr=False, compare=False
+    )
+    # Set while nobody has counted what an earlier process wrote there.
+    _uncounted: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
     # By collection: rows written since it was created; those made to measure are not counted.
     _scratch: set[str] = field(default_factory=set, repr=False, compare=False)
     _rows: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
-    def new(
-        cls, time_to_live_s: float, quota: Quota, *, ends_with_session: bool = False
-    ) -> "Territory":
+    def new(cls, time_to_live_s: float, quota: Quota) -> "Territory":
         """Make one with 128 random bits in its prefix."""
         expires = int(time.time() + time_to_live_s)
-        prefix = f"{VISITOR_PREFIX}{expires:x}_{secrets.token_hex(16)}_"
-        return cls(prefix, expires, quota, ends_with_session)
+        return cls(f"{VISITOR_PREFIX}{expires:x}_{secrets.token_hex(16)}_", expires, quota)
+
+    @classmethod
+    def of(cls, secret: str, expires: int, quota: Quota, *, is_new: bool) -> "Territory":
+        """Return the one of a secret of 32 hexadecimal digits: a new visitor's, or as it was left.
+
+        A new visitor's ends with the session until the visitor is found to be able to come back.
+        """
+        territory = cls(f"{VISITOR_PREFIX}{expires:x}_{secret}_", expires, quota)
+        (territory._session_only if is_new else territory._uncounted).set()
+        return territory
+
+    @property
+    def ends_with_session(self) -> bool:
+        """Say whether nobody can come back to it once the session is over."""
+        return self._session_only.is_set()
+
+    def comes_back(self) -> None:
+        """Note that the visitor can come back in another session."""
+        self._session_only.clear()
+
+    def recall(self, count: Callable[[], Mapping[str, int]]) -> None:
+        """Count once what an earlier process wrote; `count` returns the rows by collection."""
+        if self._uncounted.is_set():
+            found = count()
+            with self._lock:
+                for name, rows in found.items():
+                    self._rows.setdefault(name, rows)
+            self._uncounted.clear()
 
     @property
     def is_over(self) -> bool:
@@ -135,17 +165,23 @@ class Territory:
         if not self.may_read(name):
             raise ReadOnly("There is no such collection.")
 
-    def note_creation(self, name: str) -> None:
-        """Count a new collection. Raises QuotaReached when the visitor has as many as allowed."""
+    def note_creation(self, name: str) -> bool:
+        """Count a new collection and say whether it is one.
+
+        Raises QuotaReached when the visitor has as many as allowed.
+        """
         if self._is_scratch(name):
-            return
+            return False
         with self._lock:
-            if name not in self._rows and len(self._rows) >= self.quota.collections:
+            if name in self._rows:
+                return False
+            if len(self._rows) >= self.quota.collections:
                 most = counted(self.quota.collections, "collection")
                 raise QuotaReached(
                     f"A visitor may keep {most} here.", next_step="Drop one of yours first."
                 )
-            self._rows.setdefault(name, 0)
+            self._rows[name] = 0
+            return True
 
     def note_rows(self, name: str, count: int) -> None:
         """Count rows about to be written. Raises QuotaReached when they would be too many."""
@@ -231,8 +267,10 @@ class GuardedClient:
                 data = args[1] if len(args) > 1 else kwargs.get("data", ())
                 territory.note_rows(collection, len(data) if isinstance(data, Sequence) else 1)
             elif method == "create_collection":
-                territory.note_creation(collection)
-                return _or_undone(call, lambda: territory.note_failed(collection), args, kwargs)
+                # One that is there already counts on when it cannot be made again.
+                if territory.note_creation(collection):
+                    failed = partial(territory.note_failed, collection)
+                    return _or_undone(call, failed, args, kwargs)
             elif method == "drop_collection":
                 territory.note_drop(collection)
             return call(*args, **kwargs)

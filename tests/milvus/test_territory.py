@@ -1,5 +1,6 @@
 """What a visitor may write and read: their own collections, and the host's to read only."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -287,6 +288,18 @@ def test_a_creation_that_is_refused_when_it_is_awaited_uses_no_quota_up(
             event_loop.run(refused)
     milvus_collections.create(visitor, second, MODEL.dimension)
     for name in (first, second):
+        milvus_collections.drop(visitor, name)
+
+
+def test_a_collection_that_cannot_be_made_twice_counts_on(visitor: Connection) -> None:
+    names = [own(visitor, f"twice_{i}") for i in range(3)]
+    for name in names[:2]:
+        for _ in range(2):
+            with contextlib.suppress(MilvusException):
+                visitor.client.create_collection(name, dimension=MODEL.dimension)
+    with pytest.raises(LabError, match="A visitor may keep 2 collections"):
+        visitor.client.create_collection(names[2], dimension=MODEL.dimension)
+    for name in names[:2]:
         milvus_collections.drop(visitor, name)
 
 

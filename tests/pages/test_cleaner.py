@@ -7,12 +7,15 @@ from pathlib import Path
 from lib.milvus.territory import Quota, Territory
 from lib.runs.store import RunStore
 from lib.ui.common.cleaner import EXPORT_KEPT_S, drop_expired_folders, drop_old_exports
+from lib.ui.common.identity import Identity
 from lib.ui.common.visitor import Visitor
 from tests.run_builder import make_run
 
 
 def test_the_folders_of_visitors_go_when_their_time_is_over_and_no_other(tmp_path: Path) -> None:
-    gone, here = (Visitor(Territory.new(ttl, Quota(1, 1))).run_folder for ttl in (-1, 60))
+    gone, here = (
+        Visitor(Territory.new(ttl, Quota(1, 1)), Identity.new(ttl)).run_folder for ttl in (-1, 60)
+    )
     others = ["visitor-nothing-else", "deleted", here]
     for name in (gone, *others):
         RunStore(tmp_path / name).save(make_run(), name="Mine")

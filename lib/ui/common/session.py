@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -205,6 +206,8 @@ def connection() -> Connection:
             who = visitor.current(chosen)
             owner, territory = (who.id, who.territory) if who else ("", None)
             opened = _lease(_name(CHOICE_KEY), owner, chosen, territory).connection
+            if territory is not None:
+                territory.recall(partial(milvus_collections.count_own, opened))
             if not opened.is_lite or opened.closed:
                 try:
                     opened.ping()
@@ -283,7 +286,8 @@ def share() -> Share:
     who = visitor.current(host)
     if who is None:
         return Share(session=_name(SESSION_KEY))
-    return Share(who.id, _name(SESSION_KEY), host.max_jobs, host.max_run_s)
+    place = visitor.place(who, host)
+    return Share(who.id, _name(SESSION_KEY), place, host.max_jobs, host.max_run_s)
 
 
 def job(job_id: str | None) -> Job | None:

@@ -9,7 +9,7 @@ from lib import jobs
 from lib.errors import EmbeddingFailed, LabError
 from lib.milvus.connection import Connection, Description
 from lib.milvus.territory import Territory, is_scratch, shown_name
-from lib.ui.common import connect, corpus, memory, session, tab
+from lib.ui.common import connect, corpus, memory, presence, session, tab, visitor
 from lib.ui.common.progress import follow
 from lib.ui.common.text import literal
 
@@ -28,6 +28,8 @@ def show(page: str) -> None:
         # The recorded runs can be read there while a hosted app sleeps.
         if gallery := session.host_settings().gallery_url:
             st.page_link(gallery, label="Recorded runs, also while this app sleeps")
+        visitor.give_cookie(session.host_settings())
+        presence.here(visitor.owner())
         tab.remember(connect.chosen_elsewhere())
         try:
             opened = session.connection()
