@@ -256,15 +256,23 @@ class Visitor:
 
 
 @contextlib.asynccontextmanager
-async def visit(url: str, number: int, record: Record, leaves: float) -> AsyncIterator[Visitor]:
-    """Take a cookie as a browser does, and open a session with it: a visitor of its own."""
-    async with session(url) as socket:
-        first = Visitor(number, socket, Record(), leaves)
-        await first.act("open", "")
+async def visit(
+    url: str, number: int, record: Record, leaves: float, *, keeps_cookie: bool = False
+) -> AsyncIterator[Visitor]:
+    """Open a session: a visitor of its own.
+
+    One who keeps a cookie has taken it in a session before, as a browser does.
+    """
+    cookie = ""
+    if keeps_cookie:
+        async with session(url) as socket:
+            first = Visitor(number, socket, Record(), leaves)
+            await first.act("open", "")
         record.exceptions += first.record.exceptions
-    async with session(url, first.cookie) as socket:
+        cookie = first.cookie
+    async with session(url, cookie) as socket:
         visitor = Visitor(number, socket, record, leaves)
-        visitor.cookie = first.cookie
+        visitor.cookie = cookie
         yield visitor
 
 
@@ -340,7 +348,7 @@ async def watch(
 
 async def _visit_and_work(url: str, number: int, record: Record, leaves: float) -> None:
     try:
-        async with visit(url, number, record, leaves) as visitor:
+        async with visit(url, number, record, leaves, keeps_cookie=True) as visitor:
             await work(visitor)
     except Exception as error:  # noqa: BLE001 - counted, and the other visitors go on
         record.exceptions.append(f"visitor {number}: {type(error).__name__}: {error}")

@@ -30,7 +30,7 @@ async def ingest(visitor: Visitor, word: str) -> None:
 
 async def first_visit(url: str, record: Record) -> str:
     """Ingest two rows, delete one, and return the cookie."""
-    async with soak.visit(url, 1, record, time.perf_counter() + 100) as visitor:
+    async with soak.visit(url, 1, record, time.perf_counter() + 100, keeps_cookie=True) as visitor:
         await visitor.act("open", "")
         await ingest(visitor, DELETED)
         await visitor.act("open", "collections")
