@@ -4,6 +4,7 @@ import streamlit as st
 
 from lib import jobs
 from lib.jobs import FINISHED, State
+from lib.ui.benchmark.address import PRESET_KEY
 from lib.ui.benchmark.form import run_form
 from lib.ui.benchmark.live import bar, live
 from lib.ui.common import session
@@ -52,7 +53,11 @@ if run_id and (job or kept):
 
 was_stopped = job is not None and job.state is State.STOPPED
 shown = show_outcome(job, kept, store, key="b")
-if shown is None and not was_stopped and (recorded := store.featured()):
-    kind = "recorded" if recorded.is_recorded else "kept"
-    st.markdown(f":material/history: Showing a {kind} run. Press Run to measure your own.")
-    show_outcome(None, recorded, store, key="b")
+if shown is None and not was_stopped:
+    # Of the chosen preset, never of another one.
+    recorded = store.recorded_of(st.session_state[PRESET_KEY])
+    if recorded:
+        st.markdown(":material/history: Showing a recorded run. Press Run to measure your own.")
+        show_outcome(None, recorded, store, key="b")
+    else:
+        st.markdown(":material/history: Nothing is recorded of this preset. Press Run to measure.")

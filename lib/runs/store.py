@@ -153,6 +153,15 @@ class RunStore:
         )
         return ranked[0] if ranked else next(iter(self.entries()), None)
 
+    def recorded_of(self, preset: str) -> Entry | None:
+        """Return the recorded run of a preset, the one with the largest figure; None for none."""
+        mine = [
+            entry
+            for entry in self._recorded_entries("*.json")
+            if entry.about.settings.get("preset") == preset and not entry.digest.partial
+        ]
+        return max(mine, key=lambda entry: entry.digest.speedup or 0.0, default=None)
+
     def through_client(self) -> list[Entry]:
         """Return the recorded runs that embed by a provider's client, by the length of the wait."""
         found = self._recorded_entries("client-*.json")

@@ -219,6 +219,20 @@ def test_the_featured_run_goes_through_a_client_or_is_the_tutorial_with_the_larg
     assert best.id == "recorded-client-450"  # before 50, though not by name
 
 
+def test_a_preset_has_its_own_recorded_run_or_none(bare: RunStore, recorded: Path) -> None:
+    for name, preset in (("a", "tutorial"), ("b", "sweep"), ("c", "")):
+        run_file.write(make_run(settings={"preset": preset}), recorded / f"{name}.json")
+    run_file.write(make_run(settings={"preset": "rate"}, partial=True), recorded / "d.json")
+    bare.save(make_run(settings={"preset": "quick"}), name="Mine")
+    found = {name: bare.recorded_of(name) for name in ("tutorial", "sweep", "rate", "quick")}
+    assert {name: entry.id if entry else "" for name, entry in found.items()} == {
+        "tutorial": "recorded-a",
+        "sweep": "recorded-b",
+        "rate": "",
+        "quick": "",
+    }
+
+
 def test_a_run_with_simulated_latency_finds_its_twin_without(
     bare: RunStore, recorded: Path
 ) -> None:

@@ -39,6 +39,7 @@ def run_form(opened: Connection, model: EmbeddingModel) -> None:
     """Draw the form; a click on Run starts or queues the benchmark and reruns the page."""
     settings = session.current_settings()
     address.read(arrived=session.arrived())
+    drawn_with = st.session_state.b_preset
 
     @st.fragment
     def _form() -> None:
@@ -54,6 +55,8 @@ def run_form(opened: Connection, model: EmbeddingModel) -> None:
             required=True,
             label_visibility="collapsed",
         ) or next(iter(PRESETS))
+        if preset != drawn_with:
+            st.rerun()  # what is below the form is of the preset too
         # Other people may use the same server, so the visitor must agree.
         agreed = (
             preset != OVERLOAD
