@@ -17,12 +17,10 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, TypeVar
 
-from lib import measuring
 from lib.errors import LabError
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.02
-LOOK_AGAIN_S = 0.5  # where a trial is being timed
 HELD_S = 0.05
 
 
@@ -87,10 +85,6 @@ class EventLoop:
         while True:
             worst, ends = Held(0.0), self.loop.time() + every_s
             while self.loop.time() < ends:
-                if measuring.is_under_way():  # which watches the loop itself
-                    self._due = float("inf")
-                    await asyncio.sleep(LOOK_AGAIN_S)
-                    continue
                 self._doing, began_s, collected_s = "", time.thread_time(), self._collected_s
                 self._due = self.loop.time() + LOOK_EVERY_S
                 await asyncio.sleep(LOOK_EVERY_S)
@@ -114,7 +108,7 @@ class EventLoop:
 
     def _look_inside(self) -> None:
         while not self.is_closed:
-            time.sleep(LOOK_AGAIN_S if measuring.is_under_way() else LOOK_EVERY_S)
+            time.sleep(LOOK_EVERY_S)
             if self.loop.time() - self._due > HELD_S and not self._doing:
                 frame = sys._current_frames().get(self._thread.ident or 0)
                 self._doing = _callback(frame)

@@ -100,6 +100,8 @@ class Settings:
     # What reading one file may take: seconds, and memory above what the reader has at its start.
     max_read_s: int = 20
     max_read_mb: int = 512
+    # What a benchmark may take: memory above what its process has at its start.
+    max_run_mb: int = 4_096
     max_concurrency: int = 10_000
     max_disk_mb: int = 100_000
     max_memory_mb: int = 100_000
@@ -159,6 +161,17 @@ class Settings:
                 none: dict[str, Any] = {name: ""}
                 made = replace(made, **none)
         return made
+
+    def for_a_worker(self) -> dict[str, Any]:
+        """Return what makes these settings again in a process of ours, secrets as plain texts.
+
+        It goes through a pipe and nowhere else. What only the app itself asks for is left out.
+        """
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        plain = {name: str(values[name]) for name in ADDRESS_OF}
+        if self.embedding_provider == "bundled":
+            plain["openai_api_key"] = ""
+        return values | plain | {"owner_token": ""}
 
     @property
     def milvus_id(self) -> str:
@@ -312,6 +325,7 @@ PUBLIC_LIMITS = {
     "max_concurrency": 128,
     "max_disk_mb": 1_000,
     "max_memory_mb": 600,
+    "max_run_mb": 512,
     "max_runs": 10,
 }
 # Streamlit Community Cloud runs every app as this user, from this folder.

@@ -15,7 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lib.benchmark import advice, gate, options, run_file, runner
+from lib.benchmark import advice, gate, measurement, options, run_file, runner
 from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.answers import OTHER_ROWS
 from lib.benchmark.gate import Verdict
@@ -35,6 +35,7 @@ from lib.benchmark.trials import OVERLOAD, RATE, Run, Trial
 from lib.benchmark.workload import OVERLOAD_WARNING, Plan, message_warning
 from lib.errors import InvalidInput, LabError
 from lib.jobs import Job, Jobs
+from lib.milvus.apart import Access, wait_for_cleaning
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.settings import Settings
@@ -73,8 +74,7 @@ def main(
     try:
         if plan.experiment == OVERLOAD and not (connection.is_lite or given.yes or _agrees()):
             raise InvalidInput("Nothing was overloaded.", next_step="Agree, or give --yes.")
-        # A provider's own client would retry what the experiment counts.
-        model = open_model(settings, retries=plan.experiment != OVERLOAD)
+        model = open_model(settings)
         # From here on there is something to clean up.
         interruption.defer()
         code, run = _run(plan, settings, connection, model, interruption, given.note)
@@ -93,7 +93,7 @@ def main(
     except LabError as error:
         return _say(error, WRONG)
     finally:
-        runner.wait_for_cleaning()
+        wait_for_cleaning()
         connection.close()
 
 
@@ -119,12 +119,11 @@ def _run(
         f"{connection.label}: {len(plan.cells())} cells, {counted(total, unit)}, "
         f"very roughly {seconds:,.0f} s. Ctrl-C keeps what is finished."
     )
+    access = Access.of(settings, connection, model)
     with tqdm(total=total, unit=unit, disable=None, file=sys.stderr) as bar:
         job = Jobs().submit(
             "Benchmark",
-            lambda job: runner.run(
-                plan, connection, model, job=job, settings=settings, on_trial=_show_trial
-            ),
+            lambda job: measurement.here(plan, access, job, connection, _show_trial),
             subject=runner.SUBJECT,
         )
         _wait(job, bar, interruption)

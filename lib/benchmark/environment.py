@@ -30,7 +30,6 @@ ONE_START = (
     "differs from start to start of a server: the interval of its speed-up speaks for this one. "
     'With consistency_level="Bounded" a delete does not wait, and may miss the newest rows.'
 )
-SAME_MACHINE = {"localhost", "127.0.0.1", "::1", "[::1]"}
 
 
 def describe(
@@ -38,8 +37,6 @@ def describe(
 ) -> dict[str, Any]:
     """Return the environment record of a run; `collection` holds index, rows and dimension."""
     backend = connection.describe()
-    host = backend.address.rpartition(":")[0]
-    nearby = connection.is_lite or host in SAME_MACHINE
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -52,7 +49,7 @@ def describe(
         "distance": "this process"
         if connection.is_lite
         else "this machine"
-        if nearby
+        if connection.is_nearby
         else "over the network",
         "embedding": model.model,
         "embedding_label": model.label,

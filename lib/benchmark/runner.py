@@ -1,19 +1,17 @@
 """Runs a plan: set up, warm up, interleave, measure, check by effect, restore, clean up."""
 
 import asyncio
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lib import measuring
-from lib.benchmark import environment
+from lib.benchmark import environment, garbage
 from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.answers import Checked, Wrong
 from lib.benchmark.experiments import EXPERIMENTS
 from lib.benchmark.guard import Guard
+from lib.benchmark.processors import NOT_KNOWN, Others
 from lib.benchmark.recorder import Recorder
 from lib.benchmark.strategies import STRATEGIES, Strategy, keeper, trial_arguments
 from lib.benchmark.trials import Run, Trial
@@ -21,6 +19,7 @@ from lib.benchmark.workload import Cell, Plan
 from lib.benchmark.workspace import MilvusWorkspace, SearchWorkspace, Workspace
 from lib.errors import JobCancelled, LabError
 from lib.jobs import Job
+from lib.milvus.apart import clean_beside
 from lib.milvus.connection import Connection, Lease
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS
@@ -36,7 +35,8 @@ OnTrial = Callable[[Trial], None]
 BetweenTrials = Callable[[], bool]
 
 
-def _nobody_waits() -> bool:
+def nobody_waits() -> bool:
+    """Let no work of others go first: there is none."""
     return False
 
 
@@ -47,12 +47,15 @@ def run(
     *,
     job: Job | None = None,
     on_trial: OnTrial | None = None,
-    between_trials: BetweenTrials = _nobody_waits,
+    on_progress: Callable[[], None] = lambda: None,
+    between_trials: BetweenTrials = nobody_waits,
     settings: Settings | None = None,
+    name: str = "",
 ) -> Run:
     """Run a plan, in a collection of its own unless it names one, and return the run.
 
-    Blocks; call it from a worker thread. `job.progress` counts calls, `job.result` is the run so
+    That collection gets the given `name`. Blocks; call it from a worker thread. `on_progress` is
+    called whenever `job.progress` changed. `job.progress` counts calls, `job.result` is the run so
     far. When the job is stopped, the finished trials come back as a partial run. Raises
     InvalidInput for a plan that cannot be run, ConnectionFailed within ten seconds when the server
     dies (the finished trials stay in `job.result`), EmbeddingFailed when the setup cannot embed.
@@ -65,30 +68,29 @@ def run(
     job.progress.detail = {"phase": "setting up"}
     opened: list[SearchWorkspace] = []
 
-    def set_up() -> tuple[SearchWorkspace, dict[str, Any]]:
-        kind = SearchWorkspace if plan.collection else MilvusWorkspace
-        workspace = kind(plan, connection, model)
+    def set_up() -> tuple[SearchWorkspace, dict[str, Any], Others]:
+        workspace = (
+            SearchWorkspace(plan, connection, model)
+            if plan.collection
+            else MilvusWorkspace(plan, connection, model, name)
+        )
         opened.append(workspace)
-        return workspace, environment.describe(plan, connection, model, workspace.facts())
+        facts = environment.describe(plan, connection, model, workspace.facts())
+        return workspace, facts, Others.beside(connection)
 
     guard = Guard(job, watchdog)
     record: dict[str, Any] = {}
     try:
-        workspace, record = guard.supervise(set_up)
-        before = connection.uses()
-
-        def note_others(trial: Trial) -> None:
-            record.update(_other_sessions(connection.uses() - before, job.session))
-            if on_trial is not None:
-                on_trial(trial)
-
+        workspace, record, others = guard.supervise(set_up)
         return run_in(
             plan,
             workspace,
             job=job,
-            on_trial=note_others,
+            on_trial=on_trial,
+            on_progress=on_progress,
             between_trials=between_trials,
             guard=guard,
+            others=others,
             environment=record,
         )
     except JobCancelled:
@@ -104,8 +106,10 @@ def run_in(
     *,
     job: Job,
     on_trial: OnTrial | None = None,
-    between_trials: BetweenTrials = _nobody_waits,
+    on_progress: Callable[[], None] = lambda: None,
+    between_trials: BetweenTrials = nobody_waits,
     guard: Guard | None = None,
+    others: Others = NOT_KNOWN,
     environment: dict[str, Any] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Run:
@@ -116,7 +120,9 @@ def run_in(
     """
     guard = guard or Guard(job)
     record = {} if environment is None else environment
-    session = _Session(plan, workspace, job, guard, on_trial, between_trials, record, clock)
+    session = _Session(
+        plan, workspace, job, guard, others, on_trial, on_progress, between_trials, record, clock
+    )
     try:
         session.run_all()
     except JobCancelled:
@@ -126,14 +132,6 @@ def run_in(
         raise
     job.result = finished = session.result(partial=False)
     return finished
-
-
-def _other_sessions(uses: Counter[str], own: str) -> dict[str, Any]:
-    """Return what a run records of others who used the store meanwhile; nothing where none did."""
-    others = {session: times for session, times in uses.items() if session != own}
-    if not others:
-        return {}
-    return {"other_sessions": len(others), "uses_by_others": sum(others.values())}
 
 
 def plan_settings(plan: Plan) -> dict[str, Any]:
@@ -153,7 +151,9 @@ class _Session:
     workspace: Workspace
     job: Job
     guard: Guard
+    others: Others
     on_trial: OnTrial | None
+    on_progress: Callable[[], None]
     between_trials: BetweenTrials
     environment: dict[str, Any]
     clock: Callable[[], float]
@@ -222,6 +222,8 @@ class _Session:
             self._count()
             return None
         self._trials.append(trial)
+        if self.others.share is not None:
+            self.environment["other_programs"] = self.others.share
         self._count()
         if cell in self._remaining:
             self._remaining[cell] -= 1
@@ -237,7 +239,7 @@ class _Session:
         try:
             self.workspace.prepare(recorder.operation, cell.count)
             self.workspace.begin_repeat(-1 if repeat is None else repeat)
-            with measuring.a_trial():
+            with garbage.held(), self.others.watched():
                 cpu_before = time.process_time()
                 if strategy.is_async:
                     calls_made = strategy.execute(recorder)
@@ -297,6 +299,7 @@ class _Session:
             progress.total = max(progress.total, progress.done)
         else:
             progress.done = self._calls_before + made
+        self.on_progress()
 
     def _show(self, cell: Cell, repeat: int | None) -> None:
         cells_left = sum(left > 0 for left in self._remaining.values())
@@ -310,6 +313,7 @@ class _Session:
             "cells_total": len(self._remaining),
             "trials": len(self._trials),
         }
+        self.on_progress()
 
 
 async def _with_lag(coroutine: Any, lags_s: list[float]) -> None:
@@ -368,9 +372,6 @@ def _partial(job: Job, plan: Plan, record: dict[str, Any], note: str) -> Run:
     return finished
 
 
-_cleaning: list[threading.Thread] = []
-
-
 def _clean_up(guard: Guard, watchdog: Watchdog, opened: list[SearchWorkspace], held: Lease) -> None:
     """Drop what the run made; behind the scenes when a call is still on its way."""
     if watchdog.error:
@@ -387,17 +388,5 @@ def _clean_up(guard: Guard, watchdog: Watchdog, opened: list[SearchWorkspace], h
 
     if abandoned is None:
         wait_and_clean()
-        return
-
-    # Not a daemon: the process does not end before its collections are dropped.
-    thread = threading.Thread(target=wait_and_clean, name="benchmark-cleaning")
-    _cleaning.append(thread)
-    thread.start()
-
-
-def wait_for_cleaning(timeout: float = 40.0) -> None:
-    """Wait until stopped runs have dropped their collections; before closing the connection."""
-    for thread in list(_cleaning):
-        thread.join(timeout)
-        if not thread.is_alive():
-            _cleaning.remove(thread)
+    else:
+        clean_beside(wait_and_clean)

@@ -22,6 +22,7 @@ OUTLIER_MADS = 3.5
 MAX_KINDS = 20
 SLOW_FIRST = 1.5
 BUSY_SHARE = 0.9
+QUIET_SHARE = 0.1  # what other programs may take of the processors
 STALLED_LAG_MS = 100.0
 # 1 / Φ⁻¹(3/4): makes the median absolute deviation estimate a standard deviation.
 MAD_TO_SIGMA = 1.4826
@@ -438,6 +439,7 @@ def warnings(run: Run, summaries: Iterable[CellSummary]) -> dict[str, list[str]]
     }
     found = {
         "Another session used the store": _disturbed(run),
+        "Other programs were busy": _not_quiet(run),
         "Others went first between trials": _gave_way(run),
     }
     for title, check in _CHECKS.items():
@@ -460,6 +462,17 @@ def _disturbed(run: Run) -> list[str]:
     return [
         f"{counted(sessions, 'other session')} used this Milvus meanwhile "
         f"({counted(uses, 'time')}), which may have slowed the run"
+    ]
+
+
+def _not_quiet(run: Run) -> list[str]:
+    """Warn when other programs took much of the computer while the run measured."""
+    share = run.environment.get("other_programs")
+    if not isinstance(share, float) or share < QUIET_SHARE:
+        return []
+    return [
+        f"they took {share:.0%} of this computer's processors while trials ran: on a quiet one "
+        "the times may be shorter"
     ]
 
 

@@ -223,12 +223,15 @@ class SearchWorkspace(Workspace):
 
 
 class MilvusWorkspace(SearchWorkspace):
-    """A collection of its own, with a random name, and the store that the calls go through."""
+    """A collection of its own, and the store that the calls go through."""
 
-    def __init__(self, plan: Plan, connection: Connection, model: EmbeddingModel) -> None:
+    def __init__(
+        self, plan: Plan, connection: Connection, model: EmbeddingModel, name: str = ""
+    ) -> None:
+        """Make it; without a name it gets a random one."""
         self._prepare_checks(plan, connection, model)
         self._rows = plan.rows
-        self.name = connection.scratch_name()
+        self.name = name or connection.scratch_name()
         names = plan.operations
         adding = {Effect.ADDS, Effect.CREATES}
         added = max(plan.counts) if any(OPERATIONS[n].effect in adding for n in names) else 0

@@ -38,7 +38,7 @@ from lib.milvus.fields import (
     StoredField,
     read_schema,
 )
-from lib.milvus.lite import LiteServer, Mishap
+from lib.milvus.lite import Lite, LiteGuest, LiteServer, Mishap
 from lib.milvus.territory import (
     NOTHING,
     GuardedClient,
@@ -50,6 +50,7 @@ from lib.settings import Settings, check_uri
 if TYPE_CHECKING:
     from langchain_milvus import Milvus
 
+THIS_COMPUTER = {"localhost", "127.0.0.1", "::1", "[::1]"}
 CONNECT_TIMEOUT_S = 5.0
 PING_TIMEOUT_S = 4.0
 # This is shorter than a ping waits. So the first ping after a server came back finds it.
@@ -171,7 +172,7 @@ class Connection:
     """
 
     def __init__(
-        self, *, kind: str, address: str, arguments: dict[str, Any], lite: LiteServer | None
+        self, *, kind: str, address: str, arguments: dict[str, Any], lite: Lite | None
     ) -> None:
         self.id = uuid.uuid4().hex  # the key of caches: no visitor gets what another may see
         self.kind = kind
@@ -271,6 +272,11 @@ class Connection:
         return self.kind == "lite"
 
     @property
+    def is_nearby(self) -> bool:
+        """Say whether Milvus runs on this computer, as far as its address tells."""
+        return self.is_lite or self.address.rpartition(":")[0] in THIS_COMPUTER
+
+    @property
     def answer_s(self) -> float:
         """Seconds that an answer for a waiting person may take, with all its tries."""
         return LITE_ANSWER_S if self.is_lite else ANSWER_S
@@ -299,6 +305,11 @@ class Connection:
                 return sorted(self.client.list_collections(timeout=PING_TIMEOUT_S))
             may_read = self.territory.may_read if self.territory else lambda name: True
             return sorted(filter(may_read, self._lite.names()))
+
+    @property
+    def lite(self) -> Lite | None:
+        """The Milvus Lite that it is connected to; None where a server answers."""
+        return self._lite
 
     @property
     def mishap(self) -> Mishap | None:
@@ -463,15 +474,15 @@ def _close_all(stores: "list[Milvus]") -> None:
         close_store(store)
 
 
-def open_connection(settings: Settings) -> Connection:
-    """Open the Milvus that the settings name.
+def open_connection(settings: Settings, guest: LiteGuest | None = None) -> Connection:
+    """Open the Milvus that the settings name; a Milvus Lite as the `guest` of another process.
 
     Raises ConnectionFailed within ten seconds when nobody answers, the credentials are wrong, or
     another process holds the Milvus Lite file.
     """
     uri = check_uri(settings.milvus_uri)
     if settings.is_embedded:
-        lite = LiteServer.acquire(Path(uri), settings.rpc_timeout_s)
+        lite = guest or LiteServer.acquire(Path(uri), settings.rpc_timeout_s)
         try:
             return Connection(
                 kind="lite",
@@ -522,12 +533,15 @@ def _distrust(uri: str) -> str:
         return ""
 
 
-def open_lease(settings: Settings, territory: Territory | None = None) -> Lease:
+def open_lease(
+    settings: Settings, territory: Territory | None = None, guest: LiteGuest | None = None
+) -> Lease:
     """Open a connection that lives as long as somebody holds it, and return the first hold.
 
-    With a territory it is a view that can write there only. Raises ConnectionFailed.
+    With a territory it is a view that can write there only; a Milvus Lite may be the `guest` of
+    another process. Raises ConnectionFailed.
     """
-    opened = open_connection(settings)
+    opened = open_connection(settings, guest)
     lease = opened.lease_for(territory)
     opened._let_go()  # whoever opened it: only the lease counts from now on
     return lease

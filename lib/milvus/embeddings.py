@@ -406,9 +406,9 @@ class EmbeddingModel:
 
 
 def open_model(
-    settings: Settings, *, retries: bool = True, is_visitors: bool = False
+    settings: Settings, *, retries: bool = True, is_visitors: bool = False, dimension: int = 0
 ) -> EmbeddingModel:
-    """Build the provider that the settings name and find its dimension.
+    """Build the provider that the settings name and find its dimension, unless it is given.
 
     One that `is_visitors` holds a visitor's own key. With `retries` a remote provider is asked
     again after a failure that may pass. The bundled model is loaded when it is first asked. Raises
@@ -420,7 +420,8 @@ def open_model(
     is_bundled = provider.name == "bundled"
     known = BUNDLED_DIMENSION if is_bundled else OPENAI_DIMENSIONS.get(settings.openai_model)
     is_openai = canonical(settings.openai_base_url) == canonical(OPENAI_ADDRESS)
-    if not known or not (is_bundled or is_openai):
+    known = dimension or (known if is_bundled or is_openai else 0)
+    if not known:
         # Its own clock keeps this call short, even when the caller's clock allows more time.
         callers = _clock.set(EmbeddingClock())
         try:

@@ -5,6 +5,8 @@ import json
 import shutil
 import threading
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
@@ -49,8 +51,79 @@ def open_again(path: str, name: str, port: int) -> Any:
     return LiteStore(path, name, port, load=True)
 
 
-class LiteServer:
-    """The Milvus Lite of one path, shared by all connections to that path.
+class Lite(ABC):
+    """The Milvus Lite of one path, served at a port of this computer, as a connection uses it."""
+
+    path: Path
+    port: int
+    pid: int  # the process in which it runs
+    mishap: Mishap | None
+
+    @abstractmethod
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of `lib.milvus.lite_server.LiteStore`. Raises ConnectionFailed."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Give it back."""
+
+    def names(self) -> list[str]:
+        """Return the names of the collections; its own list fails for all where one is damaged."""
+        return list(self.call("names"))
+
+    def check_room(self) -> None:
+        """Raise OperationFailed when the disk is nearly full.
+
+        A write that the disk ends in its middle leaves a log in which Milvus Lite finds nothing
+        that was written after it.
+        """
+        free = shutil.disk_usage(self.path).free
+        if free < ROOM_BYTES:
+            raise OperationFailed(
+                f"The disk with {self.path.name} has {free >> 20:,} MB left, and writing needs "
+                f"{ROOM_BYTES >> 20:,} MB.",
+                kept="What was already stored is kept.",
+                next_step="Free some space, then try again.",
+            )
+
+    def reread(self, collection: str) -> None:
+        """Read a collection from the disk again: a flush that failed left it without its rows."""
+        self.call("reread", collection)
+
+    def wait_for_index(self, collection: str) -> None:
+        """Wait for the thread that indexes flushed rows."""
+        self.call("wait_for_index", collection)
+
+
+class LiteGuest(Lite):
+    """One that somebody else started and looks after; `ask` has its methods called there."""
+
+    def __init__(
+        self,
+        path: Path,
+        port: int,
+        pid: int,
+        ask: Callable[..., Any],
+        mishap: Callable[[], Mishap | None] = lambda: None,
+    ) -> None:
+        self.path, self.port, self.pid = path, port, pid
+        self._ask, self._mishap = ask, mishap
+
+    @property
+    def mishap(self) -> Mishap | None:  # type: ignore[override]  # it is only read
+        """What happened to it, as far as one is told here."""
+        return self._mishap()
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Have a method called by who started it."""
+        return self._ask(method, *arguments)
+
+    def release(self) -> None:
+        """Leave it to who started it."""
+
+
+class LiteServer(Lite):
+    """The Milvus Lite of one path, shared by all connections of this process to that path.
 
     It lives in a worker. One that ended, or that does not answer, is started again at the same
     port, where the clients find it; what was acknowledged lies on the disk.
@@ -63,14 +136,14 @@ class LiteServer:
         self.path = path
         self.users = 0
         self.port = 0
-        self.mishap: Mishap | None = None
+        self.mishap = None
         self._patience_s = patience_s + SPARE_S
         self._restarts: list[float] = []
         self._released = threading.Event()
         self._ready = threading.Event()  # cleared while it is started again
         self._why = ""
         self._service = self._started()
-        self.port = int(self._call("port"))
+        self.port = int(self.call("port"))
         threading.Thread(target=self._look_after, name="lite-watch", daemon=True).start()
 
     @classmethod
@@ -94,36 +167,22 @@ class LiteServer:
             return server
 
     @property
-    def pid(self) -> int:
+    def pid(self) -> int:  # type: ignore[override]  # it is only read
         """The process in which it runs."""
         return self._service.pid
 
-    def names(self) -> list[str]:
-        """Return the names of the collections; its own list fails for all where one is damaged."""
-        return list(self._call("names"))
-
-    def check_room(self) -> None:
-        """Raise OperationFailed when the disk is nearly full.
-
-        A write that the disk ends in its middle leaves a log in which Milvus Lite finds nothing
-        that was written after it.
-        """
-        free = shutil.disk_usage(self.path).free
-        if free < ROOM_BYTES:
-            raise OperationFailed(
-                f"The disk with {self.path.name} has {free >> 20:,} MB left, and writing needs "
-                f"{ROOM_BYTES >> 20:,} MB.",
-                kept="What was already stored is kept.",
-                next_step="Free some space, then try again.",
-            )
-
-    def reread(self, collection: str) -> None:
-        """Read a collection from the disk again: a flush that failed left it without its rows."""
-        self._call("reread", collection)
-
-    def wait_for_index(self, collection: str) -> None:
-        """Wait for the thread that indexes flushed rows."""
-        self._call("wait_for_index", collection)
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the process; when it ends meanwhile, that of the next one."""
+        for _ in range(2):
+            self._ready.wait(HELD_S)
+            try:
+                return self._service.call(method, *arguments, timeout=CALL_S)
+            except Ended as error:
+                ended = error
+                time.sleep(LOOK_EVERY_S / 10)  # until its end was noticed here
+        raise ConnectionFailed(
+            ended.what, kept="What was already stored is kept.", next_step="Restart the app."
+        ) from ended
 
     def release(self) -> None:
         """Give the server back; the last user stops it and frees the file."""
@@ -159,19 +218,6 @@ class LiteServer:
         )
         self._ready.set()
         return service
-
-    def _call(self, method: str, *arguments: Any) -> Any:
-        """Call the process; when it ends meanwhile, call the next one."""
-        for _ in range(2):
-            self._ready.wait(HELD_S)
-            try:
-                return self._service.call(method, *arguments, timeout=CALL_S)
-            except Ended as error:
-                ended = error
-                time.sleep(LOOK_EVERY_S / 10)  # until its end was noticed here
-        raise ConnectionFailed(
-            ended.what, kept="What was already stored is kept.", next_step="Restart the app."
-        ) from ended
 
     def _start_again(self, number: int) -> None:
         """Start the process that ended, and keep what happened for those who use it."""

@@ -122,6 +122,14 @@ class Territory:
                     self._rows.setdefault(name, rows)
             self._uncounted.clear()
 
+    @classmethod
+    def to_measure(cls, prefix: str, expires: float, collection: str) -> "Territory":
+        """Make the one of a visitor again where only this collection, made to measure, is filled.
+
+        Collections whose names begin with its name are filled too.
+        """
+        return cls(prefix, expires, Quota(0, 0), _scratch={collection})
+
     @property
     def is_over(self) -> bool:
         """Say whether its time has passed."""

@@ -26,19 +26,25 @@ class Watchdog:
     """Asks the server for its version once a second, in a thread of its own; after a miss at once.
 
     The version is answered by the proxy alone, so a server that is busy with collections is not
-    taken for a dead one. Milvus Lite is not watched: it lives and ends with this process.
+    taken for a dead one. Milvus Lite is looked after by who started it, and has ended when it has
+    had a mishap.
     """
 
-    def __init__(self, connection: Connection, kept: str) -> None:
+    def __init__(self, connection: Connection, kept: str, *, asks: bool = True) -> None:
+        """Begin to watch; one that does not ask only notices mishaps of Milvus Lite."""
         self._connection = connection
         self._kept = kept
-        self.error: ConnectionFailed | None = None  # once the server was found dead
+        self.error: ConnectionFailed | None = None  # once a server was found dead
+        self._mishap = connection.mishap
         self._ended = threading.Event()
-        if not connection.is_lite:
+        if asks and not connection.is_lite:
             threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def check(self) -> None:
-        """Raise ConnectionFailed once the server was found dead."""
+        """Raise ConnectionFailed once the server was found dead, or Milvus Lite was."""
+        mishap = self._connection.mishap
+        if mishap is not None and mishap is not self._mishap:
+            raise ConnectionFailed(mishap.sentence, kept=self._kept)
         if self.error is not None:
             raise self.error
 
@@ -83,6 +89,19 @@ def watched(connection: Connection, work: Callable[[], T], job: Job | None = Non
     """
     if connection.is_lite:
         return work()
+    watchdog = Watchdog(connection, kept="What was already stored is kept.")
+    try:
+        return waited_for(work, watchdog.check)
+    except ConnectionFailed as error:
+        if job is not None:
+            job.end_for(error)
+        raise
+    finally:
+        watchdog.end()
+
+
+def waited_for(work: Callable[[], T], check: Callable[[], None]) -> T:
+    """Do work in another thread and return its result; what `check` raises ends the waiting."""
     answer: concurrent.futures.Future[T] = concurrent.futures.Future()
 
     def do() -> None:
@@ -91,16 +110,8 @@ def watched(connection: Connection, work: Callable[[], T], job: Job | None = Non
         except BaseException as error:  # noqa: BLE001  # handed to the thread that waits
             answer.set_exception(error)
 
-    watchdog = Watchdog(connection, kept="What was already stored is kept.")
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(do,), name="watched", daemon=True).start()
-    try:
-        while not concurrent.futures.wait([answer], TICK_S).done:
-            watchdog.check()
-        return answer.result()
-    except ConnectionFailed as error:
-        if job is not None:
-            job.end_for(error)
-        raise
-    finally:
-        watchdog.end()
+    while not concurrent.futures.wait([answer], TICK_S).done:
+        check()
+    return answer.result()

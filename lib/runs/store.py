@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from lib import jobs
-from lib.benchmark import run_file, runner
+from lib.benchmark import measurement, run_file, runner
 from lib.benchmark.environment import ENDPOINT_MS
-from lib.benchmark.trials import OVERLOAD, Run
+from lib.benchmark.trials import Run
 from lib.benchmark.workload import Plan
 from lib.errors import InvalidInput, LabError
 from lib.jobs import WHOLE, Job, Share
+from lib.milvus.apart import Access
 from lib.milvus.connection import Connection
-from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.embeddings import EmbeddingModel
 from lib.runs import findings, front
 from lib.runs.findings import Beside, Digest
 from lib.settings import PROJECT_ROOT, Settings
@@ -321,32 +322,23 @@ def measure(
 ) -> Job:
     """Queue a benchmark and return its job at once; what it measured is kept under the job's id.
 
-    Raises InvalidInput for a plan that cannot be run.
+    It is measured in a worker. `connection` and `model` were opened by `settings`. Raises
+    InvalidInput for a plan that cannot be run.
     """
     plan.check(settings)
     store.check_room()
     name = plan.label
 
     def work(job: Job) -> Run:
+        access = Access.of(settings, connection, model)
         try:
-            # A provider's own client would retry what this experiment counts.
-            counts_refusals = plan.experiment == OVERLOAD and plan.embedding != "bundled"
-            asked = open_model(settings, retries=False) if counts_refusals else model
-            run = runner.run(
-                plan,
-                connection,
-                asked,
-                job=job,
-                between_trials=job.give_way,
-                settings=settings,
-            )
+            run = measurement.apart(plan, access, job, connection, settings.max_run_mb)
         except LabError:
-            # The server died half way: what was finished is kept like any partial run.
+            # It ended half way: what was finished is kept like any partial run.
             if isinstance(job.result, Run) and job.result.trials:
                 store.save(job.result, name=name, run_id=job.id)
             raise
         if run.trials:
-            job.result = run
             store.save(run, name=name, run_id=job.id)
         return run
 

@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Client, Connection, Listener, Pipe
+from pathlib import Path
 from typing import Any
 
 from lib import settings
@@ -40,6 +41,7 @@ ATTEMPTS, PAUSE_S = 3, 0.1
 # How often a caller is asked whether the work is still wanted.
 TICK_S = 0.05
 PR_SET_PDEATHSIG = 1
+OOM_FIRST = "500"  # of 1,000: before all that has no such number
 
 
 class NotStarted(LabError):
@@ -251,6 +253,10 @@ def _fork(
         return False
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if not request.is_service:
+            # Where the computer has no memory left, the kernel ends work before it ends the app.
+            with contextlib.suppress(OSError):
+                Path("/proc/self/oom_score_adj").write_text(OOM_FIRST)
     if os.getppid() != host:
         os._exit(1)
     signal.set_wakeup_fd(-1)

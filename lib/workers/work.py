@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+import psutil
+
 from lib.errors import LabError
 from lib.workers.host import TICK_S, NotStarted, Request, shared
 from lib.workers.worker import MAX_MESSAGE_BYTES, MEGABYTE, Task, is_one
@@ -37,18 +39,23 @@ class TooMuchOutput(Ended):
 class Limits:
     """What work may take, 0 is no limit, and how a sentence about it begins and ends.
 
-    `seconds` count while the caller waits for the worker, `memory_mb` is above the worker's start,
-    `output_mb` is all that it says.
+    `seconds` count while the caller waits for the worker. `memory_mb` and `resident_mb` are above
+    the worker's start: the first is refused to it, also what it only reserves, such as the stacks
+    of threads; of the second the worker is looked at now and then and ended. `output_mb` is all
+    that it says.
     """
 
     seconds: float = 0.0
     memory_mb: int = 0
+    resident_mb: int = 0
     output_mb: int = 0
     what: str = "This work"
     done: str = "done"
 
 
 NO_LIMITS = Limits()
+# How often it is looked at how much a worker has in memory.
+LOOK_EVERY_S = 0.25
 
 
 def _never_stops() -> None:
@@ -62,18 +69,30 @@ def run(
     modules: tuple[str, ...] = (),
     check: Callable[[], None] = _never_stops,
     on_progress: Callable[[Any], None] | None = None,
+    on_question: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Run a module's function in a worker and return what it returns, or raise what it raises.
 
     `modules` are imported by the host, once, beside the function's own. `check` is called many
     times a second; what it raises ends the worker. With `on_progress` the function gets `tell`, and
-    what it tells arrives there. Raises OutOfMemory, OutOfTime, TooMuchOutput, Ended and NotStarted.
+    what it tells arrives there. With `on_question` it gets `ask`, which returns what `on_question`
+    answers; that time does not count. Raises OutOfMemory, OutOfTime, TooMuchOutput, Ended and
+    NotStarted.
 
     In a worker the function runs where it is called: the worker's own limits hold.
     """
     if is_one():
-        return function(*arguments, **({"tell": on_progress} if on_progress else {}))
-    said = _said(function, arguments, limits, modules, check, tells=on_progress is not None)
+        ways = {"tell": on_progress, "ask": on_question}
+        return function(*arguments, **{name: way for name, way in ways.items() if way})
+    said = _said(
+        function,
+        arguments,
+        limits,
+        modules,
+        check,
+        tells=on_progress is not None,
+        on_question=on_question,
+    )
     with contextlib.closing(said):
         for kind, value in said:
             if kind == "progress" and on_progress is not None:
@@ -97,7 +116,7 @@ def stream(
     if is_one():
         yield from function(*arguments)
         return
-    said = _said(function, arguments, limits, modules, check, tells=False)
+    said = _said(function, arguments, limits, modules, check)
     with contextlib.closing(said):
         for kind, value in said:
             if kind == "items":
@@ -111,13 +130,15 @@ def _said(
     modules: tuple[str, ...],
     check: Callable[[], None],
     *,
-    tells: bool,
+    tells: bool = False,
+    on_question: Callable[[Any], Any] | None = None,
 ) -> Generator[tuple[str, Any], None, None]:
     """Yield what a worker says, `done` last. However this ends, the worker is gone."""
     task = Task(
         function.__module__,
         function.__qualname__,
         tells=tells,
+        asks=on_question is not None,
         memory=limits.memory_mb * MEGABYTE,
         output=limits.output_mb * MEGABYTE,
     )
@@ -125,6 +146,7 @@ def _said(
     connection, pid = shared().open(request, check)
     handle = handle_of(pid)
     try:
+        check_memory = _memory_check(pid, limits)
         with contextlib.suppress(OSError):  # the worker is gone: the host said how
             give(connection, task, arguments)
         left = limits.seconds
@@ -132,6 +154,7 @@ def _said(
             asked = time.monotonic()
             while not connection.poll(TICK_S):
                 check()
+                check_memory()
                 if limits.seconds and time.monotonic() - asked > left:
                     raise _too_long(limits)
             left -= time.monotonic() - asked
@@ -142,6 +165,10 @@ def _said(
                 raise value
             if kind == "ended":
                 raise _gone(limits, value)
+            if kind == "question" and on_question is not None:
+                with contextlib.suppress(OSError):  # it ended meanwhile: the host says how
+                    connection.send(on_question(value))
+                continue
             yield kind, value
             check()
             if kind == "done":
@@ -191,6 +218,33 @@ def close_handle(handle: int | None) -> None:
         os.close(handle)
 
 
+def _memory_check(pid: int, limits: Limits) -> Callable[[], None]:
+    """Return what raises OutOfMemory when a worker has more in memory than it may."""
+    if not limits.resident_mb:
+        return _never_stops
+    process = psutil.Process()  # of this process, where the worker has ended already
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+    most = _own_bytes(process) + limits.resident_mb * MEGABYTE
+    looked = 0.0
+
+    def check() -> None:
+        nonlocal looked
+        if time.monotonic() - looked > LOOK_EVERY_S:
+            looked = time.monotonic()
+            with contextlib.suppress(psutil.Error):  # it has ended: the host says how
+                if _own_bytes(process) > most:
+                    raise _too_much(limits)
+
+    return check
+
+
+def _own_bytes(process: psutil.Process) -> int:
+    """Return what a process has in memory, without pages of files where they are told apart."""
+    memory = process.memory_info()
+    return int(memory.rss - getattr(memory, "shared", 0))
+
+
 def _received(connection: Connection) -> tuple[str, Any]:
     try:
         message: tuple[str, Any] = pickle.loads(connection.recv_bytes(MAX_MESSAGE_BYTES))
@@ -201,7 +255,8 @@ def _received(connection: Connection) -> tuple[str, Any]:
 
 
 def _too_much(limits: Limits) -> Ended:
-    return OutOfMemory(f"{limits.what} needs more than {limits.memory_mb:,} MB to be {limits.done}")
+    most = limits.memory_mb or limits.resident_mb
+    return OutOfMemory(f"{limits.what} needs more than {most:,} MB to be {limits.done}")
 
 
 def _too_long(limits: Limits) -> Ended:

@@ -1,7 +1,7 @@
 """What happens inside a worker: take the limits, run what was asked, say how it ended.
 
-A worker says pairs of a kind and a value: `items`, `progress`, `done`, `raised`, `memory`,
-`output`; a service `answer`s. The host adds `ended` with the signal that ended it.
+A worker says pairs of a kind and a value: `items`, `progress`, `question`, `done`, `raised`,
+`memory`, `output`; a service `answer`s. The host adds `ended` with the signal that ended it.
 """
 
 import contextlib
@@ -50,6 +50,7 @@ class Task:
     name: str
     is_service: bool = False
     tells: bool = False  # whether it takes `tell`, a function for its progress
+    asks: bool = False  # whether it takes `ask`, a function for its questions
     memory: int = 0
     output: int = 0
 
@@ -67,19 +68,27 @@ class _TooMuchOutput(Exception):
 
 
 class _Sender:
-    """Sends what a worker says, and counts it."""
+    """Sends what a worker says, from any thread, and counts it."""
 
     def __init__(self, connection: Connection, output: int) -> None:
         self._connection = connection
         self._left = output or sys.maxsize
+        self._sending, self._asking = threading.Lock(), threading.Lock()
 
     def send(self, kind: str, value: Any) -> None:
         """Send one message. Raises _TooMuchOutput."""
         message = pickle.dumps((kind, value), protocol=pickle.HIGHEST_PROTOCOL)
-        self._left -= len(message)
-        if self._left < 0 or len(message) > MAX_MESSAGE_BYTES:
-            raise _TooMuchOutput
-        self._connection.send_bytes(message)
+        with self._sending:
+            self._left -= len(message)
+            if self._left < 0 or len(message) > MAX_MESSAGE_BYTES:
+                raise _TooMuchOutput
+            self._connection.send_bytes(message)
+
+    def ask(self, question: Any) -> Any:
+        """Send a question and wait for its answer."""
+        with self._asking:
+            self.send("question", question)
+            return self._connection.recv()
 
 
 def begin_afresh(address: str) -> None:
@@ -114,8 +123,12 @@ def begin(connection: Connection) -> None:
 def _work(sender: _Sender, task: Task, arguments: tuple[Any, ...]) -> None:
     release = _limit_memory(task.memory)
     try:
-        tell = {"tell": lambda said: sender.send("progress", said)} if task.tells else {}
-        result = task.function()(*arguments, **tell)
+        ways: dict[str, Callable[[Any], Any]] = {}
+        if task.tells:
+            ways["tell"] = lambda said: sender.send("progress", said)
+        if task.asks:
+            ways["ask"] = sender.ask
+        result = task.function()(*arguments, **ways)
         if inspect.isgenerator(result):
             for parcel in _parcels(result):
                 sender.send("items", parcel)

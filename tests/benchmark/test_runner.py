@@ -13,7 +13,7 @@ import pytest
 from langchain_core.embeddings import Embeddings
 
 from lib import event_loop
-from lib.benchmark import environment, runner
+from lib.benchmark import environment
 from lib.benchmark.runner import Guard, run, run_in
 from lib.benchmark.statistics import summarise, warnings
 from lib.benchmark.strategies import STRATEGIES
@@ -22,6 +22,7 @@ from lib.benchmark.workload import Plan
 from lib.errors import ConnectionFailed, InvalidInput, JobCancelled, OperationFailed
 from lib.jobs import Job, Jobs, State
 from lib.milvus import embeddings
+from lib.milvus.apart import wait_for_cleaning
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import ByDocuments, EmbeddingModel, TimedEmbeddings, open_model
 from lib.milvus.operations import OPERATIONS
@@ -41,7 +42,7 @@ def connection(request: pytest.FixtureRequest) -> Iterator[Connection]:
     target = request.getfixturevalue(fixture)
     opened = open_connection(Settings(milvus_uri=getattr(target, "uri", target)))
     yield opened
-    runner.wait_for_cleaning()
+    wait_for_cleaning()
     assert benchmark_collections(opened) == []
     opened.close()
 
@@ -51,7 +52,7 @@ def lite(milvus_lite_uri: str) -> Iterator[Connection]:
     """Milvus Lite alone, where the backend makes no difference."""
     opened = open_connection(Settings(milvus_uri=milvus_lite_uri))
     yield opened
-    runner.wait_for_cleaning()
+    wait_for_cleaning()
     assert benchmark_collections(opened) == []
     opened.close()
 

@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
-from lib.benchmark import run_file, runner
+from lib.benchmark import run_file
 from lib.benchmark.trials import Run
 from lib.benchmark.workload import PRESETS
 from lib.errors import ConnectionFailed
@@ -64,13 +64,13 @@ def run_id_of(app: AppTest) -> str:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Job], Run]], None]:
-    """Put another measurement in the runner's place."""
+    """Put another measurement in the worker's place."""
 
     def replace(measure: Callable[[Job], Run]) -> None:
-        def run(*arguments: Any, job: Job, **more: Any) -> Run:
+        def apart(plan: Any, access: Any, job: Job, *more: Any) -> Run:
             return measure(job)
 
-        monkeypatch.setattr(runs.runner, "run", run)
+        monkeypatch.setattr(runs.measurement, "apart", apart)
 
     return replace
 
@@ -267,30 +267,27 @@ def test_a_provider_is_overloaded_from_the_page_and_its_refusals_are_counted(
     assert "calls at once are too many" in text_of(app)
 
 
-def test_a_run_says_that_another_session_used_the_store_meanwhile(
-    open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_says_that_another_session_used_the_store_meanwhile(open_app: OpenApp) -> None:
     mine = open_app(PAGE)
     mine.segmented_control(key="b_preset").set_value("quick").run()
     mine.number_input(key="b_repeats").set_value(3).run()
     begun, visited = threading.Event(), threading.Event()
-    show = runner._Session._show
 
-    def wait_for_the_visit(self: Any, *arguments: Any) -> None:
+    def wait_for_the_visit() -> bool:
         begun.set()
         assert visited.wait(20)
-        show(self, *arguments)
+        return False
 
-    monkeypatch.setattr(runner._Session, "_show", wait_for_the_visit)
     mine.button(key="b_go").click().run()
+    job = jobs.shared().get(run_id_of(mine))
+    assert job is not None
+    job.give_way = wait_for_the_visit  # between two of its trials
     assert begun.wait(20)
     mine.run()  # its own session does not count
     open_app("pages/overview.py")
     visited.set()
     wait_for_jobs()
     mine.run()
-    job = jobs.shared().get(run_id_of(mine))
-    assert job is not None
     assert job.result.environment["other_sessions"] == 1
     assert job.result.environment["uses_by_others"] >= 1
     assert "1 other session used this Milvus meanwhile" in text_of(mine)

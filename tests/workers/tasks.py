@@ -2,8 +2,10 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lib.errors import InvalidInput
@@ -89,6 +91,34 @@ def half(number: int, tell: Callable[[int], None]) -> str:
     for i in range(number):
         tell(i)
     return "done"
+
+
+def ask_for_each(number: int, ask: Callable[[int], int]) -> list[int]:
+    return [ask(i) for i in range(number)]
+
+
+def ask_in_threads(threads: int, ask: Callable[[int], int]) -> list[int]:
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(ask, range(13 * threads)))
+
+
+def tell_and_take(megabytes: int, tell: Callable[[str], None]) -> None:
+    taken = b"x" * (megabytes << 20)
+    tell(f"{len(taken) >> 20} MB")
+    time.sleep(60)
+
+
+def start_threads(number: int) -> int:
+    over = threading.Event()
+    threads = [threading.Thread(target=over.wait) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    over.set()
+    return len(threads)
+
+
+def precedence() -> str:
+    return Path("/proc/self/oom_score_adj").read_text().strip()
 
 
 class Counter:

@@ -91,6 +91,45 @@ def test_progress_arrives_while_the_work_goes_on() -> None:
     assert told == list(range(7))
 
 
+def test_a_question_waits_for_its_answer(way: str) -> None:
+    assert work.run(tasks.ask_for_each, 7, on_question=lambda i: i * i) == [i * i for i in range(7)]
+    expected = [i + 1 for i in range(13 * 4)]
+    assert work.run(tasks.ask_in_threads, 4, on_question=lambda i: i + 1) == expected
+
+
+def test_the_time_that_an_answer_takes_does_not_count_and_what_it_raises_ends_the_work() -> None:
+    def answer(i: int) -> int:
+        threading.Event().wait(0.4)
+        return i
+
+    limits = Limits(seconds=0.3)
+    assert work.run(tasks.ask_for_each, 2, limits=limits, on_question=answer) == [0, 1]
+
+    def refuse(i: int) -> int:
+        raise JobCancelled("Stopped.")
+
+    with work_of_host() as count:
+        with pytest.raises(JobCancelled):
+            work.run(tasks.ask_for_each, 2, on_question=refuse)
+        wait_until(lambda: count() == 0)
+
+
+def test_a_worker_that_has_more_in_memory_than_it_may_is_ended() -> None:
+    limits = Limits(resident_mb=64, what="The benchmark", done="finished")
+    told: list[str] = []
+    with pytest.raises(OutOfMemory, match=r"^The benchmark needs more than 64 MB to be finished$"):
+        work.run(tasks.tell_and_take, 97, limits=limits, on_progress=told.append)
+    assert told == ["97 MB"]
+    # The stacks of threads are reserved, 8 MB each, and hardly used.
+    assert work.run(tasks.start_threads, 61, limits=limits) == 61
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux chooses by a number of each process")
+def test_where_memory_runs_out_the_kernel_ends_a_worker_before_the_app() -> None:
+    own = int(Path("/proc/self/oom_score_adj").read_text())
+    assert int(work.run(tasks.precedence)) > own
+
+
 def test_memory_above_the_start_ends_the_work_in_one_sentence() -> None:
     limits = Limits(memory_mb=64, what="quotes.csv", done="read")
     assert work.run(tasks.take, 40, limits=limits) == 40 << 20

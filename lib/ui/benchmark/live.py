@@ -1,7 +1,6 @@
 """A benchmark while it runs: a counter of calls and trials, and Stop.
 
-The page runs in the process that measures. While trials run it draws no chart, because making one
-takes the interpreter for as long as some calls take.
+While trials run the page draws no chart: it shares the processors with what is measured.
 """
 
 import streamlit as st

@@ -15,11 +15,13 @@ from lib.documents.corpora import CORPORA
 from lib.errors import LabError
 from lib.jobs import FINISHED, Job
 from lib.milvus import collections as milvus_collections
+from lib.milvus.apart import modules_of
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection, Lease
 from lib.milvus.embeddings import EmbeddingModel, load_ahead
 from lib.settings import Settings
 from lib.ui.common import memory, session
+from lib.workers import host
 
 if TYPE_CHECKING:
     from lib.ingestion.report import IngestionReport
@@ -52,6 +54,7 @@ AHEAD = (
     "lib.ui.search.results",
     "lib.search.code",
 )
+MEASUREMENT = "lib.benchmark.measurement"
 BREATH_S = 0.005
 # How many partial garbage collections come before a whole one; Python's default is ten.
 WHOLE_SEARCHES_EVERY = 50
@@ -127,10 +130,12 @@ def _learn_beside(held: Lease, model: EmbeddingModel, collection: str, limits: S
 @lru_cache(maxsize=1)  # once in a process
 def page_is_drawn() -> None:
     """Load what the other pages need while this one is read, then let the first load begin."""
-    threading.Thread(target=_warm, name="lab-warming", daemon=True).start()
+    threading.Thread(
+        target=_warm, args=(session.host_provider(),), name="lab-warming", daemon=True
+    ).start()
 
 
-def _warm() -> None:
+def _warm(provider: str) -> None:
     try:
         with memory.loading():
             for name in AHEAD:
@@ -144,6 +149,8 @@ def _warm() -> None:
         gc.set_threshold(*gc.get_threshold()[:2], WHOLE_SEARCHES_EVERY)
     finally:
         _drawn.set()
+    # The worker of the first benchmark would wait for its modules.
+    host.shared().warm(MEASUREMENT, *modules_of(provider))
 
 
 def first_load(opened: Connection) -> Job | None:

@@ -19,8 +19,6 @@ MEGABYTE = 1 << 20
 # Heavy work is refused at this share of the limit, because it needs memory itself.
 HEAVY_SHARE = 0.9
 LOOK_AGAIN_S = 10.0
-# The subjects of jobs that measure.
-MEASURING = ("benchmark", "tuning")
 # Where the kernel says what a container may use and uses.
 CGROUPS = Path("/sys/fs/cgroup")
 CGROUP_FILES = (
@@ -124,9 +122,9 @@ def _give_back_once(moment: int) -> None:
 def give_back() -> None:
     """Return freed memory to the system, at most once in ten seconds and only with glibc.
 
-    Not while something is measured: this stops every thread that allocates.
+    Not while “Find the best” measures in this process: this stops every thread that allocates.
     """
-    if not any(map(jobs.shared().running, MEASURING)):
+    if jobs.shared().running("tuning") is None:
         _give_back_once(int(time.monotonic() / LOOK_AGAIN_S))
 
 

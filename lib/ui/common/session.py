@@ -97,6 +97,12 @@ def host_settings() -> Settings:
     return loaded
 
 
+def host_provider() -> str:
+    """Return the embedding provider of the host; empty where its settings are wrong."""
+    loaded = _host_settings()
+    return "" if isinstance(loaded, SettingsError) else loaded.embedding_provider
+
+
 def current_settings() -> Settings:
     """Return what this visitor works with: the host's settings, or their own choice."""
     host = host_settings()

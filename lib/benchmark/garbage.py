@@ -1,7 +1,4 @@
-"""Whether this process times a trial now, so that what can wait does wait.
-
-Whoever would draw a chart, trim the heap or look at the event loop asks `is_under_way` first.
-"""
+"""Python's garbage collector stands still while a trial is timed, and works between trials."""
 
 import gc
 import threading
@@ -25,13 +22,8 @@ class _Trials:
 _trials = _Trials()
 
 
-def is_under_way() -> bool:
-    """Say whether a trial is being timed in this process at this moment."""
-    return _trials.under_way > 0
-
-
 @contextmanager
-def a_trial() -> Iterator[None]:
+def held() -> Iterator[None]:
     """Time a trial inside: garbage is collected before it, and not again until it has ended."""
     with _trials.lock:
         if not _trials.under_way:

@@ -1,4 +1,4 @@
-"""While a trial is timed the collector is held, and others can see it."""
+"""While a trial is timed the collector is held, and between trials it works."""
 
 import gc
 import threading
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lib import measuring
+from lib.benchmark import garbage
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.workload import Plan
 from tests.benchmark.stubs import StubStore, measure
@@ -14,18 +14,18 @@ from tests.benchmark.stubs import StubStore, measure
 
 @pytest.mark.parametrize("way", ["sync_loop", "thread_pool", "gather", "gather_limited"])
 def test_no_garbage_is_collected_while_calls_are_timed_and_it_is_between_trials(way: str) -> None:
-    seen: list[tuple[bool, bool]] = []
+    seen: list[bool] = []
 
     class Watched(StubStore):
         def _delete(self, key: str) -> bool:
-            seen.append((measuring.is_under_way(), gc.isenabled()))
+            seen.append(gc.isenabled())
             return super()._delete(key)
 
     collected: list[str] = []
 
     def note(phase: str, about: dict[str, int]) -> None:
         if phase == "start":
-            collected.append("in a trial" if measuring.is_under_way() else "between trials")
+            collected.append("between trials" if gc.isenabled() else "in a trial")
 
     gc.callbacks.append(note)
     try:
@@ -33,19 +33,17 @@ def test_no_garbage_is_collected_while_calls_are_timed_and_it_is_between_trials(
         measure(replace(plan, concurrency=(4,)), Watched())
     finally:
         gc.callbacks.remove(note)
-    assert seen == [(True, False)] * 60
+    assert seen == [False] * 60
     assert collected.count("between trials") >= 3
     assert "in a trial" not in collected
     assert gc.isenabled()
-    assert not measuring.is_under_way()
     assert STRATEGIES[way].is_async is way.startswith("gather")
 
 
 def test_the_collector_comes_back_when_the_last_of_several_trials_has_ended() -> None:
-    with measuring.a_trial():
-        with measuring.a_trial():
+    with garbage.held():
+        with garbage.held():
             assert not gc.isenabled()
-        assert measuring.is_under_way()
         assert not gc.isenabled()
     assert gc.isenabled()
 
@@ -53,18 +51,17 @@ def test_the_collector_comes_back_when_the_last_of_several_trials_has_ended() ->
 def test_a_collector_that_was_off_stays_off_and_a_failure_ends_the_trial() -> None:
     gc.disable()
     try:
-        with pytest.raises(KeyError), measuring.a_trial():
+        with pytest.raises(KeyError), garbage.held():
             raise KeyError
         assert not gc.isenabled()
     finally:
         gc.enable()
-    assert not measuring.is_under_way()
 
 
 def test_trials_in_many_threads_leave_the_collector_as_it_was() -> None:
     def time_some() -> None:
         for _ in range(200):
-            with measuring.a_trial():
+            with garbage.held():
                 assert not gc.isenabled()
 
     threads = [threading.Thread(target=time_some) for _ in range(7)]
@@ -73,4 +70,3 @@ def test_trials_in_many_threads_leave_the_collector_as_it_was() -> None:
     for thread in threads:
         thread.join()
     assert gc.isenabled()
-    assert not measuring.is_under_way()
