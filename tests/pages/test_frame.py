@@ -15,7 +15,7 @@ from langchain_core.documents import Document
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
-from lib.benchmark import runner
+from lib.benchmark import measurement
 from lib.benchmark.trials import Run
 from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import IngestionPlan
@@ -91,7 +91,7 @@ def test_measuring_here_waits_for_the_first_load_and_says_so(
         return make_run()
 
     monkeypatch.setattr("lib.ingestion.writing.ingest", slow)
-    monkeypatch.setattr(runner, "run", measure)
+    monkeypatch.setattr(measurement, "apart", measure)
     app = open_app()
     [button] = [each for each in app.button if each.label.startswith("Measure it here")]
     button.click().run()
