@@ -23,9 +23,9 @@ from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.milvus import collections as milvus_collections
-from lib.milvus import rows
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
+from lib.milvus.reading import walk
 
 BATCH_SIZE = 200
 CONCURRENCY = 4
@@ -125,7 +125,7 @@ def _state(uri: str, name: str, *, keep: bool = False) -> tuple[int, str]:
 def _checksum(connection: Connection, name: str) -> str:
     pairs = sorted(
         (row["pk"], row["text"])
-        for part in rows.walk(connection, name, "", fields=["pk", "text"])
+        for part in walk(connection, name, "", fields=["pk", "text"])
         for row in part
     )
     return hashlib.sha256(repr(pairs).encode()).hexdigest()[:16]

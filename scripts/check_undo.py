@@ -21,6 +21,7 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus import rows
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.reading import layout, walk
 
 DIMENSION = 8
 TEXTS = ("", "a boat", "ß ☃ \n", 'it\'s "so"', "back\\slash", "x" * 300)
@@ -107,9 +108,9 @@ def draw(connection: Connection, name: str, dice: random.Random) -> str:
 
 def stored(connection: Connection, name: str) -> list[Row]:
     """Return all rows as they are."""
-    shape = rows.layout(connection, name)
+    shape = layout(connection, name)
     milvus_collections.count(connection, name)
-    found = (row for part in rows.walk(connection, name, fields=["*"], shape=shape) for row in part)
+    found = (row for part in walk(connection, name, fields=["*"], shape=shape) for row in part)
     return sorted(found, key=lambda row: str(row["key"]))
 
 
@@ -125,7 +126,7 @@ def check(connection: Connection, model: EmbeddingModel, seed: int) -> tuple[str
 
 
 def _wrong(connection: Connection, model: EmbeddingModel, name: str, dice: random.Random) -> str:
-    shape = rows.layout(connection, name)
+    shape = layout(connection, name)
     before, counted = stored(connection, name), milvus_collections.count(connection, name)
     keys = [row["key"] for row in dice.sample(before, dice.randrange(1, len(before) + 1))]
     store = connection.store(name, model.embeddings)

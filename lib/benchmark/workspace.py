@@ -22,13 +22,13 @@ from lib.benchmark.workload import DISTINCT_QUERIES, Plan
 from lib.documents.corpora import CORPORA
 from lib.errors import OperationFailed
 from lib.milvus import collections as milvus_collections
-from lib.milvus import rows as milvus_rows
 from lib.milvus.collections import INDEX_TYPES
 from lib.milvus.connection import Connection, close_store
 from lib.milvus.embeddings import EmbeddingModel, SimulatedLatency, TimedEmbeddings
 from lib.milvus.failures import reported
 from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
 from lib.milvus.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
+from lib.milvus.reading import layout, walk
 
 ROWS_AT_ONCE = 1_000
 OPEN_TIMEOUT_S = 20.0
@@ -193,11 +193,11 @@ class SearchWorkspace(Workspace):
         row_bytes = 4 * facts.dimension
         if facts.rows * row_bytes > MOST_VECTOR_BYTES:
             return None, f"{facts.rows:,} rows of {facts.dimension:,} dimensions are too many"
-        shape = milvus_rows.layout(self._connection, self.name)
+        shape = layout(self._connection, self.name)
         key, vector = shape.key.name, shape.vector.name if shape.vector else ""
         keys: list[str] = []
         vectors = np.empty((facts.rows, facts.dimension), dtype=np.float32)
-        pages = milvus_rows.walk(
+        pages = walk(
             self._connection,
             self.name,
             fields=[key, vector],

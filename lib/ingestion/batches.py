@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from lib.documents.problems import Problems
 from lib.documents.sources import VectorDocument
 from lib.errors import InvalidInput
 from lib.milvus.collections import MAX_VARCHAR_BYTES
-from lib.milvus.fields import Schema
+from lib.milvus.fields import INT64_KEYS, Schema
 from lib.milvus.filters import kind_of
 
 # A gRPC message of a Milvus server ends at 64 MB, and memory is batches times what one holds.
@@ -31,13 +31,15 @@ class Batch:
 
     `vectors` has one row per text, or is None when the texts still have to be embedded.
     `content_keyed` says that a key stands for its text, so that a known key is an unchanged row.
+    `number_field` is the name of the key where keys are numbers, otherwise empty.
     """
 
-    keys: list[str]
+    keys: list[Any]
     texts: list[str]
     metadatas: list[dict[str, Any]]
     vectors: NDArray[np.float32] | None = None
     content_keyed: bool = False
+    number_field: str = ""
     # Rows given so far that are not in this batch or an earlier one, because of a problem.
     refused: int = 0
 
@@ -48,19 +50,33 @@ class Batch:
         """Return the rows at these places."""
         if len(indexes) == len(self.keys):
             return self
-        return Batch(
+        return replace(
+            self,
             keys=[self.keys[i] for i in indexes],
             texts=[self.texts[i] for i in indexes],
             metadatas=[self.metadatas[i] for i in indexes],
             vectors=None if self.vectors is None else self.vectors[list(indexes)],
-            content_keyed=self.content_keyed,
+            refused=0,
         )
+
+    @property
+    def ids(self) -> list[str]:
+        """The keys as langchain-milvus takes them: as texts."""
+        return [str(key) for key in self.keys]
+
+    @property
+    def written(self) -> list[dict[str, Any]]:
+        """The metadata to write; a number among them takes the place of a key that is a text."""
+        if not self.number_field:
+            return self.metadatas
+        pairs = zip(self.metadatas, self.keys, strict=True)
+        return [metadata | {self.number_field: key} for metadata, key in pairs]
 
     def documents(self) -> list[Document]:
         """Return the rows as LangChain documents."""
         return [
             Document(page_content=text, metadata=metadata, id=key)
-            for key, text, metadata in zip(self.keys, self.texts, self.metadatas, strict=True)
+            for key, text, metadata in zip(self.ids, self.texts, self.written, strict=True)
         ]
 
 
@@ -132,12 +148,13 @@ def from_documents(documents: Iterable[Document], size: int, problems: Problems)
 def fitting(batches: Iterator[Batch], schema: Schema, problems: Problems) -> Iterator[Batch]:
     """Yield the rows that a collection can hold, and report the others and what is left out.
 
-    Metadata of the names of a collection's own fields get another name.
+    Metadata of the names of a collection's own fields get another name. Keys become what the
+    collection's keys are.
     """
     stored = schema.field(schema.text)
     rooms = {
         "text": (stored and stored.max_bytes) or MAX_VARCHAR_BYTES,
-        "key": schema.key.max_bytes or MAX_VARCHAR_BYTES,
+        "key": (not schema.key.is_made and schema.key.max_bytes) or MAX_VARCHAR_BYTES,
     }
     taken = {schema.key.name, schema.text}
     taken |= {each.name for each in schema.fields if each.is_vector or each.is_made}
@@ -145,11 +162,12 @@ def fitting(batches: Iterator[Batch], schema: Schema, problems: Problems) -> Ite
         contextlib.closing(batches) if isinstance(batches, Generator) else contextlib.nullcontext()
     ):
         for batch in batches:
+            _fit_keys(batch, schema, problems)
             keep = []
             for i, (key, text) in enumerate(zip(batch.keys, batch.texts, strict=True)):
                 metadata = batch.metadatas[i]
                 source, place = str(metadata.get("source", "")), metadata.get("position", key)
-                for what, value in (("text", text), ("key", key)):
+                for what, value in (("text", text), ("key", str(key))):
                     room = rooms[what]
                     if 4 * len(value) > room and (size := len(value.encode())) > room:
                         problem = f"its {what} has {size:,} bytes, the field holds {room:,}"
@@ -166,6 +184,32 @@ def fitting(batches: Iterator[Batch], schema: Schema, problems: Problems) -> Ite
             fits = batch.only(keep)
             fits.refused = batch.refused + len(batch) - len(keep)
             yield fits
+
+
+def _fit_keys(batch: Batch, schema: Schema, problems: Problems) -> None:
+    if schema.key.is_made:
+        if not batch.content_keyed:
+            problems.note_once("", "Milvus makes the keys here, so the given keys are not stored")
+        batch.content_keyed = True
+    elif not schema.key_is_text:
+        batch.number_field = schema.key.name
+        batch.keys, given = [number_key(key) for key in batch.keys], batch.keys
+        if not batch.content_keyed and batch.ids != given:
+            what = "the keys here are whole numbers: a key that is none is stored as one made of it"
+            problems.note_once("", what)
+    elif batch.content_keyed:
+        batch.keys = [key[: schema.key.max_bytes] for key in batch.keys]
+
+
+def number_key(key: str) -> int:
+    """Return the whole number that a key is, or one of 63 bits that is made of its letters.
+
+    Among a million rows the chance that any two share one is 5e-8.
+    """
+    with contextlib.suppress(ValueError):
+        if int(key) in INT64_KEYS:
+            return int(key)
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()) >> 1
 
 
 def content_key(text: str, source: str, position: int) -> str:

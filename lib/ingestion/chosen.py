@@ -12,7 +12,7 @@ from lib.documents.corpora import Corpus
 from lib.documents.files import ParsedFile
 from lib.documents.problems import Problem, Problems
 from lib.documents.sources import Columns, Part, Reading
-from lib.ingestion.batches import Batch, from_documents
+from lib.ingestion.batches import Batch, fitting, from_documents
 from lib.ingestion.known_rows import KnownRows
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.report import IngestionReport
@@ -211,7 +211,8 @@ def remaining(
     )
     known = KnownRows(collection.name, collection.rows, collection.schema)
     new = changed = 0
-    for batch in chosen.batches(rows.KEYS_PER_CALL, Problems()):
+    given_rows = chosen.batches(rows.KEYS_PER_CALL, Problems())
+    for batch in fitting(given_rows, collection.schema, Problems()):
         question = known.question(batch)
         with reported(LOOK_UP_FAILED):
             found = (

@@ -49,15 +49,15 @@ class Method:
 def _texts(batch: Batch) -> dict[str, Any]:
     return {
         "texts": batch.texts,
-        "metadatas": batch.metadatas,
-        "ids": batch.keys,
+        "metadatas": batch.written,
+        "ids": batch.ids,
         # langchain-milvus would cut the call into inserts of 1,000 and send them one by one.
         "batch_size": len(batch),
     }
 
 
 def _documents(batch: Batch) -> dict[str, Any]:
-    return {"documents": batch.documents(), "ids": batch.keys, "batch_size": len(batch)}
+    return {"documents": batch.documents(), "ids": batch.ids, "batch_size": len(batch)}
 
 
 def _embeddings(batch: Batch) -> dict[str, Any]:

@@ -8,6 +8,7 @@ repeated gives the same rows. Sources with unread parts are left alone.
 
 from array import array
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from langchain_core.utils.iter import batch_iterate
@@ -21,6 +22,7 @@ from lib.milvus import rows
 from lib.milvus.connection import Connection
 from lib.milvus.failures import reported
 from lib.milvus.filters import equals, equals_any
+from lib.milvus.reading import walk
 
 # Sources whose rows are counted in one query.
 SOURCES_PER_QUERY = 500
@@ -36,7 +38,7 @@ def sweep(
             given = sum(len(sources[name]) for name in part)
             if count(connection, plan, tally, equals_any("source", part)) > given:
                 for name in part:
-                    _sweep_source(connection, plan, known.key, name, sources[name], tally)
+                    _sweep_source(connection, plan, known, name, sources[name], tally)
 
 
 def count(connection: Connection, plan: IngestionPlan, tally: Tally, expr: str = "") -> int:
@@ -48,22 +50,22 @@ def count(connection: Connection, plan: IngestionPlan, tally: Tally, expr: str =
 def _sweep_source(
     connection: Connection,
     plan: IngestionPlan,
-    key: str,
+    known: KnownRows,
     source: str,
     marks: "array[int]",
     tally: Tally,
 ) -> None:
     own = np.sort(np.frombuffer(marks, dtype=np.uint64))
-    stale: list[str] = []
-    gone: list[str] = []
-    expr, fields = equals("source", source), [key, "position"]
-    for part in rows.walk(connection, plan.collection, expr, fields=fields):
-        found = np.array([mark(row[key]) for row in part], dtype=np.uint64)
+    stale: list[Any] = []
+    gone: list[Any] = []
+    expr, fields = equals("source", source), [known.key, *known.identifying, "position"]
+    for part in walk(connection, plan.collection, expr, fields=fields):
+        found = np.array([mark(known.identity(row)) for row in part], dtype=np.uint64)
         for row, is_own in zip(part, np.isin(found, own), strict=True):
             position = row.get("position")
             if is_own or not isinstance(position, int):
                 continue
-            (stale if position < len(own) else gone).append(row[key])
+            (stale if position < len(own) else gone).append(row[known.key])
     if not plan.remove_gone:
         tally.gone += len(gone)
         gone = []
@@ -76,7 +78,7 @@ def _sweep_source(
         each.removed += len(gone) + len(stale) - replaced
 
 
-def _remove(connection: Connection, collection: str, keys: Sequence[str]) -> None:
+def _remove(connection: Connection, collection: str, keys: Sequence[Any]) -> None:
     with reported("Rows that are no longer in their source could not be removed."):
         for part in batch_iterate(rows.KEYS_PER_CALL, keys):
             connection.client.delete(collection, ids=part)

@@ -157,9 +157,16 @@ def _prepare(
     written before, even by a process that was killed a moment ago.
     """
     if not METHODS[plan.method].creates:
-        return milvus_collections.ensure(
+        there = milvus_collections.ensure(
             connection, plan.collection, model.dimension, embedding=model.model
         )
+        if plan.method == "upsert" and there.schema.key.is_made:
+            raise InvalidInput(
+                f"Milvus makes the keys of {plan.collection!r}, and upsert wants given ones.",
+                kept="Nothing was written to it.",
+                next_step="Choose another method.",
+            )
+        return there
     if milvus_collections.exists(connection, plan.collection):
         raise InvalidInput(
             f"There is a collection named {plan.collection!r} already, and {plan.method} "

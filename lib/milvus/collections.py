@@ -11,12 +11,7 @@ from typing import Any
 from pymilvus import DataType, Function, FunctionType
 from pymilvus.exceptions import MilvusException
 
-from lib.errors import (
-    CollectionMismatch,
-    InvalidInput,
-    LabError,
-    OperationFailed,
-)
+from lib.errors import CollectionMismatch, InvalidInput, LabError, OperationFailed
 from lib.milvus.connection import Connection, no_index
 from lib.milvus.failures import explain, reported
 from lib.milvus.fields import (
@@ -36,8 +31,8 @@ MAX_VARCHAR_BYTES = 65_535
 EXPECTED_TOKENS = re.compile(r" expecting \{.*")
 NOT_LOADED = re.compile(r"not (fully )?loaded", re.IGNORECASE)
 TOOK_TOO_LONG = re.compile(r"deadline|timed? ?out|still|progress", re.IGNORECASE)
-# The most bytes of a key that ingestion makes of a text.
-KEY_BYTES = 32
+# The fewest bytes of a key that ingestion makes of a text: 64 bits, written as hex digits.
+KEY_BYTES = 16
 # One list means that every row is compared, in native code: exact answers, no graph to build.
 # FLAT would compare in Python, HNSW takes as long to build as the rows take to insert.
 LITE_INDEX = ("IVF_FLAT", {"nlist": 1})
@@ -71,16 +66,6 @@ class Collection:
     def metric_type(self) -> str:
         """How vectors are compared."""
         return (self.schema.vector and self.schema.vector.metric_type) or "unknown"
-
-    @property
-    def embedding(self) -> str:
-        """The model that made the vectors, "" when the lab did not create the collection."""
-        return self.schema.embedding
-
-    @property
-    def has_words(self) -> bool:
-        """Say whether it can be searched by words, with BM25."""
-        return bool(self.schema.words)
 
     @property
     def memory_bytes(self) -> int:
@@ -308,9 +293,7 @@ def create(
         )
     with reported(f"Could not create the collection {name!r}."):
         client.create_collection(
-            name,
-            schema=schema,
-            properties={EMBEDDING_PROPERTY: embedding} if embedding else None,
+            name, schema=schema, properties={EMBEDDING_PROPERTY: embedding} if embedding else None
         )
         # An empty collection is ready at once, and pymilvus would wait half a second.
         client.create_index(name, index, sync=False)
@@ -347,6 +330,8 @@ def describe(connection: Connection, name: str, *, loads: bool = True) -> Collec
                 problem = OperationFailed(f"The collection {name!r} is not loaded.")
                 return Collection(name, _estimated(connection, name), schema, problem)
         load(connection, name)
+        # Which dynamic field is the text is seen in its rows.
+        schema = connection.schema(name, fresh=schema.may_have_dynamic_text)
         return Collection(name, count(connection, name), schema)
 
 
@@ -444,7 +429,7 @@ def _search(schema: Schema, dimension: int, embedding: str) -> str:
     if vector.dimension != dimension:
         return (
             f"it holds vectors of {vector.dimension} dimensions, the embedding in use makes "
-            f"{dimension}"
+            f"{dimension}, and Milvus compares those of one length only"
         )
     if made not in ("", embedding):
         return (
@@ -457,22 +442,20 @@ def _ingestion(schema: Schema, dimension: int, embedding: str) -> str:
     """Return why documents cannot be written into it, "" when they can."""
     if why := _search(schema, dimension, embedding):
         return why
-    if schema.key.is_made:
-        return "Milvus makes its keys, so rows that are there cannot be told from new ones"
-    if not schema.key_is_text:
-        return "its keys are numbers, and langchain-milvus writes keys that are texts"
-    if (room := schema.key.max_bytes or 0) < KEY_BYTES:
-        return f"its keys hold {room} bytes, a document's key has {KEY_BYTES}"
+    room = schema.key.max_bytes or 0
+    if schema.key_is_text and not schema.key.is_made and room < KEY_BYTES:
+        return (
+            f"its keys hold {room} bytes, Milvus takes no longer ones, and a key made of a text "
+            f"has {KEY_BYTES} at least"
+        )
     if names := [f"`{each.name}`" for each in schema.required]:
-        return f"the field{'s' * (len(names) > 1)} {', '.join(names)} must be filled in each row"
+        many = "s" * (len(names) > 1)
+        return f"Milvus takes no row in which the field{many} {', '.join(names)} is missing"
     return ""
 
 
 # What can be done with a collection → why not, in a part of a sentence, "" when it can be done.
-USES: dict[str, Callable[[Schema, int, str], str]] = {
-    SEARCH: _search,
-    INGESTION: _ingestion,
-}
+USES: dict[str, Callable[[Schema, int, str], str]] = {SEARCH: _search, INGESTION: _ingestion}
 
 
 def refusals(collection: Collection, dimension: int, embedding: str) -> list[tuple[str, str]]:
@@ -494,8 +477,8 @@ def check_fits(
     if collection.schema.unindexed:
         next_step = "Build the index on the page Collections."
     elif collection.dimension and "embed" in why:
-        made_with = f" ({collection.embedding})." if collection.embedding else "."
-        next_step = f"Choose another collection, or the embedding it was made with{made_with}"
+        made = f" ({collection.schema.embedding})" if collection.schema.embedding else ""
+        next_step = f"Choose another collection, or the embedding it was made with{made}."
     raise CollectionMismatch(
         f"{use} is not possible in the collection {collection.name!r}: {why}.",
         kept="Nothing was written to it.",

@@ -17,7 +17,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -31,20 +31,17 @@ from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput
 from lib.milvus import leftovers
 from lib.milvus.failures import explain, reported
 from lib.milvus.fields import (
+    DYNAMIC_FIELD,
     TEXT_FIELD,
     VECTOR_FIELD,
     WORDS_FIELD,
     Schema,
     StoredField,
+    dynamic_text,
     read_schema,
 )
 from lib.milvus.lite import Lite, LiteGuest, LiteServer, Mishap
-from lib.milvus.territory import (
-    NOTHING,
-    GuardedClient,
-    Territory,
-    store_class,
-)
+from lib.milvus.territory import NOTHING, GuardedClient, Territory, store_class
 from lib.settings import Settings, check_uri
 
 if TYPE_CHECKING:
@@ -60,6 +57,8 @@ RECONNECT_MS = 3_000
 # `RECONNECT_MS`.
 ANSWER_S = 6.0
 LITE_ANSWER_S = 30.0
+# Rows in which a text is looked for that the schema does not name.
+TEXT_SAMPLE_ROWS = 20
 
 # On failure the libraries log the first row, text included, or a traceback per retry. Our log must
 # not hold a visitor's documents, and our errors say what is needed.
@@ -78,11 +77,7 @@ class Description:
     collections: tuple[str, ...]
 
 
-LABELS = {
-    "lite": "Milvus Lite (embedded)",
-    "server": "Milvus server",
-    "zilliz": "Zilliz Cloud",
-}
+LABELS = {"lite": "Milvus Lite (embedded)", "server": "Milvus server", "zilliz": "Zilliz Cloud"}
 
 
 # How often each session used the Milvus at an address. Each use slows a measurement there.
@@ -356,8 +351,26 @@ class Connection:
                 self.client.describe_index(collection, each, timeout=self.answer_s) or {}
                 for each in names
             ]
-        self._schemas[collection] = schema = read_schema(facts, indexes)
+        schema = read_schema(facts, indexes)
+        if schema.may_have_dynamic_text:
+            schema = replace(schema, text=dynamic_text(schema, self._first_rows(collection)))
+        self._schemas[collection] = schema
         return schema
+
+    def _first_rows(self, collection: str) -> list[dict[str, Any]]:
+        """Return the dynamic fields of some rows, none while the collection is not loaded."""
+        with contextlib.suppress(MilvusException):
+            if self.is_lite:
+                self.client.load_collection(collection)
+            found: list[dict[str, Any]] = self.client.query(
+                collection,
+                limit=TEXT_SAMPLE_ROWS,
+                output_fields=[DYNAMIC_FIELD],
+                consistency_level="Strong",
+                timeout=self.answer_s,
+            )
+            return found
+        return []
 
     def store(
         self, collection: str, embeddings: Embeddings, legs: tuple[str, ...] = (VECTOR_FIELD,)

@@ -5,7 +5,8 @@ and the vector follows from their types; names only choose among several of one 
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ EMBEDDING_PROPERTY = "lab.embedding"
 
 # What a text and its vector are usually called, the surest first.
 TEXT_NAMES = (TEXT_FIELD, "page_content", "content", "body", "document", "chunk", "passage")
+NO_PLACE = len(TEXT_NAMES)
 VECTOR_NAMES = (VECTOR_FIELD, "embedding", "embeddings", "dense", "text_vector", "dense_vector")
 # How the lab names a model in a vector's description, which others use for words.
 MODEL = re.compile(r"\S+/\S+")
@@ -68,7 +70,7 @@ class Schema:
     is_dynamic: bool
     embedding: str  # the model that made the vectors, "" when the lab did not create it
     key: StoredField
-    text: str  # the name of the text field, "" without one
+    text: str  # the name of the text field, which may be a dynamic one; "" without one
     vector: StoredField | None  # the floats that are searched
     words: str  # the BM25 vector of the text, "" without one
 
@@ -86,6 +88,17 @@ class Schema:
     def readable(self) -> list[str]:
         """The fields to ask for: everything but vectors."""
         return [self.key.name, *self.scalars, *([DYNAMIC_FIELD] if self.is_dynamic else [])]
+
+    @property
+    def text_column(self) -> str:
+        """The field to ask for a row's text; dynamic ones come together."""
+        name = self.text or self.key.name
+        return name if self.field(name) else DYNAMIC_FIELD
+
+    @property
+    def may_have_dynamic_text(self) -> bool:
+        """Say whether the text may lie among the dynamic fields, so that rows must be looked at."""
+        return self.is_dynamic and not self.words and _place(self.text, TEXT_NAMES) == NO_PLACE
 
     @property
     def whole(self) -> list[str]:
@@ -135,6 +148,22 @@ class Schema:
     def text_of(self, row: Mapping[str, Any]) -> str:
         """Return a row's text, which may be missing."""
         return str(row.get(self.text) or "")
+
+
+def dynamic_text(schema: Schema, rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the text field, which may be among the dynamic fields of some rows.
+
+    A dynamic one of a usual name is the text. Without a text field in the schema it is the dynamic
+    field with the most letters.
+    """
+    letters: Counter[str] = Counter()
+    for row in rows:
+        texts = {name: value for name, value in row.items() if isinstance(value, str)}
+        # langchain-milvus asks for it by its name; of a dynamic field a server takes a plain one.
+        dynamic = {n for n in texts if not schema.field(n) and n.isascii() and n.isidentifier()}
+        letters.update({name: len(texts[name]) for name in dynamic})
+    found = min(letters, key=lambda n: (_place(n, TEXT_NAMES), -letters[n]), default="")
+    return found if not schema.text or _place(found, TEXT_NAMES) < NO_PLACE else schema.text
 
 
 def read_schema(facts: Mapping[str, Any], indexes: Sequence[Mapping[str, Any]]) -> Schema:

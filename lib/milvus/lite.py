@@ -38,17 +38,13 @@ class Mishap:
 
 
 def open_store(path: str, name: str, port: int) -> Any:
-    """Open a path in the process that this runs in; the modules are loaded there alone."""
+    """Open a path in the process that this runs in; the modules are loaded there alone.
+
+    At a port that was in use before, clients go on with collections that were loaded.
+    """
     from lib.milvus.lite_server import LiteStore
 
-    return LiteStore(path, name, port, load=False)
-
-
-def open_again(path: str, name: str, port: int) -> Any:
-    """Do the same after an end: clients go on with collections that were loaded."""
-    from lib.milvus.lite_server import LiteStore
-
-    return LiteStore(path, name, port, load=True)
+    return LiteStore(path, name, port, load=port != 0)
 
 
 class Lite(ABC):
@@ -206,9 +202,8 @@ class LiteServer(Lite):
                 next_step="Make it writable, or set MILVUS_URI to another path ending in .db.",
             ) from error
         _check_files(self.path)
-        is_again = self.port != 0
         service = Service(
-            open_again if is_again else open_store,
+            open_store,
             str(self.path),
             self.path.name,
             self.port,

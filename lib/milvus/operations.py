@@ -195,10 +195,7 @@ def _by_query(inputs: Inputs, i: int) -> dict[str, Any]:
 
 
 def _by_vector(inputs: Inputs, i: int) -> dict[str, Any]:
-    return {
-        "embedding": list(inputs.query_vectors[i % len(inputs.query_vectors)]),
-        "k": inputs.k,
-    }
+    return {"embedding": list(inputs.query_vectors[i % len(inputs.query_vectors)]), "k": inputs.k}
 
 
 def _mmr(inputs: Inputs) -> dict[str, Any]:

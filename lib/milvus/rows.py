@@ -1,9 +1,4 @@
-"""Rows of a collection: browse, edit, delete with undo, export. They are read a page at a time.
-
-Milvus takes a query's offset only up to 16,384, so each page begins after the last key of the page
-before. On Milvus Lite only an iterator's query gives rows in the order of their keys. On a server a
-page may be shorter than asked for although more rows follow.
-"""
+"""Rows of a collection: browse, edit, delete with undo, export. They are read a page at a time."""
 
 import contextlib
 import json
@@ -29,8 +24,6 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.failures import reported
 from lib.milvus.fields import (
-    AS_BYTES,
-    DYNAMIC_FIELD,
     METADATA_COLUMN,
     PRIMARY_FIELD,
     TEXT_FIELD,
@@ -38,14 +31,14 @@ from lib.milvus.fields import (
     Schema,
     StoredField,
 )
-from lib.milvus.filters import Typed, combine, equals_any, quote
+from lib.milvus.filters import Typed, equals_any
+from lib.milvus.reading import Row, layout, rows_of, walk
 from lib.milvus.typed import meant
 from lib.milvus.watchdog import watched
 
 if TYPE_CHECKING:
     from langchain_milvus import Milvus
 
-WALK_ROWS = 5_000
 # With its vector a row takes some 10 kB in Python. One page of an export is held at a time.
 EXPORT_ROWS = 500
 KEYS_PER_CALL = 1_000
@@ -58,76 +51,6 @@ SAMPLE_ROWS = 20
 # find out which are such twins.
 MOST_COUNTED_KEYS = 50_000
 TWINS = "Milvus keeps several rows under one key and shows one of them"
-
-Row = dict[str, Any]
-
-
-def layout(connection: Connection, name: str) -> Schema:
-    """Read a collection's description and see that its rows can be queried.
-
-    Raises InvalidInput when it does not exist.
-    """
-    schema = connection.schema(name, fresh=True)
-    if connection.is_lite or not schema.unindexed:
-        # Milvus Lite forgets at the end of its process that a collection was loaded.
-        milvus_collections.load(connection, name)
-    return schema
-
-
-def walk(
-    connection: Connection,
-    name: str,
-    expr: str = "",
-    *,
-    fields: Sequence[str] = (),
-    after: Any = None,
-    page_rows: int = WALK_ROWS,
-    most: int = sys.maxsize,
-    shape: Schema | None = None,
-) -> Iterator[list[Row]]:
-    """Yield the rows that match, in key order, some at a time, from the one after a key.
-
-    `fields` are the ones to read, by default the key alone; "*" reads all that can be written back,
-    vectors too. It ends after `most` rows. Whoever has read the collection's layout gives it as the
-    `shape`.
-    What was written before the walk began is seen when the caller counted the rows first.
-    """
-    shape = shape or layout(connection, name)
-    key, wanted = shape.key.name, _wanted(shape, fields)
-    while most > 0:
-        beyond = "" if after is None else f"{key} > {quote(after)}"
-        limit = min(page_rows, most)
-        with reported(f"Could not read the rows of {name!r}."):
-            found = connection.client.query(
-                name,
-                filter=combine([expr, beyond]),
-                output_fields=wanted,
-                limit=limit,
-                iterator="True",
-                reduce_stop_for_best="True",
-                timeout=connection.answer_s,
-            )
-        # A server may send more than it was asked for, as much as its segments had in common.
-        page = sorted((_as_read(row, shape) for row in found), key=lambda row: row[key])[:limit]
-        if not page:
-            return
-        yield page
-        after = page[-1][key]
-        most -= len(page)
-
-
-def _wanted(shape: Schema, fields: Sequence[str]) -> list[str]:
-    return shape.whole if list(fields) == ["*"] else list(fields or [shape.key.name])
-
-
-def _as_read(row: Mapping[str, Any], shape: Schema) -> Row:
-    """Return a row so that it can be written back."""
-    read = {name: value for name, value in row.items() if name != DYNAMIC_FIELD}
-    for each in shape.fields:
-        # pymilvus returns the bytes of a vector in a list and takes them without one.
-        if each.type in AS_BYTES and isinstance(read.get(each.name), list):
-            read[each.name] = b"".join(read[each.name])
-    return read
 
 
 @dataclass
@@ -390,7 +313,7 @@ def undo(connection: Connection, change: Change) -> int:
     change.keep()
     name, back = change.collection, 0
     shape = layout(connection, name)
-    fields = [shape.key.name, *filter(None, [shape.text])]
+    key = shape.key.name
     with reported("The rows could not be put back."):
         if why_fixed(connection, shape):
             return _added_again(connection, change, shape)
@@ -398,9 +321,10 @@ def undo(connection: Connection, change: Change) -> int:
             # Over rows of the same keys: one that somebody added again does not become two.
             watched(connection, partial(connection.replace_rows, name, part))
         for part in batch_iterate(KEYS_PER_CALL, change.rows):
-            found = _present(connection, name, shape, [row[fields[0]] for row in part], fields)
-            present = {tuple(row.get(each) for each in fields) for row in found}
-            back += sum(tuple(row.get(each) for each in fields) in present for row in part)
+            keys, fields = [row[key] for row in part], [key, shape.text_column]
+            found = rows_of(connection, name, shape, keys, fields)
+            present = {(row[key], shape.text_of(row)) for row in found}
+            back += sum((row[key], shape.text_of(row)) in present for row in part)
     if back != len(change.rows):
         raise OperationFailed(f"{back:,} of {len(change.rows):,} rows came back.")
     milvus_collections.prepare_for_search(connection, name)
@@ -447,7 +371,7 @@ def update(
     connection.check_room()
     with reported("The rows could not be changed."):
         before = _Kept(shape, UNDO_BYTES)
-        before.add(_present(connection, name, shape, list(cells), shape.whole))
+        before.add(rows_of(connection, name, shape, list(cells), shape.whole))
         stored = milvus_collections.count(connection, name, equals_any(key, cells))
         if stored > len(before.rows):
             raise InvalidInput(f"{TWINS}: a change would remove the others.")
@@ -455,7 +379,7 @@ def update(
         new = [
             row
             for row, old in zip(changed, before.rows, strict=True)
-            if shape.text and row[shape.text] != old[shape.text]
+            if shape.text and row.get(shape.text) != old.get(shape.text)
         ]
         if new and shape.vector:
             vectors = _embedded(store, [row[shape.text] for row in new], shape.vector)
@@ -464,7 +388,7 @@ def update(
         watched(connection, partial(connection.replace_rows, name, changed))
         change = Change("changed", name, len(changed), tuple(before.rows), shape)
         keep(change)
-        found = {row[key]: row for row in _present(connection, name, shape, list(cells), ["*"])}
+        found = {row[key]: row for row in rows_of(connection, name, shape, list(cells), ["*"])}
     wrong = sum(
         row[key] not in found or found[row[key]].get(each) != row.get(each)
         for row in changed
@@ -507,28 +431,8 @@ def _embedded(store: "Milvus", texts: list[str], field: StoredField) -> list[lis
     return vectors
 
 
-def _present(
-    connection: Connection, name: str, shape: Schema, keys: Sequence[Any], fields: Sequence[str]
-) -> list[Row]:
-    """Return the rows of some keys as they are after every write so far."""
-    found = connection.client.query(
-        name,
-        # Not `get`, which puts keys into its expression without quoting them.
-        filter=equals_any(shape.key.name, keys),
-        output_fields=_wanted(shape, fields),
-        consistency_level="Strong",
-        timeout=connection.answer_s,
-    )
-    return [_as_read(row, shape) for row in found]
-
-
 def export(
-    connection: Connection,
-    name: str,
-    path: Path,
-    *,
-    expr: str = "",
-    job: Job | None = None,
+    connection: Connection, name: str, path: Path, *, expr: str = "", job: Job | None = None
 ) -> int:
     """Write rows with their vectors to a `.jsonl` or `.parquet` file and return how many.
 
@@ -593,11 +497,6 @@ EXPORTS: dict[str, Callable[[Path], contextlib.AbstractContextManager[Write]]] =
     ".jsonl": _json_lines,
     ".parquet": _parquet,
 }
-
-
-def metadata_of(row: Row, shape: Schema) -> dict[str, Any]:
-    """Return what a row holds beside its key, its text and its vectors."""
-    return shape.metadata_of(row)
 
 
 def exported(row: Row, shape: Schema) -> Row:

@@ -6,14 +6,12 @@ Milvus where it can look inside a text, otherwise by the app over a bounded numb
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from lib.errors import InvalidInput
 from lib.milvus import collections as milvus_collections
+from lib.milvus.connection import Connection
 from lib.milvus.filters import Typed, combine, contains, equals_any
-
-if TYPE_CHECKING:
-    from lib.milvus.connection import Connection
+from lib.milvus.reading import layout, walk
 
 MAX_WORDS = 50
 # So many rows are read where Milvus cannot look inside a text; it takes a second or two.
@@ -39,7 +37,7 @@ class Meant:
 
 
 def meant(
-    connection: "Connection", name: str, typed: Typed, on_read: OnRead = lambda rows: None
+    connection: Connection, name: str, typed: Typed, on_read: OnRead = lambda rows: None
 ) -> Meant:
     """Ask Milvus what a typed filter is, and return the expression that it stands for.
 
@@ -59,39 +57,30 @@ def meant(
     return _words(connection, name, typed.text, refusal, on_read)
 
 
-def _refusal(connection: "Connection", name: str, text: str) -> str:
+def _refusal(connection: Connection, name: str, text: str) -> str:
     """Return why Milvus takes a text for no expression, "" if it takes it for one.
 
     Raises what Milvus says to any expression, such as that the collection cannot be searched.
     """
     if not milvus_collections.refusal(connection, name, text):
         return ""
-    from lib.milvus.rows import layout
-
     shape = layout(connection, name)  # loads it: what is not loaded refuses everything
     milvus_collections.check_expression(connection, name, equals_any(shape.key.name, []))
     return milvus_collections.refusal(connection, name, text)
 
 
-def _words(connection: "Connection", name: str, text: str, refusal: str, on_read: OnRead) -> Meant:
-    words = list(dict.fromkeys(text.split()))
+def _words(connection: Connection, name: str, text: str, refusal: str, on_read: OnRead) -> Meant:
+    words, schema = list(dict.fromkeys(text.split())), connection.schema(name)
+    why = f"{name!r} has no text field to look for words in." if not schema.text else ""
     if len(words) > MAX_WORDS:
-        raise InvalidInput(
-            f"Milvus cannot use this filter: {refusal}"
-            if refusal
-            else f"{len(words):,} words cannot be looked for at once.",
-            next_step=f"To look for words, type at most {MAX_WORDS}.",
-        )
-    text_field = connection.schema(name).text
-    if not text_field:
-        raise InvalidInput(
-            f"Milvus cannot use this filter: {refusal}"
-            if refusal
-            else f"{name!r} has no text field to look for words in.",
-        )
+        why = f"{len(words):,} words cannot be looked for at once, at most {MAX_WORDS}."
+    if why and refusal:
+        raise InvalidInput(f"Milvus cannot use this filter: {refusal}", next_step=why)
+    if why:
+        raise InvalidInput(why)
     found = Meant(is_words=True, refusal=refusal)
     if "\\" not in text:  # Milvus Lite and servers read it differently inside `like`
-        expr = words_expression(words, text_field)
+        expr = words_expression(words, schema.text)
         # Milvus before 2.4 looks at the beginning of a text only.
         if not milvus_collections.refusal(connection, name, expr):
             return replace(found, expr=expr)
@@ -106,18 +95,16 @@ def words_expression(words: list[str], field: str) -> str:
 
 
 def _read(
-    connection: "Connection", name: str, words: list[str], found: Meant, on_read: OnRead
+    connection: Connection, name: str, words: list[str], found: Meant, on_read: OnRead
 ) -> Meant:
     """Look for the words in the first rows, in the order of their keys."""
-    from lib.milvus.rows import layout, walk
-
     shape = layout(connection, name)
     rows = milvus_collections.count(connection, name)
     keys, read = [], 0
     for part in walk(
         connection,
         name,
-        fields=[shape.key.name, shape.text],
+        fields=[shape.key.name, shape.text_column],
         page_rows=READ_AT_ONCE,
         most=MOST_READ,
         shape=shape,

@@ -383,7 +383,7 @@ def sample_queries(
             collection,
             filter="",
             limit=5_000,
-            output_fields=[schema.key.name, schema.text],
+            output_fields=[schema.key.name, schema.text_column],
             timeout=connection.answer_s,
         )
     rows.sort(key=lambda row: str(row[schema.key.name]))

@@ -59,7 +59,7 @@ def embed_meaningless(
             collection,
             filter="",
             limit=SAMPLE_ROWS,
-            output_fields=[schema.text],
+            output_fields=[schema.text_column],
             timeout=connection.answer_s,
         )
     texts = meaningless([schema.text_of(row)[:MAX_QUERY_CHARACTERS] for row in rows])

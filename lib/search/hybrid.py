@@ -15,7 +15,8 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.failures import reported
 from lib.milvus.fields import METADATA_COLUMN, VECTOR_FIELD, WORDS_FIELD, Schema
 from lib.milvus.operations import OPERATIONS
-from lib.milvus.rows import EXPORT_ROWS, Row, exported, walk
+from lib.milvus.reading import Row, walk
+from lib.milvus.rows import EXPORT_ROWS, exported
 from lib.milvus.territory import shown_name
 from lib.milvus.watchdog import watched
 from lib.search.ask import Hit, Question, document_hit
@@ -86,7 +87,7 @@ def ask_hybrid(
     a collection without words.
     """
     question.check()
-    if not collection.has_words:
+    if not collection.schema.words:
         raise InvalidInput(
             f"{shown_name(collection.name)} cannot be searched by words.",
             next_step="Make a copy that can.",
@@ -155,7 +156,7 @@ def copy_with_words(
             connection,
             name,
             collection.dimension,
-            embedding=collection.embedding,
+            embedding=collection.schema.embedding,
             metric_type=collection.metric_type,
             words=True,
         )

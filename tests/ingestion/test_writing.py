@@ -117,7 +117,7 @@ def test_every_method_in_every_mode_brings_every_row_in(
     report = ingest(backend, model(), numbered(50), plan)
     assert (report.rows, report.tally.added, report.written_by_others) == (50, 50, 0)
     assert texts(backend, name) == sorted(f"document {i}" for i in range(50))
-    assert milvus_collections.describe(backend, name).embedding == "test/hash"
+    assert milvus_collections.describe(backend, name).schema.embedding == "test/hash"
     if method != "from_texts":
         again = ingest(backend, model(), numbered(50), plan)
         assert (again.rows, again.tally.added, again.tally.unchanged) == (50, 0, 50)

@@ -32,6 +32,7 @@ class Kind:
     index: str = "FLAT"
     text_max: int = 65_535
     key_max: int = 100
+    in_meta: bool = False  # whether the text lies among the dynamic fields
     bm25: str = ""
     fields: tuple[tuple[str, DataType, dict[str, Any]], ...] = ()  # further ones
     values: Callable[[int], Row] = lambda i: {"n": i}  # what a row holds beside key, text, vector
@@ -49,23 +50,29 @@ def number(i: int) -> int:
     return 7 * i - 20
 
 
-NUMBERS = {"Ingestion": "its keys are numbers"}
-MADE = {"Ingestion": "Milvus makes its keys"}
 KINDS = (
     Kind("the lab's own layout"),
     Kind("static, as langchain-milvus makes it", dynamic=False, values=lambda i: {}),
-    Kind("numbers as keys", key=INT, key_of=number, refused=NUMBERS),
-    Kind("numbers as keys, static", key=INT, key_of=number, dynamic=False,
-         values=lambda i: {}, refused=NUMBERS),
-    Kind("automatic numbers", key=INT, auto=True, refused=MADE),
-    Kind("automatic numbers, static", key=INT, auto=True, dynamic=False,
-         values=lambda i: {}, refused=MADE),
+    Kind("numbers as keys", key=INT, key_of=number),
+    Kind("numbers as keys, static", key=INT, key_of=number, dynamic=False, values=lambda i: {}),
+    Kind("automatic numbers", key=INT, auto=True),
+    Kind("automatic numbers, static", key=INT, auto=True, dynamic=False, values=lambda i: {}),
+    Kind("automatic texts", auto=True, where="server"),
+    Kind("as pymilvus's own first example", key=INT, key_name="id", key_of=number, in_meta=True,
+         values=lambda i: {"subject": "history"}),
+    Kind("automatic numbers, text in the dynamic field", key=INT, auto=True, in_meta=True),
+    Kind("a dynamic text of any name", text="prose_2", in_meta=True,
+         values=lambda i: {"n": i, "tag": "new", "Größe, in Worten": "z" * 99}),
+    Kind("a dynamic text beside a short field", text="content", in_meta=True,
+         fields=(("lang", TEXT, {"max_length": 9}),), values=lambda i: {"lang": "de"},
+         refused={"Ingestion": "`lang`"}),
     Kind("key id, text content, vector embedding", key_name="id", text="content",
          vector="embedding"),
     Kind("names nobody has heard of", key_name="doc_key", text="prose", vector="numbers"),
     Kind("text page_content, static", text="page_content", dynamic=False, values=lambda i: {}),
     Kind("two texts", text="body", fields=(("title", TEXT, {"max_length": 65_535}),),
-         values=lambda i: {"title": f"t{i}"}, refused={"Ingestion": "`title` must be filled"}),
+         values=lambda i: {"title": f"t{i}"},
+         refused={"Ingestion": "no row in which the field `title`"}),
     Kind("a required field", fields=(("author", TEXT, {"max_length": 50}),),
          values=lambda i: {"author": "ß", "n": i}, refused={"Ingestion": "`author`"}),
     Kind("a partition key", fields=(("lang", TEXT, {"max_length": 9, "is_partition_key": True}),),
@@ -81,6 +88,7 @@ KINDS = (
                            "arr": [i, 2]},
          refused={"Ingestion": "`b`, `i`, `f`, `d`, `js`, `arr`"}),
     Kind("a short text", text_max=80),
+    Kind("keys of 20 bytes", key_max=20),
     Kind("short keys", key_max=9, refused={"Ingestion": "its keys hold 9 bytes"}),
     Kind("metric L2", metric="L2"),
     Kind("metric IP", metric="IP"),
@@ -115,7 +123,7 @@ def make(connection: Connection, model: EmbeddingModel, kind: Kind, name: str) -
     schema = client.create_schema(auto_id=kind.auto, enable_dynamic_field=kind.dynamic)
     more: Row = {"max_length": kind.key_max} if kind.key == TEXT else {}
     schema.add_field(kind.key_name, kind.key, is_primary=True, auto_id=kind.auto, **more)
-    if kind.text:
+    if kind.text and not kind.in_meta:
         schema.add_field(kind.text, TEXT, max_length=kind.text_max, enable_analyzer=bool(kind.bm25))
     schema.add_field(kind.vector, DataType.FLOAT_VECTOR, dim=kind.dimension)
     index = client.prepare_index_params()

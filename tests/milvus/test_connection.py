@@ -196,7 +196,7 @@ def test_the_model_that_made_a_collection_is_remembered_on_both_backends(
     for uri in (milvus_lite_uri, milvus_server.uri):
         opened = open_at(uri)
         milvus_collections.create(opened, "remembers", 8, embedding="maker/model")
-        assert milvus_collections.describe(opened, "remembers").embedding == "maker/model"
+        assert milvus_collections.describe(opened, "remembers").schema.embedding == "maker/model"
         milvus_collections.drop(opened, "remembers")
         milvus_collections.drop(opened, "remembers")
         assert not milvus_collections.exists(opened, "remembers")

@@ -115,7 +115,7 @@ def test_a_filter_narrows_the_pages(backend: Connection, name: str) -> None:
 def test_pages_carry_metadata_and_no_vectors(backend: Connection, name: str) -> None:
     [row] = Browser(backend, name, "n == 7", page_rows=5).page(1)
     shape = rows.layout(backend, name)
-    assert rows.metadata_of(row, shape) == {"n": 7, "kind": "odd", "tags": ["a", 'q"uote']}
+    assert shape.metadata_of(row) == {"n": 7, "kind": "odd", "tags": ["a", 'q"uote']}
     assert "vector" not in row
 
 

@@ -76,9 +76,9 @@ def test_each_row_names_the_legs_that_brought_it(
 def test_the_copy_has_the_rows_and_answers_the_other_methods_as_before(
     lab: Connection, model: EmbeddingModel, copy: Collection
 ) -> None:
-    assert (copy.name, copy.rows, copy.has_words) == (f"{COLLECTION}_words", 800, True)
+    assert (copy.name, copy.rows, copy.schema.words) == (f"{COLLECTION}_words", 800, "words")
     plain = milvus_collections.describe(lab, COLLECTION)
-    assert not plain.has_words
+    assert not plain.schema.words
     hits = [search.fetch(lab, model, name, QUESTION).hits for name in (COLLECTION, copy.name)]
     assert hits[0] == hits[1]
     for operation, method in search.METHODS.items():

@@ -69,7 +69,7 @@ def show_list(opened: Connection, model: EmbeddingModel) -> None:
         if each.note:
             st.caption(f"**{literal(shown_name(each.name))}**: {literal(each.note)}")
         elif each.name == current and each.facts:
-            model_name = each.facts.embedding or "an unknown model"
+            model_name = each.facts.schema.embedding or "an unknown model"
             st.caption(
                 f"**{literal(shown_name(each.name))}**: embedded with {literal(model_name)}."
             )

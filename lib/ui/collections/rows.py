@@ -16,7 +16,8 @@ from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.filters import equals_any
-from lib.milvus.rows import Browser, Change, Edit, Matching, Row
+from lib.milvus.reading import Row, layout
+from lib.milvus.rows import Browser, Change, Edit, Matching
 from lib.milvus.territory import shown_name
 from lib.milvus.undo import Undoable, UndoFolder
 from lib.ui.collections import list as collection_list
@@ -131,7 +132,7 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
         if not (expr.strip() or keys):
             return
         try:
-            shape = rows.layout(opened, facts.name)
+            shape = layout(opened, facts.name)
             which: dict[str, Any] = {"keys": [shape.parse_key(key) for key in keys], "expr": expr}
             matching = rows.matching(opened, facts.name, **which)
         except LabError as error:

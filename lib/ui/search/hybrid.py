@@ -21,7 +21,7 @@ COPY_PARAMETER = "copy"
 
 def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collection) -> None:
     """Draw the question and its answer in one way, each row with the leg that brought it."""
-    if not collection.has_words:
+    if not collection.schema.words:
         _offer_copy(opened, model, collection)
         return
     question, _ = question_form(opened, model, collection)
