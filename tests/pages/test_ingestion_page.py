@@ -288,9 +288,11 @@ def test_a_collection_of_another_dimension_is_explained_and_left_alone(
     page = open_app(
         "pages/ingestion.py", MILVUS_URI=str(tmp_path / "lab.db"), MILVUS_COLLECTION="narrow"
     )
-    ingest_now(paste(page, TEXT))
-    assert "holds vectors of 8 dimensions, the embedding in use makes 256" in problems(page)
-    assert "Choose another collection, or" in problems(page)
+    paste(page, TEXT)
+    button = page.button(key="ingest_start")
+    assert (button.label, button.disabled) == ("Not into this collection", True)
+    assert "holds vectors of 8 dimensions, the embedding in use makes 256" in said(page)
+    assert "Choose another collection, or" in said(page)
     assert [row["text"] for row in stored(store, "narrow")] == ["theirs"]
 
 

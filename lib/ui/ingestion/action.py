@@ -7,6 +7,7 @@ from lib.errors import LabError
 from lib.ingestion.chosen import LOOKED_UP_ROWS, Chosen, Forecast, Remaining, remaining
 from lib.ingestion.plan import METHODS, IngestionPlan
 from lib.ingestion.report import IngestionReport
+from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
@@ -41,6 +42,8 @@ def offer_ingestion(
     into = f"“{literal(shown_name(plan.collection))}”"
     if chosen is not None and forecast is not None and not forecast.rows:
         label, sentence = "Nothing to ingest", "No text could be read."
+    elif why := _refusal(opened, model, plan):
+        label, sentence = "Not into this collection", literal(why)
     elif chosen is not None and forecast is not None:
         left = _remaining(opened, model, chosen, forecast, plan)
         rows = counted(forecast.rows, "row")
@@ -69,6 +72,19 @@ def offer_ingestion(
         if is_done:
             st.page_link("pages/search.py", label="Search them", icon=":material/search:")
     return pressed and can_start
+
+
+def _refusal(opened: Connection, model: EmbeddingModel, plan: IngestionPlan) -> str:
+    """Return why the collection takes no documents and what to do, "" when it takes them."""
+    facts = session.collection_facts(opened, plan.collection)
+    if facts is None or METHODS[plan.method].creates:
+        return ""
+    use = milvus_collections.INGESTION
+    try:
+        milvus_collections.check_fits(facts, model.dimension, embedding=model.model, use=use)
+    except LabError as error:
+        return f"{error.what} {error.next_step}"
+    return ""
 
 
 def _parts(forecast: Forecast, left: Remaining | None) -> str:
