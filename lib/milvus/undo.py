@@ -19,7 +19,8 @@ import numpy as np
 from pymilvus import DataType
 
 from lib.milvus.fields import Schema, StoredField
-from lib.milvus.rows import UNDO_S, Change, Row
+from lib.milvus.reading import Row
+from lib.milvus.rows import UNDO_S, Change
 
 # The files of all owners together take at most so many times what one undo may.
 OWNERS = 4
