@@ -102,6 +102,9 @@ class Settings:
     max_read_mb: int = 512
     # What a benchmark may take: memory above what its process has at its start.
     max_run_mb: int = 4_096
+    # What drawing one picture, or one file of a run's pictures, may take: the same of its worker.
+    max_draw_s: int = 120
+    max_draw_mb: int = 768
     max_concurrency: int = 10_000
     max_disk_mb: int = 100_000
     max_memory_mb: int = 100_000
@@ -111,6 +114,12 @@ class Settings:
     max_collections: int = 3
     max_kept_rows: int = 20_000
     max_runs: int = 1_000
+    # Together: the files that a visitor has uploaded, those of all, and the same of runs, with
+    # those that were deleted and can be had back.
+    max_uploads_mb: int = 2_000
+    max_all_uploads_mb: int = 4_000
+    max_runs_mb: int = 10_000
+    max_all_runs_mb: int = 50_000
     visitor_ttl_s: int = 7_200
     # How many proxies of the host forward a visitor's address, each in X-Forwarded-For.
     trusted_proxies: int = 0
@@ -327,6 +336,12 @@ PUBLIC_LIMITS = {
     "max_memory_mb": 600,
     "max_run_mb": 512,
     "max_runs": 10,
+    "max_uploads_mb": 60,
+    "max_all_uploads_mb": 150,
+    "max_runs_mb": 60,
+    "max_all_runs_mb": 400,
+    "max_draw_mb": 400,
+    "max_draw_s": 60,
 }
 # Streamlit Community Cloud runs every app as this user, from this folder.
 CLOUD_FOLDER = Path("/mount/src")

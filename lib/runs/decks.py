@@ -82,7 +82,7 @@ def _drawing(chart: str, frame: pd.DataFrame) -> AnyChart:
 def _picture_slide(presentation: Any, title: str, chart: AnyChart, alt: str, run: Run) -> Any:
     slide = _slide(presentation, title, size=28)
     spec = with_data(readable(chart).properties(width=1000))
-    png = drawn(spec, ".png", PICTURE_SCALE)
+    (png,) = drawn(spec, ".png", scale=PICTURE_SCALE)
     across, down = struct.unpack(">II", png[16:24])  # a PNG's size stands in its first chunk
     room_across, room_down = WIDTH - 2 * MARGIN, HEIGHT - Inches(2.6)
     scale = min(room_across / across, room_down / down)

@@ -1,4 +1,8 @@
-"""A run → files: JSON, CSV, pictures, and one HTML report that opens without a network."""
+"""A run → files: JSON, CSV, pictures, and one HTML report that opens without a network.
+
+Texts of others are in every picture, so what draws them works in a worker: an engine of pictures
+that ends by itself would end the app.
+"""
 
 import base64
 import gzip
@@ -7,12 +11,12 @@ import io
 import json
 import math
 import re
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -28,20 +32,22 @@ from lib.late import vl_convert
 from lib.runs import findings
 from lib.runs.findings import ALONE, Beside
 from lib.words import inert
+from lib.workers import work
+from lib.workers.work import Limits
 
 SLIDE_PADDING = 24  # pixels
 PICTURE_SCALE = 2.0
+KINDS = (".svg", ".png")
 # A pixel takes four bytes while it is drawn.
 MOST_PIXELS = 16_000_000
 SIZE = re.compile(r'<svg [^>]*?\bwidth="(?P<width>[\d.]+)" height="(?P<height>[\d.]+)"')
 # What the bundled chart runtime leaves behind for the page's own script.
 EXPOSE = "window.vegaEmbed = vegaEmbed;"
-BUNDLE = """
-import sys
-import vl_convert
-bundle = vl_convert.javascript_bundle(sys.argv[1], vl_version=sys.argv[2])
-sys.stdout.buffer.write(bundle.encode())
-"""
+# What drawing one picture, or making one file of a run, may take where nobody says otherwise.
+DRAWING = Limits(seconds=120, resident_mb=768, what="The picture", done="drawn")
+# One worker draws all pictures that are asked for one by one: its engine takes a second to start.
+_pen = work.Kept()
+ENGINE = ("altair", "vl_convert")
 
 
 # Called between two parts with how many of how many are done. It may raise to end the work.
@@ -62,6 +68,8 @@ class Export:
     mime: str
     make: Callable[..., bytes]  # of a run, the recorded runs beside it and, if wanted, a `Step`
     is_slow: bool = False
+    # Further arguments of `make` that are the same for all runs.
+    given: Callable[[], dict[str, Any]] = dict
 
 
 @dataclass(frozen=True)
@@ -117,30 +125,60 @@ def figures(run: Run, step: Step = unwatched) -> Iterator[Figure]:
             )
 
 
-def picture(run: Run, chart: Chart, frame: pd.DataFrame, kind: str) -> bytes:
-    """Return one chart as '.png' or '.svg', in the app's light colours."""
-    return drawn(with_data(chart.titled(frame, note=note(run))), kind)
+def picture(
+    run: Run, chart: Chart, frame: pd.DataFrame, kind: str, limits: Limits = DRAWING
+) -> bytes:
+    """Return one chart as '.png' or '.svg', in the app's light colours. Raises as `drawn` does."""
+    with _said(limits):
+        made: bytes = _pen.run(
+            _titled, chart.name, frame, note(run), kind, limits=limits, modules=ENGINE
+        )
+    return made
 
 
-def slide_picture(chart: Chart, frame: pd.DataFrame, mode: str, *, width: int) -> bytes:
+def _titled(chart: str, frame: pd.DataFrame, note: str, kind: str) -> bytes:
+    (made,) = drawn(with_data(CHARTS[chart].titled(frame, note=note)), kind)
+    return made
+
+
+def slide_picture(
+    chart: Chart, frame: pd.DataFrame, mode: str, *, width: int, limits: Limits = DRAWING
+) -> bytes:
     """Return a chart as SVG without a title: a slide says the finding beside it.
 
-    The padding is room for letters that a browser's font draws wider.
+    The padding is room for letters that a browser's font draws wider. Raises as `drawn` does.
     """
-    bare = readable(chart.drawn(frame)).properties(width=width, padding=SLIDE_PADDING)
-    return drawn(with_data(bare), ".svg", mode=mode)
+    with _said(limits):
+        made: bytes = _pen.run(_bare, chart.name, frame, mode, width, limits=limits, modules=ENGINE)
+    return made
+
+
+def _bare(chart: str, frame: pd.DataFrame, mode: str, width: int) -> bytes:
+    bare = readable(CHARTS[chart].drawn(frame)).properties(width=width, padding=SLIDE_PADDING)
+    (made,) = drawn(with_data(bare), ".svg", mode=mode)
+    return made
 
 
 def drawn(
-    spec: dict[str, Any], kind: str, scale: float = PICTURE_SCALE, *, mode: str = "light"
-) -> bytes:
-    """Draw a specification as '.png' or '.svg'."""
+    spec: dict[str, Any], *kinds: str, scale: float = PICTURE_SCALE, mode: str = "light"
+) -> tuple[bytes, ...]:
+    """Draw a specification, in a worker, as each of these kinds: '.png' or '.svg'.
+
+    Raises OutOfTime, OutOfMemory, Ended and NotStarted.
+    """
+    made: tuple[bytes, ...] = _pen.run(
+        _drawn, spec, kinds, scale, mode, limits=DRAWING, modules=ENGINE
+    )
+    return made
+
+
+def _drawn(spec: dict[str, Any], kinds: tuple[str, ...], scale: float, mode: str) -> Any:
     config = vega_config(mode)
     svg = str(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE_VERSION, config=config))
-    return _png(svg, scale) if kind == ".png" else svg.encode()
+    return tuple(_png(svg, scale) if kind == ".png" else svg.encode() for kind in kinds)
 
 
-def _png(svg: str, scale: float = PICTURE_SCALE) -> bytes:
+def _png(svg: str, scale: float) -> bytes:
     """Return a drawing as PNG; one of hundreds of bars is smaller, and takes no more memory."""
     found = SIZE.match(svg)
     points = float(found["width"]) * float(found["height"]) if found else 0.0
@@ -148,6 +186,56 @@ def _png(svg: str, scale: float = PICTURE_SCALE) -> bytes:
         scale = math.sqrt(MOST_PIXELS / points)
     png: bytes = vl_convert.svg_to_png(svg, scale=scale)
     return png
+
+
+def write(
+    export: Export,
+    run: Run,
+    beside: Beside,
+    path: Path,
+    *,
+    limits: Limits = DRAWING,
+    check: Callable[[], None] = lambda: None,
+    step: Step = unwatched,
+) -> None:
+    """Write a run's file of this kind, in a worker; what `check` raises ends it.
+
+    Raises OutOfTime, OutOfMemory, Ended and NotStarted.
+    """
+    limits = replace(limits, what=export.label, done="made")
+    with _said(limits):
+        given = export.given()
+        work.run(
+            _write, export.name, run, beside, path, given,
+            limits=limits, modules=ENGINE, check=check, on_progress=lambda told: step(*told),
+        )  # fmt: skip
+
+
+def _write(
+    name: str,
+    run: Run,
+    beside: Beside,
+    path: Path,
+    given: dict[str, Any],
+    tell: Callable[[tuple[int, int]], None],
+) -> None:
+    def step(done: int, total: int) -> None:
+        tell((done, total))
+
+    path.write_bytes(EXPORTS[name].make(run, beside, step, **given))
+
+
+@contextmanager
+def _said(limits: Limits) -> Iterator[None]:
+    """Make whole sentences of how a worker ended."""
+    try:
+        yield
+    except work.Ended as ended:
+        raise type(ended)(
+            f"{ended.what}.",
+            kept="The run is as it was.",
+            next_step="Take its JSON file and draw it on another computer, or try again later.",
+        ) from ended
 
 
 def _deck(run: Run, beside: Beside, step: Step = unwatched) -> bytes:
@@ -171,9 +259,8 @@ def pictures_zip(run: Run, step: Step = unwatched) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for figure in figures(run, step):
-            svg = drawn(figure.spec, ".svg")
-            archive.writestr(f"{figure.name}.svg", svg)
-            archive.writestr(f"{figure.name}.png", _png(svg.decode()))
+            for kind, made in zip(KINDS, drawn(figure.spec, *KINDS), strict=True):
+                archive.writestr(figure.name + kind, made)
     return buffer.getvalue()
 
 
@@ -216,17 +303,19 @@ async function read(id) {
 """
 
 
-def html_report(run: Run, beside: Beside = ALONE, step: Step = unwatched) -> bytes:
+def html_report(
+    run: Run, beside: Beside = ALONE, step: Step = unwatched, script: str = ""
+) -> bytes:
     """Return one self-contained page: text, charts, the chart runtime; nothing is loaded from
     anywhere.
 
     `beside` are recorded runs without which the run's figures would mislead. Whatever a file or a
-    person may have written is escaped.
+    person may have written is escaped. `script` is the `runtime` where it was made before.
     """
     drawings = "\n".join(
         drawing(figure, f"spec-{i}", packed=False) for i, figure in enumerate(figures(run, step))
     )
-    body = f"{sections(run, beside, drawings)}\n<script>{runtime()}</script>"
+    body = f"{sections(run, beside, drawings)}\n<script>{script or runtime()}</script>"
     return page(findings.headline(run), body)
 
 
@@ -292,14 +381,13 @@ def sections(run: Run, beside: Beside, drawings: str) -> str:
 @lru_cache(maxsize=1)
 def runtime() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script, which contains no end tag."""
-    # In a process of its own: bundling holds the interpreter, and all visitors, for over a second.
-    made = subprocess.run(
-        [sys.executable, "-c", BUNDLE, EXPOSE, VEGA_LITE_VERSION],
-        capture_output=True,
-        check=True,
-        stdin=subprocess.DEVNULL,
-    )
-    return made.stdout.decode().replace("</script", "<\\/script")
+    # Bundling takes over a second.
+    bundle: str = work.run(_bundle, limits=replace(DRAWING, what="The chart runtime", done="made"))
+    return bundle.replace("</script", "<\\/script")
+
+
+def _bundle() -> str:
+    return str(vl_convert.javascript_bundle(EXPOSE, vl_version=VEGA_LITE_VERSION))
 
 
 def _text(value: Any) -> str:
@@ -397,7 +485,15 @@ def _flat(value: Any) -> str:
 EXPORTS: dict[str, Export] = {
     export.name: export
     for export in (
-        Export("html", "Report (HTML)", ".html", "text/html", html_report, is_slow=True),
+        Export(
+            "html",
+            "Report (HTML)",
+            ".html",
+            "text/html",
+            html_report,
+            is_slow=True,
+            given=lambda: {"script": runtime()},
+        ),
         Export(
             "json",
             "Run (JSON)",

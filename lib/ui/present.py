@@ -11,13 +11,16 @@ from lib.runs import front, reports, story
 from lib.runs.store import Entry, RunStore
 from lib.runs.story import Step
 from lib.ui.common.component import component
+from lib.ui.common.errors import show_error
 from lib.ui.common.links import WHICH_PARAMETER
 from lib.ui.common.race import CSS as RACE_CSS
 from lib.ui.common.race import JS as RACE_JS
 from lib.ui.common.race import colour_mode, race_data
 from lib.ui.common.session import frame_is_drawn
+from lib.ui.runs.downloads import drawing_limits
 from lib.ui.runs.list import CHOSEN_PARAMETER
 from lib.ui.runs.saved import run_store
+from lib.workers.work import Limits
 
 PICTURE_WIDTH = 760
 FOLDER = Path(__file__).parent
@@ -33,9 +36,12 @@ def show(page: str) -> None:
     if entry is None:
         st.info("There is no run to present yet.", icon=":material/inbox:")
         return
+    limits = drawing_limits()
+    with show_error():
+        data = _told(entry.id, entry.path.stat().st_mtime_ns, colour_mode(), entry, store, limits)
     result = component("presentation", html='<div id="stage"></div>', css=CSS, js=JS)(
         key="presentation",
-        data=_told(entry.id, entry.path.stat().st_mtime_ns, colour_mode(), entry, store),
+        data=data,
         on_closed_change=lambda: None,
     )
     if result.closed:
@@ -48,7 +54,7 @@ def show(page: str) -> None:
 
 @st.cache_data(show_spinner="Preparing the presentation …", max_entries=8)
 def _told(
-    run_id: str, changed_ns: int, mode: str, _entry: Entry, _store: RunStore
+    run_id: str, changed_ns: int, mode: str, _entry: Entry, _store: RunStore, _limits: Limits
 ) -> dict[str, Any]:
     run = _entry.load()
     steps = [
@@ -56,7 +62,7 @@ def _told(
             "statement": step.statement,
             "lines": step.lines,
             "notes": step.notes,
-            **_picture(step, mode),
+            **_picture(step, mode, _limits),
         }
         for step in story.steps(run, _store.beside(run))
     ]
@@ -67,10 +73,12 @@ def _told(
     }
 
 
-def _picture(step: Step, mode: str) -> dict[str, Any]:
+def _picture(step: Step, mode: str, limits: Limits) -> dict[str, Any]:
     if step.frame is None or not step.chart:
         return {}
     if step.chart == "race":
         return {"race": race_data(race_picture(step.frame), mode)}
-    svg = reports.slide_picture(CHARTS[step.chart], step.frame, mode, width=PICTURE_WIDTH)
+    svg = reports.slide_picture(
+        CHARTS[step.chart], step.frame, mode, width=PICTURE_WIDTH, limits=limits
+    )
     return {"image": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"}

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pickle
 import signal
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ from lib.errors import LabError
 from lib.workers.host import TICK_S, NotStarted, Request, shared
 from lib.workers.worker import MAX_MESSAGE_BYTES, MEGABYTE, Task, is_one
 
-__all__ = ["Ended", "Limits", "NotStarted", "OutOfMemory", "OutOfTime", "TooMuchOutput"]
+__all__ = ["Ended", "Kept", "Limits", "NotStarted", "OutOfMemory", "OutOfTime", "TooMuchOutput"]
+
+# How long a worker is kept for the next caller.
+KEPT_S = 60.0
 
 
 class Ended(LabError):
@@ -123,6 +127,175 @@ def stream(
                 yield from map(pickle.loads, value)
 
 
+class Kept:
+    """One worker that is kept from one piece of work to the next, for callers who take turns.
+
+    What starts an engine in its worker is quick from the second time on. A worker in which work
+    ended in another way than with its result is not kept. Memory counts from its start.
+    """
+
+    def __init__(self, idle_s: float = KEPT_S) -> None:
+        self._idle_s = idle_s
+        self._turn = threading.Lock()
+        self._worker: _Worker | None = None
+        self._alarm: threading.Timer | None = None
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        limits: Limits = NO_LIMITS,
+        modules: tuple[str, ...] = (),
+        check: Callable[[], None] = _never_stops,
+    ) -> Any:
+        """Do what `run` does, in the kept worker. Waiting for one's turn is not limited."""
+        if is_one():
+            return function(*arguments)
+        task = _task(function, limits)
+        while not self._turn.acquire(timeout=TICK_S):
+            check()
+        try:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            worker, self._worker = self._worker, None
+            if worker is not None:
+                try:
+                    return self._done(worker, task, arguments, limits, check)
+                except OutOfTime:
+                    raise
+                except Ended:
+                    pass  # perhaps for what it did before: the work is tried in a new one
+            request = Request((function.__module__, *modules), is_service=False)
+            return self._done(_Worker.started(request, check), task, arguments, limits, check)
+        finally:
+            self._turn.release()
+
+    def _done(
+        self,
+        worker: "_Worker",
+        task: Task,
+        arguments: tuple[Any, ...],
+        limits: Limits,
+        check: Callable[[], None],
+    ) -> Any:
+        with worker.ends_unless_kept():
+            for kind, value in worker.said(task, arguments, limits, check):
+                if kind == "done":
+                    self._worker, worker.is_kept = worker, True
+                    self._alarm = threading.Timer(self._idle_s, self.end)
+                    self._alarm.daemon = True
+                    self._alarm.start()
+                    return value
+        raise AssertionError("the work's last message is `done`")
+
+    def end(self) -> None:
+        """End the worker, unless it works."""
+        if self._turn.acquire(blocking=False):
+            try:
+                worker, self._worker = self._worker, None
+                if worker is not None:
+                    worker.end()
+            finally:
+                self._turn.release()
+
+
+@dataclass
+class _Worker:
+    """A worker that was started: the way to it and its process."""
+
+    connection: Connection
+    pid: int
+    handle: int | None
+    bytes_at_start: int
+    is_kept: bool = False
+
+    @classmethod
+    def started(cls, request: Request, check: Callable[[], None]) -> "_Worker":
+        connection, pid = shared().open(request, check)
+        return cls(connection, pid, handle_of(pid), _own_bytes(pid))
+
+    def end(self) -> None:
+        signal_end(self.handle, self.pid)
+        close_handle(self.handle)
+        self.connection.close()
+
+    @contextlib.contextmanager
+    def ends_unless_kept(self) -> Iterator[None]:
+        self.is_kept = False
+        try:
+            yield
+        finally:
+            if not self.is_kept:
+                self.end()
+
+    def said(
+        self,
+        task: Task,
+        arguments: tuple[Any, ...],
+        limits: Limits,
+        check: Callable[[], None],
+        on_question: Callable[[Any], Any] | None = None,
+    ) -> Iterator[tuple[str, Any]]:
+        """Give it a task and yield what it says, `done` last."""
+        with contextlib.suppress(OSError):  # the worker is gone: the host said how
+            give(self.connection, task, arguments)
+        left, looked = limits.seconds, 0.0
+        while True:
+            asked = time.monotonic()
+            while not self.connection.poll(TICK_S):
+                check()
+                if limits.resident_mb and time.monotonic() - looked > LOOK_EVERY_S:
+                    looked = time.monotonic()
+                    self._check_memory(limits)
+                if limits.seconds and time.monotonic() - asked > left:
+                    raise _too_long(limits)
+            left -= time.monotonic() - asked
+            kind, value = _received(self.connection)
+            if kind in _ENDS:
+                raise _ENDS[kind](limits)
+            if kind == "raised":
+                raise value
+            if kind == "ended":
+                raise _gone(limits, value)
+            if kind == "question" and on_question is not None:
+                with contextlib.suppress(OSError):  # it ended meanwhile: the host says how
+                    self.connection.send(on_question(value))
+                continue
+            yield kind, value
+            check()
+            if kind == "done":
+                return
+
+    def _check_memory(self, limits: Limits) -> None:
+        if _own_bytes(self.pid) > self.bytes_at_start + limits.resident_mb * MEGABYTE:
+            raise _too_much(limits)
+
+
+def _own_bytes(pid: int) -> int:
+    """Return what a process has in memory, without pages of files where they are told apart.
+
+    Of one that has ended it is 0: the host says how.
+    """
+    try:
+        memory = psutil.Process(pid).memory_info()
+    except psutil.Error:
+        return 0
+    return int(memory.rss - getattr(memory, "shared", 0))
+
+
+def _task(
+    function: Callable[..., Any], limits: Limits, *, tells: bool = False, asks: bool = False
+) -> Task:
+    return Task(
+        function.__module__,
+        function.__qualname__,
+        tells=tells,
+        asks=asks,
+        memory=limits.memory_mb * MEGABYTE,
+        output=limits.output_mb * MEGABYTE,
+    )
+
+
 def _said(
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
@@ -134,49 +307,10 @@ def _said(
     on_question: Callable[[Any], Any] | None = None,
 ) -> Generator[tuple[str, Any], None, None]:
     """Yield what a worker says, `done` last. However this ends, the worker is gone."""
-    task = Task(
-        function.__module__,
-        function.__qualname__,
-        tells=tells,
-        asks=on_question is not None,
-        memory=limits.memory_mb * MEGABYTE,
-        output=limits.output_mb * MEGABYTE,
-    )
-    request = Request((function.__module__, *modules), is_service=False)
-    connection, pid = shared().open(request, check)
-    handle = handle_of(pid)
-    try:
-        check_memory = _memory_check(pid, limits)
-        with contextlib.suppress(OSError):  # the worker is gone: the host said how
-            give(connection, task, arguments)
-        left = limits.seconds
-        while True:
-            asked = time.monotonic()
-            while not connection.poll(TICK_S):
-                check()
-                check_memory()
-                if limits.seconds and time.monotonic() - asked > left:
-                    raise _too_long(limits)
-            left -= time.monotonic() - asked
-            kind, value = _received(connection)
-            if kind in _ENDS:
-                raise _ENDS[kind](limits)
-            if kind == "raised":
-                raise value
-            if kind == "ended":
-                raise _gone(limits, value)
-            if kind == "question" and on_question is not None:
-                with contextlib.suppress(OSError):  # it ended meanwhile: the host says how
-                    connection.send(on_question(value))
-                continue
-            yield kind, value
-            check()
-            if kind == "done":
-                return
-    finally:
-        signal_end(handle, pid)
-        close_handle(handle)
-        connection.close()
+    task = _task(function, limits, tells=tells, asks=on_question is not None)
+    worker = _Worker.started(Request((function.__module__, *modules), is_service=False), check)
+    with worker.ends_unless_kept():
+        yield from worker.said(task, arguments, limits, check, on_question)
 
 
 def give(connection: Connection, task: Task, arguments: tuple[Any, ...]) -> None:
@@ -216,33 +350,6 @@ def close_handle(handle: int | None) -> None:
     """Close the handle of a process."""
     if handle is not None:
         os.close(handle)
-
-
-def _memory_check(pid: int, limits: Limits) -> Callable[[], None]:
-    """Return what raises OutOfMemory when a worker has more in memory than it may."""
-    if not limits.resident_mb:
-        return _never_stops
-    process = psutil.Process()  # of this process, where the worker has ended already
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-    most = _own_bytes(process) + limits.resident_mb * MEGABYTE
-    looked = 0.0
-
-    def check() -> None:
-        nonlocal looked
-        if time.monotonic() - looked > LOOK_EVERY_S:
-            looked = time.monotonic()
-            with contextlib.suppress(psutil.Error):  # it has ended: the host says how
-                if _own_bytes(process) > most:
-                    raise _too_much(limits)
-
-    return check
-
-
-def _own_bytes(process: psutil.Process) -> int:
-    """Return what a process has in memory, without pages of files where they are told apart."""
-    memory = process.memory_info()
-    return int(memory.rss - getattr(memory, "shared", 0))
 
 
 def _received(connection: Connection) -> tuple[str, Any]:

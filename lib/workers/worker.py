@@ -107,21 +107,29 @@ def begin_afresh(address: str) -> None:
 def begin(connection: Connection) -> None:
     """Do the work that comes on this connection."""
     _here[:] = [os.getpid()]
+    taken = getattr(psutil.Process().memory_info(), "data", 0)
     connection.send(("started", os.getpid()))
+    goes_on = True
     with contextlib.suppress(EOFError, OSError):
-        task: Task = connection.recv()
-        # Bytes come apart from the rest, so that an upload is not copied on its way.
-        buffers = [connection.recv_bytes() for _ in range(connection.recv())]
-        arguments = pickle.loads(connection.recv_bytes(), buffers=buffers)
-        if task.is_service:
-            _answer(connection, task, arguments)
-        else:
-            _work(_Sender(connection, task.output), task, arguments)
+        while goes_on:  # a worker that is kept gets the next task
+            task: Task = connection.recv()
+            # Bytes come apart from the rest, so that an upload is not copied on its way.
+            buffers = [connection.recv_bytes() for _ in range(connection.recv())]
+            arguments = pickle.loads(connection.recv_bytes(), buffers=buffers)
+            if task.is_service:
+                _answer(connection, task, arguments)
+                goes_on = False
+            else:
+                release = _limit_memory(taken + sum(map(len, buffers)), task.memory)
+                goes_on = _work(_Sender(connection, task.output), task, arguments, release)
+                del arguments, buffers
     connection.close()
 
 
-def _work(sender: _Sender, task: Task, arguments: tuple[Any, ...]) -> None:
-    release = _limit_memory(task.memory)
+def _work(
+    sender: _Sender, task: Task, arguments: tuple[Any, ...], release: Callable[[], None]
+) -> bool:
+    """Do one piece of work; return whether it ended with its result."""
     try:
         ways: dict[str, Callable[[Any], Any]] = {}
         if task.tells:
@@ -134,6 +142,8 @@ def _work(sender: _Sender, task: Task, arguments: tuple[Any, ...]) -> None:
                 sender.send("items", parcel)
             result = None
         sender.send("done", result)
+        release()
+        return True
     except MemoryError:
         release()
         sender.send("memory", None)
@@ -142,6 +152,7 @@ def _work(sender: _Sender, task: Task, arguments: tuple[Any, ...]) -> None:
     except Exception as error:  # noqa: BLE001  # raised again where the work was asked for
         release()
         _Sender(sender._connection, 0).send("raised", _portable(error))
+    return False
 
 
 def _parcels(items: Iterator[Any]) -> Iterator[list[bytes]]:
@@ -158,14 +169,13 @@ def _parcels(items: Iterator[Any]) -> Iterator[list[bytes]]:
         yield parcel
 
 
-def _limit_memory(above: int) -> Callable[[], None]:
-    """Let this process take so many bytes more than now; return what lifts the limit again."""
+def _limit_memory(taken: int, above: int) -> Callable[[], None]:
+    """Let this process take so many bytes more than it took; return what lifts the limit again."""
     if not above or sys.platform != "linux":
         return lambda: None
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    taken = psutil.Process().memory_info().data
     resource.setrlimit(resource.RLIMIT_DATA, (taken + above, hard))
     return lambda: resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
 

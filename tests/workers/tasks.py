@@ -62,6 +62,15 @@ def take(megabytes: int) -> int:
     return len(bytearray(megabytes << 20))
 
 
+_held: list[bytearray] = []
+
+
+def hold(megabytes: int) -> int:
+    """Take memory and keep it."""
+    _held.append(bytearray(megabytes << 20))
+    return os.getpid()
+
+
 def give(megabytes: int) -> Iterator[bytes]:
     for _ in range(megabytes):
         yield bytes(1 << 20)

@@ -3,8 +3,11 @@
 Streamlit keeps what a button's function returned until two scripts have ended, whoever's they are.
 On a busy app that is before the browser asks for it. Here each such file belongs to a session that
 runs no script, and the session is ended a minute later.
+
+What the function raises is told below the button, where Streamlit says that it failed, not why.
 """
 
+import asyncio
 import itertools
 import threading
 from collections.abc import Callable
@@ -13,8 +16,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from streamlit import runtime
+from streamlit.proto.BackMsg_pb2 import BackendOperationRequest
+from streamlit.proto.ForwardMsg_pb2 import BackendOperationResponse
+from streamlit.runtime.backend_operation_handler import DeferredFileHandler
 from streamlit.runtime.media_file_manager import MediaFileManager
+from streamlit.runtime.media_file_storage import MediaFileStorageError
 from streamlit.runtime.scriptrunner import add_script_run_ctx
+
+from lib.errors import LabError
 
 HELD_S = 60.0
 # What all held files may take; beyond it the oldest goes.
@@ -75,3 +84,24 @@ def make(make_data: Callable[[], bytes | str], mime: str, name: str) -> bytes:
     data = made.encode() if isinstance(made, str) else made
     _held().hold(data, mime, name)
     return data
+
+
+async def _answer(
+    handler: DeferredFileHandler, request: BackendOperationRequest, session_id: str
+) -> BackendOperationResponse:
+    """Answer the press of a button with its file's address, or with what its function raised."""
+    files = runtime.get_instance().media_file_mgr
+    answer = BackendOperationResponse(request_id=request.request_id)
+    try:
+        answer.deferred_file.url = await asyncio.to_thread(
+            files.execute_deferred, request.deferred_file.file_id
+        )
+    except MediaFileStorageError as failure:
+        if not isinstance(failure.__cause__, LabError):
+            raise
+        answer.error_msg = str(failure.__cause__)
+    return answer
+
+
+# Streamlit makes one of these for each session and has no other way to say why.
+DeferredFileHandler.handle = _answer  # type: ignore[method-assign, assignment]

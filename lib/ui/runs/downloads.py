@@ -1,5 +1,6 @@
 """Everything a person can take away from a run: small files at once, drawn ones from a job."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +13,17 @@ from lib.jobs import Job
 from lib.runs import reports
 from lib.runs.findings import Beside
 from lib.runs.reports import EXPORTS, Export
-from lib.ui.common import exports
+from lib.ui.common import exports, session
 from lib.ui.common.errors import show_error
+from lib.workers.work import Limits
 
 PARAMETER = "file"
+
+
+def drawing_limits() -> Limits:
+    """Return what drawing a picture, or making a file of them, may take here."""
+    host = session.host_settings()
+    return replace(reports.DRAWING, seconds=host.max_draw_s, resident_mb=host.max_draw_mb)
 
 
 def downloads(run: Run, *, key: str, beside: Beside) -> None:
@@ -46,14 +54,14 @@ def downloads(run: Run, *, key: str, beside: Beside) -> None:
 def _start_button(run: Run, beside: Beside, export: Export, subject: str, *, key: str) -> None:
     if not st.button(export.label, key=key, icon=":material/draw:"):
         return
+    limits = drawing_limits()
 
     def write(path: Path, job: Job) -> str:
         def step(done: int, total: int) -> None:
-            job.check()
             job.progress.done, job.progress.total = done, total
 
         job.progress.unit = "pictures"
-        path.write_bytes(export.make(run, beside, step))
+        reports.write(export, run, beside, path, limits=limits, check=job.check, step=step)
         return export.label
 
     with show_error(ends_page=False):
@@ -70,11 +78,12 @@ def _start_button(run: Run, beside: Beside, export: Export, subject: str, *, key
 def chart_downloads(run: Run, chart: Chart, frame: pd.DataFrame, *, key: str) -> None:
     """Draw the buttons that export one chart as a picture."""
     stem = f"{reports.stem(run)}-{chart.name}"
+    limits = drawing_limits()
     with st.container(horizontal=True):
         for suffix, mime in ((".png", "image/png"), (".svg", "image/svg+xml")):
             exports.download(
                 suffix[1:].upper(),
-                partial(reports.picture, run, chart, frame, suffix),
+                partial(reports.picture, run, chart, frame, suffix, limits),
                 f"{stem}{suffix}",
                 mime,
                 key=f"{key}_get_{suffix[1:]}",
