@@ -17,7 +17,7 @@ from lib.benchmark import run_file
 from lib.charts import data as chart_data
 from lib.charts import kept
 from lib.charts.charts import CHARTS
-from lib.runs import findings, front
+from lib.runs import front, store
 from lib.runs import first_screen as first_screen_of
 from lib.runs.store import RECORDED_DIR, RunStore
 from lib.search.charts import COLUMNS
@@ -39,10 +39,7 @@ def first_screen() -> str:
 
 def summary(path: Path) -> str:
     """Return the text of the summary beside a run's file."""
-    run = run_file.read(path)
-    about = {name: getattr(run, name) for name in ("environment", "settings", "partial", "note")}
-    digest = dataclasses.asdict(findings.digest(run))
-    return _text({"bytes": path.stat().st_size, "digest": digest, "about": about})
+    return _text(store.summary(run_file.read(path), path))
 
 
 def charts() -> str:

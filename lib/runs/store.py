@@ -1,14 +1,16 @@
 """Runs that are kept: recorded ones that ship with the app, this host's own, and imported files.
 
 A run's file is never changed. Its name and notes stand in a small card beside it, so that renaming
-a run of ten thousand calls writes a hundred bytes.
+a run of ten thousand calls writes a hundred bytes. What a list shows of it stands in a summary.
 """
 
+import contextlib
 import json
 import re
 import secrets
 import shutil
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -29,7 +31,9 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.runs import findings, front
 from lib.runs.findings import Beside, Digest
 from lib.settings import PROJECT_ROOT, Settings
-from lib.words import counted
+from lib.words import counted, plain
+from lib.workers import work as workers
+from lib.workers.work import Limits
 
 RECORDED_DIR = PROJECT_ROOT / "assets" / "runs"
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -39,8 +43,14 @@ DELETES = ("rows", "delete_by")
 MILVUS = ("backend_label", "milvus_version", "distance")
 MAX_NAME_CHARS = 80
 MAX_NOTES_CHARS = 2_000
-# What was deleted can be had back until this many later deletions.
+# What was deleted can be had back until this many later deletions, or until its room is needed.
 KEPT_DELETIONS = 20
+SUFFIXES = (".json", ".card", ".summary")
+MEGABYTE = 1 << 20
+# What reading a file from elsewhere may take where nobody says otherwise.
+READING = Limits(seconds=20, memory_mb=512, done="read")
+# Two imports at once must not take the same room.
+_keeping = threading.Lock()
 
 
 class Origin(Enum):
@@ -105,11 +115,39 @@ def _read(path: Path, changed_ns: int) -> Run:
 @lru_cache(maxsize=512)
 def _summary(path: Path, changed_ns: int) -> tuple[Digest, Run]:
     """Return a run's digest, and the run without its trials: kept beside the file, or read."""
-    if kept := front.summary_of(path):
-        known = kept["digest"] | {"operations": tuple(kept["digest"]["operations"])}
-        return Digest(**known), Run(**kept["about"], source=path.name)
+    # One of another version of the app is made anew.
+    with contextlib.suppress(LookupError, TypeError):
+        if kept := front.summary_of(path):
+            known = kept["digest"] | {"operations": tuple(kept["digest"]["operations"])}
+            return Digest(**known), Run(**kept["about"], source=path.name)
     run = run_file.read(path)
     return findings.digest(run), replace(run, trials=())
+
+
+def _import(data: bytes, filename: str, path: Path) -> None:
+    """Read a run from elsewhere, and write its file and its summary."""
+    run = run_file.read(data, filename, run_file.MAX_IMPORTED_CALLS)
+    if all(trial.warmup for trial in run.trials):
+        raise InvalidInput(f"{filename} holds no trial.", next_step="Choose another file.")
+    _write(run, path)
+
+
+def summary(run: Run, path: Path) -> dict[str, Any]:
+    """Return what a list shows of a run that was written to this file, for `front.summary_of`."""
+    about = {name: getattr(run, name) for name in ("environment", "settings", "partial", "note")}
+    digest = asdict(findings.digest(run))
+    return {"bytes": path.stat().st_size, "digest": digest, "about": about}
+
+
+def _write(run: Run, path: Path) -> None:
+    """Write a run's file and its summary. Raises InvalidInput."""
+    run_file.write(run, path)
+    with contextlib.suppress(OSError):  # it is made again from the file
+        path.with_suffix(".summary").write_text(json.dumps(summary(run, path)), encoding="utf-8")
+
+
+def _digest(path: Path) -> Digest:
+    return _summary(path, path.stat().st_mtime_ns)[0]
 
 
 def _same(one: dict[str, Any], other: dict[str, Any], names: Sequence[str]) -> bool:
@@ -117,12 +155,32 @@ def _same(one: dict[str, Any], other: dict[str, Any], names: Sequence[str]) -> b
     return all((one.get(name) or "") == (other.get(name) or "") for name in names)
 
 
+@dataclass(frozen=True)
+class Room:
+    """How much may be kept: runs in a folder, and megabytes in it and below another one.
+
+    What was deleted counts while it can be had back.
+    """
+
+    most: int = 1_000
+    most_mb: int = 10_000
+    everybody: Path | None = None  # the folder that holds everybody's
+    everybodys_mb: int = 0
+
+    @classmethod
+    def of(cls, settings: Settings, everybody: Path) -> "Room":
+        """Return what the settings allow."""
+        return cls(settings.max_runs, settings.max_runs_mb, everybody, settings.max_all_runs_mb)
+
+
 class RunStore:
     """The runs in one folder, with the recorded ones beside them."""
 
-    def __init__(self, folder: Path, recorded: Path = RECORDED_DIR, most: int = 1_000) -> None:
+    def __init__(
+        self, folder: Path, recorded: Path = RECORDED_DIR, room: Room | None = None
+    ) -> None:
         self._folder = folder
-        self._most = most
+        self._room = room or Room()
         self._recorded = recorded
         self._deleted = folder / "deleted"
 
@@ -211,29 +269,60 @@ class RunStore:
     def _own_files(self) -> list[Path]:
         return [path for path in self._folder.glob("*.json") if ID.fullmatch(path.stem)]
 
-    def check_room(self) -> None:
-        """Raise InvalidInput when as many runs are kept as may be."""
-        if len(self._own_files()) >= self._most:
+    def check_room(self, size: int = 0) -> None:
+        """Raise InvalidInput when as many runs are kept as may be, or no bytes are left for more.
+
+        Where it takes their room, what was deleted goes for good, the oldest first.
+        """
+        room = self._room
+        if len(self._own_files()) >= room.most:
             raise InvalidInput(
-                f"{counted(self._most, 'run')} may be kept here, and there are as many.",
+                f"{counted(room.most, 'run')} may be kept here, and there are as many.",
                 next_step="Delete one first.",
             )
+        if not _fits(self._folder, size, room.most_mb, self._folder.glob("deleted/*.json")):
+            raise InvalidInput(
+                f"Your runs may take {room.most_mb:,} MB here, and there is no room for this one.",
+                kept="Nothing was changed.",
+                next_step="Delete a run first.",
+            )
+        every = room.everybody
+        if every is not None and not _fits(
+            every, size, room.everybodys_mb, every.glob("**/deleted/*.json")
+        ):
+            raise InvalidInput(
+                f"The runs of all visitors take the {room.everybodys_mb:,} MB that they may here.",
+                kept="Nothing was changed.",
+                next_step="Try again in an hour, when those of others are gone.",
+            )
 
-    def import_(self, data: bytes, filename: str) -> Entry:
-        """Keep an uploaded run. Raises InvalidInput with the one reason it cannot be used."""
-        self.check_room()
-        run = run_file.read(data, filename, run_file.MAX_IMPORTED_CALLS)
-        if all(trial.warmup for trial in run.trials):
-            raise InvalidInput(f"{filename} holds no trial.", next_step="Choose another file.")
-        stem = Path(filename).stem.strip()[:MAX_NAME_CHARS] or "Imported run"
-        return self._keep(run, stem, Origin.IMPORTED, "")
+    def import_(self, data: bytes, filename: str, limits: Limits = READING) -> Entry:
+        """Keep an uploaded run, which is read in a worker.
+
+        Raises InvalidInput with the one reason it cannot be used, Ended and NotStarted.
+        """
+        stem = plain(Path(filename).stem).strip()[:MAX_NAME_CHARS] or "Imported run"
+        run_id = secrets.token_hex(16)
+        with _keeping:
+            self.check_room(len(data))
+            path = self._with_card(run_id, stem, Origin.IMPORTED)
+            try:
+                workers.run(_import, data, plain(filename), path, limits=replace(limits, what=stem))
+            except BaseException as error:
+                _forget(path)
+                if isinstance(error, workers.Ended):
+                    raise type(error)(
+                        f"{error.what}.", kept="Nothing was changed.", next_step="Choose another."
+                    ) from error
+                raise
+        return Entry(run_id, self._read_card(run_id), _digest(path), path)
 
     def rename(self, entry: Entry, name: str, notes: str) -> Entry:
         """Give a run another name and notes. Raises InvalidInput for one that cannot be changed."""
         _check_is_own(entry)
         if len(notes) > MAX_NOTES_CHARS:
             raise InvalidInput(f"Notes may have at most {MAX_NOTES_CHARS:,} characters.")
-        card = replace(entry.card, name=_checked_name(name), notes=notes.strip())
+        card = replace(entry.card, name=_checked_name(name), notes=plain(notes).strip())
         self._write_card(entry.id, card)
         return replace(entry, card=card)
 
@@ -241,21 +330,20 @@ class RunStore:
         """Put a run aside, from where `restore` brings it back."""
         _check_is_own(entry)
         self._deleted.mkdir(parents=True, exist_ok=True)
-        for suffix in (".json", ".card"):
+        for suffix in SUFFIXES:
             source = self._folder / f"{entry.id}{suffix}"
             if source.exists():
                 shutil.move(source, self._deleted / source.name)
         (self._deleted / f"{entry.id}.json").touch()  # its age counts from the deletion
         by_age = sorted(self._deleted.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
         for path in by_age[:-KEPT_DELETIONS]:
-            path.unlink()
-            path.with_suffix(".card").unlink(missing_ok=True)
+            _forget(path)
 
     def restore(self, run_id: str) -> Entry | None:
         """Bring back a deleted run; None when it is gone for good."""
         if not ID.fullmatch(run_id) or not (self._deleted / f"{run_id}.json").exists():
             return None
-        for suffix in (".json", ".card"):
+        for suffix in SUFFIXES:
             source = self._deleted / f"{run_id}{suffix}"
             if source.exists():
                 shutil.move(source, self._folder / source.name)
@@ -268,7 +356,7 @@ class RunStore:
 
     def _entry(self, path: Path, *, is_recorded: bool) -> Entry | None:
         try:
-            digest = _summary(path, path.stat().st_mtime_ns)[0]
+            digest = _digest(path)
         except (InvalidInput, OSError):
             return None  # a half-written or foreign file in the folder is no run
         if not is_recorded:
@@ -278,6 +366,12 @@ class RunStore:
 
     def _keep(self, run: Run, name: str, origin: Origin, run_id: str) -> Entry:
         run_id = run_id or secrets.token_hex(16)
+        path = self._with_card(run_id, name, origin)
+        _write(run, path)
+        return Entry(run_id, self._read_card(run_id), findings.digest(run), path)
+
+    def _with_card(self, run_id: str, name: str, origin: Origin) -> Path:
+        """Return the path of a run's file, beside which its card was written."""
         if not ID.fullmatch(run_id):
             raise InvalidInput("A run's id consists of lower-case letters, digits and dashes.")
         try:
@@ -289,9 +383,7 @@ class RunStore:
             ) from error
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._write_card(run_id, Card(name=name, origin=origin.name, saved_at=now))
-        path = self._folder / f"{run_id}.json"
-        run_file.write(run, path)
-        return Entry(run_id, self._read_card(run_id), findings.digest(run), path)
+        return self._folder / f"{run_id}.json"
 
     def _write_card(self, run_id: str, card: Card) -> None:
         path = self._folder / f"{run_id}.card"
@@ -353,12 +445,40 @@ def measure(
     )
 
 
+def _fits(folder: Path, size: int, most_mb: int, deleted: Iterable[Path]) -> bool:
+    """Say whether so many bytes more fit into a folder, without what was deleted if need be."""
+    room = most_mb * MEGABYTE - size - _bytes_below(folder)
+    if room >= 0:
+        return True
+    sizes = {path: path.stat().st_size for path in deleted}
+    for path in sorted(sizes, key=lambda each: each.stat().st_mtime_ns):
+        if room >= 0 or room + sum(sizes.values()) < 0:
+            break
+        _forget(path)
+        room += sizes.pop(path)
+    return room >= 0
+
+
+def _bytes_below(folder: Path) -> int:
+    size = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            size += path.stat().st_size
+    return size
+
+
+def _forget(path: Path) -> None:
+    """Delete a run's file and what stands beside it."""
+    for suffix in SUFFIXES:
+        path.with_suffix(suffix).unlink(missing_ok=True)
+
+
 def _recorded_id(path: Path) -> str:
     return "recorded-" + re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:48]
 
 
 def _checked_name(name: str) -> str:
-    name = " ".join(name.split())
+    name = " ".join(plain(name).split())
     if not name or len(name) > MAX_NAME_CHARS:
         raise InvalidInput(f"A name has between 1 and {MAX_NAME_CHARS} characters.")
     return name

@@ -2,14 +2,15 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
 
 from lib.benchmark.run_file import MAX_BYTES
 from lib.runs.comparison import MAX_RUNS
-from lib.runs.store import MAX_NAME_CHARS, MAX_NOTES_CHARS, Entry, Origin, RunStore
-from lib.ui.common import log, session
+from lib.runs.store import MAX_NAME_CHARS, MAX_NOTES_CHARS, READING, Entry, Origin, RunStore
+from lib.ui.common import log, session, uploads
 from lib.ui.common.errors import show_error
 from lib.ui.common.memory import check_room
 from lib.ui.common.table import show_table
@@ -32,19 +33,22 @@ def import_form(store: RunStore) -> None:
     """Draw the uploader; a file that cannot be used gets one message and changes nothing."""
     with st.expander("Import runs", icon=":material/upload:", key="runs_import"):
         with st.form("import", clear_on_submit=True, border=False):
-            uploads = st.file_uploader(
+            chosen = st.file_uploader(
                 "Run files (JSON)",
                 accept_multiple_files=True,
                 max_upload_size=min(MAX_BYTES // 1024**2, session.host_settings().max_upload_mb),
                 help="Exported here, or written by `python -m lib.benchmark --output`.",
+                key="runs_files",
             )
             submitted = st.form_submit_button("Import", icon=":material/upload:")
-        if submitted and not uploads:
+        if submitted and not chosen:
             st.info("Choose a file first.")
-        for upload in uploads if submitted and uploads else []:
+        host = session.host_settings()
+        limits = replace(READING, seconds=host.max_read_s, memory_mb=host.max_read_mb)
+        for upload in uploads.taken(chosen) if submitted and chosen else []:
             with show_error(ends_page=False):
-                check_room(session.host_settings())
-                entry = store.import_(upload.getvalue(), upload.name)
+                check_room(host)
+                entry = store.import_(upload.getvalue(), upload.name, limits)
                 log.by_visitor("run_imported", bytes=upload.size)
                 st.success(literal(f"{entry.card.name} was imported."), icon=":material/check:")
 

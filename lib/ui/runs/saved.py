@@ -5,7 +5,7 @@ from lib.jobs import Job
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.runs import store as runs
-from lib.runs.store import RunStore
+from lib.runs.store import Room, RunStore
 from lib.ui.common import session, visitor
 from lib.ui.common.memory import check_room
 
@@ -16,11 +16,11 @@ def run_store() -> RunStore:
     There all visitors share one process, and nobody may read, rename or delete another's runs.
     """
     settings = session.current_settings()
-    folder = settings.data_dir / "runs"
+    folder = everybodys = settings.data_dir / "runs"
     who = visitor.current(settings)
     if who is not None:
         folder /= who.run_folder
-    return RunStore(folder, most=settings.max_runs)
+    return RunStore(folder, room=Room.of(settings, everybodys))
 
 
 def measure(plan: Plan, opened: Connection, model: EmbeddingModel) -> Job:
