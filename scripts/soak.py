@@ -22,8 +22,9 @@ import sys
 import tempfile
 import time
 import urllib.request
+import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,9 @@ class Visitor:
     """One browser without a browser: a websocket, the elements of the page, the widgets' states."""
 
     def __init__(
-        self, number: int, socket: ClientConnection, record: Record, leaves: float
+        self, url: str, number: int, socket: ClientConnection, record: Record, leaves: float
     ) -> None:
+        self.url = url
         self.number = number
         self.leaves = leaves
         self.turn = 0
@@ -89,6 +91,7 @@ class Visitor:
         self.is_in_fragment = False
         self.script = ""  # the hash of the page's script; a fragment runs on it
         self.files: dict[str, DownloadButton] = {}  # what the page offers to download, by label
+        self.refused = ""  # why the last press gave no file
         self.texts: list[str] = []
         self.fragments: dict[str, float] = {}
         self.cookie = ""  # what the page gives a browser to keep
@@ -132,8 +135,25 @@ class Visitor:
             await self._receive()
         return True
 
+    async def upload(self, page: str, key: str, files: Mapping[str, bytes]) -> None:
+        """Choose files in an uploader and wait for the end of the script."""
+        kind, name = self.widgets[key]
+        assert kind == "file_uploader"
+        state = WidgetState(id=name)
+        for filename, content in files.items():
+            added = state.file_uploader_state_value.uploaded_file_info.add()
+            added.file_id, added.name, added.size = str(uuid.uuid4()), filename, len(content)
+            address = f"{self.url}/_stcore/upload_file/{self.session}/{added.file_id}"
+            await asyncio.to_thread(put_file, self.url, address, filename, content)
+        self.states[key] = state
+        await self._send(page, self.query, {})
+        await self._receive()
+
     async def address_of(self, label: str) -> str:
-        """Press a download and return the path of its file, empty when it could not be made."""
+        """Press a download and return the path of its file.
+
+        Empty when it could not be made; why stands in `refused` then.
+        """
         button = self.files[label]
         if button.url:
             return str(button.url)
@@ -148,6 +168,7 @@ class Visitor:
                 assert isinstance(data, bytes)
                 answer = ForwardMsg.FromString(data)
                 if answer.WhichOneof("type") == "backend_operation_response":
+                    self.refused = str(answer.backend_operation_response.error_msg)
                     return str(answer.backend_operation_response.deferred_file.url)
 
     async def _send(
@@ -255,6 +276,22 @@ class Visitor:
         )
 
 
+def put_file(url: str, address: str, name: str, content: bytes) -> None:
+    """Send a file as a browser does."""
+    with urllib.request.urlopen(f"{url}/_stcore/health", timeout=ACTION_TIMEOUT_S) as answer:
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+    border = secrets.token_hex(16).encode()
+    head = f'Content-Disposition: form-data; name="file"; filename="{name}"\r\n'
+    body = b"--%b\r\n%b\r\n%b\r\n--%b--\r\n" % (border, head.encode(), content, border)
+    headers = {
+        "Content-Type": f"multipart/form-data; boundary={border.decode()}",
+        "Cookie": cookie,
+        "X-Xsrftoken": cookie.partition("=")[2].strip('"'),
+    }
+    asked = urllib.request.Request(address, body, headers, method="PUT")
+    urllib.request.urlopen(asked, timeout=ACTION_TIMEOUT_S).close()
+
+
 @contextlib.asynccontextmanager
 async def visit(
     url: str, number: int, record: Record, leaves: float, *, keeps_cookie: bool = False
@@ -266,12 +303,12 @@ async def visit(
     cookie = ""
     if keeps_cookie:
         async with session(url) as socket:
-            first = Visitor(number, socket, Record(), leaves)
+            first = Visitor(url, number, socket, Record(), leaves)
             await first.act("open", "")
         record.exceptions += first.record.exceptions
         cookie = first.cookie
     async with session(url, cookie) as socket:
-        visitor = Visitor(number, socket, record, leaves)
+        visitor = Visitor(url, number, socket, record, leaves)
         visitor.cookie = cookie
         yield visitor
 

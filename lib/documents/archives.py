@@ -82,12 +82,16 @@ def check_archive(file: BinaryIO) -> list[zipfile.ZipInfo]:
     return entries
 
 
-def unpacked_bytes(file: BinaryIO) -> int:
-    """Return the bytes that a ZIP says it unpacks to; 0 for what is no ZIP."""
+def check_unpacked(file: BinaryIO, most: int) -> None:
+    """Raise InvalidInput for a ZIP of whatever kind that says it unpacks to more bytes."""
     try:
-        return sum(entry.file_size for entry in _listed(file))
+        size = sum(entry.file_size for entry in _listed(file))
     except InvalidInput:
-        return 0
+        return  # whether it should be a ZIP is its loader's matter
+    if size > most:
+        raise InvalidInput(
+            f"it would unpack to {size / 2**20:,.0f} MB; {most / 2**20:,.0f} MB are taken here"
+        )
 
 
 def _listed(file: BinaryIO) -> list[zipfile.ZipInfo]:

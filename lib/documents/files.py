@@ -5,11 +5,12 @@ import itertools
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from langchain_core.documents import Document
 
+from lib.documents.archives import MAX_UNPACKED_BYTES
 from lib.documents.columns import documents
 from lib.documents.loaders import LOADERS, read
 from lib.documents.problems import Problems
@@ -35,15 +36,17 @@ class ParsedFile:
         max_bytes: int,
         kept_bytes: int = KEPT_BYTES,
         limits: Limits | None = None,
+        max_unpacked: int = MAX_UNPACKED_BYTES,
     ) -> None:
         self.upload = upload
         self.problems = Problems()
         self.is_whole = False
-        self._max_bytes = max_bytes
-        self._limits = limits
+        self._read = partial(
+            read, upload, max_bytes=max_bytes, limits=limits, max_unpacked=max_unpacked
+        )
         self._room = kept_bytes
         self._kept: list[Part] = []
-        self._rest: Iterator[Part] | None = read(upload, self.problems, max_bytes, limits)
+        self._rest: Iterator[Part] | None = self._read(self.problems)
         self._lock = threading.Lock()
 
     @cached_property
@@ -93,7 +96,7 @@ class ParsedFile:
             rest, self._rest = self._rest, None
             if rest is None:
                 self.problems = Problems()
-                anew = read(self.upload, self.problems, self._max_bytes, self._limits)
+                anew = self._read(self.problems)
                 rest = itertools.islice(anew, place, None)
         yield from rest
 
@@ -119,13 +122,15 @@ def parsed(
     max_bytes: int,
     kept_bytes: int = KEPT_BYTES,
     limits: Limits | None = None,
+    max_unpacked: int = MAX_UNPACKED_BYTES,
 ) -> tuple[ParsedFile, ...]:
     """Return the files, to be parsed once; they share the room in memory.
 
     `limits` is what reading one of them may take, in a worker; without it this process reads.
+    `max_unpacked` are the bytes that an archive may unpack to.
     """
     return tuple(
-        ParsedFile(upload, max_bytes, kept_bytes // len(uploads), limits)
+        ParsedFile(upload, max_bytes, kept_bytes // len(uploads), limits, max_unpacked)
         for upload in with_distinct_names(uploads)
     )
 

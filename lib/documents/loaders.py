@@ -21,6 +21,7 @@ from lib.documents.markup import Piece
 from lib.documents.problems import Problems
 from lib.documents.sources import DEFAULT_MAX_BYTES, MEGABYTE, Part, Upload
 from lib.errors import InvalidInput
+from lib.words import plain
 from lib.workers import work
 from lib.workers.work import Limits
 
@@ -80,21 +81,26 @@ class _Told(Problems):
 
 
 def read(
-    upload: Upload, problems: Problems, max_bytes: int, limits: Limits | None = None
+    upload: Upload,
+    problems: Problems,
+    max_bytes: int,
+    limits: Limits | None = None,
+    max_unpacked: int = archives.MAX_UNPACKED_BYTES,
 ) -> Iterator[Part]:
     """Yield a file's parts. What cannot be read is reported and ends that file only.
 
-    With limits it is read in a worker, where nothing that it holds can hurt.
+    With limits it is read in a worker, where nothing that it holds can hurt. `max_unpacked` are the
+    bytes that an archive may unpack to.
     """
     if limits is None:
-        yield from read_here(upload, problems, max_bytes)
+        yield from read_here(upload, problems, max_bytes, max_unpacked)
         return
     try:
         loader = _loader_for(upload, max_bytes)
         with upload.open() as file:
             content = file.read()
         for said in work.stream(
-            _parts_and_problems, upload.name, content, max_bytes,
+            _parts_and_problems, upload.name, content, max_bytes, max_unpacked,
             limits=limits, modules=loader.modules,
         ):  # fmt: skip
             if isinstance(said, Part):
@@ -107,13 +113,13 @@ def read(
 
 
 def _parts_and_problems(
-    name: str, content: bytes, max_bytes: int
+    name: str, content: bytes, max_bytes: int, max_unpacked: int
 ) -> Iterator[Part | tuple[str, tuple[str, ...]]]:
     problems, upload = _Told(), Upload.of_bytes(name, content)
     try:
         # Whatever a loader did not think of ends this file only.
         with _opened_as(_loader_for(upload, max_bytes).label):
-            for part in read_here(upload, problems, max_bytes):
+            for part in read_here(upload, problems, max_bytes, max_unpacked):
                 yield from problems.told()
                 yield part
     except InvalidInput as problem:
@@ -121,12 +127,18 @@ def _parts_and_problems(
     yield from problems.told()
 
 
-def read_here(upload: Upload, problems: Problems, max_bytes: int) -> Iterator[Part]:
+def read_here(
+    upload: Upload,
+    problems: Problems,
+    max_bytes: int,
+    max_unpacked: int = archives.MAX_UNPACKED_BYTES,
+) -> Iterator[Part]:
     """Yield a file's parts, read in this process."""
     try:
         loader = _loader_for(upload, max_bytes)
         empty, problems_before = True, problems.total
         with upload.open() as file:
+            archives.check_unpacked(file, max_unpacked)
             for part in loader.load(file, upload.name, problems):
                 empty = False
                 if not part.share:
@@ -302,7 +314,8 @@ def _load_mail(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part
     title = {"title": subject} if subject else {}
     yield from _parts([Piece(title, "\n\n".join(texts))], source)
     for part in attached:
-        upload = Upload.of_bytes(f"{source}/{PurePosixPath(part.name).name}", part.content)
+        name = f"{source}/{plain(PurePosixPath(part.name).name)}"
+        upload = Upload.of_bytes(name, part.content)
         if upload.ending in CONTAINERS or upload.ending not in LOADERS:
             problems.note_once(source, f"the attached file {part.name!r} is left out")
         else:
@@ -317,7 +330,7 @@ def _same(file: IO[bytes]) -> BinaryIO:
 
 def _load_zip(file: BinaryIO, source: str, problems: Problems) -> Iterator[Part]:
     for entry in archives.entries(file, source, problems):
-        name = f"{source}/{entry.name}"
+        name = f"{source}/{plain(entry.name)}"
         upload = Upload(name, entry.size, partial(_same, entry.file))
         if upload.ending in CONTAINERS:
             problems.add(name, "", "an archive or a mail in an archive is not opened")

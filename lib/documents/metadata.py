@@ -12,6 +12,7 @@ from typing import Any
 from lib.errors import InvalidInput
 from lib.milvus.fields import DYNAMIC_FIELD, PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
 from lib.milvus.filters import INT64
+from lib.words import plain
 
 # All metadata of a row is one JSON value, which a Milvus server takes up to this size.
 MAX_METADATA_BYTES = 65_536
@@ -62,9 +63,10 @@ def clean(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 @lru_cache(maxsize=4096)
 def stored_name(key: str) -> str:
     """Return the name under which a metadata key is stored: its own wherever Milvus takes it."""
+    key = plain(readable(key))
     if key in RESERVED or not key.strip():
         return f"field_{key.strip().removeprefix('$')}"
-    return readable(key)[:MAX_NAME_LENGTH]
+    return key[:MAX_NAME_LENGTH]
 
 
 def readable(text: str) -> str:
@@ -83,7 +85,7 @@ def _storable(value: Any, depth: int = 0) -> tuple[Any, str]:
     if value is None:
         return None, ""
     if isinstance(value, str):
-        return readable(value), ""
+        return plain(readable(value)), ""
     if isinstance(value, float):
         return (value, "") if math.isfinite(value) else (None, "")
     if isinstance(value, int):
@@ -91,7 +93,7 @@ def _storable(value: Any, depth: int = 0) -> tuple[Any, str]:
             return value, ""
         return str(value), "holds a number of more than 64 bits, stored as text"
     if isinstance(value, dict):
-        return {str(key): _storable(part, depth + 1)[0] for key, part in value.items()}, ""
+        return {plain(str(key)): _storable(part, depth + 1)[0] for key, part in value.items()}, ""
     if isinstance(value, list | tuple | set):
         return [_storable(part, depth + 1)[0] for part in value], ""
     if isinstance(value, dt.date | dt.time | uuid.UUID):

@@ -30,6 +30,8 @@ def test_good_metadata_is_left_as_it_is() -> None:
         ("vector", "field_vector"),
         ("", "field_"),
         ("half \ud800", "half ?"),
+        ("p\x1bk", "field_pk"),
+        ("a\x00b", "ab"),
         ("a" * 129, "a" * 128),
     ],
 )
@@ -69,6 +71,7 @@ def test_two_keys_that_would_share_a_name_keep_both_values() -> None:
         (2**70, str(2**70)),
         ({"inner": float("nan"), 1: (2,)}, {"inner": None, "1": [2]}),
         ("half a \ud800 character", "half a ? character"),
+        ([{"a\x1b": ["b\x00\uffff"]}], [{"a": ["b"]}]),
     ],
 )
 def test_values_that_json_lacks_are_stored_as_what_comes_nearest(value: Any, stored: Any) -> None:

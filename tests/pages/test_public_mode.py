@@ -243,7 +243,7 @@ def test_an_archive_that_would_unpack_to_too_much_is_not_read(open_app: OpenApp)
     app.file_uploader(key="ingest_files").set_value(
         ("a.zip", packed.getvalue(), "application/zip")
     ).run()
-    assert "would unpack to 2 MB; 1 MB are taken here" in problems(app)
+    assert "it would unpack to 2 MB; 1 MB are taken here" in said(app)
 
 
 def test_a_hosted_app_says_where_the_recorded_runs_are_while_it_sleeps(open_app: OpenApp) -> None:

@@ -9,7 +9,16 @@ from lib import jobs
 from lib.errors import EmbeddingFailed, LabError
 from lib.milvus.connection import Connection, Description
 from lib.milvus.territory import Territory, is_scratch, shown_name
-from lib.ui.common import connect, corpus, memory, presence, session, tab, visitor
+from lib.ui.common import (
+    connect,
+    corpus,
+    memory,
+    presence,
+    session,
+    tab,
+    uploads,
+    visitor,
+)
 from lib.ui.common.progress import follow
 from lib.ui.common.text import literal
 
@@ -31,6 +40,7 @@ def show(page: str) -> None:
         visitor.give_cookie(session.host_settings())
         presence.here(visitor.owner())
         tab.remember(connect.chosen_elsewhere())
+        uploads.bound()
         try:
             opened = session.connection()
             description = session.description(opened)
@@ -133,7 +143,9 @@ def _show_limits(territory: Territory) -> None:
                     "Rows in them": f"{limits.max_kept_rows:,}",
                     "Your runs": f"{limits.max_runs:,}",
                     "Rows in one ingestion": f"{limits.max_rows:,}",
+                    "Kept and deleted runs": f"{limits.max_runs_mb:,} MB",
                     "A file": f"{limits.max_upload_mb:,} MB",
+                    "Your uploaded files": f"{limits.max_uploads_mb:,} MB",
                     "An archive, unpacked": f"{limits.max_unpacked_mb:,} MB",
                     "Pasted text": f"{limits.max_text_chars:,} characters",
                     "Calls in one trial": f"{limits.max_calls:,}",

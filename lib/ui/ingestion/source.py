@@ -1,26 +1,23 @@
 """Choose what to ingest: files with their columns, pasted text, or a bundled corpus."""
 
-import io
 from dataclasses import replace
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
-from streamlit.typing import UploadedFile
 
-from lib.documents.archives import unpacked_bytes
 from lib.documents.chunking import Chunking
 from lib.documents.corpora import CORPORA, Corpus
 from lib.documents.files import parsed
 from lib.documents.loaders import LOADERS, READING
 from lib.documents.sources import MEGABYTE, Columns, Reading, Upload
-from lib.errors import InvalidInput
 from lib.ingestion.chosen import Chosen, Forecast, TableFile, of_corpus, of_files, tables_of
 from lib.milvus.embeddings import EmbeddingModel
 from lib.settings import Settings
-from lib.ui.common import session
+from lib.ui.common import session, uploads
 from lib.ui.common.parameters import choice
 from lib.ui.common.table import show_table
 from lib.ui.common.text import literal
+from lib.words import plain
 
 FILES, PASTED = "files", "pasted"
 SOURCES = {
@@ -90,25 +87,29 @@ def _most(corpus: Corpus, limits: Settings) -> int:
 def _files(
     limits: Settings, model: EmbeddingModel, chunking: Chunking, tables_slot: DeltaGenerator
 ) -> Chosen | None:
-    uploaded = st.file_uploader(
+    chosen = st.file_uploader(
         "Files",
         type=[ending.removeprefix(".") for ending in LOADERS],
         accept_multiple_files=True,
         max_upload_size=limits.max_upload_mb,
         help=f"{', '.join(dict.fromkeys(each.label for each in LOADERS.values()))}; "
-        f"up to {limits.max_upload_mb:,} MB each, unpacked {limits.max_unpacked_mb:,} MB.",
+        f"up to {limits.max_upload_mb:,} MB each, {limits.max_uploads_mb:,} MB together, unpacked "
+        f"{limits.max_unpacked_mb:,} MB.",
         key="ingest_files",
     )
+    uploaded = uploads.taken(chosen or [])
     if not uploaded:
+        st.session_state.pop(PARSED_KEY, None)
         return None
     max_bytes = limits.max_upload_mb * MEGABYTE
     files = session.kept(
         PARSED_KEY,
         tuple(file.file_id for file in uploaded),
         lambda: parsed(
-            [_upload(file, limits) for file in uploaded],
+            [uploads.upload_of(file) for file in uploaded],
             max_bytes,
             limits=replace(READING, seconds=limits.max_read_s, memory_mb=limits.max_read_mb),
+            max_unpacked=limits.max_unpacked_mb * MEGABYTE,
         ),
     )
     tables = tables_of(files)
@@ -119,18 +120,6 @@ def _files(
         takes_vectors = _choose_vectors(tables, model)
     reading = Reading(limits.max_rows, columns, takes_vectors, model.dimension)
     return of_files(files, reading, chunking)
-
-
-def _upload(file: UploadedFile, limits: Settings) -> Upload:
-    content = file.getvalue()
-    unpacked_mb = unpacked_bytes(io.BytesIO(content)) / MEGABYTE
-    if unpacked_mb > limits.max_unpacked_mb:
-        raise InvalidInput(
-            f"{file.name} would unpack to {unpacked_mb:,.0f} MB; {limits.max_unpacked_mb:,} MB "
-            "are taken here.",
-            next_step="Take it out of the list of files.",
-        )
-    return Upload.of_bytes(file.name, content)
 
 
 def forecast_of(chosen: Chosen) -> Forecast:
@@ -202,7 +191,7 @@ def _pasted(limits: Settings, chunking: Chunking) -> Chosen | None:
     )
     if not text.strip():
         return None
-    name = name.strip().removesuffix(".txt") or PASTED_NAME.removesuffix(".txt")
+    name = plain(name).strip().removesuffix(".txt") or PASTED_NAME.removesuffix(".txt")
     content = text.encode(errors="replace")
     upload = Upload.of_bytes(f"{name}.txt", content)
     files = session.kept(PARSED_KEY, (name, text), lambda: parsed([upload], len(content)))

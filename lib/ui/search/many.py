@@ -21,6 +21,7 @@ from lib.ui.common.snippet import here, snippet
 from lib.ui.runs.saved import measure, run_store
 from lib.ui.runs.view import show_outcome
 from lib.ui.search.form import k_input, lambda_input
+from lib.words import plain
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ def _form(
             submitted = st.form_submit_button(
                 "Ask all", type="primary", icon=":material/play_arrow:"
             )
-    questions = tuple(line.strip() for line in text.splitlines() if line.strip())
+    lines = (line.strip() for line in plain(text).splitlines())
+    questions = tuple(line for line in lines if line)
     plan = Plan(
         operations=(operation,),
         strategies=kind.strategies,
