@@ -17,8 +17,8 @@ from lib.benchmark import run_file
 from lib.charts import data as chart_data
 from lib.charts import kept
 from lib.charts.charts import CHARTS
-from lib.runs import front, store
 from lib.runs import first_screen as first_screen_of
+from lib.runs import front, store
 from lib.runs.store import RECORDED_DIR, RunStore
 from lib.search.charts import COLUMNS
 
