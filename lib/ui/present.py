@@ -47,7 +47,7 @@ def show(page: str) -> None:
     if result.closed:
         kept = front.read()
         st.query_params.clear()
-        if kept is None or kept.run_id != entry.id:
+        if kept is None or kept.last["run_id"] != entry.id:
             st.switch_page("pages/runs.py", query_params={CHOSEN_PARAMETER: entry.id})
         st.rerun()
 
