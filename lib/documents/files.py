@@ -5,7 +5,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 from langchain_core.documents import Document
@@ -41,12 +41,10 @@ class ParsedFile:
         self.upload = upload
         self.problems = Problems()
         self.is_whole = False
-        self._read = partial(
-            read, upload, max_bytes=max_bytes, limits=limits, max_unpacked=max_unpacked
-        )
+        self._given = (max_bytes, limits, max_unpacked)
         self._room = kept_bytes
         self._kept: list[Part] = []
-        self._rest: Iterator[Part] | None = self._read(self.problems)
+        self._rest: Iterator[Part] | None = read(upload, self.problems, *self._given)
         self._lock = threading.Lock()
 
     @cached_property
@@ -96,7 +94,7 @@ class ParsedFile:
             rest, self._rest = self._rest, None
             if rest is None:
                 self.problems = Problems()
-                anew = self._read(self.problems)
+                anew = read(self.upload, self.problems, *self._given)
                 rest = itertools.islice(anew, place, None)
         yield from rest
 

@@ -81,8 +81,6 @@ async def attack(url: str, uploads: list[dict[str, bytes]], runs: dict[str, byte
         await visitor.act("open", "ingestion", ingest_source="Files")
         for files in uploads:
             await visitor.upload("ingestion", "ingest_files", files)
-            said = " ".join(visitor.texts)
-            assert all(name in said for name in files if name.endswith("pdf")), said
         for name, content in runs.items():
             await visitor.act("open", "runs")
             await visitor.upload("runs", "runs_files", {name: content})

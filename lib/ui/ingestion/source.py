@@ -1,5 +1,6 @@
 """Choose what to ingest: files with their columns, pasted text, or a bundled corpus."""
 
+import threading
 from dataclasses import replace
 
 import streamlit as st
@@ -18,6 +19,7 @@ from lib.ui.common.parameters import choice
 from lib.ui.common.table import show_table
 from lib.ui.common.text import literal
 from lib.words import plain
+from lib.workers import host
 
 FILES, PASTED = "files", "pasted"
 SOURCES = {
@@ -28,6 +30,7 @@ DEFAULT_SOURCE = "standard_library"
 DEFAULT_SIZE = 5_000
 SHOWN_TABLES = 5
 PASTED_NAME = "pasted text.txt"
+READER = "lib.documents.loaders"
 PARSED_KEY, FORECAST_KEY = "ingest_parsed", "ingest_forecast"
 
 
@@ -84,9 +87,18 @@ def _most(corpus: Corpus, limits: Settings) -> int:
     return limits.max_rows if known is None else min(known, limits.max_rows)
 
 
+@st.cache_resource(show_spinner=False)
+def _warm_reader() -> threading.Thread:
+    """Let the host of workers load what reads files, while the first person chooses some."""
+    loading = threading.Thread(target=host.shared().warm, args=[READER], daemon=True)
+    loading.start()
+    return loading
+
+
 def _files(
     limits: Settings, model: EmbeddingModel, chunking: Chunking, tables_slot: DeltaGenerator
 ) -> Chosen | None:
+    _warm_reader()
     chosen = st.file_uploader(
         "Files",
         type=[ending.removeprefix(".") for ending in LOADERS],
