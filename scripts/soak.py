@@ -73,7 +73,7 @@ class Visitor:
     """One browser without a browser: a websocket, the elements of the page, the widgets' states."""
 
     def __init__(
-        self, url: str, number: int, socket: ClientConnection, record: Record, leaves: float
+        self, number: int, socket: ClientConnection, record: Record, leaves: float, url: str = ""
     ) -> None:
         self.url = url
         self.number = number
@@ -303,12 +303,12 @@ async def visit(
     cookie = ""
     if keeps_cookie:
         async with session(url) as socket:
-            first = Visitor(url, number, socket, Record(), leaves)
+            first = Visitor(number, socket, Record(), leaves)
             await first.act("open", "")
         record.exceptions += first.record.exceptions
         cookie = first.cookie
     async with session(url, cookie) as socket:
-        visitor = Visitor(url, number, socket, record, leaves)
+        visitor = Visitor(number, socket, record, leaves, url)
         visitor.cookie = cookie
         yield visitor
 

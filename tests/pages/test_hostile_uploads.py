@@ -66,7 +66,7 @@ class Watch:
 
 async def keep_looking(url: str, taken: list[float]) -> None:
     """Open a page again and again, as another visitor."""
-    async with soak.visit(url, 1, soak.Record(), float("inf")) as other:
+    async with soak.visit(url, 1, soak.Record(), float("inf"), keeps_cookie=True) as other:
         while True:
             began = time.perf_counter()
             await other.act("open", "collections")
@@ -76,7 +76,7 @@ async def keep_looking(url: str, taken: list[float]) -> None:
 
 async def attack(url: str, uploads: list[dict[str, bytes]], runs: dict[str, bytes]) -> None:
     record = soak.Record()
-    async with soak.visit(url, 0, record, float("inf")) as visitor:
+    async with soak.visit(url, 0, record, float("inf"), keeps_cookie=True) as visitor:
         await visitor.act("open", "ingestion")
         await visitor.act("open", "ingestion", ingest_source="Files")
         for files in uploads:

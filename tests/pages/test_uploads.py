@@ -104,12 +104,12 @@ def test_many_files_of_one_visitor_are_refused_in_a_sentence_and_others_go_on(
 
     async def many(url: str) -> list[str]:
         record = soak.Record()
-        async with soak.visit(url, 0, record, float("inf")) as greedy:
+        async with soak.visit(url, 0, record, float("inf"), keeps_cookie=True) as greedy:
             await greedy.act("open", "ingestion")
             await greedy.act("open", "ingestion", ingest_source="Files")
             names = {f"{number}.txt": content for number in range(17)}
             await greedy.upload("ingestion", "ingest_files", names)
-            async with soak.visit(url, 1, record, float("inf")) as other:
+            async with soak.visit(url, 1, record, float("inf"), keeps_cookie=True) as other:
                 await other.act("open", "ingestion")
                 await other.act("open", "ingestion", ingest_source="Files")
                 await other.upload("ingestion", "ingest_files", {"mine.txt": b"A text. " * 99})
@@ -131,7 +131,7 @@ def test_many_files_of_one_visitor_are_refused_in_a_sentence_and_others_go_on(
 
 async def warm(url: str) -> None:
     """Load what everybody needs."""
-    async with soak.visit(url, 2, soak.Record(), float("inf")) as first:
+    async with soak.visit(url, 2, soak.Record(), float("inf"), keeps_cookie=True) as first:
         await first.act("open", "ingestion")
         await first.act("open", "ingestion", ingest_source="Files")
         await first.upload("ingestion", "ingest_files", {"first.txt": b"A text. " * 99})

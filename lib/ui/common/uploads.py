@@ -119,7 +119,7 @@ _making = threading.Lock()
 def bound() -> Uploads | None:
     """Return the uploads of this script's Streamlit, which are bounded from then on.
 
-    This session's files count as its visitor's. None where no server runs.
+    This session's files count as its visitor's, without a cookie as its address's. None where no server runs.
     """
     context = get_script_run_ctx()
     if context is None or not runtime.exists():
@@ -132,7 +132,8 @@ def bound() -> Uploads | None:
             # The server refuses what is larger while it arrives.
             config.set_option("server.maxUploadSize", limits.max_upload_mb)
             _of[files] = Uploads(files, limits)
-    _of[files].belongs(context.session_id, session.share().owner)
+    share = session.share()
+    _of[files].belongs(context.session_id, share.place or share.owner)
     return _of[files]
 
 
