@@ -119,7 +119,8 @@ _making = threading.Lock()
 def bound() -> Uploads | None:
     """Return the uploads of this script's Streamlit, which are bounded from then on.
 
-    This session's files count as its visitor's, without a cookie as its address's. None where no server runs.
+    This session's files count as its visitor's, without a cookie as its address's. None where no
+    server runs.
     """
     context = get_script_run_ctx()
     if context is None or not runtime.exists():
