@@ -6,13 +6,14 @@ wrong while another job loads or measures. A benchmark holds the lane for a tria
 run: between two trials it gives way to short work. Places take turns, whoever queued how much.
 """
 
+import contextlib
 import logging
 import secrets
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ MAX_FINISHED = 50
 # A job gives way to short work for as long as it has run itself, and for these seconds. So it takes
 # at most twice its time, these seconds and one short job more.
 GRACE_S = 5.0
+# How long a person's own short work waits for the lane, and may hold it, in seconds.
+TURN_S, HOLD_S = 5.0, 60.0
 LOOK_S = 0.05  # how often a job that gave way looks whether it was stopped
 
 
@@ -308,14 +311,42 @@ class Jobs:
 
     def cancel(self, job: Job) -> None:
         """Stop a job: a waiting one leaves the queue, a running one is asked to end."""
+        if not self._left_queue(job):
+            job.cancel()
+
+    def _left_queue(self, job: Job) -> bool:
+        """Take a waiting job out of the queue, and say whether it was one."""
         with self._lock:
             entry = next((each for each in self._waiting if each.job is job), None)
-            if entry is not None:
-                self._leave_queue(entry)
-                self._finish(job, State.STOPPED)
-        job.cancel()
-        if entry is not None:
-            entry.let_go()
+            if entry is None:
+                return False
+            job.cancel()
+            self._leave_queue(entry)
+            self._finish(job, State.STOPPED)
+        entry.let_go()
+        return True
+
+    @contextlib.contextmanager
+    def in_turn(
+        self, label: str, *, subject: str, share: Share = WHOLE, wait_s: float = TURN_S
+    ) -> Iterator[bool]:
+        """Hold the lane for short work of the caller's own thread; give whether it is held.
+
+        Where the lane does not come free for `wait_s` seconds, the work goes beside what holds it.
+        """
+        began, over = threading.Event(), threading.Event()
+
+        def hold(_job: Job) -> None:
+            began.set()
+            over.wait(HOLD_S)
+
+        # It counts against nobody's jobs: a person waits for it.
+        share = replace(share, unfinished=0, run_s=0.0)
+        job = self.submit(label, hold, subject=subject, share=share, is_short=True)
+        try:
+            yield began.wait(wait_s) or not self._left_queue(job)
+        finally:
+            over.set()
 
     def _take_turn(self, key: tuple[str, str]) -> None:
         self._last_turn += 1

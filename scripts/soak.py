@@ -464,6 +464,15 @@ def loop_waits(log: str, since: float) -> list[dict[str, Any]]:
     return [line for line in lines if line["at"] > since]
 
 
+def _jobs_done(log: str, since: float) -> dict[str, list[dict[str, Any]]]:
+    """Return the finished jobs of the app's log by kind; `since` in s (UTC)."""
+    found = defaultdict(list)
+    for line in log.splitlines():
+        if '"action": "job"' in line and (job := json.loads(line))["at"] > since:
+            found[job["kind"]].append(job)
+    return found
+
+
 def report(record: Record, during: list[Sample], after: list[Sample], log: str) -> bool:
     """Print it all, and say whether nobody met an exception or something of another's."""
     every = [each for values in record.seconds.values() for each in values]
@@ -473,6 +482,10 @@ def report(record: Record, during: list[Sample], after: list[Sample], log: str) 
     for name, values in sorted(record.waits.items()):
         p50, p95 = np.percentile(values, [50, 95])
         print(f"waited for {name}: {len(values):,}  p50 {p50:.1f} s  p95 {p95:.1f} s")
+    for kind, done in sorted(_jobs_done(log, record.began).items()):
+        for what in ("waited_s", "seconds"):
+            p50, p95 = np.percentile([job[what] for job in done], [50, 95])
+            print(f"jobs {kind}: {len(done):,}  {what} p50 {p50:.2f} s  p95 {p95:.2f} s")
     print(f"load of the machine: {', '.join(f'{each:.1f}' for each in os.getloadavg())}")
     first, last = during[0], after[-1]
     peak = max(each.memory_mb for each in (*during, *after))

@@ -358,6 +358,35 @@ def test_the_time_that_a_run_gave_away_is_not_counted_against_it() -> None:
     assert job.gave_s >= 0.4 > job.elapsed_s
 
 
+def test_own_short_work_holds_the_lane_or_goes_beside_it_after_a_while() -> None:
+    lane = Lane()
+    with lane.jobs.in_turn("beside", subject="change", wait_s=0.05) as is_held:
+        assert not is_held
+    lane.gate.set()
+    wait(lane.first)
+    lane.gate.clear()
+
+    def work(job: Job) -> None:
+        began.set()
+        while not lane.gate.wait(0.01):
+            gaps.append(job.give_way())
+
+    began, gaps = threading.Event(), list[bool]()
+    share = Share("me", unfinished=1)
+    run = lane.jobs.submit("run", work, subject="benchmark", share=share)
+    assert began.wait(5)
+    with lane.jobs.in_turn("between", subject="change", share=share) as is_held:
+        assert is_held
+        assert lane.jobs.running("change") is not None
+        number = len(gaps)
+        time.sleep(0.1)
+        assert len(gaps) == number  # the run waits
+    wait_until(lambda: True in gaps)
+    lane.gate.set()
+    assert wait(run).state is State.DONE
+    assert lane.jobs.running("change") is None
+
+
 def test_a_job_that_does_not_run_gives_no_way() -> None:
     assert not Job("of a terminal", "benchmark").give_way()
     job = wait(Jobs().submit("ended", lambda job: 1, subject="a"))

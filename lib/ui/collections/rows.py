@@ -236,7 +236,8 @@ def _write(
     done: list[Change] = []
     note: str | LabError = ""
     try:
-        change_rows(done.append)
+        with session.in_turn("Changing rows", subject="change"):
+            change_rows(done.append)
     except (LabError, TimeoutError) as error:
         failure = worded(error)
         if not done:
@@ -296,7 +297,8 @@ def _offer_undo(opened: Connection, here: str) -> None:
         ):
             with show_error(ends_page=False):
                 try:
-                    back = sum(rows.undo(opened, change) for change in changes)
+                    with session.in_turn("Putting rows back", subject="change"):
+                        back = sum(rows.undo(opened, change) for change in changes)
                 except LabError:
                     _kept_on_disk().keep(visitor.owner(), done)  # what is back is not kept
                     raise

@@ -286,6 +286,15 @@ def submit(
     )
 
 
+@contextlib.contextmanager
+def in_turn(label: str, *, subject: str) -> Iterator[None]:
+    """Do short work of this script in its turn, which it waits for some seconds at most."""
+    with contextlib.ExitStack() as held:
+        with st.spinner("Waiting for its turn …"):
+            held.enter_context(jobs.shared().in_turn(label, subject=subject, share=share()))
+        yield
+
+
 def share() -> Share:
     """Return whose this session's jobs are, and how much of the jobs it may take."""
     host = host_settings()
