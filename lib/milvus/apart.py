@@ -62,7 +62,7 @@ class Access:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """What a worker imports to embed."""
+        """What the host loads for its workers to embed."""
         return modules_of(self.settings["embedding_provider"])
 
     @contextlib.contextmanager
@@ -97,8 +97,10 @@ def guest_of(lite: Lite | None) -> LiteGuest | None:
 
 
 def modules_of(provider: str) -> tuple[str, ...]:
-    """Return what a worker imports to embed with a provider."""
-    return ("langchain_openai",) if provider == "openai" else ("model2vec",)
+    """Return what the host loads for workers that embed with a provider."""
+    if provider == "openai":
+        return ("langchain_openai",)
+    return ("lib.milvus.embeddings:load_bundled",)
 
 
 def run(

@@ -483,6 +483,11 @@ def load_ahead() -> None:
         _bundled_model()
 
 
+def load_bundled() -> None:
+    """Load the bundled model, whoever may ask for it: the workers of a host share it."""
+    _bundled_model()
+
+
 def _bundled_model() -> "StaticModel":
     """Load the model once per process; it is read-only and safe to share between threads."""
     with _loading:

@@ -50,7 +50,11 @@ class NotStarted(LabError):
 
 @dataclass(frozen=True)
 class Request:
-    """What the host must know to fork a worker: the modules to import first, and its kind."""
+    """What the host must know to fork a worker: the modules to import first, and its kind.
+
+    Behind a module's name and a colon stands a function of it that the host calls as well, to load
+    once what each worker would load anew. It opens nothing and starts no thread.
+    """
 
     modules: tuple[str, ...]
     is_service: bool
@@ -243,7 +247,10 @@ def _fork(
     for module in request.modules:
         # The worker that needs it says why it cannot be imported.
         with contextlib.suppress(Exception):
-            importlib.import_module(module)
+            name, _, function = module.partition(":")
+            imported = importlib.import_module(name)
+            if function:
+                getattr(imported, function)()
     gc.collect()
     gc.freeze()  # a collection in a worker would copy all that it shares with the host
     host = os.getpid()

@@ -38,6 +38,11 @@ def test_a_function_returns_from_a_process_of_its_own(way: str) -> None:
     assert len({os.getpid(), host.shared().pid, first, second}) == 4
 
 
+def test_what_the_host_has_loaded_each_worker_has() -> None:
+    ahead = ("tests.workers.tasks:load_ahead",)
+    assert [work.run(tasks.loaded_by, modules=ahead) for _ in range(2)] == [host.shared().pid] * 2
+
+
 def test_bytes_arrive_as_they_are(way: str) -> None:
     for size in (0, 1, 5_000_011):
         assert work.run(tasks.length, bytes(size)) == ("bytes", size)
