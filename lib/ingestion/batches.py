@@ -156,6 +156,7 @@ def fitting(batches: Iterator[Batch], schema: Schema, problems: Problems) -> Ite
         "text": (stored and stored.max_bytes) or MAX_VARCHAR_BYTES,
         "key": (not schema.key.is_made and schema.key.max_bytes) or MAX_VARCHAR_BYTES,
     }
+    required = [each.name for each in schema.required]
     taken = {schema.key.name, schema.text}
     taken |= {each.name for each in schema.fields if each.is_vector or each.is_made}
     with (
@@ -167,6 +168,10 @@ def fitting(batches: Iterator[Batch], schema: Schema, problems: Problems) -> Ite
             for i, (key, text) in enumerate(zip(batch.keys, batch.texts, strict=True)):
                 metadata = batch.metadatas[i]
                 source, place = str(metadata.get("source", "")), metadata.get("position", key)
+                if missing := [name for name in required if name not in metadata]:
+                    what = f"Milvus takes no row without {', '.join(missing)}"
+                    problems.add(source, f"document {place}", what)
+                    continue
                 for what, value in (("text", text), ("key", str(key))):
                     room = rooms[what]
                     if 4 * len(value) > room and (size := len(value.encode())) > room:

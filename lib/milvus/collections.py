@@ -33,6 +33,8 @@ NOT_LOADED = re.compile(r"not (fully )?loaded", re.IGNORECASE)
 TOOK_TOO_LONG = re.compile(r"deadline|timed? ?out|still|progress", re.IGNORECASE)
 # The fewest bytes of a key that ingestion makes of a text: 64 bits, written as hex digits.
 KEY_BYTES = 16
+# What each document has, so that a collection may require it.
+SOURCE = ("source", DataType.VARCHAR)
 # One list means that every row is compared, in native code: exact answers, no graph to build.
 # FLAT would compare in Python, HNSW takes as long to build as the rows take to insert.
 LITE_INDEX = ("IVF_FLAT", {"nlist": 1})
@@ -448,7 +450,8 @@ def _ingestion(schema: Schema, dimension: int, embedding: str) -> str:
             f"its keys hold {room} bytes, Milvus takes no longer ones, and a key made of a text "
             f"has {KEY_BYTES} at least"
         )
-    if names := [f"`{each.name}`" for each in schema.required]:
+    given = [each for each in schema.required if (each.name, each.type) == SOURCE]
+    if names := [f"`{each.name}`" for each in schema.required if each not in given]:
         many = "s" * (len(names) > 1)
         return f"Milvus takes no row in which the field{many} {', '.join(names)} is missing"
     return ""

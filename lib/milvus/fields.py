@@ -5,7 +5,6 @@ and the vector follows from their types; names only choose among several of one 
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -151,19 +150,10 @@ class Schema:
 
 
 def dynamic_text(schema: Schema, rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return the text field, which may be among the dynamic fields of some rows.
-
-    A dynamic one of a usual name is the text. Without a text field in the schema it is the dynamic
-    field with the most letters.
-    """
-    letters: Counter[str] = Counter()
-    for row in rows:
-        texts = {name: value for name, value in row.items() if isinstance(value, str)}
-        # langchain-milvus asks for it by its name; of a dynamic field a server takes a plain one.
-        dynamic = {n for n in texts if not schema.field(n) and n.isascii() and n.isidentifier()}
-        letters.update({name: len(texts[name]) for name in dynamic})
-    found = min(letters, key=lambda n: (_place(n, TEXT_NAMES), -letters[n]), default="")
-    return found if not schema.text or _place(found, TEXT_NAMES) < NO_PLACE else schema.text
+    """Return the text field, which is a dynamic one where some rows have a text of a usual name."""
+    texts = {name for row in rows for name, value in row.items() if isinstance(value, str)}
+    usual = [name for name in sorted(texts) if _place(name, TEXT_NAMES) < NO_PLACE]
+    return min(usual, key=lambda name: _place(name, TEXT_NAMES), default=schema.text)
 
 
 def read_schema(facts: Mapping[str, Any], indexes: Sequence[Mapping[str, Any]]) -> Schema:

@@ -38,9 +38,9 @@ SURROGATES = range(0xD800, 0xE000)
 
 PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Words of the expression language. A field of such a name must be written as `$meta["name"]`.
-KEYWORDS = frozenset(
+RESERVED = frozenset(("and", "or", "not", "in", "like", "exists", "is", "null", "true", "false"))
+KEYWORDS = RESERVED | frozenset(
     (
-        *("and", "or", "not", "in", "like", "exists", "is", "null", "true", "false"),
         *("iso", "interval", "meta", "text_match", "phrase_match", "random_sample"),
         *("json_contains", "json_contains_all", "json_contains_any", "element_filter"),
         *("array_contains", "array_contains_all", "array_contains_any", "array_length"),
@@ -213,7 +213,12 @@ def fields(store: "Milvus") -> tuple[Field, ...]:
         for name, values in seen.items()
     ]
     usable = [
-        field for field in found if field.kind is not FieldKind.OTHER and field.name != "$meta"
+        field
+        for field in found
+        if field.kind is not FieldKind.OTHER
+        and field.name != "$meta"
+        # No expression can name a field of the schema that is called like an operator.
+        and (field.dynamic or field.name.lower() not in RESERVED)
     ]
     # People filter by metadata most, so the key and the text come last.
     return tuple(sorted(usable, key=lambda field: (not field.dynamic, field.name)))
@@ -254,7 +259,7 @@ def operators_for(field: Field) -> tuple[Operator, ...]:
 def _field(name: str, values: Sequence[Any], *, dynamic: bool) -> Field:
     kind = _kind(values)
     if kind is FieldKind.LIST:
-        values = [item for value in values for item in value]
+        values = [item for value in values for item in value or ()]
     scalars = [value for value in values if isinstance(value, str | int | float | bool)]
     counted = Counter(scalars)
     all_differ = len(counted) == len(scalars) and len(scalars) > 20

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from langchain_core.documents import Document
 from langchain_milvus import Milvus
+from pydantic import ValidationError
 
 from lib import event_loop
 from lib.errors import InvalidInput, LabError
@@ -309,7 +310,7 @@ def call_method(
         arguments["timeout"] = connection.answer_s
     called = time.perf_counter()
     embedding = embedding_clock(EMBEDDING_ANSWER_S)
-    with reported(f"{request.method} failed."):
+    with reported(f"{request.method} failed."), _a_text_in_each():
         if request.asynchronous:
             most_s = EMBEDDING_ANSWER_S + connection.answer_s + 1
             result = event_loop.run(operation.acall(store, arguments), timeout=most_s)
@@ -324,6 +325,18 @@ def call_method(
         if isinstance(item, Document | tuple)
     )
     return MethodAnswer(request, result_keys(result, schema.key.name), hits, clock.stop())
+
+
+@contextmanager
+def _a_text_in_each() -> Iterator[None]:
+    """Say what langchain-milvus does with a row that has no text."""
+    try:
+        yield
+    except (KeyError, ValidationError) as error:
+        raise InvalidInput(
+            "One of the rows found has no text, and langchain-milvus returns none without.",
+            next_step="Leave such rows out by a filter; “Similarity and MMR” shows them.",
+        ) from error
 
 
 def row_vector(connection: Connection, collection: str, key: str) -> tuple[float, ...]:

@@ -22,7 +22,7 @@ SHOWN = (
     "numbers as keys",
     "automatic numbers",
     "as pymilvus's own first example",
-    "a dynamic text of any name",
+    "a dynamic text beside others",
     "a required field",
     "all scalars",
     "names of metadata as they are",
