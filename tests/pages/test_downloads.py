@@ -141,6 +141,24 @@ def test_every_download_is_there_however_busy_the_app_is(tmp_path: Path) -> None
     assert "Traceback" not in text
 
 
+@pytest.mark.slow
+def test_a_download_that_fails_says_why_below_its_button(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_MAX_DRAW_MB", "1")
+
+    async def press(url: str) -> tuple[str, str]:
+        async with soak.visit(url, 0, soak.Record(), float("inf")) as visitor:
+            await show_run(visitor)
+            return await visitor.address_of("PNG"), visitor.refused
+
+    with soak.app(tmp_path, public=False) as (url, _, log):
+        address, said = asyncio.run(press(url))
+        assert "Traceback" not in log.read_text(encoding="utf-8")
+    assert address == ""
+    assert said.startswith("The picture needs more than 1 MB to be drawn. The run is as it was.")
+
+
 def test_held_files_are_bounded_and_forgotten_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held_files, "MOST_BYTES", 1_000)
     storage = MemoryMediaFileStorage("/media")
