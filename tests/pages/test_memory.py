@@ -91,6 +91,26 @@ def test_recorded_charts_and_search_charts_are_drawn_without_altair() -> None:
     assert printed_by(PAGES_PROGRAM).strip() == "[]"
 
 
+FORKS = """
+import os, time
+from lib.ui.common import memory
+held = bytearray(100_000_000)
+for i in range(0, len(held), 4096): held[i] = 1
+alone, (read, write) = memory._written_mb(), os.pipe()
+for _ in range(4):
+    if os.fork() == 0:
+        os.close(write)
+        os.read(read, 1)  # until the parent ends
+        os._exit(0)
+print(memory._written_mb() - alone)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not tell")
+def test_what_forks_share_counts_once() -> None:
+    assert float(printed_by(FORKS)) < 50  # each for itself: 400
+
+
 def make_cgroup(folder: Path, version: int, *, limit: str, used_mb: int, inactive_mb: int) -> Path:
     """Write what the kernel says of a container."""
     names = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")}

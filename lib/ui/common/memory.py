@@ -83,10 +83,23 @@ def _written_mb() -> float:
     total = 0
     for each in (this, *this.children(recursive=True)):
         with suppress(psutil.NoSuchProcess):  # ended meanwhile
-            memory = each.memory_info()
-            # Linux counts pages of files and pages shared with others apart.
-            total += memory.rss - getattr(memory, "shared", 0)
+            total += _written_by(each)
     return total / MEGABYTE
+
+
+def _written_by(process: psutil.Process) -> int:
+    """Return the bytes that a process has written and holds; of what forks share, its part.
+
+    A worker is a fork of its host and shares nearly all with it: summed up by process it would
+    count many times.
+    """
+    with suppress(OSError, KeyError, ValueError):
+        rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()[1:]
+        facts = (line.split() for line in rollup)
+        return int({name: number for name, number, *_ in facts}["Pss_Anon:"]) * 1024
+    memory = process.memory_info()
+    # Linux counts pages of files and pages shared with others apart.
+    return int(memory.rss - getattr(memory, "shared", 0))
 
 
 def use_few_heaps() -> None:
