@@ -370,17 +370,17 @@ def test_own_short_work_holds_the_lane_or_goes_beside_it_after_a_while() -> None
         began.set()
         while not lane.gate.wait(0.01):
             gaps.append(job.give_way())
+            went_on.set()
 
-    began, gaps = threading.Event(), list[bool]()
+    began, went_on, gaps = threading.Event(), threading.Event(), list[bool]()
     share = Share("me", unfinished=1)
     run = lane.jobs.submit("run", work, subject="benchmark", share=share)
     assert began.wait(5)
     with lane.jobs.in_turn("between", subject="change", share=share) as is_held:
         assert is_held
         assert lane.jobs.running("change") is not None
-        number = len(gaps)
-        time.sleep(0.1)
-        assert len(gaps) == number  # the run waits
+        went_on.clear()
+        assert not went_on.wait(0.1)  # the run waits
     wait_until(lambda: True in gaps)
     lane.gate.set()
     assert wait(run).state is State.DONE

@@ -25,13 +25,18 @@ def busy() -> Iterator[psutil.Process]:
     process.wait()
 
 
+def compute(seconds: float) -> None:
+    """Keep this process busy for a while."""
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
+
+
 def test_a_program_beside_counts_and_milvus_and_this_process_do_not(busy: psutil.Process) -> None:
     both, without = Others(None), Others(busy)
     took = busy.cpu_times().user, time.process_time()
     with both.watched(), without.watched():
-        until = time.perf_counter() + 0.7
-        while time.perf_counter() < until:
-            pass
+        compute(0.7)
     share = (busy.cpu_times().user - took[0]) / 0.7 / (psutil.cpu_count() or 1)
     assert both.share is not None
     assert without.share is not None
@@ -54,7 +59,7 @@ def test_too_short_a_time_or_an_unknown_milvus_gives_no_share(busy: psutil.Proce
     busy.kill()
     busy.wait()
     with ended.watched():
-        time.sleep(0.6)
+        compute(0.6)
     assert ended.share is None
 
 
