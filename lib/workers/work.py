@@ -323,7 +323,8 @@ def give(connection: Connection, task: Task, arguments: tuple[Any, ...]) -> None
     connection.send(task)
     connection.send(len(buffers))
     for buffer in buffers:
-        connection.send_bytes(buffer)
+        # Flat: of a table of truth values with two dimensions its first length would be told.
+        connection.send_bytes(buffer.raw())
     connection.send_bytes(pickled)
 
 

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import psutil
 import pytest
 
@@ -46,6 +48,23 @@ def test_what_the_host_has_loaded_each_worker_has() -> None:
 def test_bytes_arrive_as_they_are(way: str) -> None:
     for size in (0, 1, 5_000_011):
         assert work.run(tasks.length, bytes(size)) == ("bytes", size)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 401])
+@pytest.mark.timeout(20)
+def test_tables_arrive_as_they_are(rows: int) -> None:
+    number = np.arange(rows)
+    table = pd.DataFrame(
+        {
+            "true": number % 3 == 0,
+            "false": number % 5 == 0,
+            "byte": number.astype(np.uint8),
+            "text": [f"lane {i}" for i in number],
+            "share": number / 7,
+            "at": pd.to_datetime(number, unit="s"),
+        }
+    )
+    pd.testing.assert_frame_equal(work.run(tasks.same, table), table)
 
 
 def test_what_a_worker_raises_is_raised_here_with_its_words(way: str) -> None:
