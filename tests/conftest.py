@@ -84,6 +84,7 @@ RUN_APP = [
 ]
 
 PAGE = pytest.StashKey["Page"]()
+WAIT_MS = 45_000
 
 # A slow machine is no failure, and the same inputs come on every machine of CI.
 hypothesis.settings.register_profile("lab", deadline=None, derandomize="CI" in os.environ)
@@ -459,8 +460,12 @@ def browser(chromium: "BrowserContext") -> "Browser":
 @pytest.fixture
 def chromium_page(chromium: "BrowserContext", request: pytest.FixtureRequest) -> Iterator["Page"]:
     """A page of a browser without cookies or history of the tests before."""
+    from playwright.sync_api import expect
+
     page = chromium.new_page()
-    page.set_default_timeout(45_000)
+    # What is waited for may be late on a busy machine; it is no measurement.
+    page.set_default_timeout(WAIT_MS)
+    expect.set_options(timeout=WAIT_MS)
     request.node.stash[PAGE] = page
     yield page
     chromium.set_offline(False)
