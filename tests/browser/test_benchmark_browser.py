@@ -59,6 +59,8 @@ def test_a_run_survives_a_refresh_and_a_stop_keeps_what_was_finished(
         "b_preset=Custom&b_operations=Add+documents&b_strategies=sync+loop"
         "&b_strategies=gather%2C+no+limit&b_counts=20&b_repeats=50&b_latency=20&b_rows=50",
     )
+    # The first request of a process names a page, as after a hosted app has slept.
+    assert chromium_page.get_by_text("Page not found").count() == 0
     chromium_page.get_by_role("button", name="Run", exact=True).click()
     stop = chromium_page.get_by_role("button", name="Stop the run")
     stop.wait_for(timeout=60_000)

@@ -83,7 +83,10 @@ def _require_frame() -> None:
         st.session_state[FRAME_KEY] = False
         # Calling st.navigation is what switches the discovery off for the whole process.
         pages = sorted((settings.PROJECT_ROOT / "pages").glob("*.py"))
-        st.navigation([st.Page(page) for page in pages], position="hidden")
+        # The first page of a list is its default and loses its name: asked for by it, the browser
+        # would be told in a dialog over all else that there is no such page.
+        named = [st.Page(page, default=page.stem == "overview") for page in pages]
+        st.navigation(named, position="hidden")
         st.rerun()
 
 
