@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 # Generous: a busy machine is slow, and a condition that comes true ends the wait at once.
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 
 
 def wait_until(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:

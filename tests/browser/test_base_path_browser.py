@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 PREFIX = "/team/lab"
-LOAD_TIMEOUT_MS = 60_000
+LOAD_TIMEOUT_MS = 120_000
 
 
 class PathProxy:

@@ -10,7 +10,7 @@ from scripts.openai_endpoint import OpenAIEndpoint
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-LOAD_TIMEOUT_MS = 60_000
+LOAD_TIMEOUT_MS = 120_000
 HOSTS_KEY, OWN_KEY = "sk-planted-of-the-host", "sk-of-the-visitor"
 RunApp = Callable[..., str]
 

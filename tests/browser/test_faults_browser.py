@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import AppRunner
 
-LOAD_TIMEOUT_MS = 60_000
+LOAD_TIMEOUT_MS = 120_000
 ROWS = 2_000
 SEEDED = 50
 COLLECTION = "lab_faults_in_browser"

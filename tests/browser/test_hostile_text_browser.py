@@ -34,7 +34,7 @@ from tests.run_builder import make_run
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-LOAD_TIMEOUT_MS = 60_000
+LOAD_TIMEOUT_MS = 120_000
 # A script, a picture and a link that call home, Markdown, LaTeX, a template, Python and a formula.
 CALLS = '<script>window.pwned=1</script><img src="//evil.example/i" onerror="window.pwned=1">'
 MARKS = (

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 QUESTION = "list all files whose names match a wildcard"
-LOAD_TIMEOUT_MS = 60_000
+LOAD_TIMEOUT_MS = 120_000
 
 
 @pytest.fixture(scope="module")

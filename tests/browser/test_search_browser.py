@@ -14,7 +14,7 @@ from tests.waiting import wait_until_drawn
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-LOAD_TIMEOUT_MS = 60_000
+LOAD_TIMEOUT_MS = 120_000
 EXCEPTION = "[data-testid='stException']"
 
 

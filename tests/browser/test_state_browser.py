@@ -15,7 +15,7 @@ from tests.waiting import wait_until_drawn
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Route
 
-LOAD_TIMEOUT_MS = 60_000
+LOAD_TIMEOUT_MS = 120_000
 
 
 @pytest.fixture(scope="module")

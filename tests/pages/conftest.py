@@ -48,7 +48,7 @@ def open_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAp
         monkeypatch.setenv("LAB_MAX_MEMORY_MB", "100000")
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        app = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=60)
+        app = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=150)
         for key in FOLDED:
             app.session_state[key] = True
         app.run()
@@ -65,7 +65,7 @@ def open_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAp
 def wait_for_jobs() -> None:
     """Wait until no job runs, so that nothing writes to a store that is being closed."""
     for job in list(jobs.shared()._jobs.values()):
-        assert job.finished.wait(60)
+        assert job.finished.wait(180)
 
 
 def said(app: AppTest) -> str:
