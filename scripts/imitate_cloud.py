@@ -33,7 +33,7 @@ SMALLEST_MB = 690
 INSIDE = "IMITATE_CLOUD_INSIDE"
 WAIT_MS = 120_000
 CHART = "[data-testid='stVegaLiteChart']"
-LANES = "#lanes"
+LANES, RACE = "#lanes", "#race"
 EXCEPTION = "[data-testid='stException']"
 
 
@@ -220,7 +220,7 @@ def tour(page: Page, url: str, started: float, memory: Memory) -> bool:
         page.goto(f"{url}/benchmark?b_preset=Ten+seconds")
         page.get_by_role("button", name="Run", exact=True).click()
         page.get_by_role("heading", name=re.compile("20 documents")).wait_for()
-        page.locator(LANES).first.wait_for()
+        page.locator(RACE).first.wait_for()
 
     def runs() -> None:
         page.goto(f"{url}/runs")
