@@ -3,6 +3,7 @@
 import streamlit as st
 
 from lib import jobs
+from lib.benchmark.workload import PRESETS
 from lib.jobs import FINISHED, State
 from lib.ui.benchmark.address import PRESET_KEY
 from lib.ui.benchmark.form import run_form
@@ -54,8 +55,8 @@ if run_id and (job or kept):
 was_stopped = job is not None and job.state is State.STOPPED
 shown = show_outcome(job, kept, store, key="b")
 if shown is None and not was_stopped:
-    # Of the chosen preset, never of another one.
-    recorded = store.recorded_of(st.session_state[PRESET_KEY])
+    # Of the chosen preset, never of another one. Where no Milvus answers there is no form.
+    recorded = store.recorded_of(st.session_state.get(PRESET_KEY) or next(iter(PRESETS)))
     if recorded:
         st.markdown(":material/history: Showing a recorded run. Press Run to measure your own.")
         show_outcome(None, recorded, store, key="b")
