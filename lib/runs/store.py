@@ -205,12 +205,7 @@ class RunStore:
         """
         if through_client := self.through_client():
             return through_client[-1]
-        tutorial = self._recorded_entries("*tutorial*.json")
-        ranked = sorted(
-            (entry for entry in tutorial if not entry.digest.partial),
-            key=lambda entry: -(entry.digest.speedup or 0.0),
-        )
-        return ranked[0] if ranked else next(iter(self.entries()), None)
+        return self.recorded_of("tutorial") or next(iter(self.entries()), None)
 
     def recorded_of(self, preset: str) -> Entry | None:
         """Return the recorded run of a preset, the one with the largest figure; None for none."""

@@ -15,7 +15,7 @@ from lib.ui.common.errors import show_error
 from lib.ui.common.links import WHICH_PARAMETER
 from lib.ui.common.race import CSS as RACE_CSS
 from lib.ui.common.race import JS as RACE_JS
-from lib.ui.common.race import colour_mode, race_data
+from lib.ui.common.race import colour_mode, with_colours
 from lib.ui.common.session import frame_is_drawn
 from lib.ui.runs.downloads import drawing_limits
 from lib.ui.runs.list import CHOSEN_PARAMETER
@@ -77,7 +77,7 @@ def _picture(step: Step, mode: str, limits: Limits) -> dict[str, Any]:
     if step.frame is None or not step.chart:
         return {}
     if step.chart == "race":
-        return {"race": race_data(race_picture(step.frame), mode)}
+        return {"race": with_colours(race_picture(step.frame), mode)}
     svg = reports.slide_picture(
         CHARTS[step.chart], step.frame, mode, width=PICTURE_WIDTH, limits=limits
     )

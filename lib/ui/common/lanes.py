@@ -5,7 +5,7 @@ from typing import Any
 
 from lib.charts import theme
 from lib.ui.common.component import component
-from lib.ui.common.race import colour_mode
+from lib.ui.common.race import colour_mode, with_colours
 
 FOLDER = Path(__file__).parent
 JS = (FOLDER / "lanes.js").read_text("utf-8")
@@ -30,16 +30,7 @@ def show_lanes(positions: list[dict[str, Any]], *, key: str) -> None:
     mode = colour_mode()
     look = theme.colours(mode)
     data = {
-        "positions": [
-            position
-            | {
-                "lanes": [
-                    lane | {"colour": theme.family_colour(lane["family"], mode)}
-                    for lane in position["lanes"]
-                ]
-            }
-            for position in positions
-        ],
+        "positions": [with_colours(position, mode) for position in positions],
         "colours": {
             "ink": look["textColor"],
             "paper": look["backgroundColor"],

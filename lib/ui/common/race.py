@@ -25,12 +25,12 @@ def show_race(picture: dict[str, Any], *, key: str) -> None:
     """Draw the race of `charts.race_picture`; it starts over by itself."""
     # In a list: Streamlit would load pandas to look for tables among the values of a dict.
     component("race", html='<div id="race"></div>', css=CSS, js=JS + MOUNT)(
-        key=key, data=[race_data(picture, colour_mode())]
+        key=key, data=[with_colours(picture, colour_mode())]
     )
 
 
-def race_data(picture: dict[str, Any], mode: str) -> dict[str, Any]:
-    """Return a race's picture with the colours of 'light' or 'dark'."""
+def with_colours(picture: dict[str, Any], mode: str) -> dict[str, Any]:
+    """Return a picture of lanes with their colours in 'light' or 'dark'."""
     lanes = [
         lane | {"colour": theme.family_colour(lane["family"], mode)} for lane in picture["lanes"]
     ]
