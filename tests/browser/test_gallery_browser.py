@@ -52,10 +52,12 @@ def test_each_page_draws_its_first_chart_about_as_soon_as_the_quickest_and_asks_
     )
     chromium_page.on("pageerror", lambda error: problems.append(str(error)))
     chromium_page.add_init_script(WHEN_DRAWN)
-    drawn_ms = {}
-    for path in sorted(site.glob("*.html")):
+    drawn_ms: dict[str, float] = {}
+    # Twice, because the first page that a browser ever draws pays for its start.
+    for path in sorted(site.glob("*.html")) * 2:
         chromium_page.goto(path.as_uri(), wait_until="commit")
-        drawn_ms[path.name] = chromium_page.wait_for_function("window.firstChartMs").json_value()
+        took_ms = chromium_page.wait_for_function("window.firstChartMs").json_value()
+        drawn_ms[path.name] = min(took_ms, drawn_ms.get(path.name, took_ms))
         places = chromium_page.locator("figure[data-spec]").count()
         chromium_page.wait_for_function(
             "n => document.querySelectorAll('figure svg').length === n", arg=places

@@ -8,8 +8,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from lib.benchmark import run_file
 from lib.benchmark.workload import PRESETS
 from lib.milvus.lite import LiteServer
+from lib.runs import findings
+from lib.runs.store import RECORDED_DIR
 from tests.waiting import wait_until_drawn
 
 if TYPE_CHECKING:
@@ -280,7 +283,8 @@ def test_a_page_opened_plainly_links_to_the_benchmark_that_runs(
 def test_the_chosen_runs_are_in_the_address(app: str, chromium_page: "Page") -> None:
     page = chromium_page
     page.goto(f"{app}/runs?r_runs=recorded-sweep-server")
-    page.get_by_text("Not enough evidence for a limit").first.wait_for(timeout=LOAD_TIMEOUT_MS)
+    found = findings.headline(run_file.read(RECORDED_DIR / "sweep-server.json"))
+    page.get_by_text(found.partition(":")[0]).first.wait_for(timeout=LOAD_TIMEOUT_MS)
     page.get_by_role("radio", name="Scaling", checked=True).wait_for()
     page.get_by_role("button", name="Copy link").click()
     page.get_by_text("/runs?r_runs=recorded-sweep-server").wait_for()
