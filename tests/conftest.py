@@ -93,6 +93,8 @@ hypothesis.settings.load_profile("lab")
 # What the developer's own shell points the app at must not reach the tests.
 for name in VARIABLES:
     os.environ.pop(name, None)
+# Programs that tests start find `lib` where they begin, wherever pytest itself was called.
+os.chdir(PROJECT_ROOT)
 # A model that isn't in the repository is a mistake, not something to download.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
