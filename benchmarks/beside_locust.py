@@ -16,13 +16,13 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.runner import SUBJECT, run_in
 from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import MilvusWorkspace
 from lib.jobs import Job
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
+from lib.results import summaries
 from lib.settings import Settings
 from lib.words import bounds_text
 from scripts.milvus_server import MilvusServer
@@ -82,12 +82,12 @@ def _compare(given: argparse.Namespace, uri: str, folder: Path) -> int:
                 ratios.append(0.0)
                 continue
             ours, theirs = [pair.ours for pair in valid], [pair.theirs for pair in valid]
-            ratio = trial_statistics.speedup(ours, theirs)
+            ratio = summaries.speedup(ours, theirs)
             ratios.append(ratio.ratio)
             interval = bounds_text(ratio.low or 0.0, ratio.high or 0.0)
             print(
-                f"{users:3} users: ours {trial_statistics.geometric_mean(ours)[0]:,.0f}/s, "
-                f"Locust {trial_statistics.geometric_mean(theirs)[0]:,.0f}/s, "
+                f"{users:3} users: ours {summaries.geometric_mean(ours)[0]:,.0f}/s, "
+                f"Locust {summaries.geometric_mean(theirs)[0]:,.0f}/s, "
                 f"ratio {ratio.ratio:.3f} (95 % interval {interval}, {len(valid)} of {len(pairs)} "
                 f"pairs: {', '.join(f'{pair.ours:,.0f}/{pair.theirs:,.0f}' for pair in pairs)})",
                 flush=True,

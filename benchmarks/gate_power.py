@@ -11,8 +11,8 @@ import argparse
 import random
 from collections import Counter
 
-from lib.benchmark.gate import Verdict, decide
-from lib.benchmark.trials import Run, Trial
+from lib.results.gate import Verdict, decide
+from lib.results.trials import Run, Trial
 
 SIGMA = 0.03
 PAIRS = 400

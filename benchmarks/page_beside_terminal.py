@@ -26,14 +26,15 @@ from pathlib import Path
 import altair as alt
 import pandas as pd
 
-from lib.benchmark import measurement, run_file, runner
-from lib.benchmark.statistics import geometric_mean, summarise, warnings
-from lib.benchmark.trials import Run
+from lib.benchmark import measurement, runner
 from lib.benchmark.workload import Plan
 from lib.jobs import Job
 from lib.milvus.apart import Access, modules_of, wait_for_cleaning
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.results import run_file
+from lib.results.summaries import geometric_mean, summarise, warnings
+from lib.results.trials import Run
 from lib.settings import PROJECT_ROOT, Settings
 from lib.workers import host
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import sync_playwright
 
-from lib.benchmark import run_file
+from lib.results import run_file
 from tests.conftest import CHROMIUM_FLAGS, CHROMIUM_NAMES, AppRunner
 from tests.run_builder import make_run, make_trial
 

@@ -17,11 +17,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.benchmark import run_file
 from lib.benchmark.answers import NO_ANSWER, OTHER_ROWS
 from lib.benchmark.recorder import NO_EFFECT
-from lib.benchmark.trials import OVERLOAD, Run
 from lib.benchmark.workload import PRESETS
+from lib.results import run_file
+from lib.results.trials import OVERLOAD, Run
 from scripts.milvus_server import MilvusServer
 
 WRONG_ROWS = {OTHER_ROWS, NO_ANSWER, NO_EFFECT}

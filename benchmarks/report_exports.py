@@ -9,7 +9,7 @@ import argparse
 import time
 from pathlib import Path
 
-from lib.benchmark import run_file
+from lib.results import run_file
 from lib.runs import reports
 from lib.runs.findings import ALONE
 

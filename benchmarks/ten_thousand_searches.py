@@ -18,12 +18,12 @@ import psutil
 
 from lib import event_loop
 from lib.benchmark.runner import SUBJECT, run_in
-from lib.benchmark.trials import Trial
 from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import MilvusWorkspace
 from lib.jobs import Job
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
+from lib.results.trials import Trial
 from lib.settings import Settings
 
 LIMIT = 128

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from lib.milvus.operations import OPERATIONS
+from lib.results.catalogue import OPERATIONS
 from lib.runs import front
 from lib.ui.common.browser_ahead import load_scripts
 from lib.ui.common.front import MEASURE_KEY

@@ -22,13 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.benchmark import run_file
 from lib.benchmark.command import main as benchmark
-from lib.benchmark.environment import ENDPOINT_MS, ONE_START
+from lib.benchmark.environment import ONE_START
 from lib.benchmark.interruption import Interruption
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import Run
-from lib.milvus.operations import OPERATIONS
+from lib.results import run_file
+from lib.results.catalogue import OPERATIONS, STRATEGIES
+from lib.results.trials import ENDPOINT_MS, Run
 from scripts.milvus_server import MilvusServer
 from scripts.processes import dying_with_parent, free_port
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.benchmark import run_file
-from lib.charts import data as chart_data
 from lib.charts import kept
 from lib.charts.charts import CHARTS
+from lib.results import run_file
+from lib.results.groups import largest_groups
 from lib.runs import first_screen as first_screen_of
 from lib.runs import front, store
 from lib.runs.store import RECORDED_DIR, RunStore
@@ -47,7 +47,7 @@ def charts() -> str:
     found = {}
     for path in sorted(RECORDED_DIR.glob("*.json")):
         run = run_file.read(path)
-        focus = chart_data.largest_groups(run)[0]
+        focus = largest_groups(run)[0]
         for chart in map(CHARTS.__getitem__, DRAWN_FIRST):
             frame = chart.frame(run, focus)
             if not frame.empty:

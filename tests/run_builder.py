@@ -1,6 +1,6 @@
 """Runs made by hand, with known figures, for the tests of charts, reports and pages."""
 
-from lib.benchmark.trials import Call, Run, Trial
+from lib.results.trials import Call, Run, Trial
 
 ENVIRONMENT = {
     "time": "2026-01-31T12:00:00+00:00",

@@ -20,15 +20,15 @@ from langchain_core.documents import Document
 
 from lib import settings
 from lib.benchmark import runner
-from lib.benchmark.trials import Run
 from lib.benchmark.workload import Plan
-from lib.charts.data import Focus
 from lib.milvus import collections as milvus_collections
 from lib.milvus import snippets
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import BUNDLED_MODEL_DIR, EmbeddingModel, open_model
-from lib.milvus.operations import OPERATIONS
 from lib.milvus.snippets import Place, Snippet, place_of
+from lib.results.catalogue import OPERATIONS
+from lib.results.groups import Focus
+from lib.results.trials import Run
 from lib.runs.measured_code import measured_code
 from lib.search import ask
 from lib.search.ask import METHODS, Question, Request

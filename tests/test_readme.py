@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lib.benchmark import advice, run_file
-from lib.benchmark.statistics import CellSummary, summarise
 from lib.benchmark.workload import PRESETS
+from lib.results import advice, run_file
+from lib.results.summaries import CellSummary, summarise
 from lib.runs.store import RECORDED_DIR
 from lib.settings import VARIABLES
 from lib.words import bounds_text, duration_text, ratio_text

@@ -15,10 +15,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lib.benchmark import advice, gate, measurement, options, run_file, runner
-from lib.benchmark import statistics as trial_statistics
+from lib.benchmark import measurement, options, runner
 from lib.benchmark.answers import OTHER_ROWS
-from lib.benchmark.gate import Verdict
 from lib.benchmark.interruption import Interruption
 from lib.benchmark.options import (
     DEFAULT_OUTPUT,
@@ -30,14 +28,16 @@ from lib.benchmark.options import (
     WRONG,
 )
 from lib.benchmark.recorder import NO_EFFECT
-from lib.benchmark.statistics import CellSummary
-from lib.benchmark.trials import OVERLOAD, RATE, Run, Trial
 from lib.benchmark.workload import OVERLOAD_WARNING, Plan, message_warning
 from lib.errors import InvalidInput, LabError
 from lib.jobs import Job, Jobs
 from lib.milvus.apart import Access, wait_for_cleaning
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.results import advice, gate, run_file, summaries
+from lib.results.gate import Verdict
+from lib.results.summaries import CellSummary
+from lib.results.trials import OVERLOAD, RATE, Run, Trial
 from lib.settings import Settings
 from lib.words import counted
 
@@ -273,7 +273,7 @@ def _say(error: LabError, code: int) -> int:
 
 
 def _show_trial(trial: Trial) -> None:
-    label = trial_statistics.cell_label(trial.cell)
+    label = summaries.cell_label(trial.cell)
     tqdm.write(
         f"{trial.operation} × {len(trial.calls):,}, {label}, repeat {trial.repeat + 1}: "
         f"{trial.wall_s:.3f} s, {trial.verification}",
@@ -283,7 +283,7 @@ def _show_trial(trial: Trial) -> None:
 
 def summary_table(run: Run) -> str:
     """Return the summary as text, the speed-ups with their intervals, and the warnings below."""
-    cells = trial_statistics.summarise(run.trials)
+    cells = summaries.summarise(run.trials)
     header = ("operation", "count", "strategy", "repeats", "median", "p50", "p95", "calls/s",
               "speed-up (95 % interval)", "failed")  # fmt: skip
     rows = [header, *(_row(cell) for cell in cells)]
@@ -303,7 +303,7 @@ def summary_table(run: Run) -> str:
             f"The embedding service turned away {refused:,} of {counted(sent, 'request')}: "
             "a limit on the calls in flight avoids that."
         )
-    warnings = trial_statistics.warnings(run, cells)
+    warnings = summaries.warnings(run, cells)
     lines.extend(f"- {message}" for messages in warnings.values() for message in messages)
     return "\n".join(line.rstrip() for line in lines)
 

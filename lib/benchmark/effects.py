@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib.benchmark.strategies import STRATEGIES, Strategy
-from lib.benchmark.trials import COMPARE, OVERLOAD, RATE
-from lib.milvus.operations import OPERATIONS, Operation
+from lib.results.catalogue import OPERATIONS, STRATEGIES, Operation, Strategy
+from lib.results.trials import COMPARE, OVERLOAD, RATE
 
 if TYPE_CHECKING:
     from lib.benchmark.workload import Plan

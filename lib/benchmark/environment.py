@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.workload import Plan
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.results.catalogue import STRATEGIES
 
 PACKAGES = (
     "langchain-milvus",
@@ -22,8 +22,6 @@ PACKAGES = (
     "grpcio",
     "numpy",
 )
-# In the record of a run that embedded over HTTP at an endpoint whose latency is known.
-ENDPOINT_MS = "endpoint_latency_ms"
 # Shown by `python -m benchmarks.delete_over_starts`.
 ONE_START = (
     "A delete by metadata waits for the server's own clocks (200 ms by default), and how long "

@@ -9,11 +9,11 @@ import math
 import random
 from collections.abc import Callable, Generator
 
-from lib.benchmark.advice import confirming_trials, holds, loses, rate_level
-from lib.benchmark.statistics import median
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import COMPARE, OVERLOAD, RATE, Trial
 from lib.benchmark.workload import MAX_RATE_PER_S, Cell, Plan
+from lib.results.advice import confirming_trials, holds, loses, rate_level
+from lib.results.catalogue import STRATEGIES
+from lib.results.summaries import median
+from lib.results.trials import COMPARE, OVERLOAD, RATE, Trial
 
 # (cell, repeat); a repeat of None is a warm-up, after which None is sent instead of a trial.
 Steps = Generator[tuple[Cell, int | None], Trial | None, None]

@@ -6,22 +6,35 @@ The terminal's command measures in its own process, which does nothing else, a p
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
+from lib import jobs
 from lib.benchmark import runner
 from lib.benchmark.runner import BetweenTrials, OnTrial
-from lib.benchmark.trials import OVERLOAD, Run, Trial
 from lib.benchmark.workload import Plan
 from lib.errors import JobCancelled, LabError
-from lib.jobs import Job, Progress
+from lib.jobs import WHOLE, Job, Progress, Share
 from lib.milvus import apart as milvus_apart
 from lib.milvus.apart import Access, guest_of
 from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.lite import LiteGuest
+from lib.results.trials import OVERLOAD, Run, Trial
+from lib.settings import Settings
 from lib.workers.work import Limits
 
 # How often a worker tells how far it is.
 TELL_EVERY_S = 0.2
+
+
+class Keeps(Protocol):
+    """Where runs are kept, as `lib.runs.store.RunStore` keeps them."""
+
+    def check_room(self) -> None:
+        """Raise InvalidInput when there is no room for another run."""
+
+    def save(self, run: Run, *, name: str, run_id: str) -> object:
+        """Keep a run under an id."""
 
 
 def execute(
@@ -127,6 +140,48 @@ def _in_worker(
     milvus_apart.wait_for_cleaning()
     tell(job.progress)
     return run.environment
+
+
+def queue(
+    plan: Plan,
+    connection: Connection,
+    model: EmbeddingModel,
+    *,
+    settings: Settings,
+    store: Keeps,
+    share: Share = WHOLE,
+) -> Job:
+    """Queue a benchmark and return its job at once; what it measured is kept under the job's id.
+
+    It is measured in a worker. `connection` and `model` were opened by `settings`. Raises
+    InvalidInput for a plan that cannot be run.
+    """
+    plan.check(settings)
+    store.check_room()
+    name = plan.label
+
+    def work(job: Job) -> Run:
+        access = Access.of(settings, connection, model)
+        try:
+            run = apart(plan, access, job, connection, settings.max_run_mb)
+        except LabError:
+            # It ended half way: what was finished is kept like any partial run.
+            if isinstance(job.result, Run) and job.result.trials:
+                store.save(job.result, name=name, run_id=job.id)
+            raise
+        if run.trials:
+            store.save(run, name=name, run_id=job.id)
+        return run
+
+    held = connection.lease()
+    return jobs.shared().submit(
+        name,
+        work,
+        subject=runner.SUBJECT,
+        held=held,
+        share=share,
+        not_beside=f"ingest:{plan.collection}" if plan.collection else "",
+    )
 
 
 class _Followed:

@@ -10,8 +10,6 @@ from typing import Any, NoReturn, TypeVar
 from lib import settings as lab_settings
 from lib.benchmark.effects import NEEDS, changes_something
 from lib.benchmark.experiments import EXPERIMENTS
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import OVERLOAD, Run
 from lib.benchmark.workload import (
     DELETE_CONSISTENCIES,
     DELETE_FIELDS,
@@ -21,9 +19,8 @@ from lib.benchmark.workload import (
 )
 from lib.documents import text_encoding
 from lib.errors import InvalidInput, LabError
-from lib.milvus.collections import INDEX_TYPES
-from lib.milvus.embeddings import PROVIDERS
-from lib.milvus.operations import OPERATIONS
+from lib.results.catalogue import INDEX_TYPES, OPERATIONS, PROVIDERS, STRATEGIES
+from lib.results.trials import OVERLOAD, Run
 from lib.settings import Settings
 
 T = TypeVar("T")

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from lib.benchmark.trials import Call
 from lib.errors import LabError
 from lib.milvus.embeddings import EmbeddingClock, embedding_clock
 from lib.milvus.failures import milvus_reason, refusal
 from lib.milvus.operations import Operation, result_keys
+from lib.results.trials import Call
 
 RETURNED_FALSE = "reported failure (returned False)"
 NO_EFFECT = "reported success without effect"

@@ -8,9 +8,8 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.vectorstores import VectorStoreRetriever
 
 from lib.benchmark.recorder import Recorder, Turns
+from lib.results.catalogue import SEARCH_TYPES
 
-# The operations that a retriever makes, and its name for each.
-SEARCH_TYPES = {"similarity_search": "similarity", "max_marginal_relevance_search": "mmr"}
 # In a timed trial, the calls of one batch for each that may be in flight.
 ROUND = 50
 

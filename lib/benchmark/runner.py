@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lib.benchmark import environment, garbage
-from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.answers import Checked, Wrong
 from lib.benchmark.experiments import EXPERIMENTS
 from lib.benchmark.guard import Guard
 from lib.benchmark.processors import NOT_KNOWN, Others
 from lib.benchmark.recorder import Recorder
 from lib.benchmark.strategies import STRATEGIES, Strategy, keeper, trial_arguments
-from lib.benchmark.trials import Run, Trial
 from lib.benchmark.workload import Cell, Plan
 from lib.benchmark.workspace import MilvusWorkspace, SearchWorkspace, Workspace
 from lib.errors import JobCancelled, LabError
@@ -24,6 +22,8 @@ from lib.milvus.connection import Connection, Lease
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS
 from lib.milvus.watchdog import Watchdog
+from lib.results import summaries
+from lib.results.trials import Run, Trial
 from lib.settings import Settings
 
 SUBJECT = "benchmark"  # by which pages find the job of a run
@@ -265,7 +265,7 @@ class _Session:
                 verified=all(call.ok for call in calls),
                 verification=_in_words(recorder, checked),
                 loop_lag_ms_max=max(lags_ms) if lags_ms else None,
-                loop_lag_ms_p99=trial_statistics.percentile(lags_ms, 99) if lags_ms else None,
+                loop_lag_ms_p99=summaries.percentile(lags_ms, 99) if lags_ms else None,
                 cpu_s=cpu_s,
                 calls=calls,
                 seconds=recorder.seconds,

@@ -1,4 +1,4 @@
-"""STRATEGIES: the ways to issue N calls, as data.
+"""STRATEGIES: the ways to issue N calls, with what issues them.
 
 The load is closed-loop, where a strategy issues its next call when one has ended, or all at once;
 or open, where it starts calls at a rate. Sync methods are called in worker threads, coroutines run
@@ -6,9 +6,8 @@ on the one background loop.
 """
 
 import asyncio
-import inspect
 import threading
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,69 +17,9 @@ from langchain_milvus import Milvus
 
 from lib.benchmark import open_loop, retriever
 from lib.benchmark.recorder import Recorder, Turns
-from lib.milvus.fields import PRIMARY_FIELD
-from lib.milvus.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
-
-BASELINE = "sync_loop"
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """One way to issue N calls of one operation.
-
-    `execute` makes the recorder's calls. A function runs in a worker thread, a coroutine function
-    on the background loop.
-    """
-
-    name: str  # the id in files, URLs and on the command line
-    title: str
-    summary: str
-    execute: Callable[[Recorder], None] | Callable[[Recorder], Coroutine[Any, Any, None]]
-    limited_label: str = ""  # the title with the concurrency in it; empty where there is no limit
-    is_batch: bool = False
-    uses_rate: bool = False
-    is_open: bool = False  # whether calls start when they are due, whatever became of the others
-    can_be_timed: bool = False  # whether it can make calls for a time instead of a number of them
-    only: Collection[str] = ()  # the operations it can issue; all of them when empty
-
-    @property
-    def is_async(self) -> bool:
-        """Say whether it awaits the async methods."""
-        return inspect.iscoroutinefunction(self.execute)
-
-    @property
-    def uses_limit(self) -> bool:
-        """Say whether it takes a bound on the calls in flight."""
-        return bool(self.limited_label)
-
-    def label(self, concurrency: int | None = None, rate_per_s: float | None = None) -> str:
-        """Return the name with its concurrency or rate: 'Async, at most 32'."""
-        if self.uses_rate and rate_per_s:
-            return f"{self.title}, {rate_per_s:,.4g}/s"
-        if self.uses_limit and concurrency:
-            label = self.limited_label.format(concurrency)
-            return label.removesuffix("s") if concurrency == 1 else label  # 1 thread
-        return self.title
-
-    @property
-    def family(self) -> str:
-        """Its kind, one of `lib.charts.theme.FAMILIES`: what its colour says in every chart."""
-        if self.is_async:
-            return "async"
-        if self.is_batch:
-            return "batch"
-        return "threads" if self.uses_limit else "loop"
-
-    def applies(self, operation: str) -> bool:
-        """Say whether the operation of this name can be issued this way."""
-        offered = not self.only or operation in self.only
-        return offered and (OPERATIONS[operation].batchable or not self.is_batch)
-
-    def concurrency(self, limit: int | None) -> int | None:
-        """Return the most calls in flight at once; None where nothing limits it."""
-        if self.uses_limit:
-            return limit
-        return None if self.is_async else 1
+from lib.milvus.operations import Inputs, Operation, result_keys
+from lib.results import catalogue
+from lib.results.catalogue import PRIMARY_FIELD, Effect
 
 
 def _sync_loop(recorder: Recorder) -> None:
@@ -128,107 +67,34 @@ def _one_batch(recorder: Recorder) -> None:
         recorder.measure(0, lambda: search_at_once(recorder.store, operation, arguments))
 
 
+Execute = Callable[[Recorder], None] | Callable[[Recorder], Coroutine[Any, Any, None]]
+# A function runs in a worker thread, a coroutine function on the background loop.
+_EXECUTE: dict[str, Execute] = {
+    "sync_loop": _sync_loop,
+    "thread_pool": _thread_pool,
+    "gather": _gather,
+    "gather_limited": _gather_limited,
+    "one_batch": _one_batch,
+    "open_constant": open_loop.open_constant,
+    "open_poisson": open_loop.open_poisson,
+    "token_bucket": open_loop.token_bucket,
+    "retriever_invoke": retriever.invoke,
+    "retriever_batch": retriever.batch,
+    "retriever_ainvoke": retriever.ainvoke,
+    "retriever_abatch": retriever.abatch,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy(catalogue.Strategy):
+    """A strategy of the catalogue with what makes the recorder's calls."""
+
+    execute: Execute
+
+
 STRATEGIES: dict[str, Strategy] = {
-    strategy.name: strategy
-    for strategy in (
-        Strategy(
-            name="sync_loop",
-            title="Loop",
-            summary="One call after another. The baseline of every speed-up.",
-            execute=_sync_loop,
-            can_be_timed=True,
-        ),
-        Strategy(
-            name="thread_pool",
-            title="Threads",
-            summary="The sync method from a fixed number of threads.",
-            limited_label="{} threads",
-            execute=_thread_pool,
-            can_be_timed=True,
-        ),
-        Strategy(
-            name="gather",
-            title="Async",
-            summary="All coroutines at once in asyncio.gather, as the tutorial does.",
-            execute=_gather,
-        ),
-        Strategy(
-            name="gather_limited",
-            title="Async, limited",
-            summary="asyncio.gather with a bound on the calls in flight.",
-            limited_label="Async, at most {}",
-            execute=_gather_limited,
-            can_be_timed=True,
-        ),
-        Strategy(
-            name="one_batch",
-            title="One batch",
-            summary="One call with everything in it, where the operation has such a form.",
-            execute=_one_batch,
-            is_batch=True,
-        ),
-        Strategy(
-            name="open_constant",
-            title="Open loop",
-            summary="Calls start evenly spaced, whether or not earlier ones were answered.",
-            execute=open_loop.open_constant,
-            is_open=True,
-            uses_rate=True,
-            can_be_timed=True,
-        ),
-        Strategy(
-            name="open_poisson",
-            title="Open loop, Poisson",
-            summary="Calls start at random moments with a given mean rate.",
-            execute=open_loop.open_poisson,
-            is_open=True,
-            uses_rate=True,
-            can_be_timed=True,
-        ),
-        Strategy(
-            name="token_bucket",
-            title="Token bucket",
-            summary="Each call takes a token; tokens come in at a given rate.",
-            execute=open_loop.token_bucket,
-            uses_rate=True,
-            can_be_timed=True,
-        ),
-        Strategy(
-            name="retriever_invoke",
-            title="Retriever, invoke",
-            summary="`invoke` of the store as a LangChain retriever, one call after another.",
-            execute=retriever.invoke,
-            can_be_timed=True,
-            only=retriever.SEARCH_TYPES,
-        ),
-        Strategy(
-            name="retriever_batch",
-            title="Retriever, batch",
-            summary="The retriever's `batch`: `invoke` from langchain's threads.",
-            limited_label="Retriever, batch, {} threads",
-            execute=retriever.batch,
-            can_be_timed=True,
-            only=retriever.SEARCH_TYPES,
-        ),
-        Strategy(
-            name="retriever_ainvoke",
-            title="Retriever, ainvoke",
-            summary="The retriever's `ainvoke` in a gather with a bound on the calls in flight.",
-            limited_label="Retriever, ainvoke, at most {}",
-            execute=retriever.ainvoke,
-            can_be_timed=True,
-            only=retriever.SEARCH_TYPES,
-        ),
-        Strategy(
-            name="retriever_abatch",
-            title="Retriever, abatch",
-            summary="The retriever's `abatch`: `ainvoke` in langchain's own bounded gather.",
-            limited_label="Retriever, abatch, at most {}",
-            execute=retriever.abatch,
-            can_be_timed=True,
-            only=retriever.SEARCH_TYPES,
-        ),
-    )
+    name: Strategy(**vars(entry), execute=_EXECUTE[name])
+    for name, entry in catalogue.STRATEGIES.items()
 }
 
 

@@ -9,16 +9,27 @@ from itertools import product
 from typing import Any
 
 from lib.benchmark.effects import changes_something
-from lib.benchmark.statistics import cell_label, cell_text
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import COMPARE, MAX_CELLS, MAX_REPEATS, OVERLOAD, RATE, CellKey
 from lib.errors import InvalidInput, LabError
-from lib.milvus.collections import INDEX_TYPES
-from lib.milvus.embeddings import PROVIDERS
-from lib.milvus.fields import PRIMARY_FIELD
-from lib.milvus.operations import OPERATIONS, Effect
 from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA, check_ranking
 from lib.milvus.territory import shown_name
+from lib.results.catalogue import (
+    INDEX_TYPES,
+    OPERATIONS,
+    PRIMARY_FIELD,
+    PROVIDERS,
+    STRATEGIES,
+    Effect,
+)
+from lib.results.summaries import cell_label, cell_text
+from lib.results.trials import (
+    COMPARE,
+    MAX_CELLS,
+    MAX_REPEATS,
+    MAX_TIMED_CALLS,
+    OVERLOAD,
+    RATE,
+    CellKey,
+)
 from lib.settings import Settings
 from lib.words import counted
 
@@ -31,7 +42,6 @@ MAX_RATE_PER_S = 20_000
 # A shorter trial does not sustain its level; a longer one takes too much time.
 MIN_SECONDS, MAX_SECONDS = 2.0, 60.0
 MAX_TIMED_RUN_S = 1_800.0
-MAX_TIMED_CALLS = 100_000
 # What a Milvus server takes in one gRPC message (proxy.grpc.serverMaxRecvSize).
 MAX_MESSAGE_BYTES = 64 * 2**20
 TEXT_BYTES = 200

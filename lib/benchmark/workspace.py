@@ -22,13 +22,12 @@ from lib.benchmark.workload import DISTINCT_QUERIES, Plan
 from lib.documents.corpora import CORPORA
 from lib.errors import OperationFailed
 from lib.milvus import collections as milvus_collections
-from lib.milvus.collections import INDEX_TYPES
 from lib.milvus.connection import Connection, close_store
 from lib.milvus.embeddings import EmbeddingModel, SimulatedLatency, TimedEmbeddings
 from lib.milvus.failures import reported
-from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
-from lib.milvus.operations import OPERATIONS, Effect, Inputs, Operation, result_keys
+from lib.milvus.operations import OPERATIONS, Inputs, Operation, result_keys
 from lib.milvus.reading import layout, walk
+from lib.results.catalogue import INDEX_TYPES, PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, Effect
 
 ROWS_AT_ONCE = 1_000
 OPEN_TIMEOUT_S = 20.0

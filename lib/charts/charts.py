@@ -14,12 +14,12 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from lib.benchmark.statistics import STALLED_LAG_MS
-from lib.benchmark.trials import Run
 from lib.charts import data as chart_data
-from lib.charts.data import Focus
 from lib.charts.theme import FAMILIES
 from lib.late import alt
+from lib.results.groups import Focus
+from lib.results.summaries import STALLED_LAG_MS
+from lib.results.trials import Run
 from lib.words import counted, duration_text, ratio_text
 
 AnyChart: TypeAlias = "alt.Chart | alt.LayerChart | alt.FacetChart"

@@ -2,19 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import pandas as pd
 
-from lib.benchmark import advice
-from lib.benchmark import statistics as trial_statistics
-from lib.benchmark.statistics import CellSummary
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import COMPARE, Call, CellKey, Run, Trial
-from lib.benchmark.tutorial_figures import PUBLISHED
-from lib.milvus.operations import OPERATIONS
+from lib.results import advice, summaries
+from lib.results.catalogue import STRATEGIES
+from lib.results.comparison import ComparedCell
+from lib.results.groups import Focus, group_label
+from lib.results.published import PUBLISHED
+from lib.results.summaries import CellSummary
+from lib.results.trials import COMPARE, Call, CellKey, Run, Trial
 from lib.words import duration_text, ratio_text
 
 # The browser gets at most this many bars a lane: more would be thinner than a pixel.
@@ -29,25 +28,6 @@ NOT_VALID = "not valid: client too slow"
 VERDICTS = (CONFIRMED, HELD, NOT_HELD, NOT_VALID)
 
 
-@dataclass(frozen=True)
-class Focus:
-    """The group of cells that the detailed charts look at: one operation at one count."""
-
-    operation: str
-    count: int
-
-    @property
-    def label(self) -> str:
-        """The group in words: 'Add documents × 100'."""
-        return group_label(self.operation, self.count)
-
-
-def group_label(operation: str, count: int) -> str:
-    """Return 'Add documents × 100', or of timed trials 'Similarity search, timed'."""
-    much = f" × {count:,}" if count else ", timed"
-    return f"{OPERATIONS[operation].label}{much}"
-
-
 def _names(key: CellKey) -> dict[str, Any]:
     """Return a cell's names in a table: its group, its strategy and the strategy's family.
 
@@ -55,7 +35,7 @@ def _names(key: CellKey) -> dict[str, Any]:
     """
     return {
         "group": group_label(key.operation, key.count),
-        "strategy": trial_statistics.cell_label(key),
+        "strategy": summaries.cell_label(key),
         "family": STRATEGIES[key.strategy].family,
     }
 
@@ -63,24 +43,6 @@ def _names(key: CellKey) -> dict[str, Any]:
 def _table(rows: list[dict[str, Any]], columns: str) -> pd.DataFrame:
     """Return rows as a table that has these columns even where there is no row."""
     return pd.DataFrame(rows, columns=columns.split())
-
-
-def summaries(run: Run) -> tuple[CellSummary, ...]:
-    """Return the summary of each cell."""
-    return run.keep("summaries", lambda: trial_statistics.summarise(run.trials))
-
-
-def groups(run: Run) -> tuple[Focus, ...]:
-    """Return the groups of a run, as they were run."""
-    found = {Focus(trial.operation, trial.count): None for trial in run.trials if not trial.warmup}
-    operations = list(dict.fromkeys(focus.operation for focus in found))
-    return tuple(sorted(found, key=lambda focus: (operations.index(focus.operation), focus.count)))
-
-
-def largest_groups(run: Run) -> tuple[Focus, ...]:
-    """Return each operation's group with the most calls."""
-    # Counts ascend: the last one of an operation stays.
-    return tuple({focus.operation: focus for focus in groups(run)}.values())
 
 
 def wall_times(run: Run) -> pd.DataFrame:
@@ -93,7 +55,7 @@ def wall_times(run: Run) -> pd.DataFrame:
             "repeats": cell.repeats,
             "text": duration_text(cell.geomean_wall_s),
         }
-        for cell in summaries(run)
+        for cell in summaries.of(run)
         # Timed trials all last as long as they were asked to. A log axis has no zero.
         if cell.geomean_wall_s and cell.count
     ]
@@ -105,7 +67,7 @@ def speedups(run: Run) -> pd.DataFrame:
 
     `source` is 'measured' or 'published'; bounds are missing below three repeats.
     """
-    compared = [cell for cell in summaries(run) if cell.speedup is not None]
+    compared = [cell for cell in summaries.of(run) if cell.speedup is not None]
     rows = [
         {
             **_names(cell.cell),
@@ -138,14 +100,14 @@ def lanes(run: Run, focus: Focus) -> tuple[Trial, ...]:
     Of each way it is the repeat whose time is nearest to the time that is shown of it; of the same
     repeat, where the two share one.
     """
-    mine = trial_statistics.by_cell(
+    mine = summaries.by_cell(
         trial
         for trial in run.trials
         if (trial.operation, trial.count) == (focus.operation, focus.count) and trial.counts
     )
     timed = [cell for cell in _cells_of(run, focus) if cell.cell in mine and cell.geomean_wall_s]
     baseline = next(
-        (found for cell in timed if (found := trial_statistics.baseline_of(cell.cell, mine))), None
+        (found for cell in timed if (found := summaries.baseline_of(cell.cell, mine))), None
     )
     loop = [cell for cell in timed if cell.cell == baseline]
     others = [cell for cell in timed if STRATEGIES[cell.strategy].family == "async"]
@@ -170,7 +132,7 @@ def lanes(run: Run, focus: Focus) -> tuple[Trial, ...]:
 
 def shown_time(run: Run, trial: Trial) -> float:
     """Return the time that is shown of a trial's way, in seconds: of all its repeats together."""
-    cell = next(cell for cell in summaries(run) if cell.cell == trial.cell)
+    cell = next(cell for cell in summaries.of(run) if cell.cell == trial.cell)
     return cell.geomean_wall_s or trial.wall_s
 
 
@@ -195,7 +157,7 @@ def waterfall(run: Run, focus: Focus) -> pd.DataFrame:
             ):
                 rows.append(
                     {
-                        "lane": trial_statistics.cell_label(trial.cell),
+                        "lane": summaries.cell_label(trial.cell),
                         "family": STRATEGIES[trial.strategy].family,
                         "row": row,
                         # Calls one after another do not hide each other when drawn thick.
@@ -241,7 +203,7 @@ def race(run: Run, focus: Focus) -> pd.DataFrame:
             calls = ended[cell : cell + per_cell]
             rows.append(
                 {
-                    "lane": trial_statistics.cell_label(trial.cell),
+                    "lane": summaries.cell_label(trial.cell),
                     "family": STRATEGIES[trial.strategy].family,
                     "from_call": cell,
                     "to_call": cell + len(calls),
@@ -271,7 +233,7 @@ def race_at(cells: pd.DataFrame, clock_s: float) -> pd.DataFrame:
 def _cells_of(run: Run, focus: Focus) -> list[CellSummary]:
     """Return the cells of a group."""
     group = (focus.operation, focus.count)
-    return [cell for cell in summaries(run) if (cell.operation, cell.count) == group]
+    return [cell for cell in summaries.of(run) if (cell.operation, cell.count) == group]
 
 
 def _one_limit_each(run: Run, focus: Focus) -> list[tuple[CellSummary, list[Call]]]:
@@ -284,7 +246,7 @@ def _one_limit_each(run: Run, focus: Focus) -> list[tuple[CellSummary, list[Call
         kept = best.setdefault(cell.strategy, cell)
         if (cell.throughput_per_s or 0) > (kept.throughput_per_s or 0):
             best[cell.strategy] = cell
-    trials = trial_statistics.by_cell(run.trials)
+    trials = summaries.by_cell(run.trials)
     return [
         (cell, [call for t in trials[cell.cell] if t.verified for call in t.calls if call.ok])
         for cell in best.values()
@@ -308,10 +270,8 @@ def latencies(run: Run, focus: Focus) -> pd.DataFrame:
             {**base, "latency_ms": ordered[i], "share": (i + 1) / len(ordered)}
             for i in _evenly(range(len(ordered)), MAX_CURVE_POINTS)
         ]
-        marks = {
-            f"p{q}": (trial_statistics.percentile(ordered, q), q / 100) for q in _marked(ordered)
-        }
-        if len(ordered) < trial_statistics.P99_SAMPLES:
+        marks = {f"p{q}": (summaries.percentile(ordered, q), q / 100) for q in _marked(ordered)}
+        if len(ordered) < summaries.P99_SAMPLES:
             marks[f"slowest of {len(ordered):,}"] = (ordered[-1], 1.0)
         rows += [
             {**base, "latency_ms": latency_ms, "share": share, "mark": mark}
@@ -322,7 +282,7 @@ def latencies(run: Run, focus: Focus) -> pd.DataFrame:
 
 def _marked(latencies: Sequence[float]) -> tuple[int, ...]:
     """Return the percentiles that so many samples can mark."""
-    enough = len(latencies) >= trial_statistics.P99_SAMPLES
+    enough = len(latencies) >= summaries.P99_SAMPLES
     return tuple(q for q in MARKED_PERCENTILES if q < 99 or enough)
 
 
@@ -337,7 +297,7 @@ def sweep(run: Run, focus: Focus) -> pd.DataFrame:
     is_sweep = run.experiment == COMPARE
     by_batch = any(cell.batch > 1 for cell in _cells_of(run, focus))
     rows = []
-    trials = trial_statistics.by_cell(run.trials)
+    trials = summaries.by_cell(run.trials)
     for cell in _cells_of(run, focus):
         limited = STRATEGIES[cell.strategy].uses_limit
         if not (is_sweep and limited and cell.concurrency and cell.throughput_per_s):
@@ -384,8 +344,8 @@ def _knee(cells: list[CellKey], trials: Mapping[CellKey, list[Trial]]) -> CellKe
     """Return the knee among a strategy's cells, which stand in the order of their limits."""
 
     def is_faster(one: CellKey, than: CellKey) -> bool:
-        gain = trial_statistics.gain(trials[than], trials[one])
-        return gain is not None and gain.verdict(len(cells)) == trial_statistics.FASTER
+        gain = summaries.gain(trials[than], trials[one])
+        return gain is not None and gain.verdict(len(cells)) == summaries.FASTER
 
     for i, cell in enumerate(cells):
         if not any(is_faster(higher, cell) for higher in cells[i + 1 :]):
@@ -483,7 +443,7 @@ def loop_lag(run: Run, focus: Focus) -> pd.DataFrame:
         and trial.loop_lag_ms_max is not None
     ]
     # Trials come in the shuffled order of the run, cells by strategy and number.
-    order = [cell.label for cell in summaries(run)]
+    order = [cell.label for cell in summaries.of(run)]
     rows.sort(key=lambda row: order.index(str(row["strategy"])))
     return _table(rows, "strategy family repeat lag_ms")
 
@@ -496,7 +456,7 @@ def summary(run: Run) -> pd.DataFrame:
             "strategy": cell.label,
             "errors": "; ".join(f"{kind} ({n}×)" for kind, n in cell.errors.items()),
         }
-        for cell in summaries(run)
+        for cell in summaries.of(run)
     ]
     columns = (
         "operation strategy count repeats failed_trials geomean_wall_s speedup speedup_low "
@@ -532,3 +492,22 @@ def all_calls(run: Run) -> pd.DataFrame:
         "operation strategy count concurrency repeat call start_s end_s embed_s ok error "
         "trial_verified",
     )
+
+
+def compared_cells(cells: Sequence[ComparedCell]) -> pd.DataFrame:
+    """Return one row per cell and run, for the chart."""
+    rows = [
+        {
+            "group": cell.label,
+            "strategy": level.run,
+            "family": STRATEGIES[cell.key.strategy].family,
+            "wall_s": level.mean_s,
+            "low": level.low_s,
+            "high": level.high_s,
+            "text": level.text,
+        }
+        for cell in cells
+        for level in cell.levels
+    ]
+    columns = ["group", "strategy", "family", "wall_s", "low", "high", "text"]
+    return pd.DataFrame(rows, columns=columns).astype({"low": float, "high": float})

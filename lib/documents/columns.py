@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from lib.documents.problems import Problems
 from lib.documents.sources import Columns, Part, Reading, VectorDocument
 from lib.errors import InvalidInput
-from lib.milvus.fields import METADATA_COLUMN, PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
+from lib.milvus.fields import METADATA_COLUMN
+from lib.results.catalogue import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
 from lib.words import plain
 
 # Names that a table's text goes by, the surest first.

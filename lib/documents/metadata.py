@@ -10,8 +10,9 @@ from functools import lru_cache
 from typing import Any
 
 from lib.errors import InvalidInput
-from lib.milvus.fields import DYNAMIC_FIELD, PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
+from lib.milvus.fields import DYNAMIC_FIELD
 from lib.milvus.filters import INT64
+from lib.results.catalogue import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
 from lib.words import plain
 
 # All metadata of a row is one JSON value, which a Milvus server takes up to this size.

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lib.ingestion.batches import Batch, content_key
-from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, Schema
+from lib.milvus.fields import Schema
 from lib.milvus.filters import equals_any
+from lib.results.catalogue import PRIMARY_FIELD, TEXT_FIELD
 
 PLACE = ("source", "position")
 

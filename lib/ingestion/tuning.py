@@ -11,7 +11,6 @@ from itertools import islice, product
 
 from langchain_core.documents import Document
 
-from lib.benchmark.statistics import Speedup, geometric_mean, speedup
 from lib.errors import InvalidInput
 from lib.ingestion.plan import METHODS, IngestionPlan
 from lib.ingestion.writing import ingest
@@ -19,6 +18,7 @@ from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.results.summaries import Speedup, geometric_mean, speedup
 
 SUBJECT = "tuning"  # by which pages find its job
 REPEATS = 5

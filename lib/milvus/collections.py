@@ -14,16 +14,10 @@ from pymilvus.exceptions import MilvusException
 from lib.errors import CollectionMismatch, InvalidInput, LabError, OperationFailed
 from lib.milvus.connection import Connection, no_index
 from lib.milvus.failures import explain, reported
-from lib.milvus.fields import (
-    EMBEDDING_PROPERTY,
-    PRIMARY_FIELD,
-    TEXT_FIELD,
-    VECTOR_FIELD,
-    WORDS_FIELD,
-    Schema,
-)
+from lib.milvus.fields import EMBEDDING_PROPERTY, WORDS_FIELD, Schema
 from lib.milvus.filters import check_unicode
 from lib.milvus.territory import is_scratch
+from lib.results.catalogue import INDEX_TYPES, PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, IndexType
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 MAX_VARCHAR_BYTES = 65_535
@@ -75,75 +69,6 @@ class Collection:
         index = INDEX_TYPES.get(self.index_type)
         per_number = index.bytes_per_number if index else 4.0
         return round(self.rows * self.dimension * per_number)
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One number that an index is built with, and its bounds."""
-
-    name: str
-    low: int
-    high: int
-    default: int
-    meaning: str
-
-
-@dataclass(frozen=True)
-class IndexType:
-    """One kind of vector index: where it exists and what it is built with."""
-
-    name: str
-    summary: str
-    kinds: frozenset[str]  # of backends that really have it
-    parameters: tuple[Parameter, ...] = ()
-    # Bytes in memory for each number of a vector. A plain vector takes four.
-    bytes_per_number: float = 4.0
-
-
-_EVERYWHERE = frozenset({"lite", "server"})
-_NLIST = Parameter("nlist", 1, 65_536, 128, "Into how many lists the vectors are sorted.")
-_GRAPH = (
-    Parameter("M", 4, 64, 16, "How many neighbours each vector keeps."),
-    Parameter("efConstruction", 8, 512, 200, "How many candidates are looked at for them."),
-)
-
-# Milvus Lite takes the names of other indexes too, and builds none of them.
-INDEX_TYPES: dict[str, IndexType] = {
-    index.name: index
-    for index in (
-        IndexType("AUTOINDEX", "Milvus chooses.", _EVERYWHERE | {"zilliz"}, bytes_per_number=4.5),
-        IndexType("FLAT", "Exact: every row is compared.", _EVERYWHERE),
-        IndexType("IVF_FLAT", "Compares the nearest lists only.", _EVERYWHERE, (_NLIST,)),
-        IndexType(
-            "IVF_SQ8",
-            "The same with a byte a number: a quarter of the memory, a little less exact.",
-            _EVERYWHERE,
-            (_NLIST,),
-            bytes_per_number=1.0,
-        ),
-        IndexType(
-            "HNSW",
-            "A graph of neighbours: fast at any size, slow to build.",
-            _EVERYWHERE,
-            _GRAPH,
-            bytes_per_number=4.5,
-        ),
-        IndexType(
-            "HNSW_SQ",
-            "The graph with a byte a number.",
-            frozenset({"lite"}),
-            _GRAPH,
-            bytes_per_number=1.5,
-        ),
-        IndexType(
-            "SCANN",
-            "Lists with products of quantised parts: fast and small.",
-            frozenset({"server"}),
-            (_NLIST,),
-            bytes_per_number=4.5,
-        ),
-    )
-}
 
 
 @dataclass(frozen=True)

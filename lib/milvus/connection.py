@@ -32,8 +32,6 @@ from lib.milvus import leftovers
 from lib.milvus.failures import explain, reported
 from lib.milvus.fields import (
     DYNAMIC_FIELD,
-    TEXT_FIELD,
-    VECTOR_FIELD,
     WORDS_FIELD,
     Schema,
     StoredField,
@@ -42,6 +40,7 @@ from lib.milvus.fields import (
 )
 from lib.milvus.lite import Lite, LiteGuest, LiteServer, Mishap
 from lib.milvus.territory import NOTHING, GuardedClient, Territory, store_class
+from lib.results.catalogue import TEXT_FIELD, VECTOR_FIELD
 from lib.settings import Settings, check_uri
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from langchain_core.embeddings import Embeddings
 
 from lib.errors import EmbeddingFailed, InvalidInput
 from lib.milvus.failures import refusal
+from lib.results import catalogue
 from lib.settings import OPENAI_ADDRESS, PROJECT_ROOT, Settings, canonical
 
 if TYPE_CHECKING:
@@ -362,13 +363,13 @@ def _build_openai(settings: Settings, retries: bool) -> Embeddings:
 PROVIDERS: dict[str, Provider] = {
     "bundled": Provider(
         name="bundled",
-        label="Bundled model (offline)",
+        label=catalogue.PROVIDERS["bundled"],
         model=lambda settings: BUNDLED_MODEL_NAME,
         build=_build_bundled,
     ),
     "openai": Provider(
         name="openai",
-        label="OpenAI-compatible",
+        label=catalogue.PROVIDERS["openai"],
         model=lambda settings: f"openai/{settings.openai_model}",
         build=_build_openai,
     ),

@@ -12,9 +12,8 @@ from typing import Any
 from pymilvus import DataType, FunctionType
 
 from lib.errors import InvalidInput
+from lib.results.catalogue import TEXT_FIELD, VECTOR_FIELD
 
-# The fields of the collections that the lab makes: langchain-milvus's defaults.
-PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD = "pk", "text", "vector"
 # The BM25 vector of a row's words, in collections that were made with one; Milvus computes it.
 WORDS_FIELD = "words"
 # In a file of rows, the column that holds all metadata of a row as one JSON object.

@@ -23,18 +23,12 @@ from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.failures import reported
-from lib.milvus.fields import (
-    METADATA_COLUMN,
-    PRIMARY_FIELD,
-    TEXT_FIELD,
-    VECTOR_FIELD,
-    Schema,
-    StoredField,
-)
+from lib.milvus.fields import METADATA_COLUMN, Schema, StoredField
 from lib.milvus.filters import Typed, equals_any
 from lib.milvus.reading import Row, layout, rows_of, walk
 from lib.milvus.typed import meant
 from lib.milvus.watchdog import watched
+from lib.results.catalogue import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
 
 if TYPE_CHECKING:
     from langchain_milvus import Milvus

@@ -21,9 +21,10 @@ from langchain_core.documents import Document
 
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import BUNDLED_MODEL_DIR, EmbeddingModel, log_normal
-from lib.milvus.fields import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, Schema
+from lib.milvus.fields import Schema
 from lib.milvus.filters import equals
 from lib.milvus.operations import OPERATIONS
+from lib.results.catalogue import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
 
 OWN = "async_lab_snippet"
 # The most rows of a collection that are written into a program.

@@ -10,11 +10,12 @@ from pptx import Presentation
 from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 from pptx.util import Emu, Inches, Pt
 
-from lib.benchmark import statistics as trial_statistics
-from lib.benchmark.trials import Run
 from lib.charts import charts
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS, AnyChart, readable, with_data
+from lib.results import summaries
+from lib.results.groups import groups
+from lib.results.trials import Run
 from lib.runs import findings, story
 from lib.runs.findings import ALONE, Beside
 from lib.runs.reports import Step, drawn, note, unwatched
@@ -50,7 +51,7 @@ def _advice_slides(
     presentation: Any, run: Run, advised: Sequence[str], step: Callable[[int], None]
 ) -> None:
     """Add a slide for each picture of the advice, and one for what follows from it."""
-    focus = chart_data.groups(run)[0]
+    focus = groups(run)[0]
     for done, name in enumerate(story.ADVICE_CHARTS):
         step(done)
         frame = CHARTS[name].frame(run, focus)
@@ -134,7 +135,7 @@ def _footer(slide: Any, run: Run) -> None:
 
 def _method(run: Run) -> list[str]:
     repeats = run.settings.get("repeats", "?")
-    warnings = trial_statistics.warnings(run, chart_data.summaries(run))
+    warnings = summaries.warnings(run, summaries.of(run))
     return [
         f"{repeats} repeats after warm-up; the strategies alternate in shuffled order.",
         "After each trial the effect is checked row by row; failures never count as speed.",

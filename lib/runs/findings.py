@@ -4,15 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lib.benchmark import advice, workload
-from lib.benchmark import statistics as trial_statistics
-from lib.benchmark.environment import ENDPOINT_MS
-from lib.benchmark.statistics import BUSY_SHARE, FASTER, SLOWER, CellSummary, Speedup
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import Run
-from lib.charts.data import Focus, group_label, summaries
-from lib.milvus.fields import PRIMARY_FIELD
-from lib.milvus.operations import OPERATIONS, Effect
+from lib.benchmark import workload
+from lib.results import advice, summaries
+from lib.results.catalogue import OPERATIONS, PRIMARY_FIELD, STRATEGIES, Effect
+from lib.results.groups import Focus, group_label
+from lib.results.summaries import BUSY_SHARE, FASTER, SLOWER, CellSummary, Speedup
+from lib.results.trials import ENDPOINT_MS, Run
 from lib.words import bounds_text, counted, duration_text, ratio_text
 
 # Its spaces do not break, so that no line begins with the percent sign.
@@ -154,7 +151,7 @@ def _many(run: Run, cells: list[CellSummary]) -> str:
 
 def _threads_beat(run: Run, cell: CellSummary) -> Iterable[tuple[float, CellSummary]]:
     """Return the cells of threads that took less than half the time of an async cell."""
-    for other in summaries(run):
+    for other in summaries.of(run):
         same = (other.operation, other.count) == (cell.operation, cell.count)
         if same and STRATEGIES[other.strategy].family == "threads" and other.geomean_wall_s:
             gain = (cell.geomean_wall_s or 0.0) / other.geomean_wall_s
@@ -203,7 +200,7 @@ def leading_of_each(run: Run) -> list[CellSummary]:
     """Return the leading async cell of each operation, in the order of the run."""
     cells = [
         cell
-        for cell in summaries(run)
+        for cell in summaries.of(run)
         if cell.speedup is not None and STRATEGIES[cell.strategy].family == "async"
     ]
     return [
@@ -274,7 +271,7 @@ def embedding_wait(run: Run) -> str:
 
 
 def _without_comparison(run: Run) -> str:
-    good = [cell for cell in summaries(run) if cell.geomean_wall_s is not None]
+    good = [cell for cell in summaries.of(run) if cell.geomean_wall_s is not None]
     if not good:
         return "No trial was verified: nothing can be compared."
     cell = good[0]
@@ -385,8 +382,8 @@ def _short_interval(cell: CellSummary) -> str:
 
 def baseline(run: Run, cell: CellSummary) -> CellSummary | None:
     """Return the loop that a cell is compared with."""
-    cells = {other.cell: other for other in summaries(run)}
-    key = trial_statistics.baseline_of(cell.cell, cells)
+    cells = {other.cell: other for other in summaries.of(run)}
+    key = summaries.baseline_of(cell.cell, cells)
     return cells[key] if key else None
 
 
@@ -399,7 +396,7 @@ def too_few(run: Run, cell: CellSummary) -> str:
 
 
 def _verdicts(run: Run) -> list[str]:
-    return [cell.verdict for cell in summaries(run)]
+    return [cell.verdict for cell in summaries.of(run)]
 
 
 def where_async_loses(run: Run) -> list[Finding]:
@@ -413,7 +410,7 @@ def where_async_loses(run: Run) -> list[Finding]:
     undecided: list[CellSummary] = []
     compared: list[tuple[Speedup, _Beaten]] = []
     by_group: dict[Focus, list[CellSummary]] = {}
-    for cell in summaries(run):
+    for cell in summaries.of(run):
         if cell.geomean_wall_s is not None:
             by_group.setdefault(Focus(cell.operation, cell.count), []).append(cell)
     for focus, cells in by_group.items():
@@ -425,7 +422,7 @@ def where_async_loses(run: Run) -> list[Finding]:
             undecided.append(best)
         found += _slower_than_loop(run, focus, best)
         compared += _against_others(run, focus, best, cells)
-    verdicts = trial_statistics.verdicts_on([gain for gain, _ in compared])
+    verdicts = summaries.verdicts_on([gain for gain, _ in compared])
     beaten_by: dict[str, list[_Beaten]] = {}
     for verdict, (_, beaten) in zip(verdicts, compared, strict=True):
         if verdict == FASTER:
@@ -489,14 +486,14 @@ def _against_others(
     run: Run, focus: Focus, best: CellSummary, cells: list[CellSummary]
 ) -> Iterable[tuple[Speedup, _Beaten]]:
     """Compare the fastest async way with threads and the batched call, each at its fastest."""
-    trials = trial_statistics.by_cell(run.trials)
+    trials = summaries.by_cell(run.trials)
     fastest: dict[str, CellSummary] = {}
     for cell in cells:
         if STRATEGIES[cell.strategy].family in ("threads", "batch"):
             kept = fastest.get(cell.strategy, cell)
             fastest[cell.strategy] = max(kept, cell, key=lambda c: c.throughput_per_s or 0.0)
     for other in fastest.values():
-        gain = trial_statistics.gain(trials[best.cell], trials[other.cell])
+        gain = summaries.gain(trials[best.cell], trials[other.cell])
         if gain is None or gain.low is None or gain.high is None:
             continue
         cause = (

@@ -7,14 +7,12 @@ application does, at an endpoint of a known latency.
 from collections.abc import Sequence
 from typing import Any
 
-from lib.benchmark.environment import ENDPOINT_MS
-from lib.benchmark.statistics import CellSummary
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import Run, Trial
-from lib.benchmark.tutorial_figures import PUBLISHED
 from lib.benchmark.workload import PRESETS
-from lib.charts import data as chart_data
-from lib.milvus.operations import OPERATIONS
+from lib.results import summaries
+from lib.results.catalogue import OPERATIONS, STRATEGIES
+from lib.results.published import PUBLISHED
+from lib.results.summaries import CellSummary
+from lib.results.trials import ENDPOINT_MS, Run, Trial
 from lib.runs import findings
 from lib.runs.front import Front
 from lib.runs.store import Entry
@@ -40,7 +38,7 @@ def make(through_client: Sequence[Entry], bare: Run) -> Front:
 def _position(entry: Entry, run: Run, bare: Run) -> dict[str, Any]:
     """Return one position of the control: what it is called, and what each way took."""
     waited_ms = float(run.environment[ENDPOINT_MS])
-    cells = {cell.strategy: cell for cell in chart_data.summaries(run)}
+    cells = {cell.strategy: cell for cell in summaries.of(run)}
     loop, quick = cells["sync_loop"], cells["gather"]
     return {
         "label": f"{waited_ms:g} ms",
@@ -109,7 +107,7 @@ def caveat(run: Run, cells: dict[str, CellSummary], bare: Run) -> str:
     told = [f"Sooner still: {' and '.join(sooner)}."] if sooner else []
     told.append(f"The endpoint is on the same machine and answers after {waited_ms:g} ms.")
     work = (quick.operation, quick.strategy, quick.count)
-    for bound in chart_data.summaries(bare):
+    for bound in summaries.of(bare):
         same = (bound.operation, bound.strategy, bound.count) == work
         if same and bound.speedup and bare.environment.get("simulated_latency_ms") == waited_ms:
             told.append(f"Around a bare wait, without a client: {ratio_text(bound.speedup)}.")

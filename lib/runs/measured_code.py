@@ -5,13 +5,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from lib.benchmark import advice
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import Run
 from lib.benchmark.workload import DELETE_CONSISTENCIES, DISTINCT_QUERIES
-from lib.charts.data import Focus, summaries
-from lib.milvus.collections import INDEX_TYPES
-from lib.milvus.operations import OPERATIONS, Effect, Operation
 from lib.milvus.snippets import (
     COUNT,
     OWN,
@@ -23,6 +17,10 @@ from lib.milvus.snippets import (
     options,
     snippet,
 )
+from lib.results import advice, summaries
+from lib.results.catalogue import INDEX_TYPES, OPERATIONS, STRATEGIES, Effect, Operation
+from lib.results.groups import Focus
+from lib.results.trials import Run
 
 TIMED_CALLS = 1_000
 NEW = re.compile(r"\b(new|new_vectors)\b")
@@ -249,7 +247,7 @@ def _measured_limit(run: Run, focus: Focus) -> int | None:
     """Return the limit of the fastest gather that was measured; None where one had none."""
     mine = [
         cell
-        for cell in summaries(run)
+        for cell in summaries.of(run)
         if (cell.operation, cell.count) == (focus.operation, focus.count)
         and STRATEGIES[cell.strategy].is_async
     ]

@@ -21,14 +21,13 @@ from typing import Any
 
 import pandas as pd
 
-from lib.benchmark import run_file, tutorial_figures
-from lib.benchmark import statistics as trial_statistics
-from lib.benchmark.trials import Run
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS, Chart, readable, with_data
-from lib.charts.data import Focus
 from lib.charts.theme import VEGA_LITE_VERSION, vega_config
 from lib.late import vl_convert
+from lib.results import published, run_file, summaries
+from lib.results.groups import Focus, largest_groups
+from lib.results.trials import Run
 from lib.runs import findings
 from lib.runs.findings import ALONE, Beside
 from lib.words import inert
@@ -111,7 +110,7 @@ def figures(run: Run, step: Step = unwatched) -> Iterator[Figure]:
     pairs = [
         (chart, focus)
         for chart in CHARTS.values()
-        for focus in (chart_data.largest_groups(run) if chart.focused else (Focus("", 0),))
+        for focus in (largest_groups(run) if chart.focused else (Focus("", 0),))
     ]
     for done, (chart, focus) in enumerate(pairs):
         step(done, len(pairs))
@@ -426,8 +425,8 @@ def _losses(run: Run, beside: Beside) -> str:
 
 
 def _warnings(run: Run) -> str:
-    cells = chart_data.summaries(run)
-    found = trial_statistics.warnings(run, cells)
+    cells = summaries.of(run)
+    found = summaries.warnings(run, cells)
     if not found:
         return ""
     items = "".join(
@@ -446,10 +445,10 @@ def _published(run: Run) -> str:
     frame = chart_data.speedups(run)
     if not (frame["source"] == "published").any():
         return ""
-    items = "".join(f"<li>{_text(reason)}</li>" for reason in tutorial_figures.reasons(run))
+    items = "".join(f"<li>{_text(reason)}</li>" for reason in published.reasons(run))
     return (
         f"<h2>Why the tutorial's figures differ</h2><ul>{items}</ul>"
-        f'<p class="quiet">Published: {_text(tutorial_figures.SOURCE)}.</p>'
+        f'<p class="quiet">Published: {_text(published.SOURCE)}.</p>'
     )
 
 

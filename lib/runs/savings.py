@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from lib.benchmark.statistics import FASTER, CellSummary
-from lib.benchmark.trials import Run
 from lib.errors import InvalidInput
+from lib.results.summaries import FASTER, CellSummary
+from lib.results.trials import Run
 from lib.runs import findings
 
 SECONDS_AN_HOUR = 3600

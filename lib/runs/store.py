@@ -18,16 +18,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lib import jobs
-from lib.benchmark import measurement, run_file, runner
-from lib.benchmark.environment import ENDPOINT_MS
-from lib.benchmark.trials import Run
-from lib.benchmark.workload import Plan
-from lib.errors import InvalidInput, LabError
-from lib.jobs import WHOLE, Job, Share
-from lib.milvus.apart import Access
-from lib.milvus.connection import Connection
-from lib.milvus.embeddings import EmbeddingModel
+from lib.errors import InvalidInput
+from lib.results import run_file
+from lib.results.trials import ENDPOINT_MS, Run
 from lib.runs import findings, front
 from lib.runs.findings import Beside, Digest
 from lib.settings import PROJECT_ROOT, Settings
@@ -396,48 +389,6 @@ class RunStore:
         except (OSError, ValueError, TypeError, KeyError):
             return Card(name=run_id)  # the run itself is whole; only its name is lost
         return card
-
-
-def measure(
-    plan: Plan,
-    connection: Connection,
-    model: EmbeddingModel,
-    *,
-    settings: Settings,
-    store: RunStore,
-    share: Share = WHOLE,
-) -> Job:
-    """Queue a benchmark and return its job at once; what it measured is kept under the job's id.
-
-    It is measured in a worker. `connection` and `model` were opened by `settings`. Raises
-    InvalidInput for a plan that cannot be run.
-    """
-    plan.check(settings)
-    store.check_room()
-    name = plan.label
-
-    def work(job: Job) -> Run:
-        access = Access.of(settings, connection, model)
-        try:
-            run = measurement.apart(plan, access, job, connection, settings.max_run_mb)
-        except LabError:
-            # It ended half way: what was finished is kept like any partial run.
-            if isinstance(job.result, Run) and job.result.trials:
-                store.save(job.result, name=name, run_id=job.id)
-            raise
-        if run.trials:
-            store.save(run, name=name, run_id=job.id)
-        return run
-
-    held = connection.lease()
-    return jobs.shared().submit(
-        name,
-        work,
-        subject=runner.SUBJECT,
-        held=held,
-        share=share,
-        not_beside=f"ingest:{plan.collection}" if plan.collection else "",
-    )
 
 
 def _fits(folder: Path, size: int, most_mb: int, deleted: Iterable[Path]) -> bool:

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lib.benchmark import advice
-from lib.benchmark.environment import ENDPOINT_MS
-from lib.benchmark.statistics import CellSummary
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import Run
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
-from lib.charts.data import Focus
-from lib.milvus.operations import OPERATIONS, Effect
+from lib.results import advice, summaries
+from lib.results.catalogue import OPERATIONS, STRATEGIES, Effect
+from lib.results.groups import Focus, largest_groups
+from lib.results.summaries import CellSummary
+from lib.results.trials import ENDPOINT_MS, Run
 from lib.runs import findings
 from lib.runs.findings import Beside
 from lib.words import bounds_text, duration_text, ratio_text
@@ -111,7 +109,7 @@ def steps(run: Run, beside: Beside) -> tuple[Step, ...]:
 
 def _without_pair(run: Run, beside: Beside) -> tuple[Step, ...]:
     """Return the steps of a run that says nothing about a gain: they tell what it advises."""
-    focus = next(iter(chart_data.largest_groups(run)), None)
+    focus = next(iter(largest_groups(run)), None)
     frames = {name: CHARTS[name].frame(run, focus) for name in ADVICE_CHARTS if focus}
     chart = next((name for name, frame in frames.items() if not frame.empty), "")
     return (
@@ -182,7 +180,7 @@ def _gain(run: Run, beside: Beside) -> Step:
 def _largest_gains(run: Run) -> pd.DataFrame:
     """Return the measured speed-ups of each operation's most calls."""
     frame = CHARTS["speedup"].frame(run, Focus("", 0))
-    largest = [focus.label for focus in chart_data.largest_groups(run)]
+    largest = [focus.label for focus in largest_groups(run)]
     return frame[frame["group"].isin(largest) & (frame["source"] == "measured")]
 
 
@@ -202,7 +200,7 @@ def _beside_one_batch(run: Run) -> str:
     cell = findings.leading(run)
     if cell is None or not cell.geomean_wall_s:
         return ""
-    for other in chart_data.summaries(run):
+    for other in summaries.of(run):
         did_the_same = (other.operation, other.count) == (cell.operation, cell.count)
         took_s = other.geomean_wall_s
         is_batch = STRATEGIES[other.strategy].is_batch

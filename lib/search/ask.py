@@ -28,13 +28,14 @@ from lib.milvus.embeddings import ANSWER_S as EMBEDDING_ANSWER_S
 from lib.milvus.embeddings import EmbeddingClock, EmbeddingModel, embedding_clock
 from lib.milvus.failures import reported
 from lib.milvus.fields import Schema
-from lib.milvus.operations import OPERATIONS, Effect, Operation, result_keys
+from lib.milvus.operations import OPERATIONS, Operation, result_keys
 from lib.milvus.ranking import (
     DEFAULT_FETCH_K,
     DEFAULT_K,
     DEFAULT_LAMBDA,
     check_ranking,
 )
+from lib.results.catalogue import Effect
 from lib.search import mmr
 
 MAX_LIMIT = 1_000

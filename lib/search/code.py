@@ -2,16 +2,15 @@
 
 from langchain_core.documents import Document
 
-from lib.benchmark.retriever import SEARCH_TYPES
 from lib.benchmark.workload import Plan
 from lib.milvus import snippets
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.failures import reported
-from lib.milvus.fields import PRIMARY_FIELD
 from lib.milvus.filters import combine, equals, quote
 from lib.milvus.operations import OPERATIONS
 from lib.milvus.snippets import CARRIED_ROWS, Place, Snippet
+from lib.results.catalogue import PRIMARY_FIELD, SEARCH_TYPES
 from lib.search.ask import (
     Candidates,
     MethodAnswer,

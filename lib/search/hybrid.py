@@ -13,12 +13,13 @@ from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.failures import reported
-from lib.milvus.fields import METADATA_COLUMN, VECTOR_FIELD, WORDS_FIELD, Schema
+from lib.milvus.fields import METADATA_COLUMN, WORDS_FIELD, Schema
 from lib.milvus.operations import OPERATIONS
 from lib.milvus.reading import Row, walk
 from lib.milvus.rows import EXPORT_ROWS, exported
 from lib.milvus.territory import shown_name
 from lib.milvus.watchdog import watched
+from lib.results.catalogue import VECTOR_FIELD
 from lib.search.ask import Hit, Question, document_hit
 
 OPERATION = OPERATIONS["similarity_search_with_score"]

@@ -12,11 +12,12 @@ from langchain_core.documents import Document
 from lib.benchmark.answers import Checked
 from lib.benchmark.recorder import NO_EFFECT, Recorder
 from lib.benchmark.runner import run_in
-from lib.benchmark.trials import Call, Run, Trial
 from lib.benchmark.workload import Plan
 from lib.jobs import Job
 from lib.milvus.embeddings import SimulatedLatency, TimedEmbeddings
-from lib.milvus.operations import Effect, Inputs, Operation
+from lib.milvus.operations import Inputs, Operation
+from lib.results.catalogue import Effect
+from lib.results.trials import Call, Run, Trial
 
 ROWS = 200
 

@@ -12,9 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from lib.benchmark import measurement, run_file
-from lib.benchmark.statistics import summarise, warnings
-from lib.benchmark.trials import Run
+from lib.benchmark import measurement
 from lib.benchmark.workload import Plan
 from lib.errors import ConnectionFailed, LabError
 from lib.jobs import Job, Jobs, State
@@ -22,7 +20,10 @@ from lib.milvus.apart import Access, wait_for_cleaning
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.milvus.territory import Quota, ReadOnly, Territory
-from lib.runs.store import RunStore, measure
+from lib.results import run_file
+from lib.results.summaries import summarise, warnings
+from lib.results.trials import Run
+from lib.runs.store import RunStore
 from lib.settings import Settings
 from lib.workers import host
 from lib.workers.work import Ended, OutOfMemory
@@ -313,7 +314,7 @@ def test_a_run_that_was_killed_is_kept_by_the_store_of_runs(
     opened: Connection, model: EmbeddingModel, settings: Settings, tmp_path: Path
 ) -> None:
     store = RunStore(tmp_path / "runs")
-    job = measure(LONG, opened, model, settings=settings, store=store)
+    job = measurement.queue(LONG, opened, model, settings=settings, store=store)
     wait_until(lambda: finished_trials(job) >= 3)
     [worker] = workers()
     worker.kill()

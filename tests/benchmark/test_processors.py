@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 from lib.benchmark.processors import NOT_KNOWN, Others
-from lib.benchmark.statistics import warnings
-from lib.benchmark.trials import Run
 from lib.milvus.connection import open_connection
+from lib.results.summaries import warnings
+from lib.results.trials import Run
 from lib.settings import Settings
 from scripts.milvus_server import MilvusServer
 

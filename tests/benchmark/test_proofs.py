@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from lib.benchmark import statistics as trial_statistics
 from lib.benchmark.recorder import NO_EFFECT, RETURNED_FALSE
 from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import Run
 from lib.benchmark.workload import Plan
+from lib.results import summaries
+from lib.results.trials import Run
 from tests.benchmark.stubs import JITTERS, Server, StubStore, VirtualClock, measure
 
 pytestmark = pytest.mark.slow
@@ -30,9 +30,9 @@ def second_sync_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(STRATEGIES, AGAIN, again)
 
 
-def gain(run: Run, strategy: str) -> trial_statistics.CellSummary:
+def gain(run: Run, strategy: str) -> summaries.CellSummary:
     """Return the summary of the strategy that is compared with the sync loop."""
-    return next(c for c in trial_statistics.summarise(run.trials) if c.strategy == strategy)
+    return next(c for c in summaries.summarise(run.trials) if c.strategy == strategy)
 
 
 @pytest.mark.usefixtures("second_sync_loop")
@@ -55,8 +55,8 @@ def test_the_sync_loop_against_itself_shows_no_difference_in_95_of_100_runs(
         widths.append(cell.speedup_high - cell.speedup_low)
     coverage = contained / A_A_RUNS
     record_property("coverage", coverage)
-    record_property("median_width", trial_statistics.median(widths))
-    print(f"A/A, {jitter}: {coverage:.1%}, median width {trial_statistics.median(widths):.3f}")  # noqa: T201
+    record_property("median_width", summaries.median(widths))
+    print(f"A/A, {jitter}: {coverage:.1%}, median width {summaries.median(widths):.3f}")  # noqa: T201
     assert 0.93 <= coverage <= 0.98
 
 
@@ -98,7 +98,7 @@ def test_exactly_the_calls_that_fail_are_counted_each_under_its_kind(strategy: s
         }
         assert not trial.verified
         assert "3 of 40 calls failed" in trial.verification
-    (cell,) = trial_statistics.summarise(run.trials)
+    (cell,) = summaries.summarise(run.trials)
     assert sum(cell.errors.values()) == 8
     assert (cell.repeats, cell.failed_trials, cell.samples) == (0, 2, 0)
     assert (cell.p50_ms, cell.geomean_wall_s, cell.speedup) == (None, None, None)
@@ -119,8 +119,8 @@ def test_the_split_finds_a_known_embedding_time_and_a_known_store_time(strategy:
     run = measure(plan, StubStore(server=Server(store_s), embed_s=embed_s))
     calls = run.trials[0].calls
     assert len(calls) == 4
-    middle_embed = trial_statistics.median([call.embed_s for call in calls])
-    middle_store = trial_statistics.median([call.milvus_s for call in calls])
+    middle_embed = summaries.median([call.embed_s for call in calls])
+    middle_store = summaries.median([call.milvus_s for call in calls])
     print(f"split, {strategy}: {middle_embed / embed_s:.3f}, {middle_store / store_s:.3f}")  # noqa: T201
     assert middle_embed == pytest.approx(embed_s, rel=0.05)
     assert middle_store == pytest.approx(store_s, rel=0.05)

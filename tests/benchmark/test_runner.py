@@ -15,9 +15,7 @@ from langchain_core.embeddings import Embeddings
 from lib import event_loop
 from lib.benchmark import environment
 from lib.benchmark.runner import Guard, run, run_in
-from lib.benchmark.statistics import summarise, warnings
 from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import Run, Trial
 from lib.benchmark.workload import Plan
 from lib.errors import ConnectionFailed, InvalidInput, JobCancelled, OperationFailed
 from lib.jobs import Job, Jobs, State
@@ -26,6 +24,8 @@ from lib.milvus.apart import wait_for_cleaning
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import ByDocuments, EmbeddingModel, TimedEmbeddings, open_model
 from lib.milvus.operations import OPERATIONS
+from lib.results.summaries import summarise, warnings
+from lib.results.trials import Run, Trial
 from lib.settings import Settings
 from tests.benchmark.stubs import StubStore, StubWorkspace
 from tests.waiting import wait_until

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from lib import settings
 from lib.benchmark import options
-from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.workload import PRESETS, Cell, Plan, preset
 from lib.errors import InvalidInput
-from lib.milvus.operations import OPERATIONS
+from lib.results.catalogue import OPERATIONS, STRATEGIES
 from lib.settings import Settings
 
 SETTINGS = Settings(milvus_uri="unused.db")

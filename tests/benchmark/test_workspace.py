@@ -19,7 +19,8 @@ from lib.errors import InvalidInput, OperationFailed
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import ByDocuments, EmbeddingModel, TimedEmbeddings, open_model
-from lib.milvus.operations import OPERATIONS, Effect
+from lib.milvus.operations import OPERATIONS
+from lib.results.catalogue import Effect
 from lib.settings import Settings
 from scripts.milvus_server import MilvusServer
 

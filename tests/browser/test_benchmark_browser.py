@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lib.benchmark import run_file
 from lib.charts.charts import CHARTS
+from lib.results import run_file
 from lib.runs import front, reports
 from tests.run_builder import make_run, make_trial
 

@@ -14,15 +14,15 @@ import pytest
 from langchain_core.documents import Document
 from pptx import Presentation
 
-from lib.benchmark import run_file
-from lib.benchmark.trials import Run
-from lib.charts import data as chart_data
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.milvus import snippets
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.milvus.snippets import Place, Snippet
+from lib.results import run_file
+from lib.results.groups import groups
+from lib.results.trials import Run
 from lib.runs import measured_code
 from lib.runs.findings import ALONE
 from lib.runs.reports import EXPORTS
@@ -230,7 +230,7 @@ def test_hostile_text_stays_one_literal_in_code_and_notebooks() -> None:
         cells = json.loads(code.notebook("Code"))["cells"]
         assert [cell["source"] for cell in cells[3::2]] == list(code.programs.values())
     run = evil_run()
-    for focus in chart_data.groups(run):
+    for focus in groups(run):
         measured = measured_code.measured_code(run, focus)
         for text in measured.programs.values():
             ast.parse(text)

@@ -8,17 +8,16 @@ from dataclasses import replace
 import pytest
 import vl_convert
 
-from lib.benchmark import run_file
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import Run
 from lib.benchmark.workload import PRESETS
 from lib.charts import charts
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
-from lib.charts.data import Focus, summaries
 from lib.charts.theme import VEGA_LITE_VERSION, vega_config
-from lib.milvus.operations import OPERATIONS
-from lib.runs import comparison, findings, measured_code
+from lib.results import comparison, run_file, summaries
+from lib.results.catalogue import OPERATIONS, STRATEGIES
+from lib.results.groups import Focus
+from lib.results.trials import Run
+from lib.runs import findings, measured_code
 from lib.runs.store import RECORDED_DIR
 from lib.settings import PROJECT_ROOT
 from lib.words import bounds_text
@@ -358,7 +357,7 @@ def test_a_comparison_shows_the_time_that_a_run_s_own_page_shows() -> None:
     run = make_run(*[make_trial(repeat=i, call_s=c) for i, c in enumerate((0.1, 0.1, 0.4))])
     (cell,) = comparison.compare([("A", run), ("B", run)])
     mean_s = 10.0 * 4 ** (1 / 3)
-    assert cell.levels[0].mean_s == summaries(run)[0].geomean_wall_s == pytest.approx(mean_s)
+    assert cell.levels[0].mean_s == summaries.of(run)[0].geomean_wall_s == pytest.approx(mean_s)
     assert cell.levels[0].text.startswith("15.9 s (")
 
 
@@ -468,7 +467,7 @@ def test_the_two_trials_that_are_drawn_are_of_the_repeat_nearest_to_the_shown_ti
     frame = chart_data.race(run, ADD)
     assert set(frame["repeat"]) == {2}
     shown = dict(zip(frame["lane"], frame["shown_s"], strict=True))
-    gather = next(cell for cell in summaries(run) if cell.strategy == "gather")
+    gather = next(cell for cell in summaries.of(run) if cell.strategy == "gather")
     assert shown["Loop"] / shown["Async"] == pytest.approx(gather.speedup)
     assert "Drawn: repeat 2." in charts.waterfall_finding(chart_data.waterfall(run, ADD))
 

@@ -11,7 +11,8 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus import operations
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
-from lib.milvus.operations import OPERATIONS, Effect, Inputs, Operation
+from lib.milvus.operations import OPERATIONS, Inputs, Operation
+from lib.results.catalogue import Effect
 from lib.settings import Settings
 
 NAMES_IN_THE_PRODUCT = [

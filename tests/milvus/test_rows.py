@@ -22,10 +22,10 @@ from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.milvus import collections as milvus_collections
 from lib.milvus import rows
-from lib.milvus.collections import IndexType
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import BUNDLED_MODEL_NAME, EmbeddingModel, open_model
 from lib.milvus.rows import Browser
+from lib.results.catalogue import IndexType
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
-from lib.benchmark import run_file
-from lib.benchmark.trials import Run
+from lib.benchmark import measurement
 from lib.benchmark.workload import PRESETS
 from lib.errors import ConnectionFailed
 from lib.jobs import Job, State
-from lib.runs import store as runs
+from lib.results import run_file
+from lib.results.trials import Run
 from lib.runs.store import RunStore
 from lib.ui.common.sidebar import RUN_PARAMETER
 from scripts.openai_endpoint import OpenAIEndpoint
@@ -70,7 +70,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Job], Run]]
         def apart(plan: Any, access: Any, job: Job, *more: Any) -> Run:
             return measure(job)
 
-        monkeypatch.setattr(runs.measurement, "apart", apart)
+        monkeypatch.setattr(measurement, "apart", apart)
 
     return replace
 

@@ -16,7 +16,6 @@ from streamlit.testing.v1 import AppTest
 
 from lib import jobs
 from lib.benchmark import measurement
-from lib.benchmark.trials import Run
 from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
@@ -25,6 +24,7 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.milvus.lite import LiteServer
+from lib.results.trials import Run
 from lib.settings import Settings
 from lib.ui.ingestion import action
 from lib.ui.search import form

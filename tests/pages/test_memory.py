@@ -54,7 +54,7 @@ import sys, tempfile
 from pathlib import Path
 from lib.charts import kept
 from lib.charts.charts import CHARTS
-from lib.charts.data import largest_groups
+from lib.results.groups import largest_groups
 from lib.runs.store import RunStore
 import lib.ui.search.results, lib.ui.search.map, lib.ui.runs.downloads, lib.ui.runs.view
 from lib.search.charts import COLUMNS

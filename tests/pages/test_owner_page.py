@@ -8,8 +8,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
-from lib.benchmark import run_file
 from lib.jobs import Job, Share
+from lib.results import run_file
 from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
 from tests.run_builder import make_run
 

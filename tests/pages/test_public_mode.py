@@ -14,12 +14,12 @@ from pymilvus import MilvusClient
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
-from lib.benchmark import run_file
 from lib.jobs import Share
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Description, open_connection, open_lease
 from lib.milvus.embeddings import BUNDLED_MODEL_DIR, open_model
 from lib.milvus.territory import Territory, expiry, shown_name
+from lib.results import run_file
 from lib.settings import load
 from lib.ui.common import session
 from lib.ui.common.visitor import VISITOR_KEY

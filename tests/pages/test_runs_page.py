@@ -8,8 +8,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
-from lib.benchmark import advice, run_file
 from lib.jobs import State
+from lib.results import advice, run_file
 from lib.runs.store import RECORDED_DIR, RunStore
 from lib.ui.runs.list import DELETED_KEY, table_key
 from tests.pages.conftest import OpenApp, wait_for_jobs

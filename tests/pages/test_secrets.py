@@ -11,8 +11,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs, settings
-from lib.benchmark import run_file
 from lib.milvus.lite import LiteServer
+from lib.results import run_file
 from lib.runs.findings import ALONE
 from lib.runs.reports import EXPORTS
 from lib.ui.common.session import CHOICE_KEY, CHOSEN_KEY

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lib.benchmark.environment import ENDPOINT_MS
 from lib.charts import kept
-from lib.charts.data import summaries
+from lib.results import summaries
+from lib.results.trials import ENDPOINT_MS
 from lib.runs import first_screen, front
 from lib.runs.store import RECORDED_DIR, RunStore
 from lib.words import duration_text, ratio_text
@@ -32,7 +32,7 @@ def test_each_position_shows_what_its_run_gave(tmp_path: Path) -> None:
         run = entry.load()
         waits.append(run.environment[ENDPOINT_MS])
         assert run.settings["embedding"] == "openai"  # no bundled model's: a client over HTTP
-        cells = {cell.strategy: cell for cell in summaries(run)}
+        cells = {cell.strategy: cell for cell in summaries.of(run)}
         loop_s = cells["sync_loop"].geomean_wall_s
         assert [lane["label"] for lane in position["lanes"]] == [
             *("Loop", "100 threads", "Async", "One batch")
@@ -64,7 +64,7 @@ def test_a_headline_has_at_most_ten_words_and_is_true(all_s: float) -> None:
             ),
         )
     ]
-    cells = {cell.strategy: cell for cell in summaries(make_run(*trials))}
+    cells = {cell.strategy: cell for cell in summaries.of(make_run(*trials))}
     cell = cells["gather"]
     said = first_screen.headline(cell)
     assert len(said.split()) <= 10

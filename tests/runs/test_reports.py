@@ -12,12 +12,12 @@ from dataclasses import replace
 import pytest
 from pptx import Presentation
 
-from lib.benchmark import run_file
-from lib.benchmark.trials import MAX_CELLS, Run
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
 from lib.errors import JobCancelled
-from lib.milvus.operations import OPERATIONS
+from lib.results import run_file
+from lib.results.catalogue import OPERATIONS
+from lib.results.trials import MAX_CELLS, Run
 from lib.runs import decks, reports, story
 from lib.runs.findings import ALONE, Beside
 from lib.runs.reports import EXPORTS

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.benchmark import run_file
 from lib.errors import InvalidInput, LabError
+from lib.results import run_file
 from lib.runs import front
 from lib.runs.store import MEGABYTE, READING, Entry, Room, RunStore
 from lib.workers.work import OutOfMemory, OutOfTime

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lib.benchmark.trials import Run
 from lib.errors import InvalidInput
+from lib.results.trials import Run
 from lib.runs.savings import gaining, saved_a_day
 from tests.run_builder import make_run, make_trial
 

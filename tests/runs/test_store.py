@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from lib.benchmark import run_file
-from lib.benchmark.environment import ENDPOINT_MS
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import Run, Trial
 from lib.benchmark.workload import Plan
 from lib.errors import InvalidInput
-from lib.milvus.operations import OPERATIONS
+from lib.results import run_file
+from lib.results.catalogue import OPERATIONS, STRATEGIES
+from lib.results.trials import ENDPOINT_MS, Run, Trial
 from lib.runs import findings
 from lib.runs.store import KEPT_DELETIONS, Origin, RunStore
 from tests.run_builder import make_run, make_trial

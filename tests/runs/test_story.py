@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lib.benchmark import advice, run_file
+from lib.results import advice, run_file
 from lib.runs import story
 from lib.runs.findings import ALONE, Beside
 from lib.runs.store import RECORDED_DIR

@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from lib.benchmark import run_file
-from lib.benchmark import statistics as trial_statistics
-from lib.benchmark.trials import Run
 from lib.benchmark.workload import PRESETS
-from lib.charts import data as chart_data
 from lib.errors import InvalidInput
-from lib.runs import comparison, findings, reports
+from lib.results import comparison, run_file, summaries
+from lib.results.trials import Run
+from lib.runs import findings, reports
 from lib.runs.findings import ALONE
 from lib.runs.store import RunStore
 from tests.run_builder import ENVIRONMENT, SETTINGS, make_run, make_trial
@@ -43,7 +41,7 @@ def drawn(data: bytes, folder: Path) -> Run:
     assert reports.stem(run)
     findings.metrics(run)
     findings.where_async_loses(run)
-    trial_statistics.warnings(run, chart_data.summaries(run))
+    summaries.warnings(run, summaries.of(run))
     comparison.differences([("A", run), ("B", RUN)])
     return run
 

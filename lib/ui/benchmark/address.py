@@ -12,8 +12,6 @@ from typing import Any
 
 import streamlit as st
 
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import MAX_REPEATS
 from lib.benchmark.workload import (
     DELETE_CONSISTENCIES,
     DELETE_FIELDS,
@@ -22,9 +20,9 @@ from lib.benchmark.workload import (
     MAX_WARMUP,
     PRESETS,
 )
-from lib.milvus.collections import INDEX_TYPES
-from lib.milvus.operations import OPERATIONS
 from lib.milvus.ranking import MAX_K
+from lib.results.catalogue import INDEX_TYPES, OPERATIONS, STRATEGIES
+from lib.results.trials import MAX_REPEATS
 
 CUSTOM = "custom"
 PRESET_KEY = "b_preset"

@@ -6,8 +6,6 @@ from typing import Any
 
 import streamlit as st
 
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import OVERLOAD
 from lib.benchmark.workload import (
     DELETE_CONSISTENCIES,
     DELETE_FIELDS,
@@ -18,11 +16,11 @@ from lib.benchmark.workload import (
     message_warning,
 )
 from lib.errors import InvalidInput
-from lib.milvus.collections import INDEX_TYPES
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.milvus.operations import OPERATIONS
 from lib.milvus.ranking import DEFAULT_FETCH_K
+from lib.results.catalogue import INDEX_TYPES, OPERATIONS, STRATEGIES
+from lib.results.trials import OVERLOAD
 from lib.settings import Settings
 from lib.ui.benchmark import address
 from lib.ui.benchmark.address import CUSTOM, INPUTS, OVERLOADED, preset_values

@@ -5,8 +5,8 @@ While trials run the page draws no chart: it shares the processors with what is 
 
 import streamlit as st
 
-from lib.benchmark.trials import Run
 from lib.jobs import Job, State
+from lib.results.trials import Run
 from lib.ui.common.links import copy_link, present_link
 from lib.ui.common.progress import rerun_at_end, show_state, stop_button
 from lib.ui.common.style import in_view

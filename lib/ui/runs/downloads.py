@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from lib.benchmark.trials import Run
 from lib.charts.charts import Chart
 from lib.jobs import Job
+from lib.results.trials import Run
 from lib.runs import reports
 from lib.runs.findings import Beside
 from lib.runs.reports import EXPORTS, Export

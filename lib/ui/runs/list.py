@@ -7,8 +7,8 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from lib.benchmark.run_file import MAX_BYTES
-from lib.runs.comparison import MAX_RUNS
+from lib.results.comparison import MAX_RUNS
+from lib.results.run_file import MAX_BYTES
 from lib.runs.store import MAX_NAME_CHARS, MAX_NOTES_CHARS, READING, Entry, Origin, RunStore
 from lib.ui.common import log, session, uploads
 from lib.ui.common.errors import show_error

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from lib.benchmark.trials import Run
-from lib.milvus.operations import OPERATIONS
+from lib.results.catalogue import OPERATIONS
+from lib.results.trials import Run
 from lib.runs.findings import CI
 from lib.runs.savings import gaining, saved_a_day
 

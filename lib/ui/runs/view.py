@@ -5,15 +5,14 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from lib.benchmark import statistics as trial_statistics
-from lib.benchmark import tutorial_figures
-from lib.benchmark.trials import Run
 from lib.charts import charts
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS, Chart
-from lib.charts.data import Focus
 from lib.jobs import Job, State
-from lib.runs import comparison, findings, measured_code
+from lib.results import comparison, published, summaries
+from lib.results.groups import Focus, groups, largest_groups
+from lib.results.trials import Run
+from lib.runs import findings, measured_code
 from lib.runs.store import Entry, Origin, RunStore
 from lib.ui.common import session
 from lib.ui.common.chart import show_chart
@@ -124,8 +123,8 @@ def losses(run: Run) -> None:
 
 def warnings(run: Run) -> None:
     """Draw what a reader must know before believing the numbers."""
-    cells = chart_data.summaries(run)
-    found = trial_statistics.warnings(run, cells)
+    cells = summaries.of(run)
+    found = summaries.warnings(run, cells)
     if not found:
         return
     st.warning(
@@ -158,16 +157,16 @@ def speedups_beside_published(run: Run, *, key: str) -> None:
     if not (frame["source"] == "published").any():
         return
     with st.expander("Why the tutorial's figures differ", icon=":material/help:", key=f"{key}_why"):
-        st.markdown("\n".join(f"- {literal(reason)}" for reason in tutorial_figures.reasons(run)))
-        st.caption(f"Published: {tutorial_figures.SOURCE}.")
+        st.markdown("\n".join(f"- {literal(reason)}" for reason in published.reasons(run)))
+        st.caption(f"Published: {published.SOURCE}.")
 
 
 def look_inside(run: Run, *, key: str) -> None:
     """Draw one view at a time, of one group of calls; a view without data is not offered."""
-    groups = chart_data.groups(run)
-    if not groups:
+    every = groups(run)
+    if not every:
         return
-    by_label = {group.label: group for group in groups}
+    by_label = {group.label: group for group in every}
 
     # A fragment: choosing another view must not draw the whole page again.
     @st.fragment
@@ -177,7 +176,7 @@ def look_inside(run: Run, *, key: str) -> None:
         chosen = top.selectbox(
             "Calls",
             list(by_label),
-            index=groups.index(chart_data.largest_groups(run)[0]),
+            index=every.index(largest_groups(run)[0]),
             key=f"{key}_focus",
             bind="query-params",
             width=300,
@@ -285,7 +284,7 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
     decided = sum(cell.is_decided for cell in cells)
     finding = f"{decided} of {len(cells)} differences are clear"
     st.markdown(f"**{finding}**")
-    frame = comparison.frame(cells)
+    frame = chart_data.compared_cells(cells)
     show_chart(
         "compared", frame, lambda: charts.compared(frame), key=f"{key}_compared", alt=finding
     )

@@ -9,7 +9,7 @@ import streamlit as st
 from lib.milvus.collections import Collection, metric_of
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.milvus.operations import Operation
+from lib.results.catalogue import Operation
 from lib.search import ask as search
 from lib.search.ask import METHODS, Hit, MethodAnswer, Request
 from lib.search.code import method_code

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import fmean, variance
 
-from lib.benchmark.strategies import BASELINE, STRATEGIES
-from lib.benchmark.trials import COMPARE, CellKey, Run, Trial
+from lib.results.catalogue import BASELINE, STRATEGIES
+from lib.results.trials import COMPARE, CellKey, Run, Trial
 from lib.words import bounds_text, counted, ratio_text
 
 MIN_REPEATS = 3
@@ -327,6 +327,11 @@ def _t_probability(angle: float, degrees: int) -> float:
         return (1 + math.sin(angle) * total) / 2
     inner = 0.0 if degrees == 1 else math.sin(angle) * total
     return 0.5 + (angle + inner) / math.pi
+
+
+def of(run: Run) -> tuple[CellSummary, ...]:
+    """Return the summary of each cell of a run; they are made once."""
+    return run.keep("summaries", lambda: summarise(run.trials))
 
 
 def summarise(trials: Iterable[Trial]) -> tuple[CellSummary, ...]:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.benchmark.recorder import NO_EFFECT
-from lib.benchmark.trials import Trial
 from lib.benchmark.workload import Plan
+from lib.results.trials import Trial
 from tests.benchmark.stubs import ROWS, StubStore, measure, trial
 
 ADD = Plan(operations=("add_texts",), repeats=1, warmup=0)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.benchmark import run_file
-from lib.benchmark.statistics import summarise
-from lib.benchmark.trials import Call, Run
 from lib.errors import InvalidInput
+from lib.results import run_file
+from lib.results.summaries import summarise
+from lib.results.trials import Call, Run
 from tests.benchmark.stubs import trial
 
 RUN = Run(

@@ -14,12 +14,14 @@ from annotated_types import Ge, Le, MaxLen
 from pydantic import FailFast, Strict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from lib.benchmark import statistics as trial_statistics
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import (
+from lib.errors import InvalidInput
+from lib.results import summaries
+from lib.results.catalogue import OPERATIONS, STRATEGIES
+from lib.results.trials import (
     FEW,
     MAX_CELLS,
     MAX_REPEATS,
+    MAX_TIMED_CALLS,
     Amount,
     Call,
     Number,
@@ -27,9 +29,6 @@ from lib.benchmark.trials import (
     Text,
     Trial,
 )
-from lib.benchmark.workload import MAX_TIMED_CALLS
-from lib.errors import InvalidInput
-from lib.milvus.operations import OPERATIONS
 
 # Schema 2 has timed trials, rates, batches, retries and refusals; files of schema 1 are read too.
 SCHEMA = 2
@@ -64,7 +63,7 @@ def to_json(run: Run) -> str:
     """Return the file's text. Times are rounded to microseconds; secrets and host paths are cut."""
     summary = [
         {name: _rounded(redact(value)) for name, value in asdict(cell).items()}
-        for cell in trial_statistics.summarise(run.trials)
+        for cell in summaries.summarise(run.trials)
     ]
     document = {
         "schema": SCHEMA,

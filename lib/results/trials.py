@@ -37,6 +37,10 @@ Index = Annotated[int, Ge(-1), Le(100_000)]
 MAX_CELLS = 500
 MAX_REPEATS = 100
 
+# In the environment of a run that embedded over HTTP at an endpoint whose latency is known.
+ENDPOINT_MS = "endpoint_latency_ms"
+MAX_TIMED_CALLS = 100_000
+
 # What a run tries: every cell of its plan, more and more calls a second, more and more at once.
 COMPARE, RATE, OVERLOAD = "compare", "rate", "overload"
 

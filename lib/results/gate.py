@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from lib.benchmark.statistics import (
+from lib.errors import InvalidInput
+from lib.results.summaries import (
     MIN_REPEATS,
     Speedup,
     by_cell,
@@ -16,8 +17,7 @@ from lib.benchmark.statistics import (
     confidence,
     t_quantile,
 )
-from lib.benchmark.trials import MAX_REPEATS, CellKey, Run
-from lib.errors import InvalidInput
+from lib.results.trials import MAX_REPEATS, CellKey, Run
 
 # The repeats that are asked for decide with this chance, if the change is as large as it seemed.
 POWER = 0.9
@@ -103,7 +103,7 @@ class Decision:
 def decide(baseline: Run, run: Run, threshold: float) -> Decision:
     """Decide for each cell that both runs have whether it became slower by `threshold` (0.15).
 
-    The interval is that of every comparison (`lib.benchmark.statistics.compared`), paired where
+    The interval is that of every comparison (`lib.results.summaries.compared`), paired where
     both runs followed the same plan and no repeat failed, and corrected for the number of cells.
 
     - slower: the whole interval lies beyond the threshold;

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from lib.benchmark.trials import Run
+from lib.results.trials import Run
 
 SOURCE = "the tutorial “Asynchronous Functions in LangChain Milvus Integration”"
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.benchmark.statistics import (
+from lib.results.catalogue import STRATEGIES
+from lib.results.summaries import (
     cell_label,
     median,
     outliers,
@@ -19,8 +20,7 @@ from lib.benchmark.statistics import (
     verdicts_on,
     warnings,
 )
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import Call, Run, Trial
+from lib.results.trials import Call, Run, Trial
 from tests.benchmark.stubs import trial
 
 seconds = st.floats(min_value=1e-4, max_value=1e3)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from lib.benchmark.statistics import (
+from lib.results.catalogue import STRATEGIES
+from lib.results.summaries import (
     BUSY_SHARE,
     MIN_REPEATS,
     P99_SAMPLES,
@@ -21,8 +22,7 @@ from lib.benchmark.statistics import (
     median,
     percentile,
 )
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import OVERLOAD, CellKey, Run, Trial
+from lib.results.trials import OVERLOAD, CellKey, Run, Trial
 from lib.words import counted, duration_text
 
 # A level reaches the best when its interval holds this share of the best throughput: for the rest

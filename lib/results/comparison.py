@@ -4,11 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
-from lib.benchmark import gate
-from lib.benchmark import statistics as trial_statistics
-from lib.benchmark.statistics import (
+from lib.results import gate, summaries
+from lib.results.groups import group_label
+from lib.results.summaries import (
     FASTER,
     MIN_REPEATS,
     Speedup,
@@ -16,9 +14,7 @@ from lib.benchmark.statistics import (
     compared,
     geometric_mean,
 )
-from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.trials import CellKey, Run
-from lib.charts.data import group_label
+from lib.results.trials import CellKey, Run
 from lib.words import duration_text, ratio_text
 
 MIN_RUNS, MAX_RUNS = 2, 4
@@ -63,7 +59,7 @@ class ComparedCell:
     @property
     def label(self) -> str:
         """The cell in words: 'Add documents × 100, Async'."""
-        how = trial_statistics.cell_label(self.key)
+        how = summaries.cell_label(self.key)
         return f"{group_label(self.key.operation, self.key.count)}, {how}"
 
 
@@ -74,7 +70,7 @@ def compare(runs: Sequence[tuple[str, Run]]) -> tuple[ComparedCell, ...]:
     """
     by_run = [
         (name, {key: walls for key, trials in cells.items() if (walls := by_repeat(trials))})
-        for name, cells in ((name, trial_statistics.by_cell(run.trials)) for name, run in runs)
+        for name, cells in ((name, summaries.by_cell(run.trials)) for name, run in runs)
     ]
     had = Counter(key for _, cells in by_run for key in cells)
     shared = [key for key, number in had.items() if number >= MIN_RUNS]
@@ -124,22 +120,3 @@ def differences(runs: Sequence[tuple[str, Run]]) -> dict[str, dict[str, str]]:
     found = gate.differing([run.environment for _, run in runs], ENVIRONMENT)
     found |= gate.differing([run.settings for _, run in runs], SETTINGS)
     return {name: dict(zip(titles, values, strict=True)) for name, values in found.items()}
-
-
-def frame(cells: Sequence[ComparedCell]) -> pd.DataFrame:
-    """Return one row per cell and run, for the chart."""
-    rows = [
-        {
-            "group": cell.label,
-            "strategy": level.run,
-            "family": STRATEGIES[cell.key.strategy].family,
-            "wall_s": level.mean_s,
-            "low": level.low_s,
-            "high": level.high_s,
-            "text": level.text,
-        }
-        for cell in cells
-        for level in cell.levels
-    ]
-    columns = ["group", "strategy", "family", "wall_s", "low", "high", "text"]
-    return pd.DataFrame(rows, columns=columns).astype({"low": float, "high": float})

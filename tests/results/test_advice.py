@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.benchmark import advice, run_file
-from lib.benchmark.advice import Outcome
 from lib.benchmark.command import main
 from lib.benchmark.experiments import EXPERIMENTS
 from lib.benchmark.runner import plan_settings
-from lib.benchmark.statistics import Speedup, percentile
-from lib.benchmark.trials import Call, Run, Trial
 from lib.benchmark.workload import PRESETS, Plan
+from lib.results import advice, run_file
+from lib.results.advice import Outcome
+from lib.results.summaries import Speedup, percentile
+from lib.results.trials import Call, Run, Trial
 from scripts.openai_endpoint import OpenAIEndpoint
 from tests.benchmark.capacity import SEARCH, SERVERS, Capacity, measured
 
