@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from lib.errors import SettingsError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+BUNDLED_MODEL_DIR = PROJECT_ROOT / "assets" / "embedding-model"
 TRUE_WORDS = {"1", "true", "yes", "on"}
 FALSE_WORDS = {"0", "false", "no", "off", ""}
 OPENAI_ADDRESS = "https://api.openai.com/v1"

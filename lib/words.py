@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from lib.errors import VISITORS_PREFIX
+
 # What a spreadsheet takes for the beginning of a formula.
 FORMULA = re.compile(r"\s*[=+\-@\t]")
 
@@ -47,3 +49,9 @@ def inert(value: Any) -> Any:
         return value
     text = value.replace("\r", " ")  # left unquoted, it would end the line
     return f"'{text}" if FORMULA.match(text) else text
+
+
+def shown_name(collection: str) -> str:
+    """Return a collection's name without the prefix of a visitor."""
+    found = VISITORS_PREFIX.match(collection)
+    return (found and collection[found.end() :]) or collection

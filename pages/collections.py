@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from lib.milvus.snippets import row_changes
-from lib.milvus.territory import shown_name
+from lib.programs.writing import row_changes
 from lib.ui.collections.files import offer_drop, offer_export
 from lib.ui.collections.list import offer_creation, show_list
 from lib.ui.collections.rows import browse, delete_many
@@ -16,6 +15,7 @@ from lib.ui.common.session import (
 )
 from lib.ui.common.snippet import here, snippet
 from lib.ui.common.text import literal
+from lib.words import shown_name
 
 st.title("Collections", anchor=False)
 st.caption("Press a row to work on that collection.")

@@ -5,7 +5,7 @@ import streamlit as st
 from lib.ingestion.chosen import ingest_chosen
 from lib.ingestion.report import IngestionReport
 from lib.jobs import FINISHED, Job
-from lib.milvus.snippets import EXAMPLE_ROWS, ingestion
+from lib.programs.writing import EXAMPLE_ROWS, ingestion
 from lib.ui.common import session
 from lib.ui.common.errors import show_error
 from lib.ui.common.progress import follow

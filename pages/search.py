@@ -3,7 +3,7 @@
 import streamlit as st
 
 from lib.milvus.collections import metric_of
-from lib.milvus.snippets import Snippet
+from lib.programs.snippet import Snippet
 from lib.search import ask as search
 from lib.search.code import comparison_code
 from lib.ui.common import log

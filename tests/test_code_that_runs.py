@@ -22,10 +22,11 @@ from lib import settings
 from lib.benchmark import runner
 from lib.benchmark.workload import Plan
 from lib.milvus import collections as milvus_collections
-from lib.milvus import snippets
 from lib.milvus.connection import Connection, open_connection
-from lib.milvus.embeddings import BUNDLED_MODEL_DIR, EmbeddingModel, open_model
-from lib.milvus.snippets import Place, Snippet, place_of
+from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.place import place_of
+from lib.programs import searching, writing
+from lib.programs.snippet import Place, Snippet
 from lib.results.catalogue import OPERATIONS
 from lib.results.groups import Focus
 from lib.results.trials import Run
@@ -33,6 +34,7 @@ from lib.runs.measured_code import measured_code
 from lib.search import ask
 from lib.search.ask import METHODS, Question, Request
 from lib.search.code import comparison_code, many_code, method_code
+from lib.settings import BUNDLED_MODEL_DIR
 from scripts.milvus_server import MilvusServer
 from scripts.openai_endpoint import OpenAIEndpoint
 from tests.run_builder import make_trial
@@ -315,8 +317,8 @@ def test_every_program_prints_what_its_page_shows(
                 or pytest.fail(printed)
             ),
         )
-    for method in snippets.BATCHES:
-        code = snippets.ingestion(place, ROWS, batch_size=3, concurrency=2, method=method)
+    for method in writing.METHODS:
+        code = writing.ingestion(place, ROWS, batch_size=3, concurrency=2, method=method)
         add(
             f"ingest {method}",
             code,
@@ -329,7 +331,7 @@ def test_every_program_prints_what_its_page_shows(
         )
     add(
         "rows",
-        snippets.row_changes(place),
+        writing.row_changes(place),
         lambda tab, printed: (
             (printed.startswith("2 rows, 0 of old.txt") and "The new text" in printed)
             or pytest.fail(printed)
@@ -387,7 +389,7 @@ def assert_measured(printed: str, operation: str, tab: str, run: Run) -> None:
 
 def test_a_notebook_runs_inside_jupyter_s_loop(tmp_path: Path, model: EmbeddingModel) -> None:
     place = Place(model=model.model, rows=ROWS)
-    code = snippets.many_searches(QUESTIONS, 2, place, concurrency=2)
+    code = searching.many_searches(QUESTIONS, 2, place, concurrency=2)
     (tmp_path / "notebook").mkdir()
     text = code.notebook("Many questions")
     (tmp_path / "notebook" / "code.ipynb").write_text(text, encoding="utf-8")
@@ -411,7 +413,7 @@ def test_a_program_for_openai_runs_against_any_such_service(
             jitter_ms=latency_ms,
             rows=ROWS,
         )
-        code = snippets.many_searches(QUESTIONS, 2, place, concurrency=2)
+        code = searching.many_searches(QUESTIONS, 2, place, concurrency=2)
         write(tmp_path, f"openai {latency_ms}", code)
     printed = run_all(
         {tmp_path: ""}, OPENAI_API_KEY="a-key", OPENAI_API_BASE=openai_endpoint.base_url
@@ -430,7 +432,7 @@ def test_no_program_holds_a_secret_or_a_folder_that_a_public_app_hides(
         place = place_of(opened, model, NAME, hide_paths=True)
     finally:
         opened.close()
-    code = snippets.call("get_pks", {"expr": EXPR}, place)
+    code = searching.call("get_pks", {"expr": EXPR}, place)
     for program in code.programs.values():
         assert not re.search("secret-word|root:", program)
         assert str(BUNDLED_MODEL_DIR.parent) not in program

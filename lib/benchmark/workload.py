@@ -11,7 +11,6 @@ from typing import Any
 from lib.benchmark.effects import changes_something
 from lib.errors import InvalidInput, LabError
 from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA, check_ranking
-from lib.milvus.territory import shown_name
 from lib.results.catalogue import (
     INDEX_TYPES,
     OPERATIONS,
@@ -31,7 +30,7 @@ from lib.results.trials import (
     CellKey,
 )
 from lib.settings import Settings
-from lib.words import counted
+from lib.words import counted, shown_name
 
 MAX_CONCURRENCY = 1024
 MAX_WARMUP = 10

@@ -6,7 +6,6 @@ Wrappers implement LangChain's `Embeddings`, so that the measured code is the co
 import asyncio
 import contextlib
 import contextvars
-import math
 import random
 import threading
 import time
@@ -18,16 +17,16 @@ from typing import TYPE_CHECKING
 from langchain_core.embeddings import Embeddings
 
 from lib.errors import EmbeddingFailed, InvalidInput
+from lib.latency import log_normal
 from lib.milvus.failures import refusal
 from lib.results import catalogue
-from lib.settings import OPENAI_ADDRESS, PROJECT_ROOT, Settings, canonical
+from lib.settings import BUNDLED_MODEL_DIR, OPENAI_ADDRESS, Settings, canonical
 
 if TYPE_CHECKING:
     import httpx2
     from langchain_openai import OpenAIEmbeddings
     from model2vec import StaticModel
 
-BUNDLED_MODEL_DIR = PROJECT_ROOT / "assets" / "embedding-model"
 BUNDLED_DIMENSION = 256
 BUNDLED_MODEL_NAME = "bundled/all-MiniLM-L6-v2-static-256-tuned"
 # Embedding a few short texts takes less time than handing them to another thread.
@@ -87,15 +86,6 @@ class BundledEmbeddings(ByDocuments):
 def _encode(texts: list[str]) -> list[list[float]]:
     vectors: list[list[float]] = _bundled_model().encode(texts, use_multiprocessing=False).tolist()
     return vectors
-
-
-def log_normal(mean: float, deviation: float) -> tuple[float, float]:
-    """Return mu and sigma of the log-normal distribution with this mean and standard deviation.
-
-    Its mean is exp(mu + sigma²/2) and its variance (exp(sigma²) - 1) times the squared mean.
-    """
-    variance = math.log1p((deviation / mean) ** 2)
-    return math.log(mean) - variance / 2, math.sqrt(variance)
 
 
 class SimulatedLatency(ByDocuments):

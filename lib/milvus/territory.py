@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lib.errors import VISITORS_PREFIX, LabError
-from lib.words import counted
+from lib.words import counted, shown_name
 
 if TYPE_CHECKING:
     from langchain_milvus import Milvus
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 VISITOR_PREFIX = "lab_v"
 # Collections of this prefix are made to measure; lists leave them out.
 SCRATCH_PREFIX = "lab_bench_"
-_VISITORS = re.compile(VISITORS_PREFIX.pattern + "(?P<name>.+)")
+_VISITORS = re.compile(VISITORS_PREFIX.pattern + ".+")
 READS = {
     "has_collection",
     "describe_collection",
@@ -228,12 +228,6 @@ NOTHING = Territory("-", 0.0, Quota(0, 0))
 def is_scratch(name: str) -> bool:
     """Say whether a collection was made to measure; lists leave these out."""
     return shown_name(name).startswith(SCRATCH_PREFIX)
-
-
-def shown_name(name: str) -> str:
-    """Return a collection's name without the prefix of a visitor."""
-    found = _VISITORS.fullmatch(name)
-    return found["name"] if found else name
 
 
 def expiry(name: str) -> float | None:

@@ -3,13 +3,13 @@
 from langchain_core.documents import Document
 
 from lib.benchmark.workload import Plan
-from lib.milvus import snippets
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.failures import reported
 from lib.milvus.filters import combine, equals, quote
 from lib.milvus.operations import OPERATIONS
-from lib.milvus.snippets import CARRIED_ROWS, Place, Snippet
+from lib.programs import searching
+from lib.programs.snippet import CARRIED_ROWS, Place, Snippet
 from lib.results.catalogue import PRIMARY_FIELD, SEARCH_TYPES
 from lib.search.ask import (
     Candidates,
@@ -31,17 +31,20 @@ def comparison_code(
     """Return the programs that search by similarity and by MMR as the page did."""
     question, schema = found.question, connection.schema(collection)
     expr = question.whole_expr(schema)
+    like = ""
+    if question.like:
+        like = equals(schema.key.name, schema.parse_key(question.like))
     if place.is_lite:
         rows = [Document(hit.text, metadata=hit.metadata, id=hit.key) for hit in found.hits]
         if question.like:
-            key = schema.parse_key(question.like)
-            rows += _rows(connection, collection, equals(schema.key.name, key), 1)
+            rows += _rows(connection, collection, like, 1)
             # The program's own collection has keys of the lab's kind.
+            like = equals(PRIMARY_FIELD, question.like)
             expr = combine([question.expr, f"{PRIMARY_FIELD} != {quote(question.like)}"])
         place = place.own(rows, COMPARED)
-    return snippets.similarity_and_mmr(
+    return searching.similarity_and_mmr(
         question.query,
-        question.like,
+        like,
         {"k": question.k, "expr": expr},
         {"fetch_k": question.fetch_k, "lambda_mult": lambda_mult},
         place,
@@ -59,7 +62,7 @@ def method_code(
     request = answer.request
     if place.is_lite:
         place = place.own(_looked_at(connection, model, collection, request), FOUND)
-    return snippets.call(request.operation, request.arguments(), place)
+    return searching.call(request.operation, request.arguments(), place)
 
 
 def many_code(connection: Connection, plan: Plan, place: Place) -> Snippet:
@@ -69,10 +72,10 @@ def many_code(connection: Connection, plan: Plan, place: Place) -> Snippet:
     concurrency = plan.concurrency[0]
     search_type = SEARCH_TYPES.get(plan.operations[0])
     if search_type is None:
-        return snippets.many_searches(plan.questions, plan.k, place, concurrency=concurrency)
+        return searching.many_searches(plan.questions, plan.k, place, concurrency=concurrency)
     more = {"lambda_mult": plan.lambda_mult, "fetch_k": plan.fetch_k}
     arguments = {"k": plan.k} | (more if search_type == "mmr" else {})
-    return snippets.retriever(
+    return searching.retriever(
         plan.questions, search_type, arguments, place, concurrency=concurrency
     )
 

@@ -16,10 +16,10 @@ from pptx import Presentation
 
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
-from lib.milvus import snippets
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
-from lib.milvus.snippets import Place, Snippet
+from lib.programs import searching, writing
+from lib.programs.snippet import Place, Snippet
 from lib.results import run_file
 from lib.results.groups import groups
 from lib.results.trials import Run
@@ -213,9 +213,9 @@ def test_hostile_text_stays_one_literal_in_code_and_notebooks() -> None:
     place = Place("bundled/model", rows=[Document(EVIL, metadata={"title": EVIL}, id=EVIL)])
     asked = {"query": EVIL, "k": 3, "expr": EVIL}
     made: list[Snippet] = [
-        snippets.call("similarity_search", asked, place),
-        snippets.many_searches([EVIL], 3, place, concurrency=2),
-        snippets.ingestion(
+        searching.call("similarity_search", asked, place),
+        searching.many_searches([EVIL], 3, place, concurrency=2),
+        writing.ingestion(
             place, [Document(EVIL, metadata={"a": EVIL}, id=EVIL)], batch_size=2, concurrency=2
         ),
     ]

@@ -20,16 +20,9 @@ from lib.milvus import rows
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
 from lib.milvus.rows import Change
-from lib.milvus.territory import (
-    Quota,
-    QuotaReached,
-    ReadOnly,
-    Territory,
-    expiry,
-    is_scratch,
-    shown_name,
-)
+from lib.milvus.territory import Quota, QuotaReached, ReadOnly, Territory, expiry, is_scratch
 from lib.settings import Settings
+from lib.words import shown_name
 
 QUOTA = Quota(collections=2, rows=50)
 HOSTS = "of_the_host"

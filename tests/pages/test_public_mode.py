@@ -17,12 +17,13 @@ from lib import jobs
 from lib.jobs import Share
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Description, open_connection, open_lease
-from lib.milvus.embeddings import BUNDLED_MODEL_DIR, open_model
-from lib.milvus.territory import Territory, expiry, shown_name
+from lib.milvus.embeddings import open_model
+from lib.milvus.territory import Territory, expiry
 from lib.results import run_file
-from lib.settings import load
+from lib.settings import BUNDLED_MODEL_DIR, load
 from lib.ui.common import session
 from lib.ui.common.visitor import VISITOR_KEY
+from lib.words import shown_name
 from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
 from tests.run_builder import make_run
 from tests.waiting import wait_until

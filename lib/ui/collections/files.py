@@ -9,12 +9,11 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus import rows
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
-from lib.milvus.territory import shown_name
 from lib.ui.collections import list as collection_list
 from lib.ui.common import exports, log, session, typed_filter
 from lib.ui.common.errors import show_error
 from lib.ui.common.text import literal
-from lib.words import counted
+from lib.words import counted, shown_name
 
 EXPORT_PARAMETER = "export"
 FORMATS = {".parquet": "Parquet", ".jsonl": "JSON lines"}

@@ -18,14 +18,13 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.filters import equals_any
 from lib.milvus.reading import Row, layout
 from lib.milvus.rows import Browser, Change, Edit, Matching
-from lib.milvus.territory import shown_name
 from lib.milvus.undo import Undoable, UndoFolder
 from lib.ui.collections import list as collection_list
 from lib.ui.common import exports, log, session, typed_filter, visitor
 from lib.ui.common.cleaner import undo_folder
 from lib.ui.common.errors import error_box, show_error, worded
 from lib.ui.common.text import literal
-from lib.words import counted
+from lib.words import counted, shown_name
 
 PAGE_ROWS = 50
 KEY_PIXELS = 160  # room for a key of twenty characters, and for the text beside it on a phone

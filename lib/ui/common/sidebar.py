@@ -8,7 +8,7 @@ import streamlit as st
 from lib import jobs
 from lib.errors import EmbeddingFailed, LabError
 from lib.milvus.connection import Connection, Description
-from lib.milvus.territory import Territory, is_scratch, shown_name
+from lib.milvus.territory import Territory, is_scratch
 from lib.ui.common import (
     connect,
     corpus,
@@ -21,6 +21,7 @@ from lib.ui.common import (
 )
 from lib.ui.common.progress import follow
 from lib.ui.common.text import literal
+from lib.words import shown_name
 
 # The address of a benchmark's run: /benchmark?b_run=ID
 RUN_PARAMETER = "b_run"

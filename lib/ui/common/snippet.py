@@ -8,7 +8,8 @@ import streamlit as st
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.milvus.snippets import OWN, Place, Snippet, place_of
+from lib.milvus.place import place_of
+from lib.programs.snippet import OWN, Place, Snippet
 from lib.ui.common.exports import download
 from lib.ui.common.folded import folded
 from lib.ui.common.session import current_settings, is_hosts

@@ -11,10 +11,9 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.milvus.territory import shown_name
 from lib.ui.common import session
 from lib.ui.common.text import literal
-from lib.words import counted
+from lib.words import counted, shown_name
 
 REMAINING_KEY = "ingest_remaining"
 RATE_KEY = "ingest_rate"

@@ -17,13 +17,13 @@ from lib.ingestion.tuning import REPEATS, Setting
 from lib.jobs import Job
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.milvus.territory import is_scratch, shown_name
+from lib.milvus.territory import is_scratch
 from lib.ui.common import session
 from lib.ui.common.errors import show_error
 from lib.ui.common.parameters import choice
 from lib.ui.common.progress import follow
 from lib.ui.common.table import show_table
-from lib.words import ratio_text
+from lib.words import ratio_text, shown_name
 
 WAYS = {"gather": "Side by side", "sync_loop": "One after another"}
 WAY_KEY, BATCH_KEY, CONCURRENCY_KEY = "ingest_way", "ingest_batch", "ingest_concurrency"

@@ -4,11 +4,10 @@ import pandas as pd
 import streamlit as st
 
 from lib.ingestion.report import IngestionReport, SourceTally
-from lib.milvus.territory import shown_name
 from lib.ui.common.exports import download
 from lib.ui.common.table import show_table
 from lib.ui.common.text import literal
-from lib.words import counted, inert
+from lib.words import counted, inert, shown_name
 
 SHOWN_SOURCES = 200
 

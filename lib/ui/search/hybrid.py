@@ -7,7 +7,6 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.milvus.territory import shown_name
 from lib.search.hybrid import WAYS, ask_hybrid, copied_name, copy_with_words
 from lib.ui.common import session
 from lib.ui.common.errors import show_error
@@ -15,6 +14,7 @@ from lib.ui.common.parameters import choice
 from lib.ui.common.progress import follow
 from lib.ui.common.table import show_table
 from lib.ui.search.form import nothing_found, question_form
+from lib.words import shown_name
 
 COPY_PARAMETER = "copy"
 

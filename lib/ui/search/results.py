@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from lib.milvus.collections import Metric
 from lib.milvus.ranking import DEFAULT_K
-from lib.milvus.snippets import Snippet
+from lib.programs.snippet import Snippet
 from lib.search import charts as search_charts
 from lib.search import mmr
 from lib.search.ask import Candidates, Timing, TwoLists, compare

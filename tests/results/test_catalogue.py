@@ -1,0 +1,48 @@
+"""What executes operations and strategies follows the catalogue, which needs none of it."""
+
+import inspect
+import json
+
+import pytest
+
+from lib.benchmark import strategies
+from lib.milvus import operations
+from lib.milvus.embeddings import PROVIDERS as BUILT
+from lib.results.catalogue import OPERATIONS, PROVIDERS, STRATEGIES
+from tests.fresh_process import printed_by
+
+HEAVY = ("pymilvus", "langchain_core", "langchain_milvus", "streamlit", "pandas", "numpy", "altair")
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_takes_batches_where_it_has_their_arguments(name: str) -> None:
+    executed = operations.OPERATIONS[name]
+    assert vars(OPERATIONS[name]).items() <= vars(executed).items()
+    assert executed.takes_batches == (name in operations._BATCH_ARGUMENTS)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_strategy_is_async_where_coroutines_execute_it(name: str) -> None:
+    executed = strategies.STRATEGIES[name]
+    assert vars(STRATEGIES[name]).items() <= vars(executed).items()
+    assert executed.is_async == inspect.iscoroutinefunction(executed.execute)
+
+
+def test_no_entry_is_executed_that_the_catalogue_does_not_have() -> None:
+    assert operations._ARGUMENTS.keys() == OPERATIONS.keys()
+    assert strategies._EXECUTE.keys() == STRATEGIES.keys()
+    assert BUILT.keys() == PROVIDERS.keys()
+
+
+def test_reading_and_judging_a_run_loads_neither_milvus_nor_pandas() -> None:
+    printed = printed_by(
+        "import json, sys\n"
+        "from lib.results import advice, comparison, gate, groups, published, run_file, summaries\n"
+        "run = run_file.read('assets/runs/tutorial-server-450ms.json')\n"
+        "cells = summaries.of(run)\n"
+        "found = [summaries.warnings(run, cells), advice.sentences(run), published.reasons(run)]\n"
+        f"print(json.dumps([len(cells), sorted(set({HEAVY!r}) & set(sys.modules))]))\n"
+    )
+    cells, heavy = json.loads(printed)
+    assert cells == 12
+    assert not heavy
