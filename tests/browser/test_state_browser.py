@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from lib.benchmark import run_file
 from lib.benchmark.workload import PRESETS
 from lib.milvus.lite import LiteServer
+from lib.results import run_file
 from lib.runs import findings
 from lib.runs.store import RECORDED_DIR
 from tests.waiting import wait_until_drawn
