@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from playwright.sync_api import expect
 
 from scripts.openai_endpoint import OpenAIEndpoint
+from tests.waiting import wait_until_drawn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -31,6 +32,8 @@ def chosen_collection(page: "Page") -> "Locator":
 def open_dialog(page: "Page") -> None:
     """Open it once the page is drawn."""
     page.get_by_text("Milvus Lite (embedded)").first.wait_for(timeout=LOAD_TIMEOUT_MS)
+    # Before that the sidebar grows, and a press may fall beside the button.
+    wait_until_drawn(page)
     page.get_by_role("button", name="Connect to another Milvus").click(timeout=LOAD_TIMEOUT_MS)
     page.get_by_role("dialog").get_by_label("Milvus URI", exact=True).wait_for()
 
