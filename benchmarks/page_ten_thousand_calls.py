@@ -67,7 +67,7 @@ def visit(browser: "Browser", app: str, name: str) -> dict[str, float]:
     network.on("Network.loadingFinished", on_file)
     started = time.perf_counter()
     page.goto(f"{app}/benchmark?b_run={name}")
-    page.get_by_role("heading", name="Take it away").wait_for(timeout=60_000)
+    page.get_by_role("heading", name="Export", exact=True).wait_for(timeout=60_000)
     page.locator("[data-testid='stVegaLiteChart']").nth(2).locator("svg, canvas").first.wait_for()
     drawn_s = time.perf_counter() - started
     started = time.perf_counter()

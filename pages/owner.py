@@ -85,7 +85,7 @@ st.caption(
     "made is only listed: its process may still run."
 )
 with show_error(), session.host_lease() as leased:
-    if st.button("Drop the dead ones now", icon=":material/mop:", key="owner_clean"):
+    if st.button("Delete orphaned collections", icon=":material/mop:", key="owner_clean"):
         log.action("cleaned", dropped=len(leftovers.clean(leased)))
     found = leftovers.find(leased)
 for each in found:

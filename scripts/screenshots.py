@@ -261,7 +261,7 @@ STATES: dict[str, tuple[str, Steps]] = {
     ),
     "ingestion-after": (
         "/ingestion?ingest_source=Tutorial+documents",
-        lambda page: _ingest(page, documents=30 + secrets.randbelow(900), until="What went in"),
+        lambda page: _ingest(page, documents=30 + secrets.randbelow(900), until="Result"),
     ),
     "ingestion-nothing-new": (
         "/ingestion?ingest_source=Tutorial+documents",

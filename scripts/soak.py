@@ -350,7 +350,7 @@ async def work(visitor: Visitor) -> None:
         await visitor.act("open", "benchmark")
         await visitor.act("benchmark", "benchmark", b_preset="Ten seconds")
         await visitor.act("benchmark", "benchmark", visitor.query, b_go=None)
-        await visitor.finished("benchmark", "benchmark", "Take it away")
+        await visitor.finished("benchmark", "benchmark", "### Export")
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ class Territory:
         if self.is_over and method not in {"drop_collection", "delete", "flush"}:
             raise ReadOnly(
                 "The time of your collections is over.",
-                kept="They are dropped by and by.",
+                kept="They will be deleted soon.",
                 next_step="Reload the page to begin anew.",
             )
 

@@ -470,7 +470,7 @@ class RateAdvice:
             )
         if self.closed.rate_per_s > level.rate_per_s:
             return told + "It makes its next call at once: more load."
-        return told + "It met slower moments."
+        return told + "The server was slower during that trial."
 
 
 def rate_advice(run: Run) -> RateAdvice | None:

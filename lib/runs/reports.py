@@ -438,7 +438,7 @@ def _warnings(run: Run) -> str:
         + "</ul></details></li>"
         for title, messages in found.items()
     )
-    return f"<h2>Before you believe this</h2><ul>{items}</ul>"
+    return f"<h2>Warnings</h2><ul>{items}</ul>"
 
 
 def _published(run: Run) -> str:

@@ -20,9 +20,9 @@ from lib.search.ask import (
     search_rows,
 )
 
-COMPARED = "It holds the rows that were compared."
-FOUND = "It holds the rows that the method looked at."
-SOME = f"It holds {CARRIED_ROWS} rows of yours at most."
+COMPARED = "Contains the rows that were compared."
+FOUND = "Contains the rows that the method looked at."
+SOME = f"Contains at most {CARRIED_ROWS} of your rows."
 
 
 def comparison_code(

@@ -104,7 +104,7 @@ def test_pages_links_downloads_and_the_websocket_work_below_a_path(
     rows.filter(has_text=",").first.wait_for()
     page.get_by_text("Loading: ").wait_for(state="hidden")
     page.get_by_role("link", name="How this was measured").click()
-    page.get_by_text("Take it away").wait_for()
+    page.get_by_role("heading", name="Export", exact=True).wait_for()
     assert page.url.startswith(f"{proxy.url}/runs?r_runs=")
     # The link to share leads a fresh browser to the same run.
     page.get_by_role("button", name="Copy link").click()

@@ -163,7 +163,7 @@ def test_a_run_just_made_is_presented_after_its_server_was_killed(
         page.get_by_role("button", name="Measure it here").click(timeout=60_000)
         page.get_by_role("button", name="Stop the run").wait_for(timeout=60_000)
         page.get_by_role("link", name="Present").first.wait_for(timeout=60_000)
-        page.get_by_text("Take it away").wait_for(timeout=60_000)
+        page.get_by_role("heading", name="Export", exact=True).wait_for(timeout=60_000)
         page.get_by_role("link", name="Present").first.click()
         page.get_by_role("heading", name="What does async buy me?").wait_for(timeout=60_000)
         page.keyboard.press("Escape")

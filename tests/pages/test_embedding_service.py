@@ -68,7 +68,7 @@ def test_a_search_says_what_is_wrong_with_the_service_and_works_when_it_is_well_
     service.failure = "429-once"
     service.reset()
     ask(app, "a walrus that is asked for twice")
-    assert "The embedding service refused at first: 1.0 s were waited." in said(app)
+    assert "The embedding service refused at first: waited 1.0 s." in said(app)
 
     monkeypatch.setattr("scripts.openai_endpoint.RETRY_AFTER_S", 30)
     for failure, words in {

@@ -87,7 +87,7 @@ def rates_of(*levels: advice.RateLevel, rate: float | None = None) -> advice.Rat
     [
         (10.0, 90.0, "It waits while the server stalls"),
         (40.0, 120.0, "more load"),
-        (40.0, 90.0, "It met slower moments"),
+        (40.0, 90.0, "The server was slower during that trial"),
     ],
 )
 def test_why_the_loops_differ_depends_on_what_was_measured(

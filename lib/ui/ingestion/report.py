@@ -15,7 +15,7 @@ SHOWN_SOURCES = 200
 def show_report(report: IngestionReport) -> None:
     """Draw one ingestion's outcome."""
     tally = report.tally
-    st.header("What went in")
+    st.header("Result")
     if tally.stopped:
         st.warning(
             f"{counted(tally.written, 'row')} went in and stay there; ingest again to add the "

@@ -28,7 +28,7 @@ def drawing_limits() -> Limits:
 
 def downloads(run: Run, *, key: str, beside: Beside) -> None:
     """Draw the buttons that export the whole run."""
-    st.markdown("### Take it away")
+    st.markdown("### Export")
     stem = reports.stem(run)
     subject = f"{stem}:{run.environment.get('time', '')}"
 

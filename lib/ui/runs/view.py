@@ -134,7 +134,7 @@ def warnings(run: Run) -> None:
             else f"- {title}: {len(messages)} of {len(cells)} cells"
             for title, messages in found.items()
         ),
-        title="Before you believe this",
+        title="Warnings",
         icon=":material/warning:",
     )
     many = [

@@ -47,7 +47,7 @@ def show_comparison(
     bar = in_view("lambda_bar")
     if weak and all(weak):
         st.warning(
-            "Texts that mean nothing find rows as near as these.",
+            "Random text matches equally well.",
             title=NOTHING_ANSWERS,
             icon=":material/search_off:",
         )
@@ -109,7 +109,7 @@ def timing_line(timing: Timing) -> str:
         f"Answered in **{timing.total_ms:.1f} ms**: embedding {timing.embed_ms:.1f} ms, "
         f"Milvus {timing.milvus_ms:.1f} ms, this app {timing.app_ms:.1f} ms."
     ) + (
-        f" The embedding service refused at first: {timing.waited_ms / 1000:.1f} s were waited."
+        f" The embedding service refused at first: waited {timing.waited_ms / 1000:.1f} s."
         if timing.waited_ms
         else ""
     )
