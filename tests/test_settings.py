@@ -107,7 +107,10 @@ def test_secrets_do_not_show_in_the_printed_settings() -> None:
 
 @pytest.mark.parametrize("uri", ["/tmp/lab.db", "http://", "http://h:99999"])
 def test_pymilvus_which_reads_the_same_variable_does_not_fail_at_its_value(uri: str) -> None:
-    code = "import lib, pymilvus, os; print(os.environ['MILVUS_URI'])"
+    code = (
+        "import lib, os, sys; assert 'pymilvus' not in sys.modules; "
+        "import langchain_milvus, pymilvus; print(os.environ['MILVUS_URI'])"
+    )
     answer = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"MILVUS_URI": uri},

@@ -34,7 +34,11 @@ def test_no_entry_is_executed_that_the_catalogue_does_not_have() -> None:
     assert BUILT.keys() == PROVIDERS.keys()
 
 
-def test_reading_and_judging_a_run_loads_neither_milvus_nor_pandas() -> None:
+@pytest.mark.parametrize("uri", ["", "http://milvus:19530", "/data/lab.db"])
+def test_reading_and_judging_a_run_loads_neither_milvus_nor_pandas(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILVUS_URI", uri)
     printed = printed_by(
         "import json, sys\n"
         "from lib.results import advice, comparison, gate, groups, published, run_file, summaries\n"
