@@ -1,5 +1,5 @@
 """The store: everything that talks to Milvus through langchain-milvus or pymilvus.
 
-Connections, Milvus Lite, field names, the fourteen method pairs, collections, rows, filters,
-embedding models and the code snippets. It may import the small modules of `lib` only.
+Connections, Milvus Lite, field names, the fourteen method pairs, collections, rows, filters and
+embedding models. It may import programs, results, workers and the small modules of `lib` only.
 """
