@@ -1,4 +1,4 @@
-"""Plan → trials: workload, strategies, runner, statistics, run file and the terminal command.
+"""Plan → trials: workload, strategies, runner, measurement and the terminal command.
 
-It may import `lib.documents`, `lib.milvus` and the small modules.
+It may import `lib.documents`, `lib.milvus`, `lib.results` and the small modules.
 """

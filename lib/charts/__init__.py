@@ -1,4 +1,4 @@
 """Runs and data frames → `altair.Chart`: the tables that charts draw, the charts, their colours.
 
-It may import `lib.benchmark`, `lib.milvus` and the small modules.
+It may import `lib.results` and the small modules.
 """

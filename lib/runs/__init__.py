@@ -1,4 +1,4 @@
-"""Trials → words and files: kept runs, findings, comparisons, reports, decks, measured code.
+"""Runs → words and files: kept runs, findings, reports, decks, the numbers of measured code.
 
-It may import `lib.charts` and every room below it.
+It may import `lib.charts` and the rooms below it that load no Milvus.
 """
