@@ -14,6 +14,7 @@ import gc
 import importlib
 import multiprocessing
 import os
+import re
 import secrets
 import select
 import signal
@@ -42,6 +43,12 @@ ATTEMPTS, PAUSE_S = 3, 0.1
 TICK_S = 0.05
 PR_SET_PDEATHSIG = 1
 OOM_FIRST = "500"  # of 1,000: before all that has no such number
+# What native libraries print when memory is refused, before they abort: Rust's, C++'s and C's.
+REFUSED = re.compile(
+    rb"memory allocation of \d+ bytes failed|bad_alloc|cannot allocate memory|out of memory",
+    re.IGNORECASE,
+)
+LAST_WORDS = 4096  # bytes
 
 
 class NotStarted(LabError):
@@ -207,6 +214,45 @@ def _accompany(process: subprocess.Popen[bytes], address: Any, key: bytes) -> No
         Client(address, authkey=key).close()
 
 
+@dataclass
+class _Forked:
+    """A worker as the host knows it; `errors` is where its standard error comes out, if known."""
+
+    connection: Connection
+    is_service: bool
+    errors: int | None
+    last_words: bytes = b""
+
+    def listen(self) -> None:
+        """Pass on what it printed, and keep the end of that."""
+        while self.errors is not None:
+            try:
+                said = os.read(self.errors, LAST_WORDS)
+            except BlockingIOError:
+                return
+            if not said:
+                self.close()
+                return
+            with contextlib.suppress(OSError):
+                os.write(2, said)
+            self.last_words = (self.last_words + said)[-LAST_WORDS:]
+
+    def close(self) -> None:
+        """Hear nothing more of it."""
+        if self.errors is not None:
+            os.close(self.errors)
+            self.errors = None
+
+    def end(self, status: int) -> tuple[str, Any]:
+        """Return how it ended: with a signal or a code, or because memory was refused."""
+        self.listen()
+        self.close()
+        number = -os.waitstatus_to_exitcode(status)
+        if number == signal.SIGABRT and REFUSED.search(self.last_words):
+            return "memory", None
+        return "ended", number
+
+
 def serve() -> None:
     """Be the host: fork a worker for each request until the process that asks has ended."""
     control = socket.socket(fileno=os.dup(0))
@@ -217,9 +263,12 @@ def serve() -> None:
         os.set_blocking(end, False)
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    workers: dict[int, tuple[Connection, bool]] = {}
+    workers: dict[int, _Forked] = {}
     while True:
-        select.select([control.fileno(), woken], [], [])
+        errors = [each.errors for each in workers.values() if each.errors is not None]
+        select.select([control.fileno(), woken, *errors], [], [])
+        for each in workers.values():
+            each.listen()
         with contextlib.suppress(BlockingIOError):
             os.read(woken, 4096)
         _reap(workers)
@@ -240,7 +289,7 @@ def serve() -> None:
 def _fork(
     connection: Connection,
     request: Request,
-    workers: dict[int, tuple[Connection, bool]],
+    workers: dict[int, _Forked],
     own: list[int],
 ) -> bool:
     """Fork a worker; return True in the worker and False in the host."""
@@ -254,10 +303,19 @@ def _fork(
     gc.collect()
     gc.freeze()  # a collection in a worker would copy all that it shares with the host
     host = os.getpid()
+    # A service outlives much that it prints, and nothing limits its memory.
+    errors, printed = (None, None) if request.is_service else os.pipe()
     pid = os.fork()
     if pid:
-        workers[pid] = connection, request.is_service
+        if errors is not None and printed is not None:
+            os.close(printed)
+            os.set_blocking(errors, False)
+        workers[pid] = _Forked(connection, request.is_service, errors)
         return False
+    if errors is not None and printed is not None:
+        os.dup2(printed, 2)
+        os.close(printed)
+        os.close(errors)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if not request.is_service:
@@ -270,31 +328,33 @@ def _fork(
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for end in own:
         os.close(end)
-    for other, _ in workers.values():
+    for other in workers.values():
+        other.connection.close()
         other.close()
     return True
 
 
-def _reap(workers: dict[int, tuple[Connection, bool]]) -> None:
+def _reap(workers: dict[int, _Forked]) -> None:
     """Say of each worker that ended how it ended, behind the last that it said itself."""
     while workers:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
             return
-        connection, _ = workers.pop(pid)
+        ended = workers.pop(pid)
+        how = ended.end(status)
         with contextlib.suppress(OSError):
-            os.set_blocking(connection.fileno(), False)
-            connection.send(("ended", -os.waitstatus_to_exitcode(status)))
-        connection.close()
+            os.set_blocking(ended.connection.fileno(), False)
+            ended.connection.send(how)
+        ended.connection.close()
 
 
-def _end_all(workers: dict[int, tuple[Connection, bool]]) -> None:
+def _end_all(workers: dict[int, _Forked]) -> None:
     """End the workers: those that compute at once, services when they have closed or are late."""
-    for pid, (_, is_service) in workers.items():
-        if not is_service:
+    for pid, each in workers.items():
+        if not each.is_service:
             os.kill(pid, signal.SIGKILL)
-    for connection, _ in workers.values():
-        connection.close()  # the worker has the other copy of this end
+    for each in workers.values():
+        each.connection.close()  # the worker has the other copy of this end
     deadline = time.monotonic() + GRACE_S
     left = set(workers)
     while left and time.monotonic() < deadline:

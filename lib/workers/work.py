@@ -364,7 +364,8 @@ def _received(connection: Connection) -> tuple[str, Any]:
 
 def _too_much(limits: Limits) -> Ended:
     most = limits.memory_mb or limits.resident_mb
-    return OutOfMemory(f"{limits.what} needs more than {most:,} MB to be {limits.done}")
+    than = f"than {most:,} MB" if most else "memory than there is"
+    return OutOfMemory(f"{limits.what} needs more {than} to be {limits.done}")
 
 
 def _too_long(limits: Limits) -> Ended:

@@ -109,6 +109,12 @@ def abort() -> None:
     os.abort()
 
 
+def abort_without_memory() -> None:
+    """End as a native library does to which memory is refused."""
+    os.write(2, b"x" * 10_000 + b"\nmemory allocation of 4194304 bytes failed\n")
+    os.abort()
+
+
 def kill_itself() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

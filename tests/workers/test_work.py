@@ -201,6 +201,19 @@ def test_a_worker_that_is_ended_says_by_what(task: object, name: str) -> None:
     assert work.run(tasks.double, 4) == 8
 
 
+@pytest.mark.skipif(not host.CAN_FORK, reason="a worker that is not forked prints to our own error")
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (Limits(memory_mb=300, what="a.json", done="read"), "a.json needs more than 300 MB"),
+        (Limits(what="a.json", done="read"), "a.json needs more memory than there is"),
+    ],
+)
+def test_a_library_that_aborts_for_want_of_memory_is_no_crash(limits: Limits, said: str) -> None:
+    with pytest.raises(OutOfMemory, match=rf"^{said} to be read$"):
+        work.run(tasks.abort_without_memory, limits=limits)
+
+
 def test_work_is_stopped_within_a_second(way: str) -> None:
     asked: list[float] = []
 
