@@ -165,7 +165,7 @@ def _upload(page: Page, name: str, content: bytes) -> None:
 
 
 def _documents(page: Page, number: int) -> None:
-    box = page.get_by_label("Documents at most")
+    box = page.get_by_label("Maximum documents")
     box.fill(str(number))
     box.press("Enter")
     _rest(page)

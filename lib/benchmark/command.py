@@ -285,7 +285,7 @@ def summary_table(run: Run) -> str:
     """Return the summary as text, the speed-ups with their intervals, and the warnings below."""
     cells = summaries.summarise(run.trials)
     header = ("operation", "count", "strategy", "repeats", "median", "p50", "p95", "calls/s",
-              "speed-up (95 % interval)", "failed")  # fmt: skip
+              "speed-up (95% interval)", "failed")  # fmt: skip
     rows = [header, *(_row(cell) for cell in cells)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     lines = ["  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)) for row in rows]

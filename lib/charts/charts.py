@@ -226,7 +226,7 @@ def speedup(frame: pd.DataFrame) -> AnyChart:
             alt.Tooltip("group:N", title="calls"),
             alt.Tooltip("strategy:N", title="strategy"),
             alt.Tooltip("ratio:Q", title="speed-up", format=".2f"),
-            alt.Tooltip("low:Q", title="95 % from", format=".2f"),
+            alt.Tooltip("low:Q", title="95% from", format=".2f"),
             alt.Tooltip("high:Q", title="to", format=".2f"),
         ],
     )
@@ -672,7 +672,7 @@ def compared(frame: pd.DataFrame) -> AnyChart:
     x = alt.X(
         "wall_s:Q",
         scale=alt.Scale(type="log", domain=[lowest / 1.2, highest * room], nice=False),
-        title="time of a trial (s, log), with 95 % interval",
+        title="time of a trial (s, log), with 95% interval",
         axis=alt.Axis(tickCount=5, format="~g"),
     )
     return _on_rows(order, *_with_intervals(rows, order, x, size=160))

@@ -429,7 +429,7 @@ def _against_baseline(
     if found.low is None:
         return found, f"{counted(found.repeats, 'repeat')}: too few for an interval"
     paired = "paired" if found.is_paired else "not paired, as a repeat of one side failed"
-    return found, f"95 % interval from {found.repeats} repeats, {paired}"
+    return found, f"95% interval from {found.repeats} repeats, {paired}"
 
 
 def warnings(run: Run, summaries: Iterable[CellSummary]) -> dict[str, list[str]]:
@@ -495,7 +495,7 @@ def _failed(cell: CellSummary, trials: list[Trial]) -> str:
     kinds = ", ".join(f"{kind} ({n:,}×)" for kind, n in cell.errors.items())
     if void := sum(trial.is_void for trial in trials):
         return (
-            f"{void} of {len(trials)} trials are void: the client could not keep the rate"
+            f"{void} of {len(trials)} trials are not valid: client too slow"
             f"{f'; failed: {kinds}' if kinds else ''}"
         )
     return f"{cell.failed_trials} of {len(trials)} trials failed and do not count: {kinds}"

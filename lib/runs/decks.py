@@ -139,6 +139,6 @@ def _method(run: Run) -> list[str]:
     return [
         f"{repeats} repeats after warm-up; the strategies alternate in shuffled order.",
         "After each trial the effect is checked row by row; failures never count as speed.",
-        "Speed-up: geometric mean of paired ratios of wall times, 95 % interval by Student's t.",
+        "Speed-up: geometric mean of paired ratios of wall times, 95% interval by Student's t.",
         *[message for messages in warnings.values() for message in messages][:MOST_WARNINGS],
     ]

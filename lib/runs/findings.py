@@ -13,7 +13,7 @@ from lib.results.trials import ENDPOINT_MS, Run
 from lib.words import bounds_text, counted, duration_text, ratio_text
 
 # Its spaces do not break, so that no line begins with the percent sign.
-CI = "95\u00a0%\u00a0CI"
+CI = "95%\u00a0CI"
 # A call shorter than this leaves little waiting to overlap.
 SHORT_CALL_MS = 5.0
 # From this many on, the headline is about all operations and not about the first.
@@ -26,7 +26,7 @@ METHOD = (
     "Setup and warm-up are outside the clock. The strategies alternate in an order shuffled by the "
     "seed. Each trial's effect is checked row by row; a failed trial does not count. The time of a "
     "way is the geometric mean of its repeats. A speed-up is the ratio of two such times, with "
-    "Student's 95 % interval on the logarithms. A verdict takes an interval that is corrected for "
+    "Student's 95% interval on the logarithms. A verdict takes an interval that is corrected for "
     "the number of verdicts."
 )
 

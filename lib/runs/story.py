@@ -172,7 +172,7 @@ def _gain(run: Run, beside: Beside) -> Step:
         lines=(f"{latency}." if latency else "Nothing is simulated.",),
         chart="speedup" if not frame.empty else "",
         frame=frame if not frame.empty else None,
-        notes="The bar through each dot is the 95 % interval of the repeats. Where it touches 1, "
+        notes="The bar through each dot is the 95% interval of the repeats. Where it touches 1, "
         "nothing is shown.",
     )
 

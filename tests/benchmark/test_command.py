@@ -40,7 +40,7 @@ def test_a_run_is_written_summarised_on_standard_error_and_ends_with_0(
     assert main(["--uri", milvus_lite_uri, *SMALL, "--output", str(output)]) == 0
     said = capsys.readouterr()
     assert said.out == ""
-    assert "speed-up (95 % interval)" in said.err
+    assert "speed-up (95% interval)" in said.err
     assert "Async" in said.err
     read = run_file.read(output)
     assert len(read.trials) == 4

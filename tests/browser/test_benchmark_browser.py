@@ -80,7 +80,7 @@ def test_a_run_survives_a_refresh_and_a_stop_keeps_what_was_finished(
         assert box is not None
         assert 0 < box["y"] < 200
     stop.click()
-    chromium_page.get_by_text("PARTIAL").wait_for(timeout=15_000)
+    chromium_page.get_by_text("Stopped early: partial result").wait_for(timeout=15_000)
 
     with chromium_page.expect_download() as caught:
         chromium_page.get_by_role("button", name="Run (JSON)").click()

@@ -277,7 +277,7 @@ def test_a_page_opened_plainly_links_to_the_benchmark_that_runs(
     second.get_by_role("button", name="Stop the run").wait_for(timeout=LOAD_TIMEOUT_MS)
     assert query(second)["b_run"] == run
     stop.click()
-    page.get_by_text("PARTIAL").wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.get_by_text("Stopped early: partial result").wait_for(timeout=LOAD_TIMEOUT_MS)
 
 
 def test_the_chosen_runs_are_in_the_address(app: str, chromium_page: "Page") -> None:

@@ -95,7 +95,7 @@ def test_the_headline_gives_ratio_interval_concurrency_and_the_simulated_latency
     text = findings.headline(make_run()).replace("\u00a0", " ")
     assert text == (
         "Async added 100 documents 50× faster than the loop "
-        "(95 % CI 50.00–50.00; 450 ms simulated embedding wait)."
+        "(95% CI 50.00–50.00; 450 ms simulated embedding wait)."
     ).replace("50.00–50.00", bounds_text(50, 50))
 
 

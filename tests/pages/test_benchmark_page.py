@@ -225,7 +225,7 @@ def test_a_second_run_waits_and_says_so(
     app.button(key="b_go").click().run()
     second = run_id_of(app)
     assert first != second
-    assert f"Waiting For: {PRESETS['tutorial'].label}" in text_of(app)
+    assert f"Queued Behind “{PRESETS['tutorial'].label}" in text_of(app)
     for job_id in (second, first):
         job = jobs.shared().get(job_id)
         assert job is not None
@@ -309,7 +309,7 @@ def test_a_stopped_run_shows_what_was_finished_and_is_kept_as_partial(
     wait_for_jobs()
     app.run()
     assert not app.exception
-    assert "PARTIAL" in text_of(app)
+    assert "Stopped early: partial result" in text_of(app)
     assert job.state is State.STOPPED
     entry = RunStore(tmp_path / "data" / "runs").get(job.id)
     assert entry is not None

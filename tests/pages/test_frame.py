@@ -99,7 +99,7 @@ def test_measuring_here_waits_for_the_first_load_and_says_so(
     job = jobs.shared().unfinished("benchmark")
     assert job is not None
     assert job.state is State.QUEUED
-    assert "Waiting For: Loading: " in said(app).replace("\\", "")
+    assert "Queued Behind “Loading: " in said(app).replace("\\", "")
     assert CORPORA["standard_library"].label in said(app)
     go.set()
     wait_for_jobs()

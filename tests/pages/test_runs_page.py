@@ -142,7 +142,7 @@ def test_what_takes_seconds_is_made_by_a_job_that_can_be_stopped_and_is_then_dow
     made = before.get(app.query_params["file"])
     assert made is not None
     assert made.state is State.QUEUED
-    assert "For: Another" in messages(app)
+    assert "Behind “Another" in messages(app)
     assert not app.button(key="file_stop").disabled
     before.cancel(made)
     gate.set()

@@ -169,7 +169,7 @@ def test_a_repeat_that_failed_on_one_side_is_left_out_and_the_rest_is_not_paired
     fast = [trial(2.0, r, "gather", concurrency=None) for r in range(4)]
     cell = summarise([*loops, *fast])[1]
     assert cell.speedup == pytest.approx(2)
-    assert cell.speedup_note.startswith("95 % interval from 3 repeats, not paired")
+    assert cell.speedup_note.startswith("95% interval from 3 repeats, not paired")
 
 
 def test_without_a_verified_pair_the_note_says_why_there_is_no_speed_up() -> None:
@@ -360,7 +360,7 @@ def test_void_trials_are_said_to_be_the_client_s_not_failed() -> None:
     late = Call(start_s=1.0, end_s=1.1, embed_s=0, ok=True, error=None, due_s=0.5)
     void = replace(trial(1.1, 0, "open_constant"), calls=(late,), verified=False)
     [[message]] = warnings(Run({}, {}, (void,)), summarise([void])).values()
-    assert "1 of 1 trials are void: the client could not keep the rate" in message
+    assert "1 of 1 trials are not valid: client too slow" in message
 
 
 def test_warm_up_trials_do_not_count() -> None:

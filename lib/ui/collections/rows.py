@@ -312,7 +312,7 @@ def _offer_undo(opened: Connection, here: str) -> None:
                 key="rows_undo_download",
                 type="tertiary",
             )
-        if st.button("Forget", key="rows_undo_forget", type="tertiary"):
+        if st.button("Dismiss", key="rows_undo_forget", type="tertiary"):
             _forget_change()
             st.rerun()
 

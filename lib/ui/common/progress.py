@@ -47,7 +47,7 @@ def follow(job: Job, *, key: str) -> bool:
 def show_state(job: Job) -> None:
     """Draw what a waiting job waits for, or how far a running one is."""
     if job.state is State.QUEUED:
-        st.info(_waiting_for(job), title="Waiting", icon=":material/hourglass:")
+        st.info(_waiting_for(job), title="Queued", icon=":material/hourglass:")
     else:
         st.progress(job.progress.fraction, text=_describe(job))
 
@@ -87,9 +87,8 @@ def _waiting_for(job: Job) -> str:
     is_known = first.owner in ("", visitor.owner())
     what = literal(_describe(first)) if is_known else "another visitor's job"
     others = f" {counted(len(ahead) - 1, 'more job')} before this one." if len(ahead) > 1 else ""
-    why = "what runs beside a measurement slows it"
-    when = "Short work goes between two trials" if job.is_short else "One at a time"
-    return f"For: {what}.{others} {when}: {why}."
+    when = "It goes between two trials" if job.is_short else "Jobs run one at a time"
+    return f"Behind “{what}”.{others} {when} to keep timings fair."
 
 
 def _describe(job: Job) -> str:

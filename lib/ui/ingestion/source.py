@@ -67,7 +67,7 @@ def choose_input(
     st.caption(corpus.description)
     most = _most(corpus, limits)
     size = st.number_input(
-        "Documents at most",
+        "Maximum documents",
         min_value=1,
         max_value=most,
         value=min(DEFAULT_SIZE, most),

@@ -104,7 +104,7 @@ def conditions(run: Run, origin: str) -> str:
         digest.time[:16].replace("T", " ") + " UTC",
     ]
     if run.partial:
-        parts.insert(0, f"PARTIAL: {run.note or 'stopped before the end'}")
+        parts.insert(0, f"Stopped early: partial result. {run.note}".strip())
     return " · ".join(literal(part) for part in parts if part)
 
 
@@ -300,7 +300,7 @@ def summary_table(run: Run) -> None:
         column_config={
             "geomean_wall_s": seconds,
             "speedup": st.column_config.NumberColumn(format="%.2f×"),
-            "speedup_low": st.column_config.NumberColumn("95 % from", format="%.2f×"),
+            "speedup_low": st.column_config.NumberColumn("95% from", format="%.2f×"),
             "speedup_high": st.column_config.NumberColumn("to", format="%.2f×"),
             "throughput_per_s": st.column_config.NumberColumn("calls or rows/s", format="%.0f"),
             **{name: milliseconds for name in table.columns if name.endswith(("_ms", "_ms_max"))},

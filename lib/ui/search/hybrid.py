@@ -74,8 +74,8 @@ def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collectio
         alt="The rows found, each with its rank by vector and by words",
     )
     st.caption(
-        f"Answered in **{answer.took_ms:.1f} ms**. Each leg brings {question.fetch_k} rows "
-        "(`fetch_k`); a dash means that a leg did not bring the row."
+        f"Answered in **{answer.took_ms:.1f} ms**. Each search returns its top {question.fetch_k} "
+        "(`fetch_k`); a dash: that search did not return the row."
     )
 
 
