@@ -183,7 +183,7 @@ def test_a_batch_that_is_faster_in_many_comparisons_is_one_finding_with_each_fig
         "One batch is 5.3× to 10.5× faster than async in 9 comparisons."
     ]
     assert len(found[0].figures) == 9
-    assert found[0].figures[-1] == "Upsert × 100 5.3× (95\u00a0%\u00a0CI 4.3–6.4)"
+    assert found[0].figures[-1] == "Upsert × 100 5.3× (95%\u00a0CI 4.3–6.4)"
 
 
 def test_lags_are_sorted_by_the_number_of_calls_in_flight() -> None:
