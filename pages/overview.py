@@ -7,6 +7,8 @@ from lib.runs import front
 from lib.ui.common.browser_ahead import load_scripts
 from lib.ui.common.front import MEASURE_KEY
 
+# The recorded run of a service, which says what others wait meanwhile.
+SERVICE = ("service-server",)
 # Recorded runs of all operations, which say where async gains nothing.
 ALL_OPERATIONS = ("all-lite", "all-server")
 
@@ -17,10 +19,16 @@ if st.session_state.get(MEASURE_KEY):
 
     start(PRESETS["quick"])
 
-st.header("Where async does not help", anchor=False)
-for name in ALL_OPERATIONS:
-    kept = front.summary_of(front.FRONT.parent / "runs" / f"{name}.json")
-    if kept:
+for header, names in (
+    ("What everybody else feels meanwhile", SERVICE),
+    ("Where async does not help", ALL_OPERATIONS),
+):
+    recorded = {name: front.recorded_summary(name) for name in names}
+    if any(recorded.values()):
+        st.header(header, anchor=False)
+    for name, kept in recorded.items():
+        if kept is None:
+            continue
         digest = kept["digest"]
         with st.container(horizontal=True, vertical_alignment="center"):
             st.page_link(

@@ -26,7 +26,7 @@ from lib.benchmark.command import main as benchmark
 from lib.benchmark.environment import ONE_START
 from lib.benchmark.interruption import Interruption
 from lib.results import run_file
-from lib.results.catalogue import OPERATIONS, STRATEGIES
+from lib.results.catalogue import OPERATIONS, OWN_WAYS, STRATEGIES
 from lib.results.trials import ENDPOINT_MS, Run
 from scripts.milvus_server import MilvusServer
 from scripts.processes import dying_with_parent, free_port
@@ -34,7 +34,7 @@ from scripts.processes import dying_with_parent, free_port
 RUNS = Path(__file__).resolve().parent.parent / "assets" / "runs"
 REPEATED = ",".join(name for name in OPERATIONS if name != "from_texts")
 # An open loop and a token bucket have a rate; only a closed loop is as fast as it can be.
-COMPARED = [name for name, strategy in STRATEGIES.items() if not strategy.uses_rate]
+COMPARED = [name for name in OWN_WAYS if not STRATEGIES[name].uses_rate]
 ALL = f"--operations {REPEATED} --strategies {','.join(COMPARED)} --counts 100 --repeats 5"
 CREATION = (
     "--operations from_texts --strategies sync_loop,thread_pool,gather,gather_limited "
@@ -75,6 +75,8 @@ RECORDINGS = {
     "sweep-server": Recording("--preset sweep --concurrency 1,2,4,8,16,32,64 --repeats 7"),
     "rate-server": Recording("--preset rate"),
     "overload-server": Recording("--preset overload --counts 500,1000,2000,4000 --repeats 1 --yes"),
+    # 500 requests of the neighbour make a p99.
+    "service-server": Recording("--preset service --seconds 26 --repeats 5"),
     "all-server": Recording(ALL),
     "from-texts-server": Recording(CREATION),
     "tutorial-lite-50ms": Recording(

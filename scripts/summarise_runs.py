@@ -25,7 +25,7 @@ from lib.search.charts import COLUMNS
 # The same work around a bare wait.
 BARE = "tutorial-server-450ms"
 # The charts of a page's first view of a run; the others are made when their view is chosen.
-DRAWN_FIRST = ("wall_time", "speedup", "sweep", "rates", "losses")
+DRAWN_FIRST = ("wall_time", "speedup", "sweep", "rates", "losses", "served", "heartbeat")
 
 
 def first_screen() -> str:

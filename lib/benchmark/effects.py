@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lib.results.catalogue import OPERATIONS, STRATEGIES, Operation, Strategy
-from lib.results.trials import COMPARE, OVERLOAD, RATE
+from lib.results.trials import COMPARE, OVERLOAD, RATE, SERVICE
 
 if TYPE_CHECKING:
     from lib.benchmark.workload import Plan
@@ -50,7 +50,7 @@ def _has_its_ways(plan: "Plan") -> bool:
 NEEDS: dict[str, Need] = {
     "operations": Need(
         lambda plan: plan.experiment == COMPARE or len(plan.operations) == 1,
-        "the experiments rate and overload take one operation",
+        "the experiments rate, overload and service take one operation",
     ),
     "strategies": Need(
         _has_its_ways,
@@ -65,7 +65,7 @@ NEEDS: dict[str, Need] = {
         lambda plan: (
             len(plan.concurrency) == 1
             if plan.experiment == OVERLOAD
-            else plan.experiment == COMPARE and _IS_LIMITED(plan)
+            else plan.experiment in (COMPARE, SERVICE) and _IS_LIMITED(plan)
         ),
         "it takes a strategy with a limit, such as gather_limited; the experiment overload takes "
         "one limit and rate finds its own",

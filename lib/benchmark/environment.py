@@ -12,6 +12,7 @@ from lib.benchmark.workload import Plan
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.results.catalogue import STRATEGIES
+from lib.results.trials import SERVICE
 
 PACKAGES = (
     "langchain-milvus",
@@ -27,6 +28,12 @@ ONE_START = (
     "A delete by metadata waits for the server's own clocks (200 ms by default), and how long "
     "differs from start to start of a server: the interval of its speed-up speaks for this one. "
     'With consistency_level="Bounded" a delete does not wait, and may miss the newest rows.'
+)
+
+SERVED = (
+    "The service (Starlette and uvicorn, one process of its own) and its users are on the same "
+    "computer and share its processors. Each user asks again when answered. A neighbour's request "
+    "that does nothing is due every 50 ms, and its wait counts from the moment it was due."
 )
 
 
@@ -82,6 +89,8 @@ def _notes(connection: Connection, plan: Plan) -> list[str]:
         "Stores are opened with langchain-milvus's defaults; reads use the collection's own "
         "consistency level.",
     ]
+    if plan.experiment == SERVICE:
+        notes.append(SERVED)
     if connection.is_lite:
         notes.append(
             "Milvus Lite serves one request at a time, in a process of its own on this computer: "

@@ -194,7 +194,7 @@ def parser() -> argparse.ArgumentParser:
     option("--counts", type=_numbers, help="calls per trial, with commas")
     option("--repeats", type=_whole, help="trials of each kind; an interval takes three")
     option("--warmup", type=_whole, help="trials thrown away before")
-    option("--concurrency", type=_numbers, help="limits for gather_limited and thread_pool")
+    option("--concurrency", type=_numbers, help="limits for gather_limited and thread_pool; users")
     option("--rows", type=_whole, help="rows in the collection before every trial")
     option("--k", type=_whole, help="results per search")
     option("--fetch-k", type=_whole, help="candidates of an MMR search")

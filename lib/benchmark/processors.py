@@ -17,26 +17,26 @@ IDLE = ("idle", "iowait", "guest", "guest_nice")
 
 
 class Others:
-    """The share of other programs: neither this process nor the Milvus that it measures.
+    """The share of other programs: neither this process nor those that it measures.
 
     Where Milvus runs on this computer and cannot be told from other programs, nothing is known.
     """
 
-    def __init__(self, milvus: psutil.Process | None, *, is_known: bool = True) -> None:
-        self._milvus = milvus
+    def __init__(self, *measured: psutil.Process, is_known: bool = True) -> None:
+        self._measured = measured
         self._is_known = is_known
         self._timed_s = self._others_s = 0.0
 
     @classmethod
-    def beside(cls, connection: Connection) -> "Others":
-        """Know the Milvus that answers a connection, where it is on this computer."""
+    def beside(cls, connection: Connection, *pids: int) -> "Others":
+        """Know these processes, and the Milvus that answers where it is on this computer."""
+        found = [_process(pid) for pid in pids]
         if connection.lite is not None:
-            milvus = _process(connection.lite.pid)
-        elif not connection.is_nearby:
-            return cls(None)
-        else:
-            milvus = _listening(int(connection.address.rpartition(":")[2]))
-        return cls(milvus, is_known=milvus is not None)
+            found.append(_process(connection.lite.pid))
+        elif connection.is_nearby:
+            found.append(_listening(int(connection.address.rpartition(":")[2])))
+        known = [each for each in found if each is not None]
+        return cls(*known, is_known=len(known) == len(found))
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -63,16 +63,16 @@ class Others:
         times = psutil.cpu_times()._asdict()
         taken = sum(times.values()) - sum(times.get(name, 0.0) for name in IDLE)
         taken -= time.process_time()
-        if self._milvus is not None:
+        for each in self._measured:
             try:
-                own = self._milvus.cpu_times()
+                own = each.cpu_times()
                 taken -= own.user + own.system
             except psutil.Error:  # it has ended, and what it took is not known any more
                 self._is_known = False
         return float(taken)
 
 
-NOT_KNOWN = Others(None, is_known=False)
+NOT_KNOWN = Others(is_known=False)
 
 
 def _process(pid: int) -> psutil.Process | None:

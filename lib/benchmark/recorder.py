@@ -59,6 +59,8 @@ class Recorder:
         self.results: list[Any] = [None] * self.calls
         self.loop_lags_s: list[float] = []
         self.finished: list[int] = []  # in the order they ended; its length is the progress
+        # The requests of a service's neighbour: due, start, end, and the kind of failure or None.
+        self.beats: list[tuple[float, float, float, str | None]] = []
         self._due: dict[int, float] = {}
         self._started: list[float | None] = [None] * self.calls
         self._ended = [0.0] * self.calls
@@ -165,8 +167,7 @@ class Recorder:
     def finish(self, wrong: Mapping[int, str]) -> tuple[Call, ...]:
         """Return the calls; `wrong` names those whose effect or result is not what was asked."""
         errors = {**wrong, **self._errors}
-        begun = [start for start in self._started if start is not None]
-        zero = min([*begun, *self._due.values()], default=0.0)
+        zero = self._zero()
         return tuple(
             Call(
                 start_s=(self._started[i] or zero) - zero,
@@ -178,6 +179,26 @@ class Recorder:
             )
             for i in range(self.calls)
         )
+
+    def heartbeat(self) -> tuple[Call, ...]:
+        """Return the requests of a service's neighbour, in the order in which they were due."""
+        zero = self._zero()
+        return tuple(
+            Call(
+                start_s=max(start - zero, 0.0),
+                end_s=max(end - zero, 0.0),
+                embed_s=0.0,
+                ok=error is None,
+                error=error,
+                due_s=max(due - zero, 0.0),
+            )
+            for due, start, end, error in sorted(self.beats)
+        )
+
+    def _zero(self) -> float:
+        """Return the moment from which a trial's times count."""
+        begun = [start for start in self._started if start is not None]
+        return min([*begun, *self._due.values()], default=0.0)
 
 
 class Turns(Iterator[int]):

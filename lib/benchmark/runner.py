@@ -12,18 +12,19 @@ from lib.benchmark.experiments import EXPERIMENTS
 from lib.benchmark.guard import Guard
 from lib.benchmark.processors import NOT_KNOWN, Others
 from lib.benchmark.recorder import Recorder
+from lib.benchmark.service.served import serve
 from lib.benchmark.strategies import STRATEGIES, Strategy, keeper, trial_arguments
 from lib.benchmark.workload import Cell, Plan
 from lib.benchmark.workspace import MilvusWorkspace, SearchWorkspace, Workspace
 from lib.errors import JobCancelled, LabError
 from lib.jobs import Job
-from lib.milvus.apart import clean_beside
+from lib.milvus.apart import Access, clean_beside
 from lib.milvus.connection import Connection, Lease
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS
 from lib.milvus.watchdog import Watchdog
 from lib.results import summaries
-from lib.results.trials import Run, Trial
+from lib.results.trials import SERVICE, Run, Trial
 from lib.settings import Settings
 
 SUBJECT = "benchmark"  # by which pages find the job of a run
@@ -66,17 +67,21 @@ def run(
     held = connection.lease()
     watchdog = Watchdog(connection, kept="The trials finished before are kept.")
     job.progress.detail = {"phase": "setting up"}
-    opened: list[SearchWorkspace] = []
+    opened: list[Workspace] = []
 
-    def set_up() -> tuple[SearchWorkspace, dict[str, Any], Others]:
-        workspace = (
+    def set_up() -> tuple[Workspace, dict[str, Any], Others]:
+        searched = (
             SearchWorkspace(plan, connection, model)
             if plan.collection
             else MilvusWorkspace(plan, connection, model, name)
         )
+        workspace: Workspace = searched
         opened.append(workspace)
+        if plan.experiment == SERVICE and settings is not None:
+            workspace = serve(searched, plan, Access.of(settings, connection, model))
+            opened[:] = [workspace]
         facts = environment.describe(plan, connection, model, workspace.facts())
-        return workspace, facts, Others.beside(connection)
+        return workspace, facts, Others.beside(connection, *workspace.processes)
 
     guard = Guard(job, watchdog)
     record: dict[str, Any] = {}
@@ -204,7 +209,7 @@ class _Session:
             rows_a_call=cell.count if strategy.is_batch else cell.batch,
             in_one_call=strategy.is_batch,
             concurrency=cell.concurrency,
-            seconds=cell.seconds,
+            seconds=cell.warmup_seconds if repeat is None else cell.seconds,
             rate_per_s=cell.rate_per_s,
             retries=cell.retries,
             seed=self.plan.seed + (repeat or 0),
@@ -241,7 +246,7 @@ class _Session:
             self.workspace.begin_repeat(-1 if repeat is None else repeat)
             with garbage.held(), self.others.watched():
                 cpu_before = time.process_time()
-                if strategy.is_async:
+                if strategy.on_loop:
                     calls_made = strategy.execute(recorder)
                     self.guard.run_on_loop(_with_lag(calls_made, recorder.loop_lags_s))
                 else:
@@ -255,6 +260,7 @@ class _Session:
             self.workspace.restore(recorder)
             wrong = checked.wrong
             calls = recorder.finish({recorder.call_of(row): what for row, what in wrong.items()})
+            pings = recorder.heartbeat()
             lags_ms = [1000 * lag for lag in recorder.loop_lags_s]
             trial = Trial(
                 **cell.key._asdict(),
@@ -262,7 +268,7 @@ class _Session:
                 order=len(self._trials),
                 warmup=repeat is None,
                 wall_s=recorder.wall_s,
-                verified=all(call.ok for call in calls),
+                verified=all(call.ok for call in (*calls, *pings)),
                 verification=_in_words(recorder, checked),
                 loop_lag_ms_max=max(lags_ms) if lags_ms else None,
                 loop_lag_ms_p99=summaries.percentile(lags_ms, 99) if lags_ms else None,
@@ -273,10 +279,14 @@ class _Session:
                 **recorder.provider(),
                 rows_counted=_counted(recorder, wrong),
                 recall=checked.recall,
+                pings=pings,
+                **self.workspace.observed(),
             )
             if not trial.is_void:
                 return trial
             late = f"void: this process started {trial.late_starts:,} of {len(calls):,} calls late"
+            if trial.late_pings:
+                late += f", and {trial.late_pings:,} of the neighbour's {len(pings):,} requests"
             return replace(trial, verified=False, verification=f"{late}; {trial.verification}")
         finally:
             self.workspace.release(recorder)
@@ -372,7 +382,7 @@ def _partial(job: Job, plan: Plan, record: dict[str, Any], note: str) -> Run:
     return finished
 
 
-def _clean_up(guard: Guard, watchdog: Watchdog, opened: list[SearchWorkspace], held: Lease) -> None:
+def _clean_up(guard: Guard, watchdog: Watchdog, opened: list[Workspace], held: Lease) -> None:
     """Drop what the run made; behind the scenes when a call is still on its way."""
     if watchdog.error:
         held.release()

@@ -6,6 +6,7 @@ on the one background loop.
 """
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -17,6 +18,7 @@ from langchain_milvus import Milvus
 
 from lib.benchmark import open_loop, retriever
 from lib.benchmark.recorder import Recorder, Turns
+from lib.benchmark.service.load import load
 from lib.milvus.operations import Inputs, Operation, result_keys
 from lib.results import catalogue
 from lib.results.catalogue import PRIMARY_FIELD, Effect
@@ -54,6 +56,18 @@ async def _gather(recorder: Recorder) -> None:
     await asyncio.gather(*(recorder.acall(i) for i in range(recorder.calls)))
 
 
+async def _blocking(recorder: Recorder) -> None:
+    async def call(i: int) -> None:
+        recorder.call(i)  # it is awaited nowhere: the loop does nothing else meanwhile
+
+    await asyncio.gather(*(call(i) for i in range(recorder.calls)))
+
+
+async def _to_thread(recorder: Recorder) -> None:
+    calls = (asyncio.to_thread(recorder.call, i) for i in range(recorder.calls))
+    await asyncio.gather(*calls)
+
+
 async def _gather_limited(recorder: Recorder) -> None:
     await retriever.in_flight(recorder, recorder.acall)
 
@@ -82,6 +96,12 @@ _EXECUTE: dict[str, Execute] = {
     "retriever_batch": retriever.batch,
     "retriever_ainvoke": retriever.ainvoke,
     "retriever_abatch": retriever.abatch,
+    "blocking": _blocking,
+    "to_thread": _to_thread,
+    **{
+        name: partial(load, style=catalogue.STRATEGIES[name].style)
+        for name in catalogue.SERVED_WAYS
+    },
 }
 
 
@@ -91,11 +111,19 @@ class Strategy(catalogue.Strategy):
 
     execute: Execute
 
+    @property
+    def on_loop(self) -> bool:
+        """Say whether its calls begin on the background loop, whichever methods they call."""
+        return inspect.iscoroutinefunction(self.execute)
+
 
 STRATEGIES: dict[str, Strategy] = {
     name: Strategy(**vars(entry), execute=_EXECUTE[name])
     for name, entry in catalogue.STRATEGIES.items()
 }
+# Those that make their calls themselves, and those that ask a service to.
+OWN_WAYS = tuple(each.name for each in STRATEGIES.values() if not each.style)
+SERVED_WAYS = tuple(each.name for each in STRATEGIES.values() if each.style)
 
 
 def trial_arguments(
@@ -132,6 +160,8 @@ def keeper(
     """
     if operation.effect is Effect.CREATES:
         return lambda store: store  # somebody has to close it
+    if strategy.style:
+        return tuple  # a service answers with keys
     if strategy.is_batch and operation.searches:
         return partial(_keys_of_hits, key=key)
     return partial(result_keys, key=key)

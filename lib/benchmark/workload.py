@@ -16,6 +16,7 @@ from lib.results.catalogue import (
     OPERATIONS,
     PRIMARY_FIELD,
     PROVIDERS,
+    SERVED_WAYS,
     STRATEGIES,
     Effect,
 )
@@ -27,6 +28,7 @@ from lib.results.trials import (
     MAX_TIMED_CALLS,
     OVERLOAD,
     RATE,
+    SERVICE,
     CellKey,
 )
 from lib.settings import Settings
@@ -70,7 +72,10 @@ ESTIMATE_FACTOR = 3.0
 _EMBEDDED_BETWEEN_TRIALS_S = 0.05
 
 
-EXPERIMENT_NAMES = (COMPARE, RATE, OVERLOAD)
+EXPERIMENT_NAMES = (COMPARE, RATE, OVERLOAD, SERVICE)
+# Each user and each of a stalled neighbour's requests has a socket.
+MAX_USERS = 500
+SERVED_WARMUP_S = 2.0
 TRIALS_OF_A_SEARCH = 16
 OVERLOAD_WARNING = (
     "This sends more and more calls at once until the server refuses some. Whoever else uses it "
@@ -119,11 +124,18 @@ class Cell:
 
     @property
     def warmup_calls(self) -> int:
-        """How many calls one warm-up trial makes; a timed one warms up for its whole time."""
+        """How many calls one warm-up trial makes; a timed one makes what it has time for."""
         if self.seconds:
             return self.calls
         creates = OPERATIONS[self.operation].effect is Effect.CREATES
         return min(self.calls, WARMUP_CREATIONS if creates else WARMUP_CALLS)
+
+    @property
+    def warmup_seconds(self) -> float:
+        """How long a timed trial warms up: a service has its connections and threads soon."""
+        return (
+            min(self.seconds, SERVED_WARMUP_S) if STRATEGIES[self.strategy].style else self.seconds
+        )
 
     @property
     def label(self) -> str:
@@ -146,8 +158,9 @@ class Plan:
     With `seconds` the trials are timed: they make calls for so long, whatever `counts` says.
     `rates` are calls a second, for the strategies that start calls at a rate. `batches` are rows a
     call, for operations that add. `retries` is how often a refused call is tried again.
-    `experiment` names the schedule: "compare" makes every cell; the others choose the next cell by
-    what they have seen. `p99_ms` is the latency that the experiment "rate" keeps below.
+    `experiment` names the schedule: "compare" makes every cell, "service" too, of ways that ask a
+    search API, where `concurrency` are its users; the others choose the next cell by what they
+    have seen. `p99_ms` is the latency that the experiment "rate" keeps below.
 
     `index` is that of the run's own collection; empty takes an exact one. Where the index is not
     exact, and in a collection that was there before, the answers of a trial need a mean recall of
@@ -315,6 +328,7 @@ class Plan:
                     "Searching for a rate takes an open loop.",
                     next_step=f"Add {' or '.join(loops)} to the strategies.",
                 )
+        self._check_service()
         if not self.seconds:
             return
         if not MIN_SECONDS <= self.seconds <= MAX_SECONDS:
@@ -334,6 +348,25 @@ class Plan:
                 )
         if self.seconds * self.repeats * len(self.cells()) > MAX_TIMED_RUN_S:
             raise InvalidInput(f"The trials would take over {MAX_TIMED_RUN_S / 60:g} minutes.")
+
+    def _check_service(self) -> None:
+        served = set(self.strategies) & set(SERVED_WAYS)
+        if self.experiment != SERVICE:
+            if served:
+                raise InvalidInput(f"{min(served)} asks a service: it takes --experiment service.")
+            return
+        if served != set(self.strategies):
+            raise InvalidInput(
+                "The experiment service takes ways that ask a service.",
+                next_step=f"Use {', '.join(SERVED_WAYS)}.",
+            )
+        if not self.seconds:
+            raise InvalidInput("The experiment service takes --seconds: its users ask for so long.")
+        if max(self.concurrency) > MAX_USERS:
+            raise InvalidInput(
+                f"A service has at most {MAX_USERS:,} users here, not {max(self.concurrency):,}.",
+                next_step="Choose fewer: --concurrency are the users.",
+            )
 
     def _check_questions(self) -> None:
         if bool(self.collection) != bool(self.questions):
@@ -605,6 +638,19 @@ PRESETS: dict[str, Preset] = {
                 retries=5,
                 experiment=OVERLOAD,
                 preset="overload",
+            ),
+        ),
+        Preset(
+            label="Service",
+            summary="What 50 users of a search API and their neighbour get, in five styles.",
+            plan=Plan(
+                operations=("similarity_search",),
+                strategies=SERVED_WAYS,
+                concurrency=(50,),
+                seconds=5.0,
+                embedding_latency_ms=100.0,
+                experiment=SERVICE,
+                preset="service",
             ),
         ),
     )

@@ -45,6 +45,15 @@ class Workspace:
 
     inputs: Inputs
     store: Any
+    processes: tuple[int, ...] = ()  # what is measured beside Milvus
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the environment record says about the collection."""
+        return {}
+
+    def observed(self) -> dict[str, Any]:
+        """Return what else is known of the trial that has just ended, as fields of a trial."""
+        return {}
 
     def prepare(self, operation: Operation, count: int) -> None:
         """Bring the rows into the state that every trial of this operation starts from."""

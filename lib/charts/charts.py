@@ -621,6 +621,73 @@ def split_finding(frame: pd.DataFrame) -> str:
     return "Share of a call spent embedding: " + ", ".join(parts)
 
 
+def served(frame: pd.DataFrame) -> AnyChart:
+    """Draw each way's requests a second as a bar, and behind it what the neighbour waits."""
+    rows, order = _with_rows(frame)
+    x = alt.X(
+        "throughput_per_s:Q",
+        title="requests answered a second",
+        scale=alt.Scale(domain=[0, float(rows["throughput_per_s"].max()) * 1.8], nice=False),
+        axis=alt.Axis(tickCount=5),
+    )
+    base = alt.Chart(rows).encode(y=_y(order), x=x)
+    bars = base.mark_bar(height={"band": 0.8}).encode(
+        color=_colour(),
+        tooltip=[
+            alt.Tooltip("group:N", title="at once"),
+            alt.Tooltip("strategy:N", title="way"),
+            alt.Tooltip("throughput_per_s:Q", title="requests/s", format=",.1f"),
+            alt.Tooltip("p50_ms:Q", title="p50 of a request (ms)", format=",.1f"),
+            alt.Tooltip("neighbour_ms:Q", title="the neighbour waits (ms)", format=",.1f"),
+            alt.Tooltip("basis:N", title="which is the"),
+            alt.Tooltip("threads:Q", title="threads that made sync calls"),
+        ],
+    )
+    labels = base.mark_text(align="left", dx=6, fontSize=LABEL_SIZE).encode(text="text:N")
+    return _on_rows(order, bars, labels)
+
+
+def heartbeat(frame: pd.DataFrame) -> AnyChart:
+    """Draw a mark for each answered request of the neighbour: where its line is flat, nobody is."""
+    y, height = _strategies(frame)
+    most_s = float(frame["most_s"].max())
+    x = alt.X(
+        "answered_s:Q",
+        title="a health check was answered (s from the start)",
+        scale=alt.Scale(domain=[0, most_s], nice=False),
+        axis=alt.Axis(tickCount=6, grid=False),
+    )
+    beats = (
+        alt.Chart(frame)
+        .mark_tick(thickness=2, size=ROW_HEIGHT, clip=True)
+        .encode(
+            x=x,
+            y=y,
+            color=_colour(),
+            tooltip=[
+                alt.Tooltip("strategy:N", title="beside"),
+                alt.Tooltip("answered_s:Q", title="answered (s)", format=".2f"),
+                alt.Tooltip("wait:N", title="the neighbour waits"),
+            ],
+        )
+    )
+    lines = frame.drop_duplicates("strategy").assign(from_s=0.0)
+    flat = alt.Chart(lines).mark_rule(strokeWidth=2).encode(y=y, color=_colour())
+    flat = flat.encode(x=alt.X("from_s:Q", scale=x["scale"]), x2="most_s:Q")
+    return alt.layer(flat, beats).properties(height=height)
+
+
+def heartbeat_finding(frame: pd.DataFrame) -> str:
+    """Say beside which way a health check waits longest and beside which it waits least."""
+    ways = _records(frame.drop_duplicates("strategy").sort_values("neighbour_ms"))
+    calm, stalled = ways[0], ways[-1]
+    said = f"Beside “{stalled['strategy']}” a health check waits {stalled['wait']}"
+    if len(ways) > 1:
+        said += f", beside “{calm['strategy']}” {calm['wait']}"
+    drawn = ", ".join(sorted({str(way["repeat"]) for way in ways}))
+    return f"{said}. One mark an answer; drawn: repeat {drawn}."
+
+
 def loop_lag(frame: pd.DataFrame) -> AnyChart:
     """Draw the longest event-loop lag of each trial, with the line above which calls suffer."""
     worst = max(float(frame["lag_ms"].max()), STALLED_LAG_MS)
@@ -769,6 +836,22 @@ _ALL = (
         frame=lambda run, focus: chart_data.losses(run),
         draw=losses,
         finding=lambda frame: str(frame["finding"].iloc[0]),
+        focused=False,
+    ),
+    Chart(
+        name="served",
+        title="Requests a second, and the neighbour's wait",
+        frame=lambda run, focus: chart_data.served(run),
+        draw=served,
+        finding=lambda frame: str(frame["finding"].iloc[0]),
+        focused=False,
+    ),
+    Chart(
+        name="heartbeat",
+        title="The neighbour's heartbeat",
+        frame=lambda run, focus: chart_data.heartbeat(run),
+        draw=heartbeat,
+        finding=heartbeat_finding,
         focused=False,
     ),
     Chart(

@@ -2,19 +2,19 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import pandas as pd
 
-from lib.results import advice, summaries
+from lib.results import advice, service, summaries
 from lib.results.catalogue import STRATEGIES
 from lib.results.comparison import ComparedCell
 from lib.results.groups import Focus, group_label
 from lib.results.published import PUBLISHED
 from lib.results.summaries import CellSummary
-from lib.results.trials import COMPARE, Call, CellKey, Run, Trial
-from lib.words import duration_text, ratio_text
+from lib.results.trials import COMPARE, SERVICE, Call, CellKey, Run, Trial
+from lib.words import counted, duration_text, ratio_text
 
 # The browser gets at most this many bars a lane: more would be thinner than a pixel.
 MAX_LANE_CALLS = 100
@@ -23,6 +23,8 @@ MAX_RACE_CELLS = 100
 # Points of one cumulative curve.
 MAX_CURVE_POINTS = 200
 MARKED_PERCENTILES = (50, 95, 99)
+# What is drawn of a neighbour's requests, which are due every 50 ms.
+HEARTBEAT_S = 10.0
 HELD, CONFIRMED, NOT_HELD = "held once", "held, confirmed", "did not hold"
 NOT_VALID = "not valid: client too slow"
 VERDICTS = (CONFIRMED, HELD, NOT_HELD, NOT_VALID)
@@ -98,8 +100,10 @@ def lanes(run: Run, focus: Focus) -> tuple[Trial, ...]:
     """Return two trials of a group: the sync loop, and gather or what stands for it.
 
     Of each way it is the repeat whose time is nearest to the time that is shown of it; of the same
-    repeat, where the two share one.
+    repeat, where the two share one. None of a service: its users never begin together.
     """
+    if run.experiment == SERVICE:
+        return ()
     mine = summaries.by_cell(
         trial
         for trial in run.trials
@@ -409,6 +413,66 @@ def losses(run: Run) -> pd.DataFrame:
     return _table(rows, "strategy family part calls text finding")
 
 
+def served(run: Run) -> pd.DataFrame:
+    """Return one row per way of a service and number of users: requests a second, and the wait in
+    ms of the neighbour beside them; the ways with the most requests first.
+    """
+    cells = [cell for cell in summaries.of(run) if cell.neighbour_ms and cell.throughput_per_s]
+    rows = [
+        {
+            "group": counted(cell.concurrency or 0, "user"),
+            "strategy": STRATEGIES[cell.strategy].title,
+            "family": STRATEGIES[cell.strategy].family,
+            "users": cell.concurrency,
+            "throughput_per_s": cell.throughput_per_s,
+            "neighbour_ms": cell.neighbour_ms,
+            "basis": service.basis(cell),
+            "p50_ms": cell.p50_ms,
+            "threads": cell.served_threads,
+            "text": f"{service.per_s(cell)}, neighbour {service.waits(cell)}",
+        }
+        for cell in sorted(cells, key=lambda each: (each.concurrency or 0, -_per_s(each)))
+    ]
+    found = service.service_verdict(run)
+    columns = "group strategy family users throughput_per_s neighbour_ms basis p50_ms threads text"
+    return _table(rows, columns).assign(finding=found.sentence if found else "")
+
+
+def _per_s(cell: CellSummary) -> float:
+    return cell.throughput_per_s or 0.0
+
+
+def heartbeat(run: Run) -> pd.DataFrame:
+    """Return one row per request of the neighbour: when it was answered, beside each way.
+
+    In seconds from a trial's start, for its first seconds, of the repeat nearest to the wait that
+    is shown; `silent_s` is the longest time without an answer there.
+    """
+    found = service.service_verdict(run)
+    trials = summaries.by_cell(run.trials)
+    rows: list[dict[str, Any]] = []
+    for cell in found.ways if found else ():
+        trial = service.typical(trials, cell)
+        most_s = min(trial.seconds or trial.wall_s, HEARTBEAT_S)
+        answered = sorted(ping.end_s for ping in trial.pings if ping.ok and ping.end_s <= most_s)
+        moments = [0.0, *answered, most_s]
+        silent_s = max(after - before for before, after in pairwise(moments))
+        rows += [
+            {
+                "strategy": STRATEGIES[cell.strategy].title,
+                "family": STRATEGIES[cell.strategy].family,
+                "answered_s": end_s,
+                "most_s": most_s,
+                "silent_s": silent_s,
+                "wait": service.waits(cell),
+                "neighbour_ms": cell.neighbour_ms,
+                "repeat": trial.repeat + 1,
+            }
+            for end_s in answered or [most_s]
+        ]
+    return _table(rows, "strategy family answered_s most_s silent_s wait neighbour_ms repeat")
+
+
 def split(run: Run, focus: Focus) -> pd.DataFrame:
     """Return the mean milliseconds of a call per strategy, in two parts.
 
@@ -441,6 +505,8 @@ def loop_lag(run: Run, focus: Focus) -> pd.DataFrame:
         if (trial.operation, trial.count) == (focus.operation, focus.count)
         and not trial.warmup
         and trial.loop_lag_ms_max is not None
+        # Of a service that would be the loop of its users, and not the one that is looked at.
+        and run.experiment != SERVICE
     ]
     # Trials come in the shuffled order of the run, cells by strategy and number.
     order = [cell.label for cell in summaries.of(run)]
@@ -463,6 +529,8 @@ def summary(run: Run) -> pd.DataFrame:
         "speedup_high verdict throughput_per_s p50_ms p95_ms p99_ms slowest_ms samples "
         "embed_p50_ms milvus_p50_ms loop_lag_ms_max cpu_share errors speedup_note"
     )
+    if run.experiment == SERVICE:
+        columns += " concurrency neighbour_ms neighbour_is_p99 pings served_threads served_mb"
     return _table(rows, columns)
 
 

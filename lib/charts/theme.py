@@ -18,7 +18,7 @@ def colours(mode: str) -> dict[str, Any]:
 
 
 # The order of the theme's chart colours, the same on all pages: what a colour means.
-FAMILIES = ("loop", "async", "neither", "threads", "batch")
+FAMILIES = ("loop", "async", "neither", "threads", "batch", "blocking")
 
 
 def family_colour(family: str, mode: str) -> str:

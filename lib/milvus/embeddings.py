@@ -191,6 +191,12 @@ def embedding_clock(
     return clock
 
 
+def note_embedding(seconds: float) -> None:
+    """Add what another process spent embedding for this call to the clock of its context."""
+    if (clock := _clock.get()) is not None:
+        clock.add(seconds)
+
+
 class _Tries:
     """The tries of one call to a remote service, as long as its caller's patience lasts."""
 

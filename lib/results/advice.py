@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from lib.results.catalogue import STRATEGIES
+from lib.results.service import service_verdict
 from lib.results.summaries import (
     BUSY_SHARE,
     MIN_REPEATS,
@@ -168,7 +169,7 @@ def _sweep_advice(run: Run) -> tuple[SweepAdvice, ...]:
         groups: dict[tuple[str, str, int, int, int], dict[int, list[Trial]]] = {}
         for trial in run.trials:
             strategy = STRATEGIES[trial.strategy]
-            swept = strategy.is_async and strategy.uses_limit
+            swept = strategy.is_async and strategy.uses_limit and not strategy.style
             if swept and trial.counts and trial.throughput_per_s:
                 limit, batch = trial.concurrency or 0, trial.batch
                 level, other = (limit, batch) if unit == IN_FLIGHT else (batch, limit)
@@ -701,11 +702,16 @@ def sentences(run: Run) -> tuple[str, ...]:
     overload = overload_advice(run)
     if overload is not None:
         found += [overload.sentence, *(level.sentence for level in overload.levels)]
+    service = service_verdict(run)
+    if service is not None:
+        found += [service.sentence, *service.lines]
     return tuple(found)
 
 
 def brief(run: Run) -> str:
     """Return the advice as a list of runs shows it: 'limit 16', '580/s'; or an empty text."""
+    if (service := service_verdict(run)) is not None:
+        return service.brief
     for sweep in sweep_advice(run):
         if not sweep.is_decided:
             return "not enough evidence"
@@ -723,6 +729,8 @@ def brief(run: Run) -> str:
 
 def short(run: Run) -> str:
     """Return the advice in at most eight words, or an empty text."""
+    if (service := service_verdict(run)) is not None:
+        return service.short
     for sweep in sweep_advice(run):
         if sweep.client:
             return "The client is the limit, not Milvus"

@@ -199,6 +199,8 @@ class Strategy:
     is_open: bool = False  # whether calls start when they are due, whatever became of the others
     can_be_timed: bool = False  # whether it can make calls for a time instead of a number of them
     only: Collection[str] = ()  # the operations it can issue; all of them when empty
+    style: str = ""  # the endpoint of the search API that it asks; empty for those without one
+    kind: str = ""  # its family, where that does not follow from the rest
 
     @property
     def uses_limit(self) -> bool:
@@ -217,6 +219,8 @@ class Strategy:
     @property
     def family(self) -> str:
         """Its kind, one of `lib.charts.theme.FAMILIES`: what its colour says in every chart."""
+        if self.kind:
+            return self.kind
         if self.is_async:
             return "async"
         if self.is_batch:
@@ -232,7 +236,23 @@ class Strategy:
         """Return the most calls in flight at once; None where nothing limits it."""
         if self.uses_limit:
             return limit
-        return None if self.is_async else 1
+        # Python bounds its default threads.
+        return None if self.is_async or self.kind == "threads" else 1
+
+
+def _served(style: str, title: str, summary: str, kind: str) -> Strategy:
+    """Return a way in which a service's endpoint calls Milvus; its limit are the users."""
+    return Strategy(
+        name=f"service_{style}",
+        title=title,
+        summary=summary,
+        is_async=kind == "async",
+        limited_label=f"{title}, {{}} users",
+        can_be_timed=True,
+        only=("similarity_search",),
+        style=style,
+        kind=kind,
+    )
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -264,6 +284,20 @@ STRATEGIES: dict[str, Strategy] = {
             is_async=True,
             limited_label="Async, at most {}",
             can_be_timed=True,
+        ),
+        Strategy(
+            name="blocking",
+            title="Sync in coroutines",
+            summary="The sync method inside coroutines, gathered: it holds the loop at each call.",
+            kind="blocking",
+        ),
+        Strategy(
+            name="to_thread",
+            title="asyncio.to_thread",
+            summary="The sync method through asyncio.to_thread, gathered. Its threads are "
+            "processors + 4, at most 32; `loop.set_default_executor(ThreadPoolExecutor(100))` "
+            "sizes them.",
+            kind="threads",
         ),
         Strategy(
             name="one_batch",
@@ -330,8 +364,36 @@ STRATEGIES: dict[str, Strategy] = {
             can_be_timed=True,
             only=SEARCH_TYPES,
         ),
+        _served(
+            "blocking",
+            "Sync call in async def",
+            "A service's `async def` calls the sync method: the loop stands still meanwhile.",
+            "blocking",
+        ),
+        _served(
+            "def",
+            "Plain def",
+            "A service's `def`: the framework calls it in its forty threads.",
+            "threads",
+        ),
+        _served(
+            "to_thread",
+            "asyncio.to_thread",
+            "A service's `async def` hands the sync method to the default threads, processors + 4.",
+            "threads",
+        ),
+        _served("async", "Awaited", "A service's `async def` awaits the async method.", "async"),
+        _served(
+            "limited",
+            "Awaited, limited",
+            "A service's `async def` awaits the async method, at most 32 at once.",
+            "async",
+        ),
     )
 }
+# Those that make their calls themselves, and those that ask a service to.
+OWN_WAYS = tuple(each.name for each in STRATEGIES.values() if not each.style)
+SERVED_WAYS = tuple(each.name for each in STRATEGIES.values() if each.style)
 
 
 @dataclass(frozen=True)

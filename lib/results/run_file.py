@@ -30,8 +30,9 @@ from lib.results.trials import (
     Trial,
 )
 
-# Schema 2 has timed trials, rates, batches, retries and refusals; files of schema 1 are read too.
-SCHEMA = 2
+# Schema 2 has timed trials, rates, batches, retries and refusals, schema 3 services with their
+# neighbour; files of the earlier ones are read too.
+SCHEMA = 3
 KIND = "milvus-async-lab/run"
 MAX_BYTES = 25 * 1024 * 1024
 # The most calls in a run of this lab, and in a file from elsewhere.
@@ -129,9 +130,10 @@ def _trial_json(trial: Trial) -> str:
     record = {
         name: redact(_rounded(getattr(trial, name)))
         for name in Trial.__dataclass_fields__
-        if name != "calls"
+        if name not in ("calls", "pings") and (trial.pings or not name.startswith("served_"))
     }
-    content = {**record, "calls": calls, **columns}
+    beside = {"neighbour": _columns(trial.pings, TIMED_UNIT_US)} if trial.pings else {}
+    content = {**record, "calls": calls, **columns, **beside}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -331,6 +333,7 @@ class _Columns(TypedDict):
 
 class _ColumnsOfTrial(TypedDict):
     columns: NotRequired[_Columns]
+    neighbour: NotRequired[_Columns]
 
 
 class _ColumnsOfFile(TypedDict):
@@ -342,20 +345,22 @@ _COLUMNS = TypeAdapter(_ColumnsOfFile)
 
 
 def _with_columns(trials: tuple[Trial, ...], data: bytes, most_calls: int) -> tuple[Trial, ...]:
-    """Give the timed trials their calls, which the file keeps in columns."""
+    """Give the trials the calls that the file keeps in columns, and a service's its neighbour's."""
     try:
         columns = _COLUMNS.validate_json(data, strict=True)["trials"]
     except ValidationError as error:
         raise InvalidInput(f"{_said(error, data)}.") from error
-    _check_calls(
-        sum(len(mine["columns"]["start"]) for mine in columns if "columns" in mine), most_calls
-    )
-    return tuple(
-        dataclasses.replace(trial, calls=_from_columns(mine["columns"], f"trials[{i}].columns"))
-        if "columns" in mine
-        else trial
-        for i, (trial, mine) in enumerate(zip(trials, columns, strict=True))
-    )
+    kept = [each for mine in columns for each in (mine.get("columns"), mine.get("neighbour"))]
+    _check_calls(sum(len(each["start"]) for each in kept if each), most_calls)
+    made = []
+    for i, (trial, mine) in enumerate(zip(trials, columns, strict=True)):
+        calls, pings = trial.calls, trial.pings
+        if "columns" in mine:
+            calls = _from_columns(mine["columns"], f"trials[{i}].columns")
+        if "neighbour" in mine:
+            pings = _from_columns(mine["neighbour"], f"trials[{i}].neighbour")
+        made.append(dataclasses.replace(trial, calls=calls, pings=pings))
+    return tuple(made)
 
 
 def _from_columns(columns: _Columns, where: str) -> tuple[Call, ...]:
@@ -427,7 +432,7 @@ def _check_calls(calls: int, most: int) -> None:
 
 def _check_trials(trials: tuple[Trial, ...], most_calls: int) -> None:
     """Refuse what no run of this lab can hold, before anything is derived from it."""
-    _check_calls(sum(len(trial.calls) for trial in trials), most_calls)
+    _check_calls(sum(len(trial.calls) + len(trial.pings) for trial in trials), most_calls)
     cells = len({trial.cell for trial in trials})
     if cells > MAX_CELLS:
         raise InvalidInput(f"The run has {cells:,} cells; the limit is {MAX_CELLS:,}.")
@@ -454,9 +459,10 @@ def _check_trials(trials: tuple[Trial, ...], most_calls: int) -> None:
                 f"trials[{i}].calls has {len(trial.calls):,} entries, more than count "
                 f"({trial.count:,})."
             )
-        for j, call in enumerate(trial.calls):
-            if call.end_s < call.start_s:
-                raise InvalidInput(f"trials[{i}].calls[{j}].end_s lies before start_s.")
+        for name, calls in (("calls", trial.calls), ("pings", trial.pings)):
+            for j, call in enumerate(calls):
+                if call.end_s < call.start_s:
+                    raise InvalidInput(f"trials[{i}].{name}[{j}].end_s lies before start_s.")
 
 
 def _check_record(value: Mapping[str, Any], name: str, most: int) -> None:

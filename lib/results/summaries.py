@@ -129,6 +129,10 @@ class CellSummary:
 
     `speedup` is the baseline's `geomean_wall_s` over this one's; of timed trials it is the ratio
     of what a call takes. `verdict` is one of all that are told of the run.
+
+    `neighbour_ms` is what a service's neighbour waited, the geometric mean of `neighbour_s` of the
+    repeats: a p99 where each of them has 500 `pings`, which are those of the repeat with the
+    fewest. `served_threads` and `served_mb` are the most of any repeat.
     """
 
     operation: str
@@ -157,6 +161,11 @@ class CellSummary:
     rate_per_s: float | None = None
     batch: int = 1
     retries: int = 0
+    neighbour_ms: float | None = None
+    neighbour_is_p99: bool = False
+    pings: int = 0
+    served_threads: int = 0
+    served_mb: float = 0.0
 
     @property
     def label(self) -> str:
@@ -282,6 +291,16 @@ def geometric_mean(values: Sequence[float]) -> tuple[float, float | None, float 
     return math.exp(mean), math.exp(mean - margin), math.exp(mean + margin)
 
 
+def neighbour_s(trial: Trial) -> float:
+    """Return what a service's neighbour waited in a trial: the p99 from 500 requests on, else the
+    slowest; 0 without a neighbour.
+    """
+    waits = [ping.latency_s for ping in trial.pings if ping.ok]
+    if len(waits) >= P99_SAMPLES:
+        return percentile(waits, 99)
+    return max(waits, default=0.0)
+
+
 def gain(
     baseline: Iterable[Trial],
     other: Iterable[Trial],
@@ -373,6 +392,8 @@ def _summary(
     lags = [trial.loop_lag_ms_max for trial in trials if trial.loop_lag_ms_max is not None]
     rates = [rate for trial in good if (rate := trial.throughput_per_s) > 0]
     errors = Counter(call.error or "failed" for t in trials for call in t.calls if not call.ok)
+    beside = [1000 * wait_s for trial in good if (wait_s := neighbour_s(trial)) > 0]
+    pings = min((len(trial.pings) for trial in good), default=0)
     kinds = dict(errors.most_common(MAX_KINDS))
     if len(errors) > MAX_KINDS:
         kinds["other kinds"] = errors.total() - sum(kinds.values())
@@ -397,6 +418,11 @@ def _summary(
         speedup_high=found.high if found else None,
         speedup_note=note,
         verdict=verdict,
+        neighbour_ms=geometric_mean(beside)[0] if beside else None,
+        neighbour_is_p99=pings >= P99_SAMPLES,
+        pings=pings,
+        served_threads=max((trial.served_threads for trial in good), default=0),
+        served_mb=max((trial.served_mb for trial in good), default=0.0),
     )
 
 

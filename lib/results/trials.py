@@ -42,7 +42,8 @@ ENDPOINT_MS = "endpoint_latency_ms"
 MAX_TIMED_CALLS = 100_000
 
 # What a run tries: every cell of its plan, more and more calls a second, more and more at once.
-COMPARE, RATE, OVERLOAD = "compare", "rate", "overload"
+# SERVICE asks a search API in several styles, with a neighbour beside its users.
+COMPARE, RATE, OVERLOAD, SERVICE = "compare", "rate", "overload", "service"
 
 # A call of an open loop that starts later than this after it was due shows a busy client.
 LATE_S = 0.01
@@ -127,6 +128,10 @@ class Trial:
     gone or changed afterwards, questions that got the right rows. Old files do not have it.
     `recall` is the mean share of the right rows in the answers, where an index that is not exact
     is judged by it.
+
+    Of a service `concurrency` are its users and `pings` the requests of their neighbour, each due
+    at a moment of its own; `served_threads` are the threads that made the sync calls,
+    `served_mb` the memory of the service's process and `served_cpu_s` its processor time.
     """
 
     operation: Name
@@ -153,6 +158,10 @@ class Trial:
     provider_refused: Amount = 0
     provider_waited_s: Number = 0.0
     recall: Share | None = None
+    pings: Annotated[tuple[Call, ...], FailFast()] = ()
+    served_threads: Amount = 0
+    served_mb: Number = 0.0
+    served_cpu_s: Number = 0.0
 
     @property
     def cell(self) -> CellKey:
@@ -186,9 +195,15 @@ class Trial:
         return sum(call.is_late for call in self.calls)
 
     @property
+    def late_pings(self) -> int:
+        """How many requests of a service's neighbour the client started late."""
+        return sum(ping.is_late for ping in self.pings)
+
+    @property
     def is_void(self) -> bool:
         """Say whether the client could not keep the rate, so that the latencies are its own."""
-        return self.late_starts > MOST_LATE * len(self.calls)
+        late_pings = self.late_pings > MOST_LATE * len(self.pings)
+        return late_pings or self.late_starts > MOST_LATE * len(self.calls)
 
     @property
     def in_flight(self) -> float:
@@ -236,7 +251,7 @@ class Run:
 
     @property
     def experiment(self) -> str:
-        """Which of COMPARE, RATE and OVERLOAD it is; a file from elsewhere may name another."""
+        """Which of COMPARE, RATE, OVERLOAD and SERVICE it is; a file may name another one."""
         return str(self.settings.get("experiment") or COMPARE)
 
     def keep(self, name: str, make: Callable[[], T]) -> T:

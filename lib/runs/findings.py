@@ -8,6 +8,15 @@ from lib.benchmark import workload
 from lib.results import advice, summaries
 from lib.results.catalogue import OPERATIONS, PRIMARY_FIELD, STRATEGIES, Effect
 from lib.results.groups import Focus, group_label
+from lib.results.service import (
+    AWAITED,
+    BLOCKING,
+    ServiceVerdict,
+    basis,
+    per_s,
+    service_verdict,
+    waits,
+)
 from lib.results.summaries import BUSY_SHARE, FASTER, SLOWER, CellSummary, Speedup
 from lib.results.trials import ENDPOINT_MS, Run
 from lib.words import bounds_text, counted, duration_text, ratio_text
@@ -344,6 +353,8 @@ def metrics(run: Run) -> list[Metric]:
 
     Runs of fewer operations fill up with throughput and latency of the leading cell.
     """
+    if service := service_verdict(run):
+        return _of_service(service)
     leading = leading_of_each(run)
     found = [
         Metric(
@@ -372,6 +383,20 @@ def metrics(run: Run) -> list[Metric]:
             ),
         ]
     return found[:MOST_METRICS]
+
+
+def _of_service(service: ServiceVerdict) -> list[Metric]:
+    """Return what the neighbour waits beside the blocking call and beside the awaited one."""
+    pair = [cell for name in (BLOCKING, AWAITED) if (cell := service.way(name))]
+    return [
+        Metric(
+            label=f"Health check beside: {STRATEGIES[cell.strategy].title}",
+            value=waits(cell),
+            interval=f"{basis(cell)}, {per_s(cell)}",
+            how=_PLAIN,
+        )
+        for cell in pair or service.ways[:1]
+    ]
 
 
 def _short_interval(cell: CellSummary) -> str:

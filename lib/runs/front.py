@@ -42,6 +42,11 @@ def read() -> Front | None:
         return None
 
 
+def recorded_summary(name: str) -> dict[str, Any] | None:
+    """Return the summary of the recorded run of this name, or None where it was not recorded."""
+    return summary_of(FRONT.parent / "runs" / f"{name}.json")
+
+
 def summary_of(run: Path) -> dict[str, Any] | None:
     """Return the summary beside a run's file, or None where there is none of that very file."""
     try:

@@ -12,11 +12,12 @@ from lib.charts.charts import CHARTS
 from lib.results import advice, summaries
 from lib.results.catalogue import OPERATIONS, STRATEGIES, Effect
 from lib.results.groups import Focus, largest_groups
+from lib.results.service import ServiceVerdict, per_s, service_verdict, waits
 from lib.results.summaries import CellSummary
 from lib.results.trials import ENDPOINT_MS, Run
 from lib.runs import findings
 from lib.runs.findings import Beside
-from lib.words import bounds_text, duration_text, ratio_text
+from lib.words import bounds_text, counted, duration_text, ratio_text
 
 _THINGS = {
     Effect.ADDS: "documents",
@@ -90,6 +91,9 @@ def caveat(run: Run, beside: Beside) -> str:
 
 def steps(run: Run, beside: Beside) -> tuple[Step, ...]:
     """Return the five steps of a run."""
+    service = service_verdict(run)
+    if service is not None:
+        return _of_service(run, beside, service)
     cell = findings.leading(run)
     if cell is None:
         return _without_pair(run, beside)
@@ -118,6 +122,44 @@ def _without_pair(run: Run, beside: Beside) -> tuple[Step, ...]:
         _timeline(run, focus, ""),
         Step("What follows", lines=advice.sentences(run) or ("Measure a loop beside async.",)),
         Step(LIMITS, lines=(f"{NO_PAIR} It says nothing about a gain.", ELSEWHERE)),
+    )
+
+
+def _of_service(run: Run, beside: Beside, service: ServiceVerdict) -> tuple[Step, ...]:
+    """Return the steps of a service: its users, and the neighbour beside them."""
+    frames = {name: CHARTS[name].frame(run, Focus("", 0)) for name in ("served", "heartbeat")}
+    losses = [finding.text for finding in findings.where_async_loses(run)[:2]]
+    if not losses and (threads := service.way("service_def")):
+        losses = [
+            f"Threads keep the loop free too: plain def answers {per_s(threads)}, and a health "
+            f"check beside it waits {waits(threads)}."
+        ]
+    return (
+        Step(
+            QUESTION,
+            lines=(
+                f"{counted(service.users, 'user')} of a search API on "
+                f"{findings.digest(run).backend}: each asks again when answered.",
+                "Beside them a health check that asks for nothing is due every 50 ms.",
+                "The API calls Milvus in five styles. All rows are checked.",
+            ),
+            notes="Ask the room for a guess before the next step: how long does it wait?",
+        ),
+        Step(
+            headline(run),
+            lines=(caveat(run, beside),),
+            chart="served",
+            frame=frames["served"],
+        ),
+        Step(
+            CHARTS["heartbeat"].finding(frames["heartbeat"]),
+            lines=("Each mark is an answer. Where the line is flat, nobody is answered.",),
+            chart="heartbeat",
+            frame=frames["heartbeat"],
+            notes="The health check waits for whoever holds the event loop.",
+        ),
+        Step("What follows", lines=advice.sentences(run)),
+        Step(LIMITS, lines=(*losses, ELSEWHERE), notes="Say this before somebody asks."),
     )
 
 

@@ -165,6 +165,9 @@ class StubWorkspace:
             return Checked({i: NO_EFFECT for i in asked if f"doc_{i}" in rows})
         return Checked()
 
+    def observed(self) -> dict[str, Any]:
+        return {}
+
     def restore(self, recorder: Recorder) -> None:
         pass
 

@@ -13,7 +13,7 @@ from lib import settings
 from lib.benchmark import options
 from lib.benchmark.workload import PRESETS, Cell, Plan, preset
 from lib.errors import InvalidInput
-from lib.results.catalogue import OPERATIONS, STRATEGIES
+from lib.results.catalogue import OPERATIONS, OWN_WAYS, SERVED_WAYS, STRATEGIES
 from lib.settings import Settings
 
 SETTINGS = Settings(milvus_uri="unused.db")
@@ -22,6 +22,7 @@ PLAN = Plan(operations=("add_texts", "delete"), strategies=("sync_loop", "gather
 
 SEARCHES = {"operations": ("similarity_search",)}
 TIMED = {"seconds": 2.0, **SEARCHES}
+SERVED = TIMED | {"experiment": "service", "strategies": ("service_def",)}
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,11 @@ TIMED = {"seconds": 2.0, **SEARCHES}
         (TIMED | {"strategies": ("sync_loop", "gather")}, "gather makes all its calls at once"),
         (TIMED | {"strategies": ("one_batch",)}, "one_batch makes all its calls at once"),
         (TIMED | {"experiment": "rate", "p99_ms": 50.0}, "takes an open loop"),
+        (TIMED | {"strategies": ("service_def",)}, "service_def asks a service"),
+        (TIMED | {"experiment": "service"}, "Use service_blocking, service_def"),
+        (SERVED | {"seconds": 0.0}, "The experiment service takes --seconds"),
+        (SERVED | {"concurrency": (501,)}, "at most 500 users here, not 501"),
+        (SERVED | {"operations": ("get_pks",)}, "cannot issue get_pks"),
         (
             {"collection": "c", "questions": ("?",), "index": "FLAT", **SEARCHES},
             "A collection that exists keeps its index",
@@ -135,8 +141,11 @@ def test_a_plan_of_any_shape_is_bounded_for_strangers(change: dict[str, Any], sa
 def test_what_passes_the_check_stays_within_the_limits(
     strategy: str, count: int, limit: int, rate: float, seconds: float
 ) -> None:
+    is_served = strategy in SERVED_WAYS
     plan = replace(
         LOOKUP,
+        operations=("similarity_search",) if is_served else LOOKUP.operations,
+        experiment="service" if is_served else "compare",
         strategies=(strategy,),
         counts=(count,),
         concurrency=(limit,),
@@ -166,8 +175,8 @@ def test_every_preset_can_be_run(name: str) -> None:
 
 
 def test_every_way_that_holds_a_number_of_calls_in_flight_or_a_rate_can_be_timed() -> None:
-    timed = tuple(name for name, way in STRATEGIES.items() if way.can_be_timed)
-    assert set(STRATEGIES) - set(timed) == {"gather", "one_batch"}
+    timed = tuple(name for name in OWN_WAYS if STRATEGIES[name].can_be_timed)
+    assert set(OWN_WAYS) - set(timed) == {"gather", "blocking", "to_thread", "one_batch"}
     plan = replace(PLAN, operations=("similarity_search",), strategies=timed, seconds=2.0)
     plan.check(SETTINGS)
     assert {cell.strategy for cell in plan.cells()} == set(timed)
@@ -196,11 +205,11 @@ def test_the_sweep_covers_1_to_128_in_flight() -> None:
 def test_cells_are_every_operation_count_and_strategy_that_apply() -> None:
     plan = Plan(
         operations=("add_texts", "get_pks"),
-        strategies=tuple(STRATEGIES),
+        strategies=OWN_WAYS,
         counts=(10,),
         concurrency=(4, 8),
     )
-    assert len(plan.cells()) == 10 + 9  # a lookup has no batched form, and neither a retriever
+    assert len(plan.cells()) == 12 + 11  # a lookup has no batched form, and neither a retriever
     assert Cell("add_texts", "one_batch", 10, 1) in plan.cells()
     assert Cell("get_pks", "gather", 10, None) in plan.cells()
     assert Cell("get_pks", "thread_pool", 10, 8) in plan.cells()

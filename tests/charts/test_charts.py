@@ -12,7 +12,7 @@ from lib.benchmark.workload import PRESETS
 from lib.charts import charts
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
-from lib.charts.theme import VEGA_LITE_VERSION, vega_config
+from lib.charts.theme import FAMILIES, VEGA_LITE_VERSION, vega_config
 from lib.results import comparison, run_file, summaries
 from lib.results.catalogue import OPERATIONS, STRATEGIES
 from lib.results.groups import Focus
@@ -22,7 +22,7 @@ from lib.runs.store import RECORDED_DIR
 from lib.settings import PROJECT_ROOT
 from lib.words import bounds_text
 from tests.benchmark.capacity import SEARCH, Capacity, measured
-from tests.run_builder import make_run, make_trial
+from tests.run_builder import make_run, make_service_run, make_trial
 
 ADD = Focus("add_documents", 100)
 
@@ -52,6 +52,8 @@ def run_for(name: str) -> tuple[Run, Focus]:
     if name == "losses":
         plan = replace(PRESETS["overload"].plan, warmup=0, repeats=1)
         return measured(plan, Capacity(0.01, 64, queue=100)), Focus(SEARCH, 500)
+    if name in ("served", "heartbeat"):
+        return make_service_run(), Focus(SEARCH, 0)
     return make_run(), ADD
 
 
@@ -80,7 +82,7 @@ def test_sync_is_always_the_first_hue_and_async_the_second(name: str) -> None:
     run, focus = run_for(name)
     chart = CHARTS[name]
     spec = json.dumps(chart.draw(chart.frame(run, focus)).to_dict())
-    assert '"domain": ["loop", "async", "neither", "threads", "batch"]' in spec
+    assert '"domain": ["loop", "async", "neither", "threads", "batch", "blocking"]' in spec
     assert "#" not in spec.split('"datasets"')[0]  # no colour is named in a chart
 
 
@@ -448,6 +450,7 @@ def test_the_measured_code_has_the_limit_that_was_measured() -> None:
 def test_every_strategy_has_the_family_of_its_methods() -> None:
     for strategy in STRATEGIES.values():
         assert (strategy.family == "async") == strategy.is_async
+        assert strategy.family in FAMILIES
 
 
 def test_the_two_trials_that_are_drawn_are_of_the_repeat_nearest_to_the_shown_times() -> None:

@@ -21,7 +21,7 @@ from lib.benchmark.workload import (
     PRESETS,
 )
 from lib.milvus.ranking import MAX_K
-from lib.results.catalogue import INDEX_TYPES, OPERATIONS, STRATEGIES
+from lib.results.catalogue import INDEX_TYPES, OPERATIONS, OWN_WAYS, STRATEGIES
 from lib.results.trials import MAX_REPEATS
 
 CUSTOM = "custom"
@@ -30,6 +30,8 @@ PRESET_KEY = "b_preset"
 # simulated latency, and every title says so. In the terminal the presets keep their own latency.
 PAGE_LATENCY_MS = {"tutorial": 50.0}
 DEFAULT_P99_MS = 50.0
+# What Custom starts with after a preset whose ways it does not offer; they can be timed.
+UNSERVED = ("sync_loop", "gather_limited")
 SEEN_KEY = "benchmark_address"
 # What an overload's calls wait for → the operation that shows it.
 OVERLOADED = {"similarity_search_by_vector": "Milvus", "similarity_search": "Embedding provider"}
@@ -81,8 +83,12 @@ def _names(setting: str, known: Mapping[str, str]) -> Input:
             raise ValueError(texts)
         return list(dict.fromkeys(names))
 
+    def shown(names: Collection[str]) -> list[str]:
+        # The ways of a service are for its preset alone.
+        return [name for name in names if name in known] or [*UNSERVED]
+
     # Without the parameter the preset's names are chosen, so an empty choice is an empty text.
-    return Input(setting, read, lambda names: list(names) or [""], list)
+    return Input(setting, read, lambda names: list(names) or [""], shown)
 
 
 def _one_of(setting: str, choices: Collection[str], shown: Callable[[Any], Any] = _same) -> Input:
@@ -106,12 +112,13 @@ COMMON = {
     "b_repeats": _number("repeats", int, 1, MAX_REPEATS),
     "b_p99": _number("p99_ms", float, 1, MAX_LATENCY_MS, lambda ms: ms or DEFAULT_P99_MS),
     "b_batches": _list("batches"),
+    "b_users": _list("concurrency"),
     "b_overloaded": _one_of("operations", OVERLOADED, lambda _: next(iter(OVERLOADED))),
 }
 INPUTS = {
     **COMMON,
     "b_operations": _names("operations", {name: one.label for name, one in OPERATIONS.items()}),
-    "b_strategies": _names("strategies", {name: one.title for name, one in STRATEGIES.items()}),
+    "b_strategies": _names("strategies", {name: STRATEGIES[name].title for name in OWN_WAYS}),
     "b_counts": _list("counts"),
     "b_limits": _list("concurrency"),
     "b_seconds": _number("seconds", float, 0, MAX_SECONDS),

@@ -19,8 +19,8 @@ from lib.errors import InvalidInput
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.ranking import DEFAULT_FETCH_K
-from lib.results.catalogue import INDEX_TYPES, OPERATIONS, STRATEGIES
-from lib.results.trials import OVERLOAD
+from lib.results.catalogue import INDEX_TYPES, OPERATIONS, OWN_WAYS, STRATEGIES
+from lib.results.trials import OVERLOAD, SERVICE
 from lib.settings import Settings
 from lib.ui.benchmark import address
 from lib.ui.benchmark.address import CUSTOM, INPUTS, OVERLOADED, preset_values
@@ -142,6 +142,14 @@ def _common_inputs(preset: str, model: EmbeddingModel, settings: Settings) -> No
             "due.",
             width=160,
         )
+    if plan and plan.experiment == SERVICE:
+        _text_input(
+            "Users",
+            "b_users",
+            help="Each asks again when answered. Several numbers, with commas between them, show "
+            "where the threads end.",
+            width=200,
+        )
     if plan and plan.batches:
         _text_input(
             "Rows a call",
@@ -171,11 +179,13 @@ def _custom_inputs(settings: Settings) -> None:
     )
     st.multiselect(
         "Strategies",
-        list(STRATEGIES),
+        list(OWN_WAYS),
         default=st.session_state.b_strategies,
         format_func=lambda name: STRATEGIES[name].title,
         key="b_strategies",
-        help="\n".join(f"- **{one.title}**: {one.summary}" for one in STRATEGIES.values()),
+        help="\n".join(
+            f"- **{STRATEGIES[name].title}**: {STRATEGIES[name].summary}" for name in OWN_WAYS
+        ),
     )
     with st.grid(3):
         _text_input(
@@ -253,6 +263,8 @@ def _plan(preset: str, settings: Settings) -> Plan:
         plan = PRESETS[preset].plan
         if plan.p99_ms:
             common["p99_ms"] = float(state.b_p99)
+        if plan.experiment == SERVICE:
+            common["concurrency"] = _numbers("Users", state.b_users)
         if plan.preset == OVERLOAD:
             most = min(settings.max_calls, settings.max_concurrency)
             common["counts"] = tuple(count for count in plan.counts if count <= most) or (most,)

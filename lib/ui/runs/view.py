@@ -11,7 +11,7 @@ from lib.charts.charts import CHARTS, Chart
 from lib.jobs import Job, State
 from lib.results import comparison, published, summaries
 from lib.results.groups import Focus, groups, largest_groups
-from lib.results.trials import Run
+from lib.results.trials import SERVICE, Run
 from lib.runs import findings, measured_code
 from lib.runs.store import Entry, Origin, RunStore
 from lib.ui.common import session
@@ -30,6 +30,7 @@ MOST_LOSSES = 3
 RACE = "race"
 # The views of a run, each with what is drawn in it from top to bottom.
 VIEWS = {
+    "Service": ["served", "heartbeat"],
     "Race": [RACE, "wall_time"],
     "Timeline": ["waterfall"],
     "Latency": ["latency", "split", "loop_lag"],
@@ -212,7 +213,8 @@ def look_inside(run: Run, *, key: str) -> None:
             }
             _draw(chart, frame, key=f"{key}_{name}", **switches)
             chart_downloads(run, chart, frame, key=f"{key}_{name}")
-        if not run.settings.get("collection"):
+        # A service's code is more than a call.
+        if not run.settings.get("collection") and run.experiment != SERVICE:
             snippet(
                 lambda: measured_code.measured_code(
                     run, focus, hide_paths=session.current_settings().public

@@ -1,0 +1,175 @@
+"""A workspace whose store is the search API over HTTP, in a process of its own."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import psutil
+
+from lib.benchmark.answers import Checked
+from lib.benchmark.recorder import Recorder
+from lib.benchmark.service.client import Client, many_sockets
+from lib.benchmark.workload import Plan
+from lib.benchmark.workspace import SearchWorkspace, Workspace
+from lib.errors import LabError, OperationFailed
+from lib.milvus.apart import Access
+from lib.milvus.embeddings import note_embedding
+from lib.milvus.operations import Operation
+from lib.workers.service import Service
+from lib.workers.work import Ended
+
+WHAT = "The search service"
+# What the service and the host that forks it may need, in MB.
+NEEDS_MB = 400
+SEEN_S = 5.0
+# A user whose connection broke asks again after this moment.
+AGAIN_S = 0.05
+MEGABYTE = 1 << 20
+
+
+class Refused(LabError):
+    """The service answered that a search had failed; `what` is the kind of failure."""
+
+
+class Served:
+    """The search API as the users see it, and the process that it runs in.
+
+    `factory` is what `lib.workers.service.Service` takes: it returns a SearchService. Raises what
+    the factory raises, OperationFailed where the computer has fewer MB free than `needs_mb`, Ended
+    and NotStarted.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[..., Any],
+        *arguments: Any,
+        modules: tuple[str, ...] = (),
+        needs_mb: int = NEEDS_MB,
+    ) -> None:
+        free_mb = psutil.virtual_memory().available // MEGABYTE
+        if free_mb < needs_mb:
+            raise OperationFailed(
+                f"{WHAT} needs about {needs_mb:,} MB of memory, and {free_mb:,} MB are free.",
+                kept="Nothing was measured.",
+                next_step="Close something else, then try again.",
+            )
+        self._ended_by = 0
+        many_sockets()
+        self._service = Service(
+            factory, *arguments, what=WHAT, modules=modules, on_end=self._note_end
+        )
+        self.pid = self._service.pid
+        self._port = int(self._service.call("port"))
+
+    def client(self) -> Client:
+        """Return connections to it."""
+        return Client(self._port)
+
+    async def ask(self, client: Client, style: str, query: str, k: int) -> tuple[str, ...]:
+        """Search in one style, and return the keys that came back.
+
+        Raises Refused for a search that failed, and OSError where nobody answers.
+        """
+        try:
+            _, body = await client.get(f"/{style}?{urlencode({'q': query, 'k': k})}")
+        except OSError:
+            await asyncio.sleep(AGAIN_S)
+            raise
+        answer = json.loads(body)
+        if "error" in answer:
+            raise Refused(answer["error"])
+        note_embedding(answer["embed_s"])
+        return tuple(answer["keys"])
+
+    def check(self) -> None:
+        """Raise Ended when its process has ended."""
+        if self._service.ended.is_set():
+            by = f" ({signal.Signals(self._ended_by).name})" if self._ended_by > 0 else ""
+            raise Ended(
+                f"{WHAT} ended{by}.",
+                kept="The trials finished before are kept.",
+                next_step="Run it again.",
+            )
+
+    def begin(self, seed: int) -> None:
+        """Begin a trial."""
+        self.check()
+        self._service.call("begin", seed, timeout=SEEN_S)
+
+    def seen(self) -> dict[str, Any]:
+        """Return what the service took since the trial began, as fields of a trial."""
+        self.check()
+        seen: dict[str, Any] = self._service.call("seen", timeout=SEEN_S)
+        return seen
+
+    def close(self) -> None:
+        """End its process at once, whatever holds its loop."""
+        self._service.kill()
+
+    def _note_end(self, number: int) -> None:
+        self._ended_by = number
+
+
+class ServedWorkspace(Workspace):
+    """A workspace that is searched through the API; all else is that of the one inside."""
+
+    def __init__(self, inner: Workspace, served: Served, seed: int) -> None:
+        self._inner = inner
+        self._served = served
+        self._seed = seed
+        self.inputs = inner.inputs
+        self.store = served
+        self.processes = (served.pid,)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the environment record says about the collection."""
+        return self._inner.facts()
+
+    def prepare(self, operation: Operation, count: int) -> None:
+        """Prepare the workspace inside."""
+        self._inner.prepare(operation, count)
+
+    def begin_repeat(self, repeat: int) -> None:
+        """Give all styles of one repeat the same random waits, in the service's process."""
+        self._served.begin(self._seed + repeat)
+
+    def check(self, recorder: Recorder) -> Checked:
+        """Judge the keys that came back over HTTP."""
+        return self._inner.check(recorder)
+
+    def restore(self, recorder: Recorder) -> None:
+        """Undo what a trial did."""
+        self._inner.restore(recorder)
+
+    def release(self, recorder: Recorder) -> None:
+        """Let go of what the calls returned."""
+        self._inner.release(recorder)
+
+    def observed(self) -> dict[str, Any]:
+        """Return what the service took in the trial that has just ended."""
+        return self._served.seen()
+
+    def close(self) -> None:
+        """End the service, then close the workspace inside."""
+        self._served.close()
+        self._inner.close()
+
+
+def serve(inner: SearchWorkspace, plan: Plan, access: Access) -> ServedWorkspace:
+    """Start the service of a workspace's collection, which `access` opens in its process."""
+    # The web server is loaded by who measures a service.
+    from lib.benchmark.service import api
+
+    wait = (plan.embedding_latency_ms, plan.embedding_jitter_ms)
+    served = Served(
+        api.open_search,
+        access,
+        inner.name,
+        inner.inputs.key_field,
+        wait,
+        modules=access.modules,
+    )
+    return ServedWorkspace(inner, served, plan.seed)
