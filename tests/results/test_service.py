@@ -131,7 +131,7 @@ def test_the_charts_rank_by_requests_and_show_the_silence() -> None:
         assert CHARTS[name].titled(CHARTS[name].frame(RUN, WHOLE)).to_dict()
         assert CHARTS[name].frame(make_run(), WHOLE).empty
     for name in ("waterfall", "loop_lag", "sweep"):
-        assert CHARTS[name].frame(RUN, chart_data.groups(RUN)[0]).empty
+        assert CHARTS[name].frame(RUN, Focus("similarity_search", 0)).empty
 
 
 def test_a_service_is_told_in_five_steps_without_a_loop() -> None:
