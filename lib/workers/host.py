@@ -281,7 +281,8 @@ def serve() -> None:
         with contextlib.suppress(EOFError, OSError):
             request: Request = connection.recv()
             if _fork(connection, request, workers, [control.fileno(), woken, wake]):
-                worker.begin(connection)
+                with contextlib.suppress(OSError):  # who asked has left already
+                    worker.begin(connection)
                 os._exit(0)
     _end_all(workers)
 

@@ -320,6 +320,24 @@ def test_a_worker_that_cannot_be_started_is_said(monkeypatch: pytest.MonkeyPatch
     assert re.search("Try again", str(failure.value))
 
 
+LEAVES = """
+from lib.workers import host
+own = host.Host()
+for _ in range(3):
+    own._asked(host.Request(("json",), is_service=False)).close()
+own.warm()
+own.end()
+"""
+
+
+@pytest.mark.skipif(not host.CAN_FORK, reason="there is no host")
+def test_who_asks_and_leaves_makes_no_second_host_of_the_worker() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVES], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _end_the_host() -> Iterator[None]:
     yield
