@@ -10,7 +10,7 @@ import pytest
 from lib.benchmark.recorder import NO_EFFECT, RETURNED_FALSE
 from lib.benchmark.strategies import STRATEGIES
 from lib.benchmark.workload import Plan
-from lib.results import summaries
+from lib.results import catalogue, summaries
 from lib.results.trials import Run
 from tests.benchmark.stubs import JITTERS, Server, StubStore, VirtualClock, measure
 
@@ -26,8 +26,8 @@ A_A = Plan(
 @pytest.fixture
 def second_sync_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Offer the sync loop under a second name, to be measured against itself."""
-    again = replace(STRATEGIES["sync_loop"], name=AGAIN)
-    monkeypatch.setitem(STRATEGIES, AGAIN, again)
+    for registry in (catalogue.STRATEGIES, STRATEGIES):
+        monkeypatch.setitem(registry, AGAIN, replace(registry["sync_loop"], name=AGAIN))
 
 
 def gain(run: Run, strategy: str) -> summaries.CellSummary:

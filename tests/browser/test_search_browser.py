@@ -30,6 +30,7 @@ def open_search(page: "Page", app: str) -> None:
     wait_until_drawn(page)
 
 
+@pytest.mark.alone
 def test_moving_lambda_redraws_the_page_and_search_answers_in_a_blink(
     shared_app: str, chromium_page: "Page"
 ) -> None:
@@ -45,7 +46,7 @@ def test_moving_lambda_redraws_the_page_and_search_answers_in_a_blink(
     ]
     found = chromium_page.locator("[data-testid='stColumn'] p > strong").all_inner_texts()
     assert found != titles
-    # Loose: the machine of a test run is shared. The benchmark of the same name has the figures.
+    # Loose, though no other test runs meanwhile. The benchmark of the same name has the figures.
     assert statistics.median(moves) < 1_500
     assert statistics.median(searches) < 2_500
     assert chromium_page.locator(EXCEPTION).count() == 0
