@@ -25,6 +25,11 @@ def duration_text(seconds: float) -> str:
     return f"{seconds:,.{digits}f} s"
 
 
+def ms_text(ms: float) -> str:
+    """Return a latency with three digits: '0.42 ms', '12.3 ms', '5,580 ms'."""
+    return f"{ms:,.3g} ms" if ms < 999.5 else f"{ms:,.0f} ms"
+
+
 def ratio_text(ratio: float) -> str:
     """Return a ratio with two to three digits: '41×', '9.3×', '0.84×'."""
     digits = 0 if ratio >= 20 else 1 if ratio >= 2 else 2

@@ -24,7 +24,7 @@ from lib.results.summaries import (
     percentile,
 )
 from lib.results.trials import OVERLOAD, CellKey, Run, Trial
-from lib.words import counted, duration_text
+from lib.words import counted, duration_text, ms_text
 
 # A level reaches the best when its interval holds this share of the best throughput: for the rest
 # nobody keeps more calls in flight.
@@ -140,8 +140,8 @@ class SweepAdvice:
             return ""
         noun = "call in flight" if self.is_limit else "row a call"
         return (
-            f"p95 of a call: {self.advised.p95_ms:,.3g} ms, {_ratio_text(self.p95_cost)} that with "
-            f"{counted(self.levels[0].level, noun, self.unit)}."
+            f"p95 of a call: {ms_text(self.advised.p95_ms)}, {_ratio_text(self.p95_cost)} that "
+            f"with {counted(self.levels[0].level, noun, self.unit)}."
         )
 
     @property
@@ -149,8 +149,8 @@ class SweepAdvice:
         """Little's law at the advised level: predicted and measured calls in flight."""
         level = self.advised
         return (
-            f"Little's law: {level.throughput_per_s:,.0f} calls/s × {level.mean_ms:,.3g} ms a call "
-            f"= {level.throughput_per_s * level.mean_ms / 1000:,.1f} in flight; "
+            f"Little's law: {level.throughput_per_s:,.0f} calls/s × {ms_text(level.mean_ms)} "
+            f"a call = {level.throughput_per_s * level.mean_ms / 1000:,.1f} in flight; "
             f"measured {level.in_flight:,.1f} of {level.level:,}."
         )
 
@@ -367,7 +367,7 @@ class RateLevel:
         if self.outcome is Outcome.LOST:
             return f"{counted(sum(self.lost.values()), 'call')} failed: {_kinds(self.lost)}"
         if self.outcome is Outcome.SLOW:
-            return f"the p99 was {self.p99_ms:,.3g} ms"
+            return f"the p99 was {ms_text(self.p99_ms)}"
         return str(self.outcome.value)
 
 
@@ -410,7 +410,7 @@ class RateAdvice:
             return self._nothing_found
         return (
             f"Holds {level.rate_per_s:,.4g} calls/s with a p99 below {self.p99_ms:g} ms: "
-            f"{level.p99_ms:,.3g} ms (n = {level.calls:,}) in {level.held_trials} of "
+            f"{ms_text(level.p99_ms)} (n = {level.calls:,}) in {level.held_trials} of "
             f"{counted(level.trials, 'trial')}, {level.in_flight:,.3g} calls in flight; "
             f"{self._above(level)}."
         )

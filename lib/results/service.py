@@ -16,7 +16,7 @@ from lib.results.summaries import (
     of,
 )
 from lib.results.trials import SERVICE, CellKey, Run, Trial
-from lib.words import bounds_text, counted, duration_text, ratio_text
+from lib.words import bounds_text, counted, duration_text, ms_text, ratio_text
 
 BLOCKING, AWAITED = "service_blocking", "service_async"
 
@@ -102,7 +102,7 @@ def _times(ratio: Speedup) -> str:
 def _line(cell: CellSummary) -> str:
     threads = f", {counted(cell.served_threads, 'thread')}" if cell.served_threads else ""
     return (
-        f"{STRATEGIES[cell.strategy].title}: {per_s(cell)}, p50 {cell.p50_ms or 0:,.3g} ms, "
+        f"{STRATEGIES[cell.strategy].title}: {per_s(cell)}, p50 {ms_text(cell.p50_ms or 0)}, "
         f"{cell.p99_text}; health check {waits(cell)} ({basis(cell)}){threads}, "
         f"{cell.served_mb:,.0f} MB."
     )

@@ -12,7 +12,7 @@ from statistics import fmean, variance
 
 from lib.results.catalogue import BASELINE, STRATEGIES
 from lib.results.trials import COMPARE, CellKey, Run, Trial
-from lib.words import bounds_text, counted, ratio_text
+from lib.words import bounds_text, counted, ms_text, ratio_text
 
 MIN_REPEATS = 3
 # Below this many repeats an interval exists but is wide; the warning asks for more.
@@ -186,10 +186,10 @@ class CellSummary:
     def p99_text(self) -> str:
         """Return 'p99 12.3 ms', or of fewer than 500 calls 'slowest of 100: 14.1 ms'."""
         if self.p99_ms is not None:
-            return f"p99 {self.p99_ms:,.3g} ms"
+            return f"p99 {ms_text(self.p99_ms)}"
         if self.slowest_ms is None:
             return ""
-        return f"slowest of {self.samples:,}: {self.slowest_ms:,.3g} ms"
+        return f"slowest of {self.samples:,}: {ms_text(self.slowest_ms)}"
 
     @property
     def interval_text(self) -> str:
