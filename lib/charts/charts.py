@@ -483,6 +483,11 @@ def sweep(frame: pd.DataFrame) -> AnyChart:
     ).properties(height=380)
 
 
+def told_finding(frame: pd.DataFrame) -> str:
+    """Return what the advice or the verdict says, which a frame brings with it."""
+    return str(frame["finding"].iloc[0])
+
+
 def sweep_finding(frame: pd.DataFrame) -> str:
     """Say for each strategy from which level on more brings nothing measurable."""
     parts = []
@@ -827,7 +832,7 @@ _ALL = (
         title="Rates",
         frame=lambda run, focus: chart_data.rates(run),
         draw=rates,
-        finding=lambda frame: str(frame["finding"].iloc[0]),
+        finding=told_finding,
         focused=False,
     ),
     Chart(
@@ -835,7 +840,7 @@ _ALL = (
         title="What was lost",
         frame=lambda run, focus: chart_data.losses(run),
         draw=losses,
-        finding=lambda frame: str(frame["finding"].iloc[0]),
+        finding=told_finding,
         focused=False,
     ),
     Chart(
@@ -843,7 +848,7 @@ _ALL = (
         title="Requests a second, and the neighbour's wait",
         frame=lambda run, focus: chart_data.served(run),
         draw=served,
-        finding=lambda frame: str(frame["finding"].iloc[0]),
+        finding=told_finding,
         focused=False,
     ),
     Chart(
