@@ -208,6 +208,7 @@ class _Worker:
     handle: int | None
     bytes_at_start: int
     is_kept: bool = False
+    looked: float = 0.0  # when its memory was looked at last
 
     @classmethod
     def started(cls, request: Request, check: Callable[[], None]) -> "_Worker":
@@ -239,14 +240,12 @@ class _Worker:
         """Give it a task and yield what it says, `done` last."""
         with contextlib.suppress(OSError):  # the worker is gone: the host said how
             give(self.connection, task, arguments)
-        left, looked = limits.seconds, 0.0
+        left = limits.seconds
         while True:
             asked = time.monotonic()
             while not self.connection.poll(TICK_S):
                 check()
-                if limits.resident_mb and time.monotonic() - looked > LOOK_EVERY_S:
-                    looked = time.monotonic()
-                    self._check_memory(limits)
+                self._check_memory(limits)
                 if limits.seconds and time.monotonic() - asked > left:
                     raise _too_long(limits)
             left -= time.monotonic() - asked
@@ -257,6 +256,8 @@ class _Worker:
                 raise value
             if kind == "ended":
                 raise _gone(limits, value)
+            if kind != "done":  # one that always has something to say is looked at as well
+                self._check_memory(limits)
             if kind == "question" and on_question is not None:
                 with contextlib.suppress(OSError):  # it ended meanwhile: the host says how
                     self.connection.send(on_question(value))
@@ -267,6 +268,10 @@ class _Worker:
                 return
 
     def _check_memory(self, limits: Limits) -> None:
+        now = time.monotonic()
+        if not limits.resident_mb or now - self.looked < LOOK_EVERY_S:
+            return
+        self.looked = now
         if _own_bytes(self.pid) > self.bytes_at_start + limits.resident_mb * MEGABYTE:
             raise _too_much(limits)
 

@@ -140,6 +140,13 @@ def tell_and_take(megabytes: int, tell: Callable[[str], None]) -> None:
     time.sleep(60)
 
 
+def tell_always_and_take(megabytes: int, tell: Callable[[int], None]) -> None:
+    taken = bytearray(megabytes << 20)
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        tell(len(taken))
+
+
 def start_threads(number: int) -> int:
     over = threading.Event()
     threads = [threading.Thread(target=over.wait) for _ in range(number)]

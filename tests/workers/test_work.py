@@ -144,6 +144,9 @@ def test_a_worker_that_has_more_in_memory_than_it_may_is_ended() -> None:
     with pytest.raises(OutOfMemory, match=r"^The benchmark needs more than 64 MB to be finished$"):
         work.run(tasks.tell_and_take, 97, limits=limits, on_progress=told.append)
     assert told == ["97 MB"]
+    # One that never pauses in what it tells is looked at as well.
+    with pytest.raises(OutOfMemory):
+        work.run(tasks.tell_always_and_take, 97, limits=limits, on_progress=lambda said: None)
     # The stacks of threads are reserved, 8 MB each, and hardly used.
     assert work.run(tasks.start_threads, 61, limits=limits) == 61
 
@@ -164,6 +167,7 @@ def test_memory_above_the_start_ends_the_work_in_one_sentence() -> None:
     assert work.run(tasks.length, content, limits=limits) == ("bytes", 80 << 20)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("task", [tasks.compute_for_ever, tasks.hold_the_interpreter])
 def test_time_ends_the_work_in_one_sentence(way: str, task: object) -> None:
     limits = Limits(seconds=0.3, what="quotes.csv", done="read")
@@ -214,6 +218,7 @@ def test_a_library_that_aborts_for_want_of_memory_is_no_crash(limits: Limits, sa
         work.run(tasks.abort_without_memory, limits=limits)
 
 
+@pytest.mark.alone
 def test_work_is_stopped_within_a_second(way: str) -> None:
     asked: list[float] = []
 
@@ -228,6 +233,7 @@ def test_work_is_stopped_within_a_second(way: str) -> None:
     assert max(b - a for a, b in itertools.pairwise(asked)) < 1
 
 
+@pytest.mark.alone
 def test_work_is_stopped_while_its_modules_are_imported() -> None:
     def check() -> None:
         raise JobCancelled("Stopped.")
@@ -301,7 +307,7 @@ def test_kill_9_of_the_parent_leaves_no_process(can_fork: bool, tmp_path: Path) 
     left = family.children(recursive=True)
     parent.kill()
     parent.wait()
-    wait_until(lambda: not any(map(_lives, left)), patience_s=10)
+    wait_until(lambda: not any(map(_lives, left)))
     # Forked services close what they hold; one started afresh has the time to, or has not.
     assert closed.exists() or not can_fork
     parent.stdin.close()
