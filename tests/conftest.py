@@ -8,18 +8,15 @@
     shared_app        the address of an app on the bundled corpus, one for the whole run
     chromium_page     a fresh page in Chromium
 
-`pytest -n 3` shares the tests out to three processes by groups (`group_of`), each with apps of its
-own; one of them has all tests on the shared server. A test
-marked `alone` measures time or processor: no other test runs meanwhile.
+`make test` shares the files of tests out to three processes, each with apps and a server of its
+own; what is marked `alone` is judged by the clock and comes afterwards, with nothing beside it.
 
 With MILVUS_LAB_NO_SKIP=1 a test that skips fails: that is how CI proves that nothing was left out.
 """
 
 import fcntl
-import functools
 import importlib.util
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -29,7 +26,7 @@ import urllib.request
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -37,7 +34,7 @@ import pytest
 from lib import settings
 from lib.settings import VARIABLES
 from scripts.processes import dying_with_parent, free_port
-from tests.waiting import wait_until
+from tests.waiting import WAIT_MS, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -47,21 +44,13 @@ if TYPE_CHECKING:
     from scripts.openai_endpoint import OpenAIEndpoint
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
-# Any two files that are always there will do: only their locks are used.
-GATE, LOCK = PROJECT_ROOT / "pyproject.toml", Path(__file__).resolve()
 SKIPS_FAIL = os.environ.get("MILVUS_LAB_NO_SKIP") == "1"
 MARKER_OF_FIXTURE = {
     "milvus_server": "server",
     "milvus_server_class": "server",
     "chromium": "browser",
 }
-SERVER_GROUP, ALONE_GROUP = "server", "alone"
-FIRST = ("server", "browser", "slow")  # which groups begin early, by their markers
-LAST = len(FIRST) + 1
-# A test or a fixture of a file asks for the server that tests share.
-SHARED_SERVER = re.compile(r'[(\s](milvus_server|backend): \w|[ (]"milvus_server"')
-# A test marked `alone`, below its other marks.
-ALONE = re.compile(r"^@pytest\.mark\.alone\n(?:[@ )].*\n)*def (test_\w+)", re.MULTILINE)
+FIRST = ("server", "browser", "slow")  # which files begin early, by the markers of their tests
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = [
     "--no-sandbox",  # containers and CI run as root, where Chromium's sandbox refuses to start
@@ -84,8 +73,6 @@ RUN_APP = [
 ]
 
 PAGE = pytest.StashKey["Page"]()
-WAIT_MS = 45_000
-
 # A slow machine is no failure, and the same inputs come on every machine of CI.
 hypothesis.settings.register_profile("lab", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("lab")
@@ -100,7 +87,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they use, and put first what waits most.
+    """Mark tests by what they use, and put first the files that wait most.
 
     `-m "not server and not browser and not slow"` is what `make check` runs. Tests of whole pages
     are slow. A test that is repeated for each kind of Milvus uses the server where a parameter says
@@ -109,6 +96,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     What waits for a server or a browser is long, so it comes first, and the short tests fill up the
     processes to the end.
     """
+    places: dict[Path, int] = {}
     for item in items:
         for fixture, marker in MARKER_OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
@@ -118,69 +106,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         call = getattr(item, "callspec", None)
         if call is not None and "server" in call.params.values():
             item.add_marker("server")
-    places: dict[str, int] = {}
-    for item in items:
-        group = group_of(item.nodeid)
-        places[group] = min(places.get(group, LAST), _place(item, group))
-    items.sort(key=lambda item: places[group_of(item.nodeid)])
-
-
-def _place(item: pytest.Item, group: str) -> int:
-    """Return how early a test comes: the shared server first, the tests that must be alone last."""
-    if group in (SERVER_GROUP, ALONE_GROUP):
-        return -1 if group == SERVER_GROUP else LAST
-    waits = (i for i, marker in enumerate(FIRST) if item.get_closest_marker(marker))
-    return next(waits, len(FIRST))
-
-
-def group_of(nodeid: str) -> str:
-    """Return the group of a test: one process runs all tests of a group, one after another.
-
-    The tests of a file share what it starts. All tests on the shared server are one group, so that
-    one server is started: they wait while the other processes compute. Tests that must be alone
-    are one group, which comes last, so that the others are stopped once.
-    """
-    file, _, name = nodeid.partition("::")
-    uses_server, alone = _read(file)
-    if name.partition("[")[0] in alone and "[server" not in name:
-        return ALONE_GROUP
-    if uses_server and "[lite" not in name and "browser" not in file:
-        return SERVER_GROUP
-    return file
-
-
-@functools.cache
-def _read(file: str) -> tuple[bool, frozenset[str]]:
-    """Return whether a file's tests use the shared server, and which of them must be alone."""
-    text = (PROJECT_ROOT / file).read_text(encoding="utf-8")
-    return bool(SHARED_SERVER.search(text)), frozenset(ALONE.findall(text))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand out whole groups; xdist's own groups do not work with pytest 9.2."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class ByGroup(LoadScopeScheduling):  # type: ignore[misc, unused-ignore]
-        def _split_scope(self, nodeid: str) -> str:
-            return group_of(nodeid)
-
-    return ByGroup(config, log)
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Run a test marked `alone` while no other test of this checkout runs.
-
-    Tests share one lock, a test that is alone takes it for itself. The gate in front of the lock
-    lets no test begin while one waits to be alone.
-    """
-    kind = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
-    with GATE.open() as gate, LOCK.open() as lock:
-        fcntl.flock(gate, fcntl.LOCK_EX)
-        fcntl.flock(lock, kind)
-        fcntl.flock(gate, fcntl.LOCK_UN)
-        return (yield)
+        waits = (i for i, marker in enumerate(FIRST) if item.get_closest_marker(marker))
+        places[item.path] = min(places.get(item.path, len(FIRST)), next(waits, len(FIRST)))
+    items.sort(key=lambda item: places[item.path])
 
 
 @pytest.hookimpl(wrapper=True)

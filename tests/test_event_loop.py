@@ -155,6 +155,7 @@ def test_in_the_web_process_nesting_is_refused_and_asyncio_stays_as_it_is() -> N
     assert "nest_asyncio" not in done.stderr
 
 
+@pytest.mark.alone
 def test_a_call_that_holds_the_loop_is_told_by_its_name(loop: EventLoop) -> None:
     told: list[Held] = []
     loop.watch(told.append, every_s=0.1)

@@ -8,12 +8,12 @@ import pytest
 from lib import jobs as jobs_module
 from lib.errors import InvalidInput
 from lib.jobs import Job, Jobs, Share, State
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 
 def wait(job: Job) -> Job:
     """Wait for a job's end."""
-    assert job.finished.wait(5)
+    assert job.finished.wait(PATIENCE_S)
     return job
 
 
@@ -279,6 +279,7 @@ def test_a_run_gives_way_to_short_work_between_its_steps_and_to_nothing_else() -
     assert run.gave_s > 0
 
 
+@pytest.mark.alone
 def test_a_run_gives_away_no_more_time_than_it_took_and_the_grace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -316,6 +317,7 @@ def test_work_on_what_a_run_measures_waits_for_its_end() -> None:
     assert (lane.order, gaps) == (["beside it", "step", "into it"], [True])
 
 
+@pytest.mark.alone
 def test_a_run_that_gave_way_is_stopped_at_once_and_the_short_work_goes_on() -> None:
     jobs, gate, began = Jobs(), threading.Event(), threading.Event()
 

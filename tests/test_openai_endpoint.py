@@ -112,6 +112,7 @@ def test_a_whole_server_can_fail_or_want_one_key() -> None:
         assert embeddings(strict, api_key="sk-right").embed_query("x")
 
 
+@pytest.mark.alone
 def test_slow_answers_overlap_when_asked_for_together(openai_endpoint: OpenAIEndpoint) -> None:
     client = embeddings(openai_endpoint, "slow-0.3")
 

@@ -3,13 +3,15 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 # Generous: a busy machine is slow, and a condition that comes true ends the wait at once.
 PATIENCE_S = 150.0
+# The same for what a browser waits for; no measurement.
+WAIT_MS = 120_000
 
 
 def wait_until(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
@@ -19,6 +21,13 @@ def wait_until(condition: Callable[[], object], patience_s: float = PATIENCE_S) 
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         pause.wait(0.01)
+
+
+def page_of_another(browser: "Browser", **options: Any) -> "Page":
+    """Return a page of another person, or of a browser with other settings."""
+    page = browser.new_context(**options).new_page()
+    page.set_default_timeout(WAIT_MS)
+    return page
 
 
 def wait_until_drawn(page: "Page") -> None:

@@ -106,6 +106,7 @@ def test_a_full_disk_is_said_before_the_run_starts(
     assert "No space left on device" in capsys.readouterr().err
 
 
+@pytest.mark.alone
 def test_an_unreachable_server_ends_with_2_within_ten_seconds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -344,6 +345,7 @@ def test_refusals_inside_the_provider_s_client_are_counted_kept_and_said(
     assert f"turned away {refused} of {26 + refused} requests: a limit" in said
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_writes_a_partial_file_with_what_was_finished(
     number: signal.Signals, milvus_lite_uri: str, tmp_path: Path

@@ -28,7 +28,7 @@ from lib.settings import Settings
 from lib.workers import host
 from lib.workers.work import Ended, OutOfMemory
 from scripts.milvus_server import MilvusServer
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 SMALL = Plan(
     operations=("add_documents", "similarity_search", "delete"),
@@ -55,7 +55,7 @@ def opened(settings: Settings) -> Iterator[Connection]:
     yield connection
     wait_for_cleaning()
     assert connection.collection_names() == []
-    wait_until(lambda: not workers(), patience_s=5)
+    wait_until(lambda: not workers())
     connection.close()
 
 
@@ -103,7 +103,7 @@ def finished_trials(job: Job) -> int:
 
 def kept(job: Job) -> Run:
     """Return the partial run of a job that was ended, and see that it can be kept."""
-    assert job.finished.wait(20)
+    assert job.finished.wait(PATIENCE_S)
     assert isinstance(job.result, Run)
     assert job.result.partial
     assert len(job.result.trials) >= 3
@@ -186,6 +186,7 @@ def test_a_bundled_model_is_measured_without_the_key(settings: Settings) -> None
     assert {each.name for each in fields(Settings)} == set(with_key.for_a_worker())
 
 
+@pytest.mark.alone
 def test_a_stop_is_obeyed_within_a_second_while_a_call_hangs(
     opened: Connection, started: Started
 ) -> None:
@@ -254,7 +255,7 @@ def test_a_milvus_lite_that_is_killed_ends_the_run_and_the_finished_trials_are_k
 
 def test_more_memory_than_it_may_have_is_said(opened: Connection, started: Started) -> None:
     job = started(LONG, most_mb=1)
-    assert job.finished.wait(20)
+    assert job.finished.wait(PATIENCE_S)
     assert isinstance(job.error, OutOfMemory)
     assert str(job.error).startswith("The benchmark needs more than 1 MB to be finished. ")
 
@@ -326,6 +327,7 @@ def test_a_run_that_was_killed_is_kept_by_the_store_of_runs(
     assert entry.load().note == str(job.error)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_server_that_dies_is_said_within_ten_seconds(
     milvus_server_class: type[MilvusServer], model: EmbeddingModel, tmp_path: Path
@@ -344,7 +346,7 @@ def test_a_server_that_dies_is_said_within_ten_seconds(
         assert "stopped answering" in kept(job).note
         assert time.monotonic() - killed < 10
         assert isinstance(job.error, ConnectionFailed)
-        wait_until(lambda: not workers(), patience_s=5)
+        wait_until(lambda: not workers())
         connection.close()
     finally:
         server.kill()

@@ -141,6 +141,7 @@ def test_the_collection_is_as_before_and_stays(lab: Connection, model: Embedding
     assert milvus_collections.count(lab, COLLECTION) == 60
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("strategy", RETRIEVER)
 def test_stop_ends_each_way_of_a_retriever_within_a_second_as_a_stop(
     lab: Connection, model: EmbeddingModel, strategy: str

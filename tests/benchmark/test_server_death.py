@@ -19,6 +19,7 @@ from lib.settings import Settings
 from scripts.milvus_server import MilvusServer
 
 
+@pytest.mark.alone
 def test_a_server_killed_in_mid_run_is_reported_within_ten_seconds_by_page_and_command(
     milvus_server_class: type[MilvusServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -232,6 +232,7 @@ def test_a_service_that_dies_ends_the_run_with_one_sentence(begun: Any) -> None:
     assert job.result.partial
 
 
+@pytest.mark.alone
 def test_stop_ends_everything_within_a_second_while_the_loop_is_held(begun: Any) -> None:
     service, job, thread, raised = begun("Stuck", "service_blocking")
     stopped = time.perf_counter()
@@ -241,13 +242,14 @@ def test_stop_ends_everything_within_a_second_while_the_loop_is_held(begun: Any)
     assert not thread.is_alive()
     assert not raised
     assert job.result.partial
-    wait_until(lambda: not psutil.pid_exists(service.pid), patience_s=5)
+    wait_until(lambda: not psutil.pid_exists(service.pid))
 
 
 WAIT_S = 0.2
 SMALL = replace(PLAN, seconds=2.0, concurrency=(5,), rows=50, embedding_latency_ms=20.0)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_on_a_server_the_sync_call_lets_the_neighbour_wait_and_the_awaited_does_not(
     milvus_server: MilvusServer,
@@ -280,6 +282,7 @@ def test_on_a_server_the_sync_call_lets_the_neighbour_wait_and_the_awaited_does_
     assert "The service (Starlette and uvicorn" in str(made.environment["notes"])
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_page_s_worker_measures_a_service_on_milvus_lite_and_leaves_no_process(
     milvus_lite_uri: str,
@@ -302,7 +305,7 @@ def test_a_page_s_worker_measures_a_service_on_milvus_lite_and_leaves_no_process
     assert job.finished.wait(5)
     assert time.perf_counter() - stopped < 1
     assert job.result.partial
-    wait_until(lambda: family() <= before, patience_s=10)
+    wait_until(lambda: family() <= before)
     wait_for_cleaning()
     assert connection.collection_names() == []
     connection.close()

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 PREFIX = "/team/lab"
-LOAD_TIMEOUT_MS = 120_000
 
 
 class PathProxy:
@@ -95,7 +94,6 @@ def test_pages_links_downloads_and_the_websocket_work_below_a_path(
             else problems.append(asked.url)
         ),
     )
-    page.set_default_timeout(LOAD_TIMEOUT_MS)
     page.goto(f"{proxy.url}/")
     page.get_by_role("button", name="Measure it here").wait_for()
     assert proxy.websockets >= 1

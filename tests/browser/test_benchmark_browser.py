@@ -12,6 +12,7 @@ from lib.charts.charts import CHARTS
 from lib.results import run_file
 from lib.runs import front, reports
 from tests.run_builder import make_run, make_trial
+from tests.waiting import page_of_another
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from tests.conftest import AppRunner
 
 CHART = "[data-testid='stVegaLiteChart'] >> css=svg, canvas"
-RUN_TIMEOUT_MS = 90_000
 MAX_DATA_BYTES = 5_000_000
 
 
@@ -47,7 +47,7 @@ def app(
 def open_benchmark(page: "Page", app: str, query: str) -> None:
     page.goto(f"{app}/benchmark?{query}")
     run = page.get_by_role("button", name="Run", exact=True)
-    run.or_(page.get_by_role("button", name="Copy link")).first.wait_for(timeout=60_000)
+    run.or_(page.get_by_role("button", name="Copy link")).first.wait_for()
 
 
 def test_a_run_survives_a_refresh_and_a_stop_keeps_what_was_finished(
@@ -63,15 +63,15 @@ def test_a_run_survives_a_refresh_and_a_stop_keeps_what_was_finished(
     assert chromium_page.get_by_text("Page not found").count() == 0
     chromium_page.get_by_role("button", name="Run", exact=True).click()
     stop = chromium_page.get_by_role("button", name="Stop the run")
-    stop.wait_for(timeout=60_000)
-    before = chromium_page.get_by_text(" of 2,").first.inner_text(timeout=60_000)
+    stop.wait_for()
+    before = chromium_page.get_by_text(" of 2,").first.inner_text()
     chromium_page.wait_for_function(
-        "([text]) => !document.body.innerText.includes(text)", arg=[before], timeout=60_000
+        "([text]) => !document.body.innerText.includes(text)", arg=[before]
     )
 
     chromium_page.reload()
-    stop.wait_for(timeout=30_000)
-    chromium_page.get_by_text("trials finished").wait_for(timeout=60_000)
+    stop.wait_for()
+    chromium_page.get_by_text("trials finished").wait_for()
     # What is further down is seen, and Stop and the link still are.
     chromium_page.set_viewport_size({"width": 1280, "height": 400})
     chromium_page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, main.scrollHeight)")
@@ -80,7 +80,7 @@ def test_a_run_survives_a_refresh_and_a_stop_keeps_what_was_finished(
         assert box is not None
         assert 0 < box["y"] < 200
     stop.click()
-    chromium_page.get_by_text("Stopped early: partial result").wait_for(timeout=15_000)
+    chromium_page.get_by_text("Stopped early: partial result").wait_for()
 
     with chromium_page.expect_download() as caught:
         chromium_page.get_by_role("button", name="Run (JSON)").click()
@@ -94,7 +94,7 @@ def test_a_run_survives_a_refresh_and_a_stop_keeps_what_was_finished(
 def test_a_quick_run_ends_in_headline_bars_and_waterfall(app: str, chromium_page: "Page") -> None:
     open_benchmark(chromium_page, app, "b_preset=Ten+seconds&b_latency=10")
     chromium_page.get_by_role("button", name="Run", exact=True).click()
-    chromium_page.get_by_role("heading", name="20 documents").wait_for(timeout=RUN_TIMEOUT_MS)
+    chromium_page.get_by_role("heading", name="20 documents").wait_for()
     chromium_page.get_by_role("img", name="Async: ").first.wait_for()
     chromium_page.locator(CHART).nth(1).wait_for()  # bars, speed-up
     chromium_page.get_by_text("Timeline", exact=True).click()
@@ -112,10 +112,10 @@ def test_the_page_of_ten_thousand_calls_gets_little_data_and_stays_responsive(
 
     chromium_page.on("websocket", lambda socket: socket.on("framereceived", count))
     open_benchmark(chromium_page, app, "b_run=large")
-    chromium_page.get_by_text("Timeline", exact=True).click(timeout=60_000)
-    chromium_page.get_by_text("of 10,000 calls a lane").wait_for(timeout=60_000)
+    chromium_page.get_by_text("Timeline", exact=True).click()
+    chromium_page.get_by_text("of 10,000 calls a lane").wait_for()
     chromium_page.get_by_text("Latency", exact=True).click()
-    chromium_page.get_by_text("Median latency of one call").wait_for(timeout=10_000)
+    chromium_page.get_by_text("Median latency of one call").wait_for()
     assert 0 < received[0] < MAX_DATA_BYTES
 
 
@@ -126,7 +126,7 @@ def test_the_presentation_goes_on_without_a_network_and_without_the_app(
     own = run_app({})
     page.goto(f"{own}/?present=1")
     said = page.get_by_role("heading", level=1)
-    page.get_by_role("heading", name="What does async buy me?").wait_for(timeout=60_000)
+    page.get_by_role("heading", name="What does async buy me?").wait_for()
     assert page.get_by_test_id("stSidebar").count() == 0
     page.keyboard.press("ArrowRight")
     shown = front.read()
@@ -160,16 +160,16 @@ def test_a_run_just_made_is_presented_after_its_server_was_killed(
     with milvus_server_class(tmp_path) as server:
         own = run_app({"MILVUS_URI": server.uri})
         page.goto(own)
-        page.get_by_role("button", name="Measure it here").click(timeout=60_000)
-        page.get_by_role("button", name="Stop the run").wait_for(timeout=60_000)
-        page.get_by_role("link", name="Present").first.wait_for(timeout=60_000)
-        page.get_by_role("heading", name="Export", exact=True).wait_for(timeout=60_000)
+        page.get_by_role("button", name="Measure it here").click()
+        page.get_by_role("button", name="Stop the run").wait_for()
+        page.get_by_role("link", name="Present").first.wait_for()
+        page.get_by_role("heading", name="Export", exact=True).wait_for()
         page.get_by_role("link", name="Present").first.click()
-        page.get_by_role("heading", name="What does async buy me?").wait_for(timeout=60_000)
+        page.get_by_role("heading", name="What does async buy me?").wait_for()
         page.keyboard.press("Escape")
-        page.get_by_role("heading", name="Runs", exact=True).wait_for(timeout=60_000)
+        page.get_by_role("heading", name="Runs", exact=True).wait_for()
         page.get_by_role("link", name="Present").first.click()
-        page.get_by_role("heading", name="What does async buy me?").wait_for(timeout=60_000)
+        page.get_by_role("heading", name="What does async buy me?").wait_for()
         page.keyboard.press("ArrowRight")
         page.get_by_text("2 of 5").wait_for()
         server.kill()
@@ -190,19 +190,16 @@ def test_the_report_draws_every_chart_from_disk_without_a_network(
 ) -> None:
     path = tmp_path / "report.html"
     path.write_bytes(reports.html_report(make_run()))
-    context = browser.new_context(offline=True, color_scheme=scheme)
-    page = context.new_page()
+    page = page_of_another(browser, offline=True, color_scheme=scheme)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("requestfailed", lambda request: problems.append(request.url))
     page.goto(path.as_uri())
     # This run has no sweep, no rates, no service with a neighbour, and nothing was lost.
     expected = len(CHARTS) - 5
-    page.wait_for_function(
-        f"document.querySelectorAll('figure svg').length === {expected}", timeout=30_000
-    )
+    page.wait_for_function(f"document.querySelectorAll('figure svg').length === {expected}")
     assert problems == []
     # On a telephone nothing is cut off at the side, and the picture comes before the caveats.
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    context.close()
+    page.context.close()

@@ -23,7 +23,6 @@ def test_every_step_of_the_walk_is_done_in_a_public_app(
     # The script ends an app that takes too much; here a debug build or another test may.
     memory = Memory(psutil.Process(run_app.pid(url)), most_mb=100_000)
     memory.start()
-    chromium_page.set_default_timeout(120_000)
     done = imitate_cloud.tour(chromium_page, url, time.perf_counter(), memory)
     assert done, capsys.readouterr().out
     assert 100 < memory.peak_mb < 2_000

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 from playwright.sync_api import expect
 
 from scripts.openai_endpoint import OpenAIEndpoint
-from tests.waiting import wait_until_drawn
+from tests.waiting import page_of_another, wait_until_drawn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-LOAD_TIMEOUT_MS = 120_000
 HOSTS_KEY, OWN_KEY = "sk-planted-of-the-host", "sk-of-the-visitor"
 RunApp = Callable[..., str]
 
@@ -31,10 +30,10 @@ def chosen_collection(page: "Page") -> "Locator":
 
 def open_dialog(page: "Page") -> None:
     """Open it once the page is drawn."""
-    page.get_by_text("Milvus Lite (embedded)").first.wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.get_by_text("Milvus Lite (embedded)").first.wait_for()
     # Before that the sidebar grows, and a press may fall beside the button.
     wait_until_drawn(page)
-    page.get_by_role("button", name="Connect to another Milvus").click(timeout=LOAD_TIMEOUT_MS)
+    page.get_by_role("button", name="Connect to another Milvus").click()
     page.get_by_role("dialog").get_by_label("Milvus URI", exact=True).wait_for()
 
 
@@ -48,10 +47,10 @@ def test_the_hosts_key_is_not_sent_to_an_address_that_a_visitor_chose_before(
         open_dialog(page)
         page.get_by_role("dialog").get_by_text("OpenAI-compatible").click()
         fill(page, OpenAI_key=OWN_KEY, OpenAI_base_URL=own.base_url, OpenAI_model="first")
-        page.get_by_text("OpenAI-compatible: first").first.wait_for(timeout=LOAD_TIMEOUT_MS)
+        page.get_by_text("OpenAI-compatible: first").first.wait_for()
         open_dialog(page)
         fill(page, OpenAI_model="second")
-        page.get_by_text("OpenAI-compatible: second").first.wait_for(timeout=LOAD_TIMEOUT_MS)
+        page.get_by_text("OpenAI-compatible: second").first.wait_for()
         keys = {each["authorization"] for each in own.headers}
     assert keys == {f"Bearer {OWN_KEY}"}
 
@@ -65,7 +64,7 @@ def test_what_is_typed_into_the_dialog_stays_when_the_first_load_ends(
     address = page.get_by_role("dialog").get_by_label("Milvus URI", exact=True)
     address.fill("localhost:1")
     progress = page.get_by_test_id("stSidebar").get_by_test_id("stProgress")
-    expect(progress).to_contain_text("ended", timeout=LOAD_TIMEOUT_MS)
+    expect(progress).to_contain_text("ended")
     assert address.input_value() == "localhost:1"
     page.keyboard.press("Escape")
     address.wait_for(state="hidden")
@@ -88,17 +87,16 @@ def test_a_stranger_is_refused_an_address_and_keeps_what_is_theirs_after_a_refre
     page.get_by_text("Pasted text", exact=True).click()
     page.get_by_label("Text", exact=True).fill("A planted row. " * 20)
     page.keyboard.press("Control+Enter")
-    page.get_by_role("button", name="Ingest 1 row").click(timeout=LOAD_TIMEOUT_MS)
-    expect(chosen_collection(page)).to_have_value("my_documents", timeout=LOAD_TIMEOUT_MS)
+    page.get_by_role("button", name="Ingest 1 row").click()
+    expect(chosen_collection(page)).to_have_value("my_documents")
     page.reload()
-    chosen_collection(page).click(timeout=LOAD_TIMEOUT_MS)
+    chosen_collection(page).click()
     page.get_by_role("option", name="my_documents").wait_for()
-    context = page.context.browser.new_context()  # another browser knows nothing of it
+    other = page_of_another(page.context.browser)  # another browser knows nothing of it
     try:
-        other = context.new_page()
         other.goto(f"{url}/ingestion")
-        chosen_collection(other).click(timeout=LOAD_TIMEOUT_MS)
+        chosen_collection(other).click()
         other.get_by_role("option", name="async_lab").wait_for()
         assert other.get_by_role("option").count() == 1
     finally:
-        context.close()
+        other.context.close()

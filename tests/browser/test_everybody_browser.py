@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-LOAD_TIMEOUT_MS = 120_000
 # Each page, and what is the last thing that it draws.
 PLACES = {
     "": "text=The async method has",
@@ -84,7 +83,7 @@ def test_every_page_is_for_everybody_and_quiet(
     )
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.goto(f"{shared_app}/{place}")
-    page.locator(PLACES[place]).last.wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.locator(PLACES[place]).last.wait_for()
     page.wait_for_load_state("networkidle")
     # Nothing is being redrawn: what is stale is faint.
     page.wait_for_function("() => !document.querySelector('[data-stale=true], .stSpinner')")
@@ -108,7 +107,7 @@ def test_the_run_button_is_at_most_six_presses_from_the_top(
     page = chromium_page
     page.goto(f"{shared_app}/{path}")
     wanted = page.get_by_role("button", name=button, exact=False).first
-    wanted.wait_for(timeout=LOAD_TIMEOUT_MS)
+    wanted.wait_for()
     page.wait_for_load_state("networkidle")
     page.keyboard.press("Tab")
     assert "Skip" in page.evaluate("document.activeElement.innerText")
@@ -127,7 +126,7 @@ def test_focus_is_seen_on_whatever_the_keyboard_reaches(
     page = chromium_page
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.goto(f"{shared_app}/benchmark")
-    page.get_by_role("button", name="Run", exact=True).wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.get_by_role("button", name="Run", exact=True).wait_for()
     page.wait_for_load_state("networkidle")
     unseen = []
     for _ in range(16):

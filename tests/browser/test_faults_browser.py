@@ -18,14 +18,13 @@ from lib.milvus.embeddings import open_model
 from lib.settings import load
 from scripts.openai_endpoint import OpenAIEndpoint
 from scripts.tcp_proxy import FAULTS, TcpProxy
-from tests.waiting import wait_until
+from tests.waiting import page_of_another, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
     from tests.conftest import AppRunner
 
-LOAD_TIMEOUT_MS = 120_000
 ROWS = 2_000
 SEEDED = 50
 COLLECTION = "lab_faults_in_browser"
@@ -58,13 +57,13 @@ def start_ingestion(page: "Page", app: str, name: str) -> int:
     """Upload a table of that name, press the button, and return the rows of the first news."""
     table = "id,body\n" + "".join(f"{name}{i},Row {i} of {name}\n" for i in range(ROWS))
     page.goto(f"{app}/ingestion?ingest_source=Files")
-    page.get_by_test_id("stFileUploader").wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.get_by_test_id("stFileUploader").wait_for()
     page.locator("input[type=file]").set_input_files(
         {"name": f"{name}.csv", "mimeType": "text/csv", "buffer": table.encode()}
     )
     page.get_by_role("button", name=re.compile(r"Ingest .*rows?$")).first.click()
     news = page.get_by_text(re.compile(r"[1-9][\d,]* of [\d,]+ rows"))
-    said = news.first.inner_text(timeout=LOAD_TIMEOUT_MS)
+    said = news.first.inner_text()
     return int(re.sub(r"\D", "", said.partition(" of ")[0]))
 
 
@@ -72,7 +71,7 @@ def rows_in_sidebar(page: "Page", app: str) -> int:
     """Open the collections page and return the rows of the collection."""
     page.goto(f"{app}/collections")
     values = page.get_by_test_id("stSidebar").get_by_test_id("stMetricValue")
-    return int(re.sub(r"\D", "", values.first.inner_text(timeout=LOAD_TIMEOUT_MS)))
+    return int(re.sub(r"\D", "", values.first.inner_text()))
 
 
 def test_an_ingestion_outlives_its_page_and_what_it_wrote_outlives_the_app(
@@ -89,28 +88,27 @@ def test_an_ingestion_outlives_its_page_and_what_it_wrote_outlives_the_app(
     }
     seed(environment)
     app = run_app(environment)
-    context = browser.new_context()
-    page = context.new_page()
+    page = page_of_another(browser)
     start_ingestion(page, app, "walrus")
     page.reload()
-    context.close()
+    page.context.close()
 
-    context = browser.new_context()
-    page = context.new_page()
+    page = page_of_another(browser)
     wait_until(lambda: rows_in_sidebar(page, app) == SEEDED + ROWS)
 
     # So slow that it cannot be over before the app is killed, on a busy machine either.
     slow_embeddings.latency_s = 4.0
     acknowledged = start_ingestion(page, app, "carpenter")
     run_app.kill(app)
-    context.close()
+    page.context.close()
     slow_embeddings.latency_s = 0.0
 
     app = run_app(environment)
-    page = browser.new_context().new_page()
+    page = page_of_another(browser)
     assert SEEDED + ROWS + acknowledged <= rows_in_sidebar(page, app) < SEEDED + 2 * ROWS
 
 
+@pytest.mark.alone
 def test_a_server_that_is_away_is_said_in_time_and_found_at_the_first_try(
     run_app: Callable[[dict[str, str]], str], chromium_page: "Page", milvus_server: Any
 ) -> None:
@@ -125,7 +123,7 @@ def test_a_server_that_is_away_is_said_in_time_and_found_at_the_first_try(
         with ThreadPoolExecutor(1) as other_thread:
             page.goto(f"{app}/search?q=a+walrus")
             answered = page.get_by_text("Answered in").first
-            answered.wait_for(timeout=LOAD_TIMEOUT_MS)
+            answered.wait_for()
             question = page.get_by_role("textbox", name="Question")
             for fault in ("gone", "accepts and stays silent"):
                 proxy.fault = FAULTS[fault]
@@ -141,7 +139,7 @@ def test_a_server_that_is_away_is_said_in_time_and_found_at_the_first_try(
 
                 proxy.heal()
                 page.reload()
-                answered.wait_for(timeout=LOAD_TIMEOUT_MS)
+                answered.wait_for()
                 assert page.get_by_test_id("stMain").get_by_test_id("stAlert").count() == 0
             other_thread.submit(
                 lambda: milvus_collections.drop(open_connection(load(environment)), COLLECTION)

@@ -34,7 +34,6 @@ from tests.run_builder import make_run
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-LOAD_TIMEOUT_MS = 120_000
 # A script, a picture and a link that call home, Markdown, LaTeX, a template, Python and a formula.
 CALLS = '<script>window.pwned=1</script><img src="//evil.example/i" onerror="window.pwned=1">'
 MARKS = (
@@ -92,7 +91,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def watched(chromium_page: "Page") -> "Page":
     """A page that notes each request to another host, each dialog and each error of a script."""
-    chromium_page.set_default_timeout(LOAD_TIMEOUT_MS)
     noted: list[str] = []
     chromium_page.on(
         "request", lambda asked: noted.append(asked.url) if "evil.example" in asked.url else None

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 COLLECTION = load({}).collection
 EXCEPTION = "[data-testid='stException']"
-FIRST_TIMEOUT_MS = 60_000
 SEEDED = 70
 ROW_PX = 36
 MARKDOWN = "# The walrus\n\n" + "\n\n".join(
@@ -81,7 +80,7 @@ def expect_rows_in_sidebar(page: "Page", rows: int) -> None:
 
 def open_files(page: "Page", app: str, files: list[Path]) -> None:
     page.goto(f"{app}/ingestion?ingest_source=Files")
-    page.get_by_test_id("stFileUploader").wait_for(timeout=FIRST_TIMEOUT_MS)
+    page.get_by_test_id("stFileUploader").wait_for()
     page.locator("input[type=file]").set_input_files(files)
     page.get_by_text("The first chunks").wait_for()
 
@@ -89,7 +88,7 @@ def open_files(page: "Page", app: str, files: list[Path]) -> None:
 def open_rows(page: "Page", app: str) -> int:
     """Open the collections page and return how many rows it says there are."""
     page.goto(f"{app}/collections")
-    page.get_by_role("heading", name="The whole collection").wait_for(timeout=FIRST_TIMEOUT_MS)
+    page.get_by_role("heading", name="The whole collection").wait_for()
     return rows_said(page)
 
 

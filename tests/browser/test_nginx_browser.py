@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent.parent
 PREFIX = "/team/lab"
 HOST = "lab.localhost"  # Chromium takes every name below localhost for this machine
-LOAD_TIMEOUT_MS = 90_000
 # What the block is put into: a program of one process, in a folder of its own.
 AROUND = """
 daemon off;
@@ -95,7 +94,6 @@ def test_a_page_behind_nginx_is_live_and_takes_a_file_of_two_megabytes(
     )
     large.write_text("".join(lines), encoding="utf-8")
     assert large.stat().st_size > 2_000_000
-    page.set_default_timeout(LOAD_TIMEOUT_MS)
     page.goto(f"http://{host}:{port}{PREFIX}/ingestion?ingest_source=Files")
     page.get_by_test_id("stFileUploader").wait_for()
     page.locator("input[type=file]").set_input_files(large)

@@ -8,12 +8,12 @@ from playwright.sync_api import expect
 
 from lib.runs import front
 from lib.ui.common import browser_ahead
+from tests.waiting import page_of_another
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 QUESTION = "list all files whose names match a wildcard"
-LOAD_TIMEOUT_MS = 120_000
 
 
 @pytest.fixture(scope="module")
@@ -27,30 +27,30 @@ def test_a_deep_link_into_a_fresh_server_gets_the_whole_frame(
 ) -> None:
     chromium_page.goto(f"{app}/search?q=split+a+string")
     chromium_page.get_by_role("link", name="Search and MMR").first.wait_for()
-    chromium_page.get_by_text("Milvus Lite (embedded)").first.wait_for(timeout=LOAD_TIMEOUT_MS)
+    chromium_page.get_by_text("Milvus Lite (embedded)").first.wait_for()
     assert chromium_page.get_by_role("link", name="app", exact=True).count() == 0
     chromium_page.get_by_role("heading", name="Search and MMR").wait_for()
 
 
 def test_the_first_visit_ends_with_a_loaded_corpus(app: str, chromium_page: "Page") -> None:
     chromium_page.goto(app)
-    chromium_page.get_by_text("Milvus Lite (embedded)").first.wait_for(timeout=LOAD_TIMEOUT_MS)
+    chromium_page.get_by_text("Milvus Lite (embedded)").first.wait_for()
     rows = chromium_page.locator("[data-testid='stSidebar'] [data-testid='stMetricValue']").first
-    expect(rows).to_have_text("4,904", timeout=LOAD_TIMEOUT_MS)
-    chromium_page.get_by_text("Loading: ").wait_for(state="hidden", timeout=LOAD_TIMEOUT_MS)
+    expect(rows).to_have_text("4,904")
+    chromium_page.get_by_text("Loading: ").wait_for(state="hidden")
     assert chromium_page.get_by_text("Loading: ").count() == 0
 
 
 def test_search_answers_the_question_of_the_readme(shared_app: str, chromium_page: "Page") -> None:
     chromium_page.goto(f"{shared_app}/search?q={QUESTION.replace(' ', '+')}")
-    chromium_page.get_by_text("glob.glob", exact=False).first.wait_for(timeout=LOAD_TIMEOUT_MS)
+    chromium_page.get_by_text("glob.glob", exact=False).first.wait_for()
     assert chromium_page.locator("[data-testid='stException']").count() == 0
 
 
 def test_a_refresh_keeps_the_question(shared_app: str, chromium_page: "Page") -> None:
     chromium_page.goto(f"{shared_app}/search?q=split+a+string")
     box = chromium_page.get_by_role("textbox", name=re.compile("question|ask", re.IGNORECASE)).first
-    box.wait_for(timeout=LOAD_TIMEOUT_MS)
+    box.wait_for()
     assert box.input_value() == "split a string"
     chromium_page.reload()
     box.wait_for()
@@ -75,7 +75,7 @@ def test_the_overview_starts_the_ten_seconds_at_once(
         assert box is not None
         assert box["y"] + box["height"] <= 800
     seen[-1].click()
-    page.get_by_role("button", name="Stop the run").wait_for(timeout=20_000)
+    page.get_by_role("button", name="Stop the run").wait_for()
     assert "b_preset=quick" in page.url
     page.get_by_role("button", name="Stop the run").click()
 
@@ -88,7 +88,7 @@ def test_the_first_screen_s_control_moves_headline_lanes_and_caveat_together(
     page.emulate_media(reduced_motion="reduce")
     page.goto(shared_app)
     control = page.get_by_role("radiogroup", name="An embedding takes")
-    control.wait_for(timeout=LOAD_TIMEOUT_MS)
+    control.wait_for()
     for position in shown.positions:
         control.get_by_role("radio", name=position["label"], exact=True).click()
         assert page.get_by_role("heading", level=1).inner_text() == position["headline"]
@@ -116,7 +116,7 @@ def test_lanes_play_once_at_a_speed_that_is_said_and_stand_still_where_that_is_a
     page = chromium_page
     clock = page.locator(".lane .time").first
     page.goto(shared_app)
-    clock.wait_for(timeout=LOAD_TIMEOUT_MS)
+    clock.wait_for()
     first = clock.inner_text()
     page.wait_for_function(
         "([node, text]) => node.textContent !== text", arg=[clock.element_handle(), first]
@@ -144,7 +144,7 @@ def test_the_overview_runs_ahead_what_the_next_pages_draw_with(
     shared_app: str, browser: "Browser"
 ) -> None:
     assert len(browser_ahead.names()) == len(browser_ahead.SCRIPTS)
-    page = browser.new_context().new_page()
+    page = page_of_another(browser)
     failed: list[str] = []
     page.on("console", lambda said: failed.append(said.text) if said.type == "error" else None)
     page.goto(shared_app)

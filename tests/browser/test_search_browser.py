@@ -14,7 +14,6 @@ from tests.waiting import wait_until_drawn
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-LOAD_TIMEOUT_MS = 120_000
 EXCEPTION = "[data-testid='stException']"
 
 
@@ -26,7 +25,7 @@ def heading(page: "Page") -> str:
 def open_search(page: "Page", app: str) -> None:
     """Open the page with an answer on it."""
     page.goto(f"{app}/search?q=split+a+string+at+a+separator")
-    page.get_by_text("Why each row was picked").wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.get_by_text("Why each row was picked").wait_for()
     wait_until_drawn(page)
 
 

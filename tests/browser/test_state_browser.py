@@ -13,22 +13,20 @@ from lib.milvus.lite import LiteServer
 from lib.results import run_file
 from lib.runs import findings
 from lib.runs.store import RECORDED_DIR
-from tests.waiting import wait_until_drawn
+from tests.waiting import page_of_another, wait_until_drawn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Route
-
-LOAD_TIMEOUT_MS = 120_000
 
 
 @pytest.fixture(scope="module")
 def app(run_app: Callable[[dict[str, str]], str], browser: "Browser") -> str:
     """An app that no other file's tests use, after its first visit."""
     url = run_app({})
-    page = browser.new_context().new_page()
+    page = page_of_another(browser)
     page.goto(url)
     rows = page.locator("[data-testid='stSidebar'] [data-testid='stMetricValue']")
-    rows.filter(has_text=",").first.wait_for(timeout=90_000)
+    rows.filter(has_text=",").first.wait_for()
     page.context.close()
     return url
 
@@ -37,7 +35,7 @@ def number(page: "Page", label: str) -> "Locator":
     """Return a number input of the form, the form unfolded and the page at rest."""
     box = page.get_by_role("spinbutton", name=label)
     more = page.get_by_text("Settings", exact=True)
-    more.wait_for(timeout=LOAD_TIMEOUT_MS)
+    more.wait_for()
     wait_until_drawn(page)
     if not box.is_visible():
         more.click()
@@ -70,7 +68,7 @@ def wait_for_query(page: "Page", name: str, value: str) -> None:
 def test_back_and_forward_keep_what_would_run(app: str, chromium_page: "Page") -> None:
     page = chromium_page
     page.goto(f"{app}/benchmark?b_preset=quick")
-    said = page.get_by_text("574 calls, about").first.inner_text(timeout=LOAD_TIMEOUT_MS)
+    said = page.get_by_text("574 calls, about").first.inner_text()
     title = page.get_by_role("heading", name="Benchmark", exact=True)
     page.get_by_role("link", name="Runs").first.click()
     title.wait_for(state="hidden")
@@ -112,7 +110,7 @@ def test_a_shared_address_says_the_lowest_values_too(
         type_into(page, label, value, name)
     said = page.get_by_text("164 calls, about").inner_text()
 
-    reader = browser.new_context().new_page()
+    reader = page_of_another(browser)
     reader.goto(page.url)
     assert values(reader) == ("0", "1")
     assert reader.get_by_text("calls, about").first.inner_text() == said
@@ -124,14 +122,13 @@ def test_an_input_that_is_drawn_late_has_the_forms_value(app: str, chromium_page
     """A slow browser gets the script that draws numbers after another run of the form."""
     page = chromium_page
     late: list[Route] = []
-    page.set_default_timeout(LOAD_TIMEOUT_MS)
 
     def hold(route: "Route") -> None:
         late.append(route)
 
     page.route("**/NumberInput.*.js", hold)
     page.goto(f"{app}/benchmark?b_preset=batches")
-    page.get_by_text("Settings", exact=True).click(timeout=LOAD_TIMEOUT_MS)
+    page.get_by_text("Settings", exact=True).click()
     rows = page.get_by_role("textbox", name="Rows a call")
     rows.fill("7")
     rows.press("Enter")
@@ -189,7 +186,7 @@ def connect(page: "Page", address: str) -> None:
     dialog.get_by_role("textbox", name="Milvus URI").fill(address)
     dialog.get_by_role("textbox", name="Token").fill("secret-token")
     dialog.get_by_role("button", name="Connect", exact=True).click()
-    dialog.wait_for(state="hidden", timeout=LOAD_TIMEOUT_MS)
+    dialog.wait_for(state="hidden")
 
 
 def test_a_refresh_says_which_connection_it_ended_and_runs_nothing_elsewhere(
@@ -199,11 +196,11 @@ def test_a_refresh_says_which_connection_it_ended_and_runs_nothing_elsewhere(
     page.goto(f"{app}/search")
     connect(page, other_milvus)
     sidebar = page.get_by_test_id("stSidebar")
-    sidebar.get_by_text(other_milvus).wait_for(timeout=LOAD_TIMEOUT_MS)
+    sidebar.get_by_text(other_milvus).wait_for()
     page.wait_for_function("sessionStorage.length > 0 && document.cookie.includes('elsewhere')")
     page.goto(f"{app}/search?q=split+a+string")
     notice = page.get_by_test_id("stAlert")
-    notice.filter(has_text="This tab was connected to").wait_for(timeout=LOAD_TIMEOUT_MS)
+    notice.filter(has_text="This tab was connected to").wait_for()
     assert f"http://{other_milvus}" in notice.inner_text()
     assert page.get_by_role("textbox").count() == 0
     assert sidebar.get_by_text("Milvus Lite (embedded)").count() == 0
@@ -217,9 +214,9 @@ def test_a_refresh_says_which_connection_it_ended_and_runs_nothing_elsewhere(
     assert dialog.get_by_role("textbox", name="Token").input_value() == ""
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Use the host's own Milvus").click()
-    sidebar.get_by_text("Milvus Lite (embedded)").wait_for(timeout=LOAD_TIMEOUT_MS)
+    sidebar.get_by_text("Milvus Lite (embedded)").wait_for()
     page.reload()
-    sidebar.get_by_text("Milvus Lite (embedded)").wait_for(timeout=LOAD_TIMEOUT_MS)
+    sidebar.get_by_text("Milvus Lite (embedded)").wait_for()
 
 
 def test_another_tab_of_the_browser_is_asked_nothing(
@@ -229,9 +226,7 @@ def test_another_tab_of_the_browser_is_asked_nothing(
     connect(chromium_page, other_milvus)
     second = chromium_page.context.new_page()
     second.goto(f"{app}/runs")
-    second.get_by_test_id("stSidebar").get_by_text("Milvus Lite (embedded)").wait_for(
-        timeout=LOAD_TIMEOUT_MS
-    )
+    second.get_by_test_id("stSidebar").get_by_text("Milvus Lite (embedded)").wait_for()
     assert second.get_by_text("This tab was connected to").count() == 0
 
 
@@ -250,7 +245,7 @@ def test_a_failed_connection_is_said_in_view(app: str, chromium_page: "Page") ->
         dialog.get_by_role("textbox", name="Milvus URI").fill("localhost:1")
         dialog.get_by_role("button", name="Connect", exact=True).click()
         message = dialog.get_by_test_id("stAlert").filter(has_text=reason)
-        message.wait_for(timeout=LOAD_TIMEOUT_MS)
+        message.wait_for()
         box = message.bounding_box()
         assert box is not None
         assert box["y"] >= 0
@@ -264,9 +259,9 @@ def test_a_page_opened_plainly_links_to_the_benchmark_that_runs(
     page.goto(
         f"{app}/benchmark?b_preset=custom&b_operations=add_documents&b_counts=20&b_repeats=50"
     )
-    page.get_by_role("button", name="Run", exact=True).click(timeout=LOAD_TIMEOUT_MS)
+    page.get_by_role("button", name="Run", exact=True).click()
     stop = page.get_by_role("button", name="Stop the run")
-    stop.wait_for(timeout=LOAD_TIMEOUT_MS)
+    stop.wait_for()
     run = query(page)["b_run"]
 
     second = page.context.new_page()
@@ -274,23 +269,23 @@ def test_a_page_opened_plainly_links_to_the_benchmark_that_runs(
     second.get_by_test_id("stSidebar").get_by_role("link", name="Running: ").wait_for()
     second.goto(f"{app}/benchmark")
     second.get_by_role("link", name="Watch it").click()
-    second.get_by_role("button", name="Stop the run").wait_for(timeout=LOAD_TIMEOUT_MS)
+    second.get_by_role("button", name="Stop the run").wait_for()
     assert query(second)["b_run"] == run
     stop.click()
-    page.get_by_text("Stopped early: partial result").wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.get_by_text("Stopped early: partial result").wait_for()
 
 
 def test_the_chosen_runs_are_in_the_address(app: str, chromium_page: "Page") -> None:
     page = chromium_page
     page.goto(f"{app}/runs?r_runs=recorded-sweep-server")
     found = findings.headline(run_file.read(RECORDED_DIR / "sweep-server.json"))
-    page.get_by_text(found.partition(":")[0]).first.wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.get_by_text(found.partition(":")[0]).first.wait_for()
     page.get_by_role("radio", name="Scaling", checked=True).wait_for()
     page.get_by_role("button", name="Copy link").click()
     page.get_by_text("/runs?r_runs=recorded-sweep-server").wait_for()
     page.goto(f"{app}/runs?r_runs=recorded-tutorial-server,recorded-tutorial-server-450ms")
-    page.get_by_text("2 runs, cell by cell").wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.get_by_text("2 runs, cell by cell").wait_for()
     page.reload()
-    page.get_by_text("2 runs, cell by cell").wait_for(timeout=LOAD_TIMEOUT_MS)
+    page.get_by_text("2 runs, cell by cell").wait_for()
     named = parse_qs(urlsplit(page.url).query)["r_runs"][0].split(",")
     assert sorted(named) == ["recorded-tutorial-server", "recorded-tutorial-server-450ms"]

@@ -166,6 +166,7 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_made_to_cost_much_takes_time_as_its_size_or_is_refused(name: str) -> None:

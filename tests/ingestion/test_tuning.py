@@ -17,6 +17,7 @@ from lib.jobs import Job, Jobs, State
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -160,7 +161,7 @@ def test_a_stop_ends_it_before_the_next_trial_and_leaves_nothing_behind(
     embeddings = Counted(model.embeddings, 3, lambda: None)
     stopping = dataclasses.replace(model, embeddings=embeddings)
     job = jobs.submit("tuning", work, subject="benchmark")
-    assert job.finished.wait(60)
+    assert job.finished.wait(PATIENCE_S)
     assert (job.state, job.error) == (State.STOPPED, None)
     # One batch went ahead, and the trial under way was finished.
     assert len(embeddings.sizes) in (1 + 2, 1 + 6)
@@ -186,7 +187,7 @@ def test_a_job_of_it_counts_its_trials_and_keeps_the_settings(
     job = jobs.submit(
         "tuning", lambda job: find_best(store, model, documents(60), job=job), subject="benchmark"
     )
-    assert job.finished.wait(60)
+    assert job.finished.wait(PATIENCE_S)
     assert (job.state, job.error) == (State.DONE, None)
     assert len(job.result) == 5
     assert job.progress.done == job.progress.total == REPEATS * 5

@@ -205,6 +205,7 @@ def test_the_same_files_twice_add_no_row(backend: Connection, name: str) -> None
     assert reports[1].tally.unchanged == reports[1].rows == reports[0].rows
 
 
+@pytest.mark.alone
 def test_stop_keeps_what_is_in_and_says_how_many(backend: Connection, name: str) -> None:
     given = 0
 

@@ -155,6 +155,7 @@ def test_a_listed_ipv6_address_is_taken_as_it_is_written() -> None:
         check_allowed("http://[fd00::6]:19530", host)
 
 
+@pytest.mark.alone
 def test_neither_words_nor_time_tell_an_open_port_from_a_closed_one() -> None:
     with socket.socket() as listening, socket.socket() as closed:
         for each in (listening, closed):

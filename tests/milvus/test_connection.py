@@ -135,6 +135,7 @@ def test_a_path_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
         open_at(str(tmp_path / "file" / "lab.db"))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_uri_that_nobody_answers_is_reported_within_ten_seconds() -> None:
     with socket.socket() as free:
@@ -146,6 +147,7 @@ def test_a_uri_that_nobody_answers_is_reported_within_ten_seconds() -> None:
     assert time.perf_counter() - started < 10
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_an_address_that_accepts_and_stays_silent_is_reported_within_ten_seconds() -> None:
     with socket.socket() as silent:
@@ -284,6 +286,7 @@ def test_many_threads_taking_and_releasing_leases_never_meet_a_closed_connection
     assert failures == []
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_all_who_wait_for_a_dead_server_are_told_at_once() -> None:
     with socket.socket() as silent:

@@ -128,6 +128,7 @@ def test_a_hold_that_is_asked_for_while_the_last_one_goes_is_a_new_one(host: Set
     lease.release()
 
 
+@pytest.mark.alone
 def test_the_loop_waits_for_no_thread_that_embeds() -> None:
     model = open_model(settings.load({}))
     model.embeddings.embed_query("loads the model")

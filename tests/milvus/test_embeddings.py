@@ -44,6 +44,7 @@ def test_the_bundled_model_answers_alike_sync_and_async() -> None:
     assert event_loop.run(embeddings.aembed_query("x")) == embeddings.embed_query("x")
 
 
+@pytest.mark.alone
 def test_simulated_latency_waits_as_told_without_blocking_the_loop() -> None:
     slow = SimulatedLatency(BundledEmbeddings(), mean_ms=200)
     started = time.perf_counter()
@@ -90,6 +91,7 @@ def test_a_slowed_model_says_that_its_latency_is_simulated() -> None:
     assert model.slowed(0) is model
 
 
+@pytest.mark.alone
 def test_each_concurrent_call_sees_its_own_embedding_time() -> None:
     within: dict[str, float] = {}
 
@@ -156,6 +158,7 @@ def test_openai_over_real_http_gives_vectors_and_its_dimension(openai_endpoint: 
     )
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("failing", "message"),
     [
@@ -175,6 +178,7 @@ def test_a_failing_endpoint_is_worded_for_the_reader(
     assert time.perf_counter() - started < 10
 
 
+@pytest.mark.alone
 def test_a_refusal_is_waited_for_as_long_as_it_asks_and_said(openai_endpoint: Any) -> None:
     model = open_model(openai_settings(openai_endpoint.base_url))
     for embed in (
@@ -193,6 +197,7 @@ def test_a_refusal_is_waited_for_as_long_as_it_asks_and_said(openai_endpoint: An
         assert clock.waited_s == RETRY_AFTER_S <= clock.seconds
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("failure", "asks_s", "message"),
     [

@@ -23,6 +23,7 @@ def bench(milvus_server: Any) -> Iterator[Bench]:
         opened.close()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("fault", "operation"),
     [

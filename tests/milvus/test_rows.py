@@ -296,7 +296,7 @@ def test_an_undo_that_expires_frees_its_rows(
     monkeypatch.setattr(rows, "UNDO_S", 2.0)
     deletion = rows.delete(backend, backend.store(own, model.embeddings), own, expr="n < 5")
     assert deletion.can_be_undone
-    wait_until(lambda: deletion.rows == (), patience_s=10)
+    wait_until(lambda: deletion.rows == ())
     assert not deletion.can_be_undone
 
 

@@ -18,7 +18,7 @@ from lib.search.chance import TEXTS
 from lib.settings import Settings, load
 from scripts.openai_endpoint import OpenAIEndpoint
 from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 QUESTION_TEXTS = 5  # what one question may send, in all ways of asking it
 TEXT = "\n\n".join(f"Paragraph {i} tells of the walrus and of the carpenter." for i in range(400))
@@ -120,7 +120,7 @@ def test_an_ingestion_backs_off_says_so_and_keeps_what_was_written(
     job = jobs.shared().unfinished(f"ingest:{load({}).collection}")
     assert job is not None
     wait_until(lambda: "asking it again after 1 s" in job.progress.message)
-    assert job.finished.wait(10)
+    assert job.finished.wait(PATIENCE_S)
     app.run()
     assert "limiting the rate" in problems(app)
     assert "0 rows were written before and are kept" in problems(app)
@@ -143,6 +143,7 @@ def test_an_ingestion_backs_off_says_so_and_keeps_what_was_written(
     assert "The embedding service refused calls" in said(app)
 
 
+@pytest.mark.alone
 def test_a_service_that_is_gone_is_named_once_on_the_page_and_found_again(
     environment: dict[str, str], service: OpenAIEndpoint, open_app: OpenApp
 ) -> None:

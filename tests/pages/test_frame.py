@@ -122,6 +122,7 @@ def test_a_store_that_held_rows_is_not_filled_by_itself_after_they_were_deleted(
     assert len(jobs.shared()._jobs) == before
 
 
+@pytest.mark.alone
 def test_a_server_that_nobody_answers_for_is_one_message_on_every_page_within_ten_seconds(
     open_app: OpenApp,
 ) -> None:

@@ -22,6 +22,7 @@ from lib.milvus.connection import Connection
 from lib.settings import load
 from tests.pages.conftest import OpenApp, figures, problems, said, wait_for_jobs
 from tests.stores import copy_of, fill
+from tests.waiting import PATIENCE_S
 
 TEXT = "\n\n".join(f"Paragraph {i} tells of the walrus and of the carpenter." for i in range(40))
 COLLECTION = load({}).collection
@@ -127,7 +128,7 @@ def test_while_an_ingestion_runs_no_second_can_be_started(page: AppTest) -> None
         assert page.query_params["ingestion"] == started
     finally:
         gate.set()
-    assert first.finished.wait(60)
+    assert first.finished.wait(PATIENCE_S)
     wait_for_jobs()
     page.run()
     assert page.button(key="ingest_start").label == "Ingested"

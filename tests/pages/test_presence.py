@@ -4,7 +4,7 @@ import threading
 
 from lib.jobs import Job, Jobs, Share, State
 from lib.ui.common.presence import Presence
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 
 class Room:
@@ -47,14 +47,14 @@ def test_waiting_and_running_jobs_end_a_minute_after_their_visitor_left() -> Non
     room.looks_at(1_005, 1_064)
     assert (running.state, waiting.state) == (State.RUNNING, State.QUEUED)
     room.looks_at(1_065)
-    assert running.finished.wait(5)
+    assert running.finished.wait(PATIENCE_S)
     assert {running.state, waiting.state} == {State.STOPPED}
     assert "nobody was here for 60 s" in str(running.error)
     wait_until(lambda: others.state is State.RUNNING)
     room.looks_at(9_999)
     assert not others.is_cancelled
     room.gate.set()
-    assert others.finished.wait(5)
+    assert others.finished.wait(PATIENCE_S)
 
 
 def test_who_comes_back_in_another_session_within_the_minute_finds_the_run() -> None:
@@ -72,7 +72,7 @@ def test_who_comes_back_in_another_session_within_the_minute_finds_the_run() -> 
     assert not running.is_cancelled
     room.looks_at(1_061)
     assert running.is_cancelled
-    assert running.finished.wait(5)
+    assert running.finished.wait(PATIENCE_S)
 
 
 def test_a_job_without_an_owner_goes_on_with_nobody_here() -> None:
@@ -81,7 +81,7 @@ def test_a_job_without_an_owner_goes_on_with_nobody_here() -> None:
     room.looks_at(0, 100_000)
     assert not running.is_cancelled
     room.gate.set()
-    assert running.finished.wait(5)
+    assert running.finished.wait(PATIENCE_S)
 
 
 def test_nothing_is_remembered_of_who_left() -> None:

@@ -11,7 +11,7 @@ from lib.jobs import Job
 from lib.ui.common import memory
 from tests.pages.conftest import OpenApp, said
 from tests.run_builder import make_run, make_trial
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def running() -> Iterator[Job]:
     wait_until(lambda: job.result is not None)
     yield job
     over.set()
-    assert job.finished.wait(60)
+    assert job.finished.wait(PATIENCE_S)
 
 
 def test_a_running_benchmark_is_a_counter_and_its_picture_comes_at_the_end(

@@ -13,6 +13,7 @@ from lib.ui.common.identity import KEY_BYTES, KEY_FILE, Identity, host_key, read
 from lib.ui.common.visitor import VISITOR_KEY, address
 from tests.pages.conftest import OpenApp
 from tests.pages.test_public_mode import PUBLIC
+from tests.waiting import PATIENCE_S
 
 KEY = bytes(range(32))
 
@@ -111,7 +112,7 @@ def test_sessions_without_a_cookie_share_a_place_and_nothing_else(open_app: Open
     registry.submit("mine", lambda job: order.append("mine"), subject="x", share=Share("me"))
     gate.set()
     for job in registry.all():
-        assert job.finished.wait(5)
+        assert job.finished.wait(PATIENCE_S)
     assert order.index("mine") == 1
 
 

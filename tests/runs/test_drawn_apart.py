@@ -93,6 +93,7 @@ def test_a_file_over_its_time_is_refused_in_a_sentence(name: str, tmp_path: Path
     assert slow.value.what == f"{export.label} needs more than 0.001 s to be made."
 
 
+@pytest.mark.alone
 def test_a_file_that_is_being_made_is_stopped_within_a_second(tmp_path: Path) -> None:
     asked: list[float] = []
 

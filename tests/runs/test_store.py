@@ -172,6 +172,7 @@ def test_a_foreign_or_damaged_file_in_the_folder_is_left_out(
     assert kept[0].card.name == entry.id  # only the name is lost
 
 
+@pytest.mark.alone
 def test_a_run_tells_its_plan_and_a_foreign_one_does_not() -> None:
     plan = Plan.from_settings(make_run().settings)
     assert plan is not None

@@ -18,6 +18,7 @@ from lib.search import ask as search
 from lib.search.ask import Question
 from lib.search.hybrid import WAYS, ask_hybrid, copy_with_words
 from lib.settings import load
+from tests.waiting import PATIENCE_S
 
 COLLECTION = "hybrid_under_test"
 QUESTION = Question("remove whitespace", k=10, fetch_k=30)
@@ -120,6 +121,6 @@ def test_a_stopped_copy_leaves_nothing(lab: Connection, model: EmbeddingModel) -
         return copy_with_words(lab, model, other, job)  # type: ignore[arg-type]
 
     job = Jobs().submit("copy", work, subject="test")
-    assert job.finished.wait(30)
+    assert job.finished.wait(PATIENCE_S)
     assert job.state is State.STOPPED
     assert not milvus_collections.exists(lab, f"{name}_words")

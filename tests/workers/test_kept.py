@@ -81,6 +81,7 @@ def test_memory_counts_from_its_start_however_often_it_works(kept: Kept) -> None
         kept.run(tasks.hold, 97, limits=limits)
 
 
+@pytest.mark.alone
 def test_callers_take_turns_and_may_give_up_waiting(kept: Kept) -> None:
     working = threading.Thread(target=kept.run, args=(tasks.sleep, 1.0))
     working.start()
