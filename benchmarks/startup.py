@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from scripts.processes import free_port
+from scripts.processes import family_mb, free_port
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 # As `make demo` starts it.
@@ -96,9 +96,11 @@ def seconds(page: Page, ready: str, started: float) -> float:
     return time.perf_counter() - started
 
 
-def memory_mb(process: psutil.Process) -> float:
-    """Return the resident memory of a process and its children in MB."""
-    return sum(each.memory_info().rss for each in (process, *process.children(True))) / 1e6
+def note_memory(figures: dict[str, list[float]], process: psutil.Process, when: str) -> None:
+    """Note what the page's process takes, and all of the app's."""
+    own, together = family_mb(process.pid)
+    figures[f"MB {when}, page"].append(own)
+    figures[f"MB {when}, all"].append(together)
 
 
 def visit(browser: Browser, app: Path, figures: dict[str, list[float]]) -> None:
@@ -109,7 +111,7 @@ def visit(browser: Browser, app: Path, figures: dict[str, list[float]]) -> None:
         page.goto(address)
         figures["headline and lanes"].append(seconds(page, HEADLINE_AND_LANES, started))
         figures["at rest"].append(seconds(page, AT_REST, started))
-        figures["MB after the first page"].append(memory_mb(process))
+        note_memory(figures, process, "after the first page")
         page.wait_for_function(CORPUS_IS_LOADED, timeout=TIMEOUT_MS)
         for turn in ("first", "again"):
             for link, title in PAGES.items():
@@ -117,7 +119,7 @@ def visit(browser: Browser, app: Path, figures: dict[str, list[float]]) -> None:
                 page.get_by_test_id("stSidebarNav").get_by_role("link", name=link).click()
                 page.get_by_role("heading", level=1, name=title).wait_for()
                 figures[f"{link}, {turn}"].append(seconds(page, AT_REST, started))
-        figures["MB after the tour"].append(memory_mb(process))
+        note_memory(figures, process, "after the tour")
         page.close()
 
 

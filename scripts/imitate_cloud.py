@@ -25,7 +25,7 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Page, sync_playwright
 
-from scripts.processes import dying_with_parent, free_port
+from scripts.processes import dying_with_parent, family_mb, free_port
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 SMALLEST_MB = 690
@@ -108,7 +108,7 @@ class Memory(threading.Thread):
         self.exceeded = False
 
     def run(self) -> None:
-        """Look ten times a second until the process has ended."""
+        """Look five times a second until the process has ended."""
         while self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE:
             self.peak_mb = max(self.peak_mb, self.now_mb())
             if self.peak_mb > self.most_mb:
@@ -116,17 +116,11 @@ class Memory(threading.Thread):
                 for each in [*self.process.children(recursive=True), self.process]:
                     each.kill()
                 return
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     def now_mb(self) -> float:
-        """Return the resident memory of all of them, in MB."""
-        total = 0
-        try:
-            for each in [self.process, *self.process.children(recursive=True)]:
-                total += each.memory_info().rss
-        except psutil.NoSuchProcess:
-            pass
-        return total / 1e6
+        """Return the memory of all of them, in MB."""
+        return family_mb(self.process.pid)[1]
 
 
 def _walk(home: Path, memory_mb: int) -> int:

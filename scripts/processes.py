@@ -52,6 +52,30 @@ def dying_with_parent(command: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", __file__, *command]
 
 
+def family_mb(pid: int) -> tuple[float, float]:
+    """Return what a process takes in MB, and what it takes with its children and theirs.
+
+    A page that several share is divided among them (PSS, Linux), as the limit of a container counts
+    it once. Elsewhere it is the resident memory. A process that has ended counts as nothing.
+    """
+    import psutil  # not for who only starts a process
+
+    def own(process: psutil.Process) -> float:
+        try:
+            full = process.memory_full_info()
+        except psutil.Error:
+            return 0.0
+        return float(getattr(full, "pss", full.rss)) / 1e6
+
+    try:
+        first = psutil.Process(pid)
+        children = first.children(recursive=True)
+    except psutil.Error:
+        return 0.0, 0.0
+    alone = own(first)
+    return alone, alone + sum(map(own, children))
+
+
 if __name__ == "__main__":
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.execvp(sys.argv[1], sys.argv[1:])

@@ -40,10 +40,9 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from scripts.processes import dying_with_parent, free_port
+from scripts.processes import dying_with_parent, family_mb, free_port
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
-MB = 1e6
 ACTION_TIMEOUT_S = 60.0
 JOB_TIMEOUT_S = 600.0
 BENCHMARK_EVERY = 4
@@ -368,7 +367,7 @@ def sample(process: psutil.Process, started: float) -> Sample:
     family = [process, *process.children(recursive=True)]
     return Sample(
         time.perf_counter() - started,
-        sum(each.memory_info().rss for each in family) / MB,
+        family_mb(process.pid)[1],
         sum(each.num_threads() for each in family),
         sum(each.num_fds() for each in family),
     )
