@@ -21,7 +21,7 @@ from tests.pages.conftest import said, wait_for_jobs
 from tests.waiting import wait_until
 
 BUSY = 5
-PRESSES = 10
+PRESSES = 3
 # How many scripts of others end between a press and the browser's request for the file. Streamlit
 # forgets after two.
 ENDS_BETWEEN = 3
@@ -109,7 +109,7 @@ def fetch(url: str) -> int | str:
 
 
 async def press_all(url: str) -> dict[str, list[int | str]]:
-    """Press every download ten times while five others are busy; return the statuses."""
+    """Press every download three times while five others are busy; return the statuses."""
     others, found = Others(url), {}
     busy = [asyncio.create_task(others.keep_busy(number)) for number in range(1, 1 + BUSY)]
     for place, (show, labels) in PLACES.items():
