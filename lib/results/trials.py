@@ -3,8 +3,10 @@
 The bounds in the types are checked where a file is read, never while a benchmark runs.
 """
 
+from bisect import bisect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from annotated_types import Ge, Le, MaxLen, Predicate
@@ -214,16 +216,34 @@ class Trial:
     def throughput_per_s(self) -> float:
         """Rows or questions per second: those that came out as asked over the wall time.
 
-        Of a timed closed loop the first round of calls and the last, unfinished ones are left out:
-        there the level is not yet, or no longer, sustained.
+        Of a timed closed loop it is the rate while as many calls are in flight as may be. A call
+        counts there by the share of it that lies inside: of n callers whose calls take L seconds
+        exactly n / L come out, wherever the edges fall.
         """
-        ended = sorted(call.end_s for call in self.calls if call.ok)
-        if self.is_timed and self.rate_per_s is None:
-            inside = [end for end in ended if end <= self.seconds]
-            first = self.concurrency or 1
-            if len(inside) > 2 * first and inside[-1] > inside[first - 1]:
-                return (len(inside) - first) / (inside[-1] - inside[first - 1])
-        return self.rows / self.wall_s if self.wall_s else 0.0
+        begin_s, end_s = self._sustained() if self.is_timed and not self.rate_per_s else (0.0, 0.0)
+        if begin_s >= end_s:
+            return self.rows / self.wall_s if self.wall_s else 0.0
+        done = 0.0
+        for call in self.calls:
+            inside_s = min(call.end_s, end_s) - max(call.start_s, begin_s)
+            if call.ok and inside_s >= 0:
+                done += inside_s / call.duration_s if call.duration_s else 1.0
+        return done / (end_s - begin_s)
+
+    def _sustained(self) -> tuple[float, float]:
+        """Return from when to when as many calls are in flight as may be.
+
+        That begins with the end of the first round, after the last caller has begun, and ends with
+        the last start.
+        """
+        callers = self.concurrency or 1
+        starts, ends = (sorted(map(attrgetter(name), self.calls)) for name in ("start_s", "end_s"))
+        begun = enumerate(starts, 1)
+        full_s = next((at for n, at in begun if n - bisect(ends, at) >= callers), 0.0)
+        first_round = ends[bisect(ends, full_s) :][:callers]
+        if len(first_round) < callers:
+            return 0.0, 0.0
+        return first_round[-1], min(starts[-1], self.seconds)
 
     @property
     def work_s(self) -> float:

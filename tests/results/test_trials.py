@@ -1,5 +1,6 @@
-"""What a trial counts: rows that went in, whatever the size of a batch is."""
+"""What a trial counts: rows that went in whatever the size of a batch is, and calls a second."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from lib.benchmark.recorder import NO_EFFECT
 from lib.benchmark.workload import Plan
-from lib.results.trials import Trial
+from lib.results.trials import Call, Trial
 from tests.benchmark.stubs import ROWS, StubStore, measure, trial
 
 ADD = Plan(operations=("add_texts",), repeats=1, warmup=0)
@@ -59,3 +60,60 @@ def test_a_trial_of_an_old_file_has_the_rows_of_its_calls() -> None:
     assert trial(2.0, strategy="one_batch", count=1).rows == 1
     assert replace(trial(2.0, count=0, durations=[0.1] * 7), seconds=2.0).rows == 7
     assert replace(trial(0.0, count=5), calls=()).rows == 0
+
+
+def timed(callers: list[tuple[float, list[float]]], seconds: float) -> Trial:
+    """Return a closed loop: each caller begins at a moment and calls again when answered."""
+    calls = []
+    for begin_s, durations in callers:
+        at = begin_s
+        for i in itertools.count():
+            if at >= seconds:
+                break
+            end_s = at + durations[i % len(durations)]
+            calls.append(Call(at, end_s, 0.0, ok=True, error=None))
+            at = end_s
+    calls.sort(key=lambda call: call.start_s)
+    made = trial(max(call.end_s for call in calls), count=0)
+    return replace(made, calls=tuple(calls), concurrency=len(callers), seconds=seconds)
+
+
+begins = st.lists(st.floats(0, 0.2), min_size=1, max_size=23)
+
+
+@given(begins=begins, call_s=st.floats(0.01, 0.3), seconds=st.floats(1, 3))
+def test_callers_whose_calls_take_a_known_time_come_out_exactly_wherever_the_edges_fall(
+    begins: list[float], call_s: float, seconds: float
+) -> None:
+    made = timed([(begin, [call_s]) for begin in begins], seconds)
+    assert made.throughput_per_s == pytest.approx(len(begins) / call_s)
+
+
+@given(
+    begins=begins,
+    durations=st.lists(st.floats(0.03, 0.2), min_size=1, max_size=7),
+    seconds=st.floats(1, 3),
+)
+def test_no_edge_makes_a_rate_higher_than_the_shortest_call_allows(
+    begins: list[float], durations: list[float], seconds: float
+) -> None:
+    made = timed([(begin, durations) for begin in begins], seconds)
+    low, high = (len(begins) / pick(durations) for pick in (max, min))
+    assert low * (1 - 1e-9) <= made.throughput_per_s <= high * (1 + 1e-9)
+
+
+def test_calls_of_two_lengths_count_by_their_number_not_by_their_time() -> None:
+    # 0.3 s for two calls, again and again.
+    made = timed([(0.0, [0.1, 0.2])], 60.1)
+    assert made.throughput_per_s == pytest.approx(2 / 0.3, rel=0.01)
+
+
+def test_what_failed_is_no_answer_and_a_trial_of_one_round_counts_by_its_wall() -> None:
+    made = timed([(0.0, [0.1]), (0.05, [0.1])], 2.0)
+    half = replace(made, calls=tuple(replace(c, ok=i % 2 == 0) for i, c in enumerate(made.calls)))
+    assert half.throughput_per_s == pytest.approx(made.throughput_per_s / 2, rel=0.03)
+    once = timed([(0.0, [5.0]), (0.0, [5.0])], 2.0)
+    assert once.throughput_per_s == pytest.approx(2 / 5)
+    # A bound on the calls ended it long before its time.
+    bounded = replace(made, calls=made.calls[:11])
+    assert bounded.throughput_per_s == pytest.approx(2 / 0.1)
