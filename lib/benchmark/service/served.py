@@ -12,6 +12,7 @@ import psutil
 from lib.benchmark.answers import Checked
 from lib.benchmark.recorder import Recorder
 from lib.benchmark.service.client import Client, many_sockets
+from lib.benchmark.service.neighbour import Neighbour
 from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import SearchWorkspace, Workspace
 from lib.errors import LabError, OperationFailed
@@ -35,7 +36,7 @@ class Refused(LabError):
 
 
 class Served:
-    """The search API as the users see it, and the process that it runs in.
+    """The search API as the users see it, in a process of its own, and their neighbour in another.
 
     `factory` is what `lib.workers.service.Service` takes: it returns a SearchService. Raises what
     the factory raises, OperationFailed where the computer has fewer MB free than `needs_mb`, Ended
@@ -56,13 +57,23 @@ class Served:
                 kept="Nothing was measured.",
                 next_step="Close something else, then try again.",
             )
-        self._ended_by = 0
+        self._ends: list[str] = []
         many_sockets()
-        self._service = Service(
-            factory, *arguments, what=WHAT, modules=modules, on_end=self._note_end
-        )
-        self.pid = self._service.pid
-        self._port = int(self._service.call("port"))
+        self._service = self._started(WHAT, factory, *arguments, modules=modules)
+        try:
+            self._port = int(self._service.call("port"))
+            self.neighbour = self._started("The service's neighbour", Neighbour, self._port)
+        except BaseException:
+            self._service.kill()
+            raise
+        self.pids = self._service.pid, self.neighbour.pid
+
+    def _started(self, what: str, factory: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+        def note_end(number: int) -> None:
+            by = f" ({signal.Signals(number).name})" if number > 0 else ""
+            self._ends.append(f"{what} ended{by}.")
+
+        return Service(factory, *arguments, what=what, on_end=note_end, **more)
 
     def client(self) -> Client:
         """Return connections to it."""
@@ -85,11 +96,10 @@ class Served:
         return tuple(answer["keys"])
 
     def check(self) -> None:
-        """Raise Ended when its process has ended."""
-        if self._service.ended.is_set():
-            by = f" ({signal.Signals(self._ended_by).name})" if self._ended_by > 0 else ""
+        """Raise Ended when its process or the neighbour's has ended."""
+        if self._ends:
             raise Ended(
-                f"{WHAT} ended{by}.",
+                self._ends[0],
                 kept="The trials finished before are kept.",
                 next_step="Run it again.",
             )
@@ -106,11 +116,9 @@ class Served:
         return seen
 
     def close(self) -> None:
-        """End its process at once, whatever holds its loop."""
+        """End its process and the neighbour's at once, whatever holds its loop."""
         self._service.kill()
-
-    def _note_end(self, number: int) -> None:
-        self._ended_by = number
+        self.neighbour.kill()
 
 
 class ServedWorkspace(Workspace):
@@ -122,7 +130,7 @@ class ServedWorkspace(Workspace):
         self._seed = seed
         self.inputs = inner.inputs
         self.store = served
-        self.processes = (served.pid,)
+        self.processes = served.pids
 
     def facts(self) -> dict[str, Any]:
         """Return what the environment record says about the collection."""
