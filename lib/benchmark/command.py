@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from lib.benchmark import measurement, options, runner
 from lib.benchmark.answers import OTHER_ROWS
+from lib.benchmark.audit import audit
 from lib.benchmark.interruption import Interruption
 from lib.benchmark.options import (
     DEFAULT_OUTPUT,
@@ -29,12 +30,13 @@ from lib.benchmark.options import (
 )
 from lib.benchmark.recorder import NO_EFFECT
 from lib.benchmark.workload import OVERLOAD_WARNING, Plan, message_warning
-from lib.errors import InvalidInput, LabError
+from lib.errors import InvalidInput, JobCancelled, LabError
 from lib.jobs import Job, Jobs
 from lib.milvus.apart import Access, wait_for_cleaning
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.results import advice, gate, run_file, summaries
+from lib.results import audit as audited
 from lib.results.gate import Verdict
 from lib.results.summaries import CellSummary
 from lib.results.trials import OVERLOAD, RATE, Run, Trial
@@ -60,7 +62,10 @@ def main(
     Without an installed `interruption` a signal does what it does to the calling program.
     """
     interruption = interruption or Interruption()
-    given = options.parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["audit"]:
+        return _audit(words[1:], interruption)
+    given = options.parser().parse_args(words)
     try:
         settings = options.settings_of(given)
         baseline = run_file.read(Path(given.compare)) if given.compare else None
@@ -95,6 +100,32 @@ def main(
     finally:
         wait_for_cleaning()
         connection.close()
+
+
+def _audit(words: Sequence[str], interruption: Interruption) -> int:
+    """Find out which methods are really async, and return the exit code."""
+    given = options.audit_parser().parse_args(words)
+
+    def check() -> None:
+        if interruption.number is not None:
+            raise JobCancelled("Stopped.")
+
+    try:
+        settings = options.settings_of(given)
+        plan = options.audit_plan(given, settings)
+        check_writable(Path(given.output), BYTES_PER_CALL)
+        model = open_model(settings)
+        interruption.defer()
+        found = audit(
+            settings, model, plan, lambda pair: _print(f"{pair.name}: {pair.sentence}"), check
+        )
+    except JobCancelled:
+        return interruption.code
+    except LabError as error:
+        return _say(error, WRONG)
+    Path(given.output).write_text(audited.to_json(found), encoding="utf-8")
+    _print(found.sentence)
+    return VERIFIED
 
 
 class _NotWritten(LabError):

@@ -182,7 +182,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
     made = _Parser(
         prog="python -m lib.benchmark",
-        description="Measure what the async methods of langchain-milvus buy.",
+        description="Measure what the async methods of langchain-milvus buy. "
+        "`audit --help` says how it counts which of them are really async.",
         epilog=f"Exit codes. {'; '.join(f'{code}: {said}' for code, said in CODES.items())}.",
     )
     option = made.add_argument
@@ -240,3 +241,34 @@ def parser() -> argparse.ArgumentParser:
         "the next free name)",
     )
     return made
+
+
+def audit_parser() -> argparse.ArgumentParser:
+    """Return the parser of the options of `audit`."""
+    made = _Parser(
+        prog="python -m lib.benchmark audit",
+        description="Count at the channel which methods are really async.",
+    )
+    option = made.add_argument
+    option("--uri", help="a path ending in .db or http(s)://host:port (default: MILVUS_URI)")
+    option("--token", help="user:password or an API key (default: MILVUS_TOKEN)")
+    option("--embedding", help=f"provider: {', '.join(PROVIDERS)} (default: EMBEDDING_PROVIDER)")
+    option("--embedding-latency-ms", type=_number, default=100.0, help="simulated (default: 100)")
+    option("--calls", type=_whole, default=100, help="in a loop, and gathered (default: 100)")
+    option("--repeats", type=_whole, default=3, help="an interval takes three (default: 3)")
+    option("--output", default="audit.json", help="its file, replaced (default: audit.json)")
+    return made
+
+
+def audit_plan(given: argparse.Namespace, settings: Settings) -> Plan:
+    """Return what an audit runs. Raises InvalidInput for what cannot be run."""
+    plan = Plan(
+        operations=tuple(OPERATIONS),
+        strategies=("sync_loop", "gather"),
+        counts=(given.calls,),
+        repeats=given.repeats,
+        embedding=settings.embedding_provider,
+        embedding_latency_ms=given.embedding_latency_ms,
+    )
+    plan.check(settings)
+    return plan
