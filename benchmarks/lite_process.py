@@ -6,6 +6,7 @@ and gathered, both places in turn, and prints median seconds and how many times 
 
 import asyncio
 import contextlib
+import os
 import statistics
 import sys
 import tempfile
@@ -21,8 +22,9 @@ from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.milvus.connection import Connection, _arguments, open_connection
 from lib.milvus.embeddings import open_model
-from lib.milvus.lite_server import LiteStore
+from lib.milvus.lite import Asked, Lite
 from lib.settings import Settings
+from lib.workers.lite_server import LiteStore
 
 CALLS, ROWS = 100, 1_000
 COLLECTION = "gains"
@@ -32,9 +34,11 @@ COLLECTION = "gains"
 def in_this_process(settings: Settings) -> Iterator[Connection]:
     """Open the store as it was before: its server is a thread here."""
     path = Path(settings.milvus_uri)
-    served = LiteStore(str(path), path.name, 0, load=False)
+    served = LiteStore(str(path), 0, load=False)
     arguments = _arguments(f"http://127.0.0.1:{served.port()}", settings)
-    opened = Connection(kind="lite", address=path.name, arguments=arguments, lite=None)
+    asked = Asked(os.getpid(), lambda method, *values: getattr(served, method)(*values))
+    lite = Lite(path, served.port(), asked)
+    opened = Connection(kind="lite", address=path.name, arguments=arguments, lite=lite)
     yield opened
     opened.close()
     served.close()

@@ -27,9 +27,9 @@ import altair as alt
 import pandas as pd
 
 from lib.benchmark import measurement, runner
+from lib.benchmark.access import Access, modules_of
 from lib.benchmark.workload import Plan
 from lib.jobs import Job
-from lib.milvus.apart import Access, modules_of, wait_for_cleaning
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.results import run_file
@@ -37,6 +37,7 @@ from lib.results.summaries import geometric_mean, summarise, warnings
 from lib.results.trials import Run
 from lib.settings import PROJECT_ROOT, Settings
 from lib.workers import host
+from lib.workers.following import wait_for_cleaning
 
 VISITORS, PROCESSORS = 10, 0.5
 ALLOWED_APART, ALLOWED_SLOWER, ALLOWED_GAIN = 0.03, 0.15, 0.10

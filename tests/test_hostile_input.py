@@ -118,7 +118,7 @@ def test_any_text_as_a_setting(name: str, text: str) -> None:
 def test_any_text_as_a_filter(text: str) -> None:
     tried(
         lambda: filters.check_nesting(text),
-        lambda: filters.from_typed(text).check(),
+        lambda: filters.Typed(text).check(),
         lambda: filters.combine([text, "n > 1"]),
         lambda: filters.quote(text),
     )
@@ -134,7 +134,7 @@ def test_any_question_filter_and_numbers_in_a_search(
 ) -> None:
     def search() -> None:
         question = ask.Question(
-            query, k, fetch_k, meant(lite, COLLECTION, filters.from_typed(typed)).expr
+            query, k, fetch_k, meant(lite, COLLECTION, filters.Typed(typed)).expr
         )
         ask.compare(ask.fetch(lite, MODEL, COLLECTION, question), lambda_mult)
 

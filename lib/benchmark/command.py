@@ -16,6 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from lib.benchmark import measurement, options, runner
+from lib.benchmark.access import Access
 from lib.benchmark.answers import OTHER_ROWS
 from lib.benchmark.audit import audit
 from lib.benchmark.interruption import Interruption
@@ -32,7 +33,6 @@ from lib.benchmark.recorder import NO_EFFECT
 from lib.benchmark.workload import OVERLOAD_WARNING, Plan, message_warning
 from lib.errors import InvalidInput, JobCancelled, LabError
 from lib.jobs import Job, Jobs
-from lib.milvus.apart import Access, wait_for_cleaning
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.results import advice, gate, run_file, summaries
@@ -42,6 +42,7 @@ from lib.results.summaries import CellSummary
 from lib.results.trials import OVERLOAD, RATE, Run, Trial
 from lib.settings import Settings
 from lib.words import counted
+from lib.workers.following import wait_for_cleaning
 
 EXIT_CODES = {
     Verdict.NOT_SLOWER: VERIFIED,

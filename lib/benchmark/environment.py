@@ -41,16 +41,15 @@ def describe(
     plan: Plan, connection: Connection, model: EmbeddingModel, collection: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the environment record of a run; `collection` holds index, rows and dimension."""
-    backend = connection.describe()
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu_count": os.cpu_count() or 0,
         "packages": _versions(),
-        "backend": backend.kind,
-        "backend_label": backend.label,
-        "milvus_version": backend.version,
+        "backend": connection.kind,
+        "backend_label": connection.label,
+        "milvus_version": connection.describe().version,
         "distance": "this process"
         if connection.is_lite
         else "this machine"

@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
 from lib import event_loop
 from lib.benchmark.recorder import Recorder
 from lib.errors import JobCancelled
 from lib.jobs import Job
-from lib.milvus.watchdog import Watchdog
+from lib.workers.watchdog import Watchdog, waited_for
 
 TICK_S = 0.1
 # A stopped trial's last call may take this long before cleaning goes on without this thread.
@@ -38,30 +38,21 @@ class Guard:
         on_tick: Callable[[], None] = lambda: None,
     ) -> T:
         """Do the work and return its result. Raises JobCancelled or what the watch raises."""
-        answer: Future[T] = Future()
 
-        def target() -> None:
-            try:
-                answer.set_result(work())
-            except BaseException as error:  # noqa: BLE001  # handed to the thread that waits
-                answer.set_exception(error)
+        def check() -> None:
+            on_tick()
+            self._check()
 
-        self._check()
-        thread = threading.Thread(target=target, name="benchmark-trial", daemon=True)
-        thread.start()
-        try:
-            while not wait([answer], TICK_S).done:
-                on_tick()
-                self._check()
-        except BaseException:
+        def leave(thread: threading.Thread) -> None:
             if recorder is not None:
                 recorder.stopped = True
             if self._coroutine is not None:
                 self._coroutine.cancel()
             thread.join(STOP_GRACE_S)
             self.abandoned = thread if thread.is_alive() else None
-            raise
-        return answer.result()
+
+        self._check()
+        return waited_for(work, check, leave, tick_s=TICK_S, name="benchmark-trial")
 
     def run_on_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine on the background loop; a stop cancels it."""

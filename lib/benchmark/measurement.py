@@ -10,17 +10,17 @@ from typing import Any, Protocol
 
 from lib import jobs
 from lib.benchmark import runner
+from lib.benchmark.access import Access, run_with_access
 from lib.benchmark.runner import BetweenTrials, OnTrial
 from lib.benchmark.workload import Plan
 from lib.errors import JobCancelled, LabError
 from lib.jobs import WHOLE, Job, Progress, Share
-from lib.milvus import apart as milvus_apart
-from lib.milvus.apart import Access, guest_of
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.milvus.lite import LiteGuest
+from lib.milvus.lite import Lite
 from lib.results.trials import OVERLOAD, Run, Trial
 from lib.settings import Settings
+from lib.workers import following
 from lib.workers.work import Limits
 
 # How often a worker tells how far it is.
@@ -42,7 +42,7 @@ def execute(
     access: Access,
     job: Job,
     *,
-    lite: LiteGuest | None,
+    lite: Lite | None,
     on_trial: OnTrial | None = None,
     on_progress: Callable[[], None] = lambda: None,
     between_trials: BetweenTrials = runner.nobody_waits,
@@ -75,7 +75,9 @@ def here(
     on_trial: OnTrial | None = None,
 ) -> Run:
     """Measure in this process; `connection` gave the access."""
-    return execute(plan, access, job, lite=guest_of(connection.lite), on_trial=on_trial)
+    lite = connection.lite
+    guest = Lite(lite.path, lite.port, lite.served) if lite else None  # who gives nothing back
+    return execute(plan, access, job, lite=guest, on_trial=on_trial)
 
 
 def apart(plan: Plan, access: Access, job: Job, connection: Connection, most_mb: int = 0) -> Run:
@@ -92,7 +94,7 @@ def apart(plan: Plan, access: Access, job: Job, connection: Connection, most_mb:
         return job.give_way()  # which is set when the job begins, or later
 
     try:
-        environment = milvus_apart.run(
+        environment = run_with_access(
             _in_worker,
             access,
             plan,
@@ -137,7 +139,7 @@ def _in_worker(
         on_progress=tell_progress,
         between_trials=lambda: bool(ask(("give_way",))),
     )
-    milvus_apart.wait_for_cleaning()
+    following.wait_for_cleaning()
     tell(job.progress)
     return run.environment
 

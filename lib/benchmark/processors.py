@@ -32,7 +32,7 @@ class Others:
         """Know these processes, and the Milvus that answers where it is on this computer."""
         found = [_process(pid) for pid in pids]
         if connection.lite is not None:
-            found.append(_process(connection.lite.pid))
+            found.append(_process(connection.lite.served.pid))
         elif connection.is_nearby:
             found.append(_listening(int(connection.address.rpartition(":")[2])))
         known = [each for each in found if each is not None]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lib.benchmark import environment, garbage
+from lib.benchmark.access import Access
 from lib.benchmark.answers import Checked, Wrong
 from lib.benchmark.experiments import EXPERIMENTS
 from lib.benchmark.guard import Guard
@@ -18,14 +19,14 @@ from lib.benchmark.workload import Cell, Plan
 from lib.benchmark.workspace import MilvusWorkspace, SearchWorkspace, Workspace
 from lib.errors import JobCancelled, LabError
 from lib.jobs import Job
-from lib.milvus.apart import Access, clean_beside
 from lib.milvus.connection import Connection, Lease
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS
-from lib.milvus.watchdog import Watchdog
 from lib.results import summaries
 from lib.results.trials import SERVICE, Run, Trial
 from lib.settings import Settings
+from lib.workers.following import clean_beside
+from lib.workers.watchdog import Watchdog
 
 SUBJECT = "benchmark"  # by which pages find the job of a run
 LAG_INTERVAL_S = 0.01

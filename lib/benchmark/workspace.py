@@ -22,7 +22,7 @@ from lib.benchmark.workload import DISTINCT_QUERIES, Plan
 from lib.documents.corpora import CORPORA
 from lib.errors import OperationFailed
 from lib.milvus import collections as milvus_collections
-from lib.milvus.connection import Connection, close_store
+from lib.milvus.connection import Connection, close_stores
 from lib.milvus.embeddings import EmbeddingModel, SimulatedLatency, TimedEmbeddings
 from lib.milvus.failures import reported
 from lib.milvus.operations import OPERATIONS, Inputs, Operation, result_keys
@@ -191,7 +191,7 @@ class SearchWorkspace(Workspace):
 
     def close(self) -> None:
         """Close the store."""
-        close_store(self.store)
+        close_stores(self.store)
 
     def _read_rows(self) -> tuple[ExactRows | None, str]:
         """Read all keys and vectors of a collection; none, and why, where that is not possible."""
@@ -352,7 +352,7 @@ class MilvusWorkspace(SearchWorkspace):
         """Close the stores that the calls of a trial created, finished or not."""
         for store in recorder.results:
             if isinstance(store, Milvus):
-                close_store(store)
+                close_stores(store)
 
     def close(self) -> None:
         """Close the store and drop every collection the benchmark made."""

@@ -36,12 +36,13 @@ from lib.ingestion.sweep import count, sweep
 from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Collection
-from lib.milvus.connection import Connection, close_store
+from lib.milvus.connection import Connection, close_stores
 from lib.milvus.embeddings import WORK_S, EmbeddingModel, embedding_clock
 from lib.milvus.failures import reported
 from lib.milvus.fields import EMBEDDING_PROPERTY
 from lib.milvus.operations import OPERATIONS
-from lib.milvus.watchdog import TICK_S, watched
+from lib.milvus.territory import store_class
+from lib.workers.watchdog import TICK_S, watched
 
 LOOK_UP_FAILED = "Could not look up which rows are there already."
 
@@ -299,7 +300,7 @@ class _Writer:
     def close(self) -> None:
         """Close the store that from_texts made; the connection keeps the others."""
         if self._created is not None:
-            close_store(self._created)
+            close_stores(self._created)
 
     def create(self, batch: Batch) -> None:
         """Let from_texts make the collection with the first rows; the rest is added to it."""
@@ -315,7 +316,7 @@ class _Writer:
         with reported("The collection could not be created."), self._timed():
             # Sync in every mode: afrom_texts makes the collection with sync calls, which would hold
             # the shared loop for half a second on a server.
-            self.store = self._connection.store_class.from_texts(**arguments)
+            self.store = store_class(self._connection.territory).from_texts(**arguments)
         self._created = self.store
         self._connection.forget_stores(self.plan.collection)
         self._method = METHODS["add_texts"]

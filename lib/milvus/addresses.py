@@ -4,6 +4,7 @@ The check reads the text of the address only. For a refused address no name is l
 packet is sent, so neither the message nor the time says whether the host exists.
 """
 
+import contextlib
 import re
 from urllib.parse import urlsplit
 
@@ -26,16 +27,18 @@ def check_allowed(address: str, host: Settings, *, of: str = "milvus_uri") -> No
     http_port = HTTP_PORTS[of]
     if not host.public or canonical(address, http_port) == host.canonical(of):
         return
-    if not PLAIN.fullmatch(address):
-        raise _refused()
-    try:
-        parts = urlsplit(address)
-        port = parts.port or {"http": http_port, "https": 443}[parts.scheme.lower()]
-    except ValueError as error:
-        raise _refused() from error
-    name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    if not any(_allows(entry, name, port) for entry in host.allowed_hosts):
-        raise _refused()
+    if PLAIN.fullmatch(address):
+        with contextlib.suppress(ValueError):  # such a port does not exist
+            parts = urlsplit(address)
+            port = parts.port or {"http": http_port, "https": 443}[parts.scheme.lower()]
+            name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+            if any(_allows(entry, name, port) for entry in host.allowed_hosts):
+                return
+    raise InvalidInput(
+        "This public app does not connect to that address.",
+        kept="Nothing was sent to it.",
+        next_step="Run the lab yourself to measure it, or ask the owner to list the host.",
+    )
 
 
 def _allows(entry: str, name: str, port: int) -> bool:
@@ -47,11 +50,3 @@ def _allows(entry: str, name: str, port: int) -> bool:
     if listed.startswith("*."):
         return name.endswith(listed[1:]) and len(name) > len(listed[1:])
     return name == listed
-
-
-def _refused() -> InvalidInput:
-    return InvalidInput(
-        "This public app does not connect to that address.",
-        kept="Nothing was sent to it.",
-        next_step="Run the lab yourself to measure it, or ask the owner to list the host.",
-    )

@@ -15,7 +15,7 @@ from lib.errors import CollectionMismatch, InvalidInput, LabError, OperationFail
 from lib.milvus.connection import Connection, no_index
 from lib.milvus.failures import explain, reported
 from lib.milvus.fields import EMBEDDING_PROPERTY, WORDS_FIELD, Schema
-from lib.milvus.filters import check_unicode
+from lib.milvus.filters import RESERVED, check_unicode
 from lib.milvus.territory import is_scratch
 from lib.results.catalogue import INDEX_TYPES, PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, IndexType
 
@@ -75,41 +75,33 @@ class Collection:
 class Metric:
     """One way to compare vectors, and how to read its scores."""
 
-    name: str
     meaning: str
     label: str  # of the score
     explanation: str
 
 
 METRIC_TYPES: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric(
-            "COSINE",
-            "the angle between vectors",
-            "cosine similarity",
-            "higher is better: 1 is the same direction, 0 is unrelated, −1 is opposite",
-        ),
-        Metric(
-            "IP",
-            "their inner product",
-            "inner product",
-            "higher is better; for vectors of length 1 it is the cosine similarity",
-        ),
-        Metric(
-            "L2",
-            "their distance",
-            "squared Euclidean distance",
-            "lower is better: 0 is the same vector",
-        ),
-    )
+    "COSINE": Metric(
+        "the angle between vectors",
+        "cosine similarity",
+        "higher is better: 1 is the same direction, 0 is unrelated, −1 is opposite",
+    ),
+    "IP": Metric(
+        "their inner product",
+        "inner product",
+        "higher is better; for vectors of length 1 it is the cosine similarity",
+    ),
+    "L2": Metric(
+        "their distance",
+        "squared Euclidean distance",
+        "lower is better: 0 is the same vector",
+    ),
 }
 
 
 def metric_of(name: str) -> Metric:
     """Return a collection's metric, which may be one that the lab does not create."""
-    unknown = "see Milvus's documentation of this metric"
-    return METRIC_TYPES.get(name, Metric(name, name, name, unknown))
+    return METRIC_TYPES.get(name, Metric(name, name, "see Milvus's documentation of this metric"))
 
 
 def index_types(connection: Connection) -> list[IndexType]:
@@ -212,8 +204,7 @@ def create(
     index.add_index(VECTOR_FIELD, index_type=index_type, metric_type=metric_type, params=parameters)
     if words:
         schema.add_field(WORDS_FIELD, DataType.SPARSE_FLOAT_VECTOR)
-        bm25 = Function(WORDS_FIELD, FunctionType.BM25, [TEXT_FIELD], [WORDS_FIELD])
-        schema.add_function(bm25)
+        schema.add_function(Function(WORDS_FIELD, FunctionType.BM25, [TEXT_FIELD], [WORDS_FIELD]))
         # Milvus Lite refuses the library's defaults for this index.
         index.add_index(
             WORDS_FIELD, index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params={}
@@ -246,20 +237,19 @@ def describe(connection: Connection, name: str, *, loads: bool = True) -> Collec
         if connection.is_lite:
             # After a file was opened again no collection is loaded, and no filter can be checked.
             connection.client.load_collection(name)
-        elif problem:
-            return Collection(name, _estimated(connection, name), schema, problem)
-        try:
-            return Collection(name, count(connection, name), schema, problem)
-        except OperationFailed as error:
-            if not NOT_LOADED.search(error.what):
-                raise
-            if not loads:
-                problem = OperationFailed(f"The collection {name!r} is not loaded.")
-                return Collection(name, _estimated(connection, name), schema, problem)
-        load(connection, name)
-        # Which dynamic field is the text is seen in its rows.
-        schema = connection.schema(name, fresh=schema.may_have_dynamic_text)
-        return Collection(name, count(connection, name), schema)
+        if connection.is_lite or not problem:
+            try:
+                return Collection(name, count(connection, name), schema, problem)
+            except OperationFailed as error:
+                if not NOT_LOADED.search(error.what):
+                    raise
+            if loads:
+                load(connection, name)
+                # Which dynamic field is the text is seen in its rows.
+                schema = connection.schema(name, fresh=schema.may_have_dynamic_text)
+                return Collection(name, count(connection, name), schema)
+            problem = OperationFailed(f"The collection {name!r} is not loaded.")
+        return Collection(name, _reported_rows(connection, name), schema, problem)
 
 
 def load(connection: Connection, name: str) -> None:
@@ -276,9 +266,10 @@ def load(connection: Connection, name: str) -> None:
         ) from error
 
 
-def _estimated(connection: Connection, name: str) -> int:
-    """Return how many rows a server believes to have flushed: it counts only what is loaded."""
-    return int(connection.client.get_collection_stats(name)["row_count"])
+def _reported_rows(connection: Connection, name: str) -> int:
+    """Return how many rows Milvus believes to hold: it counts only what is loaded."""
+    stats = connection.client.get_collection_stats(name, timeout=connection.answer_s)
+    return int(stats["row_count"])
 
 
 def build_indexes(connection: Connection, name: str) -> None:
@@ -323,8 +314,7 @@ def count_own(connection: Connection) -> dict[str, int]:
         if connection.may_write(name) and not is_scratch(name):
             found[name] = 0
             with contextlib.suppress(MilvusException):
-                stats = connection.client.get_collection_stats(name, timeout=connection.answer_s)
-                found[name] = int(stats["row_count"])
+                found[name] = _reported_rows(connection, name)
     return found
 
 
@@ -346,6 +336,8 @@ SEARCH, INGESTION = "Search", "Ingestion"
 def _search(schema: Schema, dimension: int, embedding: str) -> str:
     """Return why vectors of this model cannot be searched for, "" when they can."""
     made, vector = schema.embedding, schema.vector
+    if schema.key.name.lower() in RESERVED:
+        return f"its keys are called `{schema.key.name}`, which no expression of Milvus can name"
     if schema.unindexed:
         return f"it has no index on {', '.join(each.name for each in schema.unindexed)}"
     if vector is None or not schema.text:
@@ -466,14 +458,16 @@ def _filter_reason(error: BaseException) -> str:
 
 def prepare_for_search(connection: Connection, name: str) -> None:
     """Make searches fast after writing: Milvus Lite scans unflushed rows one by one in Python."""
-    if not connection.is_lite:
+    if connection.lite is None:
         return
     try:
         with reported(f"Could not flush the collection {name!r}."):
             connection.client.flush(name)
-            connection.wait_for_index(name)
+            connection.lite.call("wait_for_index", name)
     except LabError:
-        connection.reread(name)
+        connection.lite.call("reread", name)
+        with contextlib.suppress(MilvusException):  # the next who asks is told why
+            connection.client.load_collection(name)
         raise
 
 

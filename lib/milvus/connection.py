@@ -29,6 +29,7 @@ from pymilvus.exceptions import MilvusException
 from lib import event_loop
 from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput
 from lib.milvus import leftovers
+from lib.milvus import lite as milvus_lite
 from lib.milvus.failures import explain, reported
 from lib.milvus.fields import (
     DYNAMIC_FIELD,
@@ -38,10 +39,11 @@ from lib.milvus.fields import (
     dynamic_text,
     read_schema,
 )
-from lib.milvus.lite import Lite, LiteGuest, LiteServer, Mishap
+from lib.milvus.lite import Lite
 from lib.milvus.territory import NOTHING, GuardedClient, Territory, store_class
 from lib.results.catalogue import TEXT_FIELD, VECTOR_FIELD
-from lib.settings import Settings, check_uri
+from lib.settings import HTTP_PORTS, Settings, canonical, check_uri
+from lib.workers.supervised import Mishap
 
 if TYPE_CHECKING:
     from langchain_milvus import Milvus
@@ -69,10 +71,7 @@ for _noisy in ("pymilvus", "langchain_milvus", "milvus_lite", "grpc"):
 class Description:
     """What answers at the other end."""
 
-    kind: str  # "lite", "server" or "zilliz"
-    label: str  # for people: "Milvus Lite (embedded)"
     version: str
-    address: str  # host and port, or the file's name; never credentials or a full path
     collections: tuple[str, ...]
 
 
@@ -143,7 +142,7 @@ class Pool:
             if self._shared is not None:
                 # Asked for and not looked at first: its last user may let go at any moment.
                 with contextlib.suppress(Closed):
-                    return self._shared.lease_for(territory)
+                    return self._shared.lease(territory)
             try:
                 lease = open_lease(settings, territory)
             except ConnectionFailed as error:
@@ -169,11 +168,11 @@ class Connection:
         self, *, kind: str, address: str, arguments: dict[str, Any], lite: Lite | None
     ) -> None:
         self.id = uuid.uuid4().hex  # the key of caches: no visitor gets what another may see
-        self.kind = kind
-        self.address = address
+        self.kind = kind  # "lite", "server" or "zilliz"
+        self.address = address  # host and port, or the file's name; no credentials, no path
         self.arguments = arguments
         self.territory: Territory | None = None
-        self._lite = lite
+        self.lite = lite  # None where a server answers
         self._stores: dict[tuple[str, int, bool, tuple[str, ...], str], Milvus] = {}
         self._schemas: dict[str, Schema] = {}  # of the collections whose stores are kept
         self._lock = threading.RLock()
@@ -198,11 +197,13 @@ class Connection:
         with _counting_uses:
             return Counter(_uses.get(self.arguments["uri"], {}))
 
-    def lease(self) -> Lease:
-        """Return a hold; the connection closes when the last one is released.
+    def lease(self, territory: Territory | None = None) -> Lease:
+        """Return a hold, with a territory one on a view that can write there only.
 
-        Raises Closed when it is closed already.
+        The connection closes when the last one is released. Raises Closed when it is closed.
         """
+        if territory is not None:
+            return self.limited_to(territory).lease()
         with self._lock:
             if self.closed:
                 raise Closed("The connection was closed.", next_step="Reload the page.")
@@ -210,10 +211,6 @@ class Connection:
             if self.territory is not None:
                 self._visitors[self.territory.prefix] += 1
         return Lease(self)
-
-    def lease_for(self, territory: Territory | None) -> Lease:
-        """Return a hold; with a territory one on a view that can write there only."""
-        return (self.limited_to(territory) if territory else self).lease()
 
     def _let_go(self, *, drop_own: bool = False) -> None:
         try:
@@ -238,7 +235,7 @@ class Connection:
             del self._visitors[self.territory.prefix]
             # Taken before the lock is free: a new hold makes stores of its own.
             stores = self._take_stores(self.territory.owns, whose=self.territory.prefix)
-        _close_all(stores)
+        close_stores(*stores)
         if drop_own:
             leftovers.drop_own(self)
 
@@ -283,44 +280,35 @@ class Connection:
     def describe(self) -> Description:
         """Ask the backend who it is and what it holds. Raises ConnectionFailed."""
         with reported(f"{self.label} does not answer."):
-            version = self.client.get_server_version(timeout=PING_TIMEOUT_S)
-        return Description(
-            kind=self.kind,
-            label=self.label,
-            version=_plain_version(version),
-            address=self.address,
-            collections=tuple(self.collection_names()),
-        )
+            version = self.ask(PING_TIMEOUT_S)
+        return Description(version, tuple(self.collection_names()))
+
+    def ask(self, timeout: float) -> str:
+        """Return the version: the proxy alone answers, also while collections keep it busy.
+
+        It is 2.3.5 for 'v2.3.5-lite' and 3.2.2 for 'milvus_lite-3.2.2'.
+        """
+        text = str(self.client.get_server_version(timeout=timeout))
+        match = re.search(r"\d+\.\d+(\.\d+)?", text)
+        return match.group() if match else text
 
     def collection_names(self) -> list[str]:
         """Return the names of all collections that may be read, damaged ones too."""
         with reported("Could not read the list of collections."):
-            if self._lite is None:
+            if self.lite is None:
                 return sorted(self.client.list_collections(timeout=PING_TIMEOUT_S))
             may_read = self.territory.may_read if self.territory else lambda name: True
-            return sorted(filter(may_read, self._lite.names()))
-
-    @property
-    def lite(self) -> Lite | None:
-        """The Milvus Lite that it is connected to; None where a server answers."""
-        return self._lite
+            return sorted(filter(may_read, self.lite.call("names")))
 
     @property
     def mishap(self) -> Mishap | None:
         """The last time that Milvus Lite ended and was started again; None while it never did."""
-        return self._lite.mishap if self._lite is not None else None
+        return self.lite.served.mishap if self.lite is not None else None
 
     def check_room(self) -> None:
         """Raise OperationFailed when the disk under Milvus Lite is too full to write to."""
-        if self._lite is not None:
-            self._lite.check_room()
-
-    def reread(self, collection: str) -> None:
-        """Let Milvus Lite read a collection from the disk again, after a flush that failed."""
-        if self._lite is not None:
-            self._lite.reread(collection)
-            with contextlib.suppress(MilvusException):  # the next who asks is told why
-                self.client.load_collection(collection)
+        if self.lite is not None:
+            self.lite.check_room()
 
     def ping(self) -> float:
         """Return the seconds one small RPC takes. Raises ConnectionFailed within 5 seconds."""
@@ -395,7 +383,7 @@ class Connection:
     def new_store(
         self, collection: str, embeddings: Embeddings, legs: tuple[str, ...] = (VECTOR_FIELD,)
     ) -> "Milvus":
-        """Build a store that the caller closes with `close_store`.
+        """Build a store that the caller closes with `close_stores`.
 
         Raises CollectionMismatch for a collection without an index, which the library would make.
         """
@@ -405,8 +393,7 @@ class Connection:
         schema = self.schema(collection, fresh=True)
         if schema.unindexed:
             raise no_index(schema)
-        vectors = [schema.vector, *(each for each in schema.fields if each.is_vector)]
-        vector = next(each for each in vectors if each is not None)
+        vector = schema.vector or next(each for each in schema.fields if each.is_vector)
         with reported(f"Could not open the collection {collection!r}."):
             cls = store_class(territory)
             store = cls(
@@ -417,20 +404,11 @@ class Connection:
                 enable_dynamic_field=schema.is_dynamic,
                 primary_field=schema.key.name,
                 text_field=schema.text or TEXT_FIELD,
-                **(
-                    _legs(legs, schema)
-                    if WORDS_FIELD in legs
-                    else {"vector_field": vector.name, "search_params": _params(vector)}
-                ),
+                **(_legs(legs, schema) if WORDS_FIELD in legs else _vector(vector)),
             )
         # What the library asks for; a server refuses the vectors that it makes itself.
         store.fields = [schema.key.name, *schema.scalars]
         return store
-
-    @property
-    def store_class(self) -> type["Milvus"]:
-        """The class of this connection's stores, for what they make themselves (`from_texts`)."""
-        return store_class(self.territory)
 
     @property
     def replaces_by(self) -> str:
@@ -446,15 +424,10 @@ class Connection:
         self.check_room()
         (self.client.insert if self.is_lite else self.client.upsert)(collection, rows)
 
-    def wait_for_index(self, collection: str) -> None:
-        """Wait until Milvus Lite has indexed what was flushed; a server needs no such waiting."""
-        if self._lite is not None:
-            self._lite.wait_for_index(collection)
-
     def forget_stores(self, collection: str) -> None:
         """Close the kept stores of a collection that was dropped or made anew."""
         self._schemas.pop(collection, None)
-        _close_all(self._take_stores(lambda name: name == collection))
+        close_stores(*self._take_stores(lambda name: name == collection))
 
     def _take_stores(
         self, is_meant: Callable[[str], bool], *, whose: str | None = None
@@ -475,18 +448,13 @@ class Connection:
             # Marked before the lock is free: nobody may take a lease on what is being closed.
             self._closed.set()
             stores = self._take_stores(lambda name: True)
-        _close_all(stores)
+        close_stores(*stores)
         self._whole.client.close()
-        if self._lite is not None:
-            self._lite.release()
+        if self.lite is not None:
+            self.lite.release()
 
 
-def _close_all(stores: "list[Milvus]") -> None:
-    for store in stores:
-        close_store(store)
-
-
-def open_connection(settings: Settings, guest: LiteGuest | None = None) -> Connection:
+def open_connection(settings: Settings, guest: Lite | None = None) -> Connection:
     """Open the Milvus that the settings name; a Milvus Lite as the `guest` of another process.
 
     Raises ConnectionFailed within ten seconds when nobody answers, the credentials are wrong, or
@@ -494,7 +462,7 @@ def open_connection(settings: Settings, guest: LiteGuest | None = None) -> Conne
     """
     uri = check_uri(settings.milvus_uri)
     if settings.is_embedded:
-        lite = guest or LiteServer.acquire(Path(uri), settings.rpc_timeout_s)
+        lite = guest or milvus_lite.acquire(Path(uri), settings.rpc_timeout_s)
         try:
             return Connection(
                 kind="lite",
@@ -505,7 +473,7 @@ def open_connection(settings: Settings, guest: LiteGuest | None = None) -> Conne
         except Exception as error:
             lite.release()
             raise explain(error, "Milvus Lite started but does not answer.") from error
-    address = _address(uri)
+    address = canonical(uri, HTTP_PORTS["milvus_uri"]).split("/")[2]
     try:
         return Connection(
             kind="zilliz" if "zillizcloud.com" in address else "server",
@@ -546,7 +514,7 @@ def _distrust(uri: str) -> str:
 
 
 def open_lease(
-    settings: Settings, territory: Territory | None = None, guest: LiteGuest | None = None
+    settings: Settings, territory: Territory | None = None, guest: Lite | None = None
 ) -> Lease:
     """Open a connection that lives as long as somebody holds it, and return the first hold.
 
@@ -554,17 +522,18 @@ def open_lease(
     another process. Raises ConnectionFailed.
     """
     opened = open_connection(settings, guest)
-    lease = opened.lease_for(territory)
+    lease = opened.lease(territory)
     opened._let_go()  # whoever opened it: only the lease counts from now on
     return lease
 
 
-def close_store(store: "Milvus") -> None:
-    """Close a store's two clients; the asynchronous one on the loop it lives on."""
-    with contextlib.suppress(MilvusException):
-        store.client.close()
-    with contextlib.suppress(MilvusException, TimeoutError):
-        event_loop.run(store.aclient.close(), timeout=5)
+def close_stores(*stores: "Milvus") -> None:
+    """Close the two clients of each store; the asynchronous one on the loop it lives on."""
+    for store in stores:
+        with contextlib.suppress(MilvusException):
+            store.client.close()
+        with contextlib.suppress(MilvusException, TimeoutError):
+            event_loop.run(store.aclient.close(), timeout=5)
 
 
 # Indexes for which langchain-milvus knows how to search.
@@ -582,10 +551,11 @@ def no_index(schema: Schema) -> CollectionMismatch:
     )
 
 
-def _params(vector: StoredField) -> dict[str, Any] | None:
-    """Return how to search an index that langchain-milvus does not know; None for the others."""
+def _vector(vector: StoredField) -> dict[str, Any]:
+    """Return the options of a store that searches by one vector, also with an unknown index."""
     known = vector.index_type in KNOWN_INDEXES
-    return None if known else {"metric_type": vector.metric_type, "params": {}}
+    params = None if known else {"metric_type": vector.metric_type, "params": {}}
+    return {"vector_field": vector.name, "search_params": params}
 
 
 def _legs(legs: tuple[str, ...], schema: Schema) -> dict[str, Any]:
@@ -645,15 +615,3 @@ def _arguments(uri: str, settings: Settings) -> dict[str, Any]:
     if settings.milvus_database and not settings.is_embedded:
         arguments["db_name"] = settings.milvus_database
     return arguments
-
-
-def _address(uri: str) -> str:
-    parts = urlsplit(uri)
-    port = parts.port or (443 if parts.scheme == "https" else 19530)
-    return f"{parts.hostname}:{port}"
-
-
-def _plain_version(text: str) -> str:
-    """Return 2.3.5 for 'v2.3.5-lite' and 3.2.2 for 'milvus_lite-3.2.2'."""
-    match = re.search(r"\d+\.\d+(\.\d+)?", text)
-    return match.group() if match else text

@@ -84,7 +84,7 @@ class BundledEmbeddings(ByDocuments):
 
 
 def _encode(texts: list[str]) -> list[list[float]]:
-    vectors: list[list[float]] = _bundled_model().encode(texts, use_multiprocessing=False).tolist()
+    vectors: list[list[float]] = load_bundled().encode(texts, use_multiprocessing=False).tolist()
     return vectors
 
 
@@ -150,26 +150,15 @@ class EmbeddingClock:
     refused: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def add(self, seconds: float) -> None:
-        """Add one embedding call."""
+    def add(
+        self, seconds: float = 0.0, *, waited_s: float = 0.0, sent: int = 0, refused: int = 0
+    ) -> None:
+        """Add a call, a wait before the next try of one, or requests."""
         with self._lock:
             self.seconds += seconds
-
-    def send(self) -> None:
-        """Note that a remote service is sent a request."""
-        with self._lock:
-            self.sent += 1
-
-    def refuse(self) -> None:
-        """Note that it gave no vectors for one."""
-        with self._lock:
-            self.refused += 1
-
-    def wait(self, seconds: float) -> None:
-        """Note that the service is asked again after so many seconds."""
-        with self._lock:
-            self.waited_s += seconds
-        self.on_wait(seconds)
+            self.waited_s += waited_s
+            self.sent += sent
+            self.refused += refused
 
 
 # A context variable, not a global: concurrent calls each see their own clock.
@@ -207,14 +196,14 @@ class _Tries:
 
     def next_timeout_s(self) -> float:
         """Begin a try, and return how long it may take."""
-        self._clock.send()
+        self._clock.add(sent=1)
         left_s = self._clock.patience_s - (time.monotonic() - self._started)
         return max(min(left_s, OPENAI_TIMEOUT_S), 0.1)
 
     def wait_s(self, error: Exception) -> float:
         """Return how long to wait before the next try. Raises EmbeddingFailed for the last one."""
         self._made += 1
-        self._clock.refuse()
+        self._clock.add(refused=1)
         took_s = time.monotonic() - self._started
         refused = refusal(error)
         asked_s = refused.retry_after_s if refused else None
@@ -224,7 +213,8 @@ class _Tries:
         is_last = asked_s is None and self._made > OPENAI_RETRIES
         if not passes or is_last or took_s + wait_s >= self._clock.patience_s:
             raise explain_embedding_error(error, tries=self._made, took_s=took_s) from error
-        self._clock.wait(wait_s)
+        self._clock.add(waited_s=wait_s)
+        self._clock.on_wait(wait_s)
         return wait_s
 
 
@@ -292,16 +282,6 @@ class TimedEmbeddings(ByDocuments):
             return await self.inner.aembed_documents(texts)
 
 
-@dataclass(frozen=True)
-class Provider:
-    """One source of embeddings."""
-
-    name: str
-    label: str
-    model: Callable[[Settings], str]  # identifies the vector space; stored with a collection
-    build: Callable[[Settings, bool], Embeddings]  # and whether it tries again by itself
-
-
 def _build_bundled(settings: Settings, retries: bool) -> Embeddings:
     if not (BUNDLED_MODEL_DIR / "config.json").is_file():
         raise EmbeddingFailed(
@@ -356,25 +336,19 @@ def _build_openai(settings: Settings, retries: bool) -> Embeddings:
     return RetryingEmbeddings(embeddings) if retries else embeddings
 
 
-PROVIDERS: dict[str, Provider] = {
-    "bundled": Provider(
-        name="bundled",
-        label=catalogue.PROVIDERS["bundled"],
-        model=lambda settings: BUNDLED_MODEL_NAME,
-        build=_build_bundled,
-    ),
-    "openai": Provider(
-        name="openai",
-        label=catalogue.PROVIDERS["openai"],
-        model=lambda settings: f"openai/{settings.openai_model}",
-        build=_build_openai,
-    ),
+# What makes the embeddings of a provider of the catalogue, which may try again by themselves.
+PROVIDERS: dict[str, Callable[[Settings, bool], Embeddings]] = {
+    "bundled": _build_bundled,
+    "openai": _build_openai,
 }
 
 
 @dataclass(frozen=True)
 class EmbeddingModel:
-    """A ready provider: its embeddings (timed), the name of its vector space, its dimension."""
+    """A ready provider: its embeddings (timed), the name of its vector space, its dimension.
+
+    The name is stored with a collection.
+    """
 
     embeddings: Embeddings
     model: str
@@ -411,10 +385,11 @@ def open_model(
     again after a failure that may pass. The bundled model is loaded when it is first asked. Raises
     EmbeddingFailed when a provider is not configured, refuses or does not answer.
     """
-    provider = PROVIDERS[settings.embedding_provider]
-    timed = TimedEmbeddings(provider.build(settings, retries), is_visitors=is_visitors)
+    build = PROVIDERS[settings.embedding_provider]
+    label = catalogue.PROVIDERS[settings.embedding_provider]
+    timed = TimedEmbeddings(build(settings, retries), is_visitors=is_visitors)
     # Loading the bundled model takes a quarter of a second, and its dimension is known.
-    is_bundled = provider.name == "bundled"
+    is_bundled = settings.embedding_provider == "bundled"
     known = BUNDLED_DIMENSION if is_bundled else OPENAI_DIMENSIONS.get(settings.openai_model)
     is_openai = canonical(settings.openai_base_url) == canonical(OPENAI_ADDRESS)
     known = dimension or (known if is_bundled or is_openai else 0)
@@ -427,8 +402,8 @@ def open_model(
             _clock.reset(callers)
     return EmbeddingModel(
         embeddings=timed,
-        model=provider.model(settings),
-        label=provider.label if is_bundled else f"{provider.label}: {settings.openai_model}",
+        model=BUNDLED_MODEL_NAME if is_bundled else f"openai/{settings.openai_model}",
+        label=label if is_bundled else f"{label}: {settings.openai_model}",
         dimension=known,
     )
 
@@ -443,31 +418,29 @@ def explain_embedding_error(
     if isinstance(error, EmbeddingFailed):
         return error
     made = f" ({tries} tries in {took_s:.1f} s)" if tries > 1 else ""
-    status = getattr(error, "status_code", None)
-    name = type(error).__name__
-    kept = ""
+    status, name, kept = getattr(error, "status_code", None), type(error).__name__, ""
+    next_step = "Check OPENAI_BASE_URL and the network."
     if status in (401, 403):
-        what, kept = "The embedding service refused the key.", "Nothing was written."
+        what, kept = "refused the key", "Nothing was written."
         next_step = "Check OPENAI_API_KEY and OPENAI_BASE_URL."
     elif status == 429:
         refused = refusal(error)
         asked_s = refused.retry_after_s if refused else None
         wait = "Wait a minute," if asked_s is None else f"It asks to wait {asked_s:g} s:"
-        what = f"The embedding service is limiting the rate of calls{made}."
+        what = f"is limiting the rate of calls{made}"
         next_step = f"{wait} then try again, with fewer calls at once."
     elif "Timeout" in name:
-        what = f"The embedding service did not answer within {took_s:.0f} s."
-        next_step = "Check OPENAI_BASE_URL and the network."
+        what = f"did not answer within {took_s:.0f} s"
     elif "Connection" in name:
-        what = f"The embedding service cannot be reached{made}."
+        what = f"cannot be reached{made}"
         next_step = "Check OPENAI_BASE_URL and the network, or choose the bundled model."
     elif isinstance(status, int):
-        what = f"The embedding service answered with HTTP {status}{made}."
+        what = f"answered with HTTP {status}{made}"
         next_step = "Check OPENAI_BASE_URL and the model's name, or try again later."
     else:
-        what = f"The embedding service's answer could not be read ({name})."
+        what = f"gave an answer that could not be read ({name})"
         next_step = "Check that OPENAI_BASE_URL is an OpenAI-compatible embeddings endpoint."
-    return EmbeddingFailed(what, kept=kept, next_step=next_step)
+    return EmbeddingFailed(f"The embedding service {what}.", kept=kept, next_step=next_step)
 
 
 _bundled_is_open = threading.Event()
@@ -477,16 +450,14 @@ _loading = threading.Lock()
 def load_ahead() -> None:
     """Load the bundled model now if somebody has opened it, so that the first question need not."""
     if _bundled_is_open.is_set():
-        _bundled_model()
+        load_bundled()
 
 
-def load_bundled() -> None:
-    """Load the bundled model, whoever may ask for it: the workers of a host share it."""
-    _bundled_model()
+def load_bundled() -> "StaticModel":
+    """Load the bundled model once per process; it is read-only and safe to share between threads.
 
-
-def _bundled_model() -> "StaticModel":
-    """Load the model once per process; it is read-only and safe to share between threads."""
+    The host of the workers does so too, for all of them.
+    """
     with _loading:
         return _loaded()
 

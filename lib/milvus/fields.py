@@ -5,7 +5,7 @@ and the vector follows from their types; names only choose among several of one 
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,18 +167,20 @@ def read_schema(facts: Mapping[str, Any], indexes: Sequence[Mapping[str, Any]]) 
         for each in functions
         if each.get("type") == FunctionType.BM25
     }
-    text = _chosen(
+    text = min(
         [f for f in fields if f.type == DataType.VARCHAR and not (f.is_key or f.is_made)],
-        lambda each: (
+        key=lambda each: (
             each.name not in bm25,
             _place(each.name, TEXT_NAMES),
             each.is_partition_key,
             -(each.max_bytes or 0),
         ),
+        default=None,
     )
-    vector = _chosen(
+    vector = min(
         [f for f in fields if f.type == DataType.FLOAT_VECTOR and not f.is_made],
-        lambda each: (not each.index_type, _place(each.name, VECTOR_NAMES)),
+        key=lambda each: (not each.index_type, _place(each.name, VECTOR_NAMES)),
+        default=None,
     )
     descriptions = {each["name"]: str(each.get("description") or "") for each in facts["fields"]}
     described = descriptions[vector.name] if vector else ""
@@ -214,7 +216,3 @@ def _field(facts: Mapping[str, Any], made: set[str], index: Mapping[str, Any]) -
 
 def _place(name: str, known: Sequence[str]) -> int:
     return known.index(name.lower()) if name.lower() in known else len(known)
-
-
-def _chosen(fields: list[StoredField], order: Callable[[StoredField], Any]) -> StoredField | None:
-    return min(fields, key=order, default=None)

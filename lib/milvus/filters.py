@@ -31,6 +31,9 @@ MAX_NESTING = 100
 MAX_WILDCARDS = 3
 # One that is escaped stands for itself.
 WILDCARDS = re.compile(r"(?<!\\)%+")
+# What stands before a term, each one a level.
+SIGN = re.compile(r"\bnot\b|[!~+-]", re.IGNORECASE)
+SIGNS = re.compile(rf"(?:(?:{SIGN.pattern})\s*)+", re.IGNORECASE)
 MAX_FILTER_BYTES = 65_535
 INT64 = range(-(2**63) + 1, 2**63)
 LAST_CHARACTER = 0x10FFFF
@@ -159,11 +162,6 @@ class Typed:
         check_nesting(self.text)
 
 
-def from_typed(text: str) -> Typed:
-    """Return a filter as it was typed; `lib.milvus.typed.meant` asks Milvus what it means."""
-    return Typed(text)
-
-
 def combine(expressions: Iterable[str], joiner: str = "and") -> str:
     """Join expressions; each keeps its meaning whatever stands inside it."""
     parts = [part.strip() for part in expressions if part.strip()]
@@ -180,8 +178,8 @@ def check_nesting(expression: str) -> None:
     for character in bare:
         depth += (character in "([") - (character in ")]")
         deepest = max(deepest, depth)
-    chained = max((len(run.split()) for run in re.findall(r"(?:\bnot\s+)+", bare)), default=0)
-    if max(deepest, chained, _longest_run(bare, "!-~+")) > MAX_NESTING:
+    chained = max((len(SIGN.findall(run.group())) for run in SIGNS.finditer(bare)), default=0)
+    if max(deepest, chained) > MAX_NESTING:
         raise InvalidInput(
             f"The filter is nested more than {MAX_NESTING} levels deep.",
             next_step="Flatten it: “in [a, b, c]” says the same as many “or”.",
@@ -315,10 +313,6 @@ def _closes_at(bare: str) -> int:
     return -1
 
 
-def _longest_run(text: str, characters: str) -> int:
-    return max((len(run) for run in re.findall(f"[{re.escape(characters)}\\s]+", text)), default=0)
-
-
 def _compare(symbol: str) -> Callable[[str, Any], str]:
     return lambda field, value: f"{field} {symbol} {quote(value)}"
 
@@ -375,10 +369,6 @@ def contains(field: str, part: Any) -> str:
     return f"{field} like {quote(f'%{escaped}%')}"
 
 
-def _has_item(field: str, value: Any) -> str:
-    return f"json_contains({field}, {quote(value)})"
-
-
 TEXT, NUMBER, FLAG, LIST = FieldKind.TEXT, FieldKind.NUMBER, FieldKind.FLAG, FieldKind.LIST
 OPERATORS: dict[str, Operator] = {
     operator.name: operator
@@ -401,7 +391,13 @@ OPERATORS: dict[str, Operator] = {
         Operator("at most", "is at most", frozenset({NUMBER}), "one", _compare("<=")),
         Operator("more than", "is more than", frozenset({NUMBER}), "one", _compare(">")),
         Operator("less than", "is less than", frozenset({NUMBER}), "one", _compare("<")),
-        Operator("has", "has the item", frozenset({LIST}), "one", _has_item),
+        Operator(
+            "has",
+            "has the item",
+            frozenset({LIST}),
+            "one",
+            lambda field, value: f"json_contains({field}, {quote(value)})",
+        ),
         Operator(
             "exists",
             "is there",

@@ -92,16 +92,13 @@ def _judge(name: str, *, is_lite: bool) -> Leftover | None:
     if made is None:
         # From before names said who made them. One process holds a file, so it is not in use there.
         return Leftover(name, "unknown", None, is_dead=is_lite)
-    age_s = now - int(made["made"], 16)
-    pid, started = int(made["pid"], 16), int(made["started"], 16)
-    if pid == os.getpid() and made["machine"] == _MACHINE and _runs(pid, started):
-        return Leftover(name, "this process", age_s, is_dead=False)
-    if is_lite:
-        return Leftover(name, f"process {pid}, ended", age_s, is_dead=True)
-    if made["machine"] != _MACHINE:
-        return Leftover(name, f"process {pid} of another machine", age_s, is_dead=False)
-    is_dead = not _runs(pid, started)
-    return Leftover(name, f"process {pid}{', ended' if is_dead else ''}", age_s, is_dead)
+    pid, is_here = int(made["pid"], 16), made["machine"] == _MACHINE
+    runs = is_here and _runs(pid, int(made["started"], 16))
+    is_own = runs and pid == os.getpid()
+    is_dead = not is_own and (is_lite or (is_here and not runs))
+    state = ", ended" if is_dead else "" if is_here else " of another machine"
+    owner = "this process" if is_own else f"process {pid}{state}"
+    return Leftover(name, owner, now - int(made["made"], 16), is_dead)
 
 
 def _runs(pid: int, started: int) -> bool:

@@ -114,9 +114,9 @@ def _add_embeddings(documents: Sequence[Document], vectors: Sequence[Vector]) ->
     return _add_texts(documents) | {"embeddings": [list(vector) for vector in vectors]}
 
 
-def _changed(documents: Sequence[Document]) -> list[Document]:
-    """Return existing rows with a new text: what an upsert of them would write."""
-    return [
+def _upsert(documents: Sequence[Document]) -> dict[str, Any]:
+    """Give existing rows a new text."""
+    changed = [
         Document(
             page_content=f"{document.page_content} (revised)",
             metadata=dict(document.metadata) | {"revised": True},
@@ -124,10 +124,7 @@ def _changed(documents: Sequence[Document]) -> list[Document]:
         )
         for document in documents
     ]
-
-
-def _upsert(documents: Sequence[Document]) -> dict[str, Any]:
-    return {"ids": _ids(documents), "documents": _changed(documents)}
+    return {"ids": _ids(documents), "documents": changed}
 
 
 def _from_texts(inputs: Inputs, documents: Sequence[Document], suffix: str) -> dict[str, Any]:
@@ -156,10 +153,10 @@ def _key_equals(inputs: Inputs, i: int) -> str:
     return equals(PRIMARY_FIELD, inputs.key_of(i))
 
 
-def _delete_expression(inputs: Inputs, i: int) -> str:
-    if inputs.delete_field == PRIMARY_FIELD:
-        return _key_equals(inputs, i)
-    return equals(inputs.delete_field, str(inputs.row(i).metadata[inputs.delete_field]))
+def _delete(inputs: Inputs, i: int) -> dict[str, Any]:
+    name = inputs.delete_field
+    value = inputs.key_of(i) if name == PRIMARY_FIELD else str(inputs.row(i).metadata[name])
+    return {"expr": equals(name, value)} | _delete_consistency(inputs)
 
 
 def _delete_consistency(inputs: Inputs) -> dict[str, str]:
@@ -181,9 +178,7 @@ _ARGUMENTS: dict[str, Callable[[Inputs, int], dict[str, Any]]] = {
     "max_marginal_relevance_search_by_vector": lambda inputs, i: (
         _by_vector(inputs, i) | _mmr(inputs)
     ),
-    "delete": lambda inputs, i: (
-        {"expr": _delete_expression(inputs, i)} | _delete_consistency(inputs)
-    ),
+    "delete": _delete,
     "upsert": lambda inputs, i: _upsert([inputs.row(i)]),
     # A fresh list each time: the method appends to the list it is given.
     "search_by_metadata": lambda inputs, i: {

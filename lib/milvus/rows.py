@@ -19,7 +19,7 @@ from pymilvus import DataType
 
 from lib import event_loop
 from lib.errors import InvalidInput, OperationFailed
-from lib.jobs import Job
+from lib.jobs import Job, Progress
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.failures import reported
@@ -27,8 +27,8 @@ from lib.milvus.fields import METADATA_COLUMN, Schema, StoredField
 from lib.milvus.filters import Typed, equals_any
 from lib.milvus.reading import Row, layout, rows_of, walk
 from lib.milvus.typed import meant
-from lib.milvus.watchdog import watched
 from lib.results.catalogue import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
+from lib.workers.watchdog import watched
 
 if TYPE_CHECKING:
     from langchain_milvus import Milvus
@@ -71,6 +71,7 @@ class Browser:
         typed = self.typed if isinstance(self.typed, Typed) else Typed(self.typed, is_words=False)
         self.meant = meant(self.connection, self.name, typed, self.on_read)
         self.expr = self.meant.expr
+        self._walk = partial(walk, self.connection, self.name, self.expr, shape=self.layout)
         self.stored = milvus_collections.count(self.connection, self.name, self.expr)
         self.total = _shown(self.connection, self.name, self.layout, self.expr, self.stored)
 
@@ -83,7 +84,8 @@ class Browser:
         """Return the rows of a page, counted from 1, without their vectors."""
         number = min(max(number, 1), self.pages)
         # A short page is not the end, so the walk asks until this one is full or nothing comes.
-        parts = self._walk(self.layout.readable, self._key_before(number), self.page_rows)
+        before = self._key_before(number)
+        parts = self._walk(fields=self.layout.readable, after=before, most=self.page_rows)
         found = [row for part in parts for row in part]
         if len(found) == self.page_rows:
             self._before[number + 1] = found[-1][self.layout.key.name]
@@ -92,21 +94,10 @@ class Browser:
     def _key_before(self, number: int) -> Any:
         known = max(each for each in self._before if each <= number)
         after = self._before[known]
-        for part in self._walk((), after, (number - known) * self.page_rows):
+        for part in self._walk(after=after, most=(number - known) * self.page_rows):
             after = part[-1][self.layout.key.name]
         self._before[number] = after
         return after
-
-    def _walk(self, fields: Sequence[str], after: Any, most: int) -> Iterator[list[Row]]:
-        return walk(
-            self.connection,
-            self.name,
-            self.expr,
-            fields=fields,
-            after=after,
-            most=most,
-            shape=self.layout,
-        )
 
 
 def _shown(connection: Connection, name: str, shape: Schema, expr: str, stored: int) -> int:
@@ -137,10 +128,6 @@ class Change:
         change, loop = weakref.ref(self), event_loop.shared().loop
         loop.call_soon_threadsafe(loop.call_later, UNDO_S, _expire, change)
 
-    def forget(self) -> None:
-        """Give back the memory of the rows; they can no longer be put back."""
-        self.rows = ()
-
     def as_json_lines(self) -> bytes:
         """Return the rows that are still kept as the file of an export."""
         lines = (json.dumps(exported(row, self.schema), ensure_ascii=False) for row in self.rows)
@@ -160,7 +147,7 @@ class Change:
 def _expire(change: "weakref.ref[Change]") -> None:
     alive = change()
     if alive is not None and alive.left_s <= 0:
-        alive.forget()
+        alive.rows = ()  # their memory is given back
 
 
 class _Kept:
@@ -233,8 +220,7 @@ def _expressions(
     if not keys and not expr.strip():
         raise InvalidInput("Nothing is chosen to delete.", next_step="Choose rows or a filter.")
     milvus_collections.check_expression(connection, name, expr)
-    distinct = list(dict.fromkeys(keys))
-    parts = batch_iterate(KEYS_PER_CALL, distinct)
+    parts = batch_iterate(KEYS_PER_CALL, dict.fromkeys(keys))
     return [equals_any(shape.key.name, part) for part in parts] or [expr]
 
 
@@ -259,7 +245,6 @@ def delete(
     """
     shape = layout(connection, name)
     expressions = _expressions(connection, name, shape, keys, expr)
-    before = milvus_collections.count(connection, name)
     found = sum(milvus_collections.count(connection, name, each) for each in expressions)
     if not found:
         raise InvalidInput("No row matches, so there is nothing to delete.")
@@ -291,7 +276,7 @@ def delete(
     if left:
         raise OperationFailed(
             f"{left:,} of {found:,} rows are still there.",
-            kept=f"{before - milvus_collections.count(connection, name):,} rows were deleted.",
+            kept=f"{change.count:,} rows were deleted.",
             next_step="Try again.",
         )
     return change
@@ -437,17 +422,15 @@ def export(
 
     def write_all() -> int:
         shape = layout(connection, name)
-        written = 0
-        job.progress.unit = "rows"
-        job.progress.total = milvus_collections.count(connection, name, expr)
+        total = milvus_collections.count(connection, name, expr)
+        job.progress = Progress(total=total, unit="rows")
         pages = walk(connection, name, expr, fields=["*"], page_rows=EXPORT_ROWS, shape=shape)
         with EXPORTS[path.suffix](path) as write:
             for part in pages:
                 job.check()
                 write([exported(row, shape) for row in part])
-                written += len(part)
-                job.progress.done = written
-        return written
+                job.progress.done += len(part)
+        return job.progress.done
 
     return watched(connection, write_all, job)
 

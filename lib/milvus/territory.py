@@ -6,7 +6,6 @@ opened through it. It knows what reads and what writes one collection, and refus
 
 import contextlib
 import inspect
-import re
 import secrets
 import threading
 import time
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 VISITOR_PREFIX = "lab_v"
 # Collections of this prefix are made to measure; lists leave them out.
 SCRATCH_PREFIX = "lab_bench_"
-_VISITORS = re.compile(VISITORS_PREFIX.pattern + ".+")
 READS = {
     "has_collection",
     "describe_collection",
@@ -87,12 +85,6 @@ class Territory:
     _scratch: set[str] = field(default_factory=set, repr=False, compare=False)
     _rows: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
-
-    @classmethod
-    def new(cls, time_to_live_s: float, quota: Quota) -> "Territory":
-        """Make one with 128 random bits in its prefix."""
-        expires = int(time.time() + time_to_live_s)
-        return cls(f"{VISITOR_PREFIX}{expires:x}_{secrets.token_hex(16)}_", expires, quota)
 
     @classmethod
     def of(cls, secret: str, expires: int, quota: Quota, *, is_new: bool) -> "Territory":
@@ -232,8 +224,8 @@ def is_scratch(name: str) -> bool:
 
 def expiry(name: str) -> float | None:
     """Return when a visitor's collection may be dropped; None for any other collection."""
-    found = _VISITORS.fullmatch(name)
-    return float(int(found["expires"], 16)) if found else None
+    found = VISITORS_PREFIX.match(name)
+    return float(int(found["expires"], 16)) if found and found.end() < len(name) else None
 
 
 class GuardedClient:
@@ -284,24 +276,23 @@ def _or_undone(
     call: Callable[..., Any], undo: Callable[[], None], args: Any, kwargs: dict[str, Any]
 ) -> Any:
     """Call, awaited or not, and undo what was noted for it where it fails."""
-    with _undoing(undo):
-        made = call(*args, **kwargs)
-    if not inspect.isawaitable(made):
-        return made
 
     async def awaited() -> Any:
         with _undoing(undo):
             return await made
 
-    return awaited()
+    with _undoing(undo):
+        made = call(*args, **kwargs)
+    return awaited() if inspect.isawaitable(made) else made
 
 
 @contextlib.contextmanager
 def _undoing(undo: Callable[[], None]) -> Iterator[None]:
-    with contextlib.ExitStack() as failed:
-        failed.callback(undo)
+    try:
         yield
-        failed.pop_all()
+    except BaseException:
+        undo()
+        raise
 
 
 def store_class(territory: Territory | None) -> type["Milvus"]:

@@ -80,18 +80,14 @@ def _words(connection: Connection, name: str, text: str, refusal: str, on_read: 
         raise InvalidInput(why)
     found = Meant(is_words=True, refusal=refusal)
     if "\\" not in text:  # Milvus Lite and servers read it differently inside `like`
-        expr = words_expression(words, schema.text)
+        expr = combine(
+            combine((contains(schema.text, each) for each in _writings(word)), "or")
+            for word in words
+        )
         # Milvus before 2.4 looks at the beginning of a text only.
         if not milvus_collections.refusal(connection, name, expr):
             return replace(found, expr=expr)
     return _read(connection, name, words, found, on_read)
-
-
-def words_expression(words: list[str], field: str) -> str:
-    """Write that a text field holds each word, in one of its writings."""
-    return combine(
-        combine((contains(field, each) for each in _writings(word)), "or") for word in words
-    )
 
 
 def _read(
@@ -100,7 +96,7 @@ def _read(
     """Look for the words in the first rows, in the order of their keys."""
     shape = layout(connection, name)
     rows = milvus_collections.count(connection, name)
-    keys, read = [], 0
+    keys, read, wanted = [], 0, [_writings(word) for word in words]
     for part in walk(
         connection,
         name,
@@ -109,14 +105,14 @@ def _read(
         most=MOST_READ,
         shape=shape,
     ):
-        keys += [row[shape.key.name] for row in part if _holds(shape.text_of(row), words)]
+        keys += [
+            row[shape.key.name]
+            for row, text in zip(part, map(shape.text_of, part), strict=True)
+            if all(any(each in text for each in writings) for writings in wanted)
+        ]
         read += len(part)
         on_read(read)
     return replace(found, expr=equals_any(shape.key.name, keys), read=read, rows=rows)
-
-
-def _holds(text: str, words: list[str]) -> bool:
-    return all(any(each in text for each in _writings(word)) for word in words)
 
 
 def _writings(word: str) -> list[str]:

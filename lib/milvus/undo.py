@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pymilvus import DataType
+from pydantic import TypeAdapter
 
-from lib.milvus.fields import Schema, StoredField
+from lib.milvus.fields import Schema
 from lib.milvus.reading import Row
 from lib.milvus.rows import UNDO_S, Change
 
 # The files of all owners together take at most so many times what one undo may.
 OWNERS = 4
+_SCHEMA = TypeAdapter(Schema)
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,7 @@ def _lines(done: Undoable) -> Iterator[str]:
         ],
     }
     yield json.dumps(head)
-    for change in done.changes:
-        for row in change.rows:
-            yield json.dumps(_coded(row))
+    yield from (json.dumps(_coded(row)) for change in done.changes for row in change.rows)
 
 
 def _read(lines: Iterator[str]) -> Undoable:
@@ -122,22 +121,12 @@ def _read(lines: Iterator[str]) -> Undoable:
         rows: tuple[Row, ...] = tuple(
             _decoded(json.loads(next(lines, ""))) for _ in range(each["rows"])
         )
-        change = Change(
-            each["kind"], each["collection"], each["count"], rows, _schema(each["schema"])
-        )
+        schema = _SCHEMA.validate_python(each["schema"])
+        change = Change(each["kind"], each["collection"], each["count"], rows, schema)
         # The time goes on while nobody looks.
         change.at = time.monotonic() - max(time.time() - each["at"], 0.0)
         changes.append(change)
     return Undoable(head["milvus"], head["part"], tuple(changes))
-
-
-def _schema(facts: dict[str, Any]) -> Schema:
-    def field(each: dict[str, Any] | None) -> StoredField | None:
-        return StoredField(**each | {"type": DataType(each["type"])}) if each else None
-
-    fields = tuple(filter(None, map(field, facts["fields"])))
-    own = {"fields": fields, "key": field(facts["key"]), "vector": field(facts["vector"])}
-    return Schema(**facts | own)
 
 
 def _coded(value: Any) -> Any:

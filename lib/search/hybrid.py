@@ -17,10 +17,10 @@ from lib.milvus.fields import METADATA_COLUMN, WORDS_FIELD, Schema
 from lib.milvus.operations import OPERATIONS
 from lib.milvus.reading import Row, walk
 from lib.milvus.rows import EXPORT_ROWS, exported
-from lib.milvus.watchdog import watched
 from lib.results.catalogue import VECTOR_FIELD
 from lib.search.ask import Hit, Question, document_hit
 from lib.words import shown_name
+from lib.workers.watchdog import watched
 
 OPERATION = OPERATIONS["similarity_search_with_score"]
 

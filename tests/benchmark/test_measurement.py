@@ -13,21 +13,24 @@ import psutil
 import pytest
 
 from lib.benchmark import measurement
+from lib.benchmark.access import Access
 from lib.benchmark.workload import Plan
 from lib.errors import ConnectionFailed, LabError
 from lib.jobs import Job, Jobs, State
-from lib.milvus.apart import Access, wait_for_cleaning
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
-from lib.milvus.territory import Quota, ReadOnly, Territory
+from lib.milvus.territory import Quota, ReadOnly
 from lib.results import run_file
 from lib.results.summaries import summarise, warnings
 from lib.results.trials import Run
 from lib.runs.store import RunStore
 from lib.settings import Settings
 from lib.workers import host
+from lib.workers.following import wait_for_cleaning
+from lib.workers.supervised import Supervised
 from lib.workers.work import Ended, OutOfMemory
 from scripts.milvus_server import MilvusServer
+from tests.territories import new_territory
 from tests.waiting import PATIENCE_S, wait_until
 
 SMALL = Plan(
@@ -72,9 +75,7 @@ def workers() -> list[psutil.Process]:
 
 
 def _lites() -> list[Any]:
-    from lib.milvus.lite import LiteServer
-
-    return list(LiteServer._running.values())
+    return list(Supervised._running.values())
 
 
 Started = Callable[..., Job]
@@ -192,7 +193,7 @@ def test_a_stop_is_obeyed_within_a_second_while_a_call_hangs(
 ) -> None:
     job = started(LONG)
     assert opened.lite is not None
-    os.kill(opened.lite.pid, signal.SIGSTOP)
+    os.kill(opened.lite.served.pid, signal.SIGSTOP)
     try:
         wait_until(lambda: stands_still(job))
         asked = time.monotonic()
@@ -200,7 +201,7 @@ def test_a_stop_is_obeyed_within_a_second_while_a_call_hangs(
         assert job.finished.wait(5)
         assert time.monotonic() - asked < 1
     finally:
-        os.kill(opened.lite.pid, signal.SIGCONT)
+        os.kill(opened.lite.served.pid, signal.SIGCONT)
     assert job.state is State.STOPPED
     assert job.error is None
     assert kept(job).note == "Stopped."
@@ -246,7 +247,7 @@ def test_a_milvus_lite_that_is_killed_ends_the_run_and_the_finished_trials_are_k
 ) -> None:
     job = started(LONG)
     assert opened.lite is not None
-    os.kill(opened.lite.pid, signal.SIGKILL)
+    os.kill(opened.lite.served.pid, signal.SIGKILL)
     kept(job)
     assert isinstance(job.error, ConnectionFailed)
     assert "Milvus Lite ended (SIGKILL) and was started again" in str(job.error)
@@ -299,8 +300,8 @@ def test_between_two_trials_the_worker_waits_for_what_its_job_lets_go_first(
 def test_a_visitor_s_benchmark_writes_to_its_own_collection_and_to_no_other(
     opened: Connection, model: EmbeddingModel, settings: Settings
 ) -> None:
-    territory = Territory.new(3_600, Quota(0, 0))
-    with opened.lease_for(territory) as view:
+    territory = new_territory(3_600, Quota(0, 0))
+    with opened.lease(territory) as view:
         access = Access.of(settings, view, model)
         assert access.scratch.startswith(territory.prefix)
         run = measurement.apart(SMALL, access, Job("test", "test"), view)

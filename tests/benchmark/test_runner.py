@@ -20,7 +20,6 @@ from lib.benchmark.workload import Plan
 from lib.errors import ConnectionFailed, InvalidInput, JobCancelled, OperationFailed
 from lib.jobs import Job, Jobs, State
 from lib.milvus import embeddings
-from lib.milvus.apart import wait_for_cleaning
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import ByDocuments, EmbeddingModel, TimedEmbeddings, open_model
 from lib.milvus.operations import OPERATIONS
@@ -28,6 +27,7 @@ from lib.results.catalogue import OWN_WAYS
 from lib.results.summaries import summarise, warnings
 from lib.results.trials import Run, Trial
 from lib.settings import Settings
+from lib.workers.following import wait_for_cleaning
 from tests.benchmark.stubs import StubStore, StubWorkspace
 from tests.waiting import wait_until
 

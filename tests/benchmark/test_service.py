@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from lib.benchmark import measurement
+from lib.benchmark.access import Access
 from lib.benchmark.answers import OTHER_ROWS, Checked
 from lib.benchmark.processors import Others
 from lib.benchmark.recorder import Recorder
@@ -25,7 +26,6 @@ from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import Workspace
 from lib.errors import InvalidInput, LabError, OperationFailed
 from lib.jobs import Job, Jobs
-from lib.milvus.apart import Access, wait_for_cleaning
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.milvus.operations import Inputs
@@ -34,6 +34,7 @@ from lib.results.summaries import QUIET_SHARE, neighbour_s, summarise
 from lib.results.trials import SERVICE, Run, Trial
 from lib.settings import Settings
 from lib.workers import host
+from lib.workers.following import wait_for_cleaning
 from lib.workers.work import Ended
 from scripts.milvus_server import MilvusServer
 from tests.benchmark.service_stubs import KEYS, SEARCH_S, open_stub

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from lib.benchmark.workload import PRESETS
-from lib.milvus.lite import LiteServer
+from lib.milvus import lite
 from lib.results import run_file
 from lib.runs import findings
 from lib.runs.store import RECORDED_DIR
@@ -169,7 +169,7 @@ def test_the_form_stays_as_it_was_left_when_another_page_was_looked_at(
 @pytest.fixture
 def other_milvus(tmp_path: Path) -> Iterator[str]:
     """The address of a second Milvus: an embedded store that this process serves."""
-    server = LiteServer.acquire(tmp_path / "other.db")
+    server = lite.acquire(tmp_path / "other.db")
     yield f"127.0.0.1:{server.port}"
     server.release()
 

@@ -18,8 +18,9 @@ from lib.ingestion.writing import ingest
 from lib.milvus import embeddings as embeddings_module
 from lib.milvus.connection import Lease, Pool, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
-from lib.milvus.territory import Quota, Territory
+from lib.milvus.territory import Quota
 from lib.settings import Settings
+from tests.territories import new_territory
 
 if TYPE_CHECKING:
     from scripts.milvus_server import MilvusServer
@@ -86,7 +87,7 @@ def pool(host: Settings) -> Iterator[Pool]:
 def test_a_visitors_own_embedding_leaves_with_the_visitor(pool: Pool, host: Settings) -> None:
     shared, own = open_model(host), open_model(host, is_visitors=True)
     own = EmbeddingModel(own.embeddings, own.model, own.label, own.dimension).slowed(1)
-    one, other = (Territory.new(600, QUOTA) for _ in range(2))
+    one, other = (new_territory(600, QUOTA) for _ in range(2))
     tabs = [pool.lease(host, one), pool.lease(host, one)]
     neighbour = pool.lease(host, other)
     theirs = tabs[0].connection.store(HOSTS, own.embeddings)

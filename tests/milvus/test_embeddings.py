@@ -233,13 +233,6 @@ def test_a_missing_key_and_an_unreachable_endpoint_are_worded_for_the_reader() -
         open_model(openai_settings(f"http://127.0.0.1:{port}/v1"))
 
 
-def test_the_registry_names_its_providers_by_their_key() -> None:
-    assert {name: provider.name for name, provider in PROVIDERS.items()} == {
-        "bundled": "bundled",
-        "openai": "openai",
-    }
-
-
 def test_a_key_goes_to_its_own_address_alone_whatever_the_answer_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -251,7 +244,7 @@ def test_a_key_goes_to_its_own_address_alone_whatever_the_answer_says(
             chosen = openai_settings(redirecting.base_url, key="sk-visitor")
             with pytest.raises(EmbeddingFailed):
                 open_model(chosen)
-            embeddings = PROVIDERS["openai"].build(chosen, True)
+            embeddings = PROVIDERS["openai"](chosen, True)
             with pytest.raises(Exception, match="307"):
                 event_loop.run(embeddings.aembed_query("x"))
             assert redirecting.requests >= 2

@@ -9,14 +9,16 @@ import pytest
 from lib.milvus import collections as milvus_collections
 from lib.milvus import leftovers
 from lib.milvus.connection import Connection, open_connection
-from lib.milvus.territory import Quota, Territory, is_scratch
+from lib.milvus.territory import Quota, is_scratch
 from lib.settings import Settings
+from tests.territories import new_territory
 
 MEASURE_AND_WAIT = """
 import sys, time
 from lib.milvus import collections
 from lib.milvus.connection import open_connection
 from lib.settings import Settings
+from tests.territories import new_territory
 opened = open_connection(Settings(milvus_uri=sys.argv[1]))
 collections.create(opened, opened.scratch_name(), 4)
 print("made", flush=True)
@@ -97,8 +99,8 @@ def test_on_a_server_the_dead_processes_are_told_from_live_and_foreign_ones(
 def test_visitors_collections_are_dropped_after_their_time_also_by_the_next_process(
     store: Connection,
 ) -> None:
-    fresh = store.limited_to(Territory.new(600, Quota(1, 10)))
-    past = Territory.new(-1, Quota(1, 10))
+    fresh = store.limited_to(new_territory(600, Quota(1, 10)))
+    past = new_territory(-1, Quota(1, 10))
     assert fresh.territory is not None
     kept = fresh.territory.full_name("kept")
     for name in ("of_the_host", kept, past.full_name("old"), past.scratch_name()):

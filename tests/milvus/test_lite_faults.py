@@ -42,8 +42,8 @@ def store(settings: Settings, tmp_path: Path) -> Path:
 
 def limit_files(opened: Connection, size: int) -> None:
     """Let no file of Milvus Lite grow beyond so many bytes, as on a disk that is full."""
-    assert opened._lite is not None
-    resource.prlimit(opened._lite.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    assert opened.lite is not None
+    resource.prlimit(opened.lite.served.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 def rows(opened: Connection, name: str = "hurt") -> int:

@@ -20,11 +20,11 @@ from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
-from lib.milvus import lite
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.search import ask
 from lib.settings import PROJECT_ROOT, Settings
+from lib.workers import supervised
 from tests.waiting import wait_until
 
 ROWS = 601
@@ -57,8 +57,8 @@ def opened(settings: Settings, model: EmbeddingModel) -> Iterator[Connection]:
 
 
 def kill(opened: Connection) -> None:
-    assert opened._lite is not None
-    os.kill(opened._lite.pid, signal.SIGKILL)
+    assert opened.lite is not None
+    os.kill(opened.lite.served.pid, signal.SIGKILL)
 
 
 def rows(opened: Connection, name: str = "kept") -> int:
@@ -78,8 +78,8 @@ def said(opened: Connection) -> str:
 
 def test_it_runs_in_a_process_that_ends_with_its_connection(settings: Settings) -> None:
     opened = open_connection(settings)
-    assert opened._lite is not None
-    process = psutil.Process(opened._lite.pid)
+    assert opened.lite is not None
+    process = psutil.Process(opened.lite.served.pid)
     assert process.pid != os.getpid()
     opened.close()
     wait_until(lambda: not process.is_running())
@@ -170,14 +170,14 @@ def _all(opened: Connection) -> list[dict[str, str]]:
 def test_one_that_hangs_is_ended_and_started_again(
     opened: Connection, model: EmbeddingModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert opened._lite is not None
-    first = opened._lite.pid
-    monkeypatch.setattr(lite, "HELD_S", 2.0)
+    assert opened.lite is not None
+    first = opened.lite.served.pid
+    monkeypatch.setattr(supervised, "HELD_S", 2.0)
     os.kill(first, signal.SIGSTOP)
     wait_until(lambda: opened.mishap)
     assert "Milvus Lite did not answer for" in said(opened)
     assert rows(opened) == ROWS
-    assert opened._lite.pid != first
+    assert opened.lite.served.pid != first
 
 
 def test_a_second_process_is_told_that_the_file_is_open(settings: Settings) -> None:
@@ -201,7 +201,7 @@ import sys
 from lib.milvus.connection import open_connection
 from lib.settings import Settings
 opened = open_connection(Settings(milvus_uri=sys.argv[1]))
-print(opened._lite.pid, flush=True)
+print(opened.lite.served.pid, flush=True)
 sys.stdin.read()
 """
 

@@ -20,9 +20,10 @@ from lib.milvus import rows
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
 from lib.milvus.rows import Change
-from lib.milvus.territory import Quota, QuotaReached, ReadOnly, Territory, expiry, is_scratch
+from lib.milvus.territory import Quota, QuotaReached, ReadOnly, expiry, is_scratch, store_class
 from lib.settings import Settings
 from lib.words import shown_name
+from tests.territories import new_territory
 
 QUOTA = Quota(collections=2, rows=50)
 HOSTS = "of_the_host"
@@ -42,7 +43,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
 @pytest.fixture
 def visitor(host: Connection) -> Connection:
     """The same store as a visitor sees it."""
-    return host.limited_to(Territory.new(600, QUOTA))
+    return host.limited_to(new_territory(600, QUOTA))
 
 
 def own(opened: Connection, name: str = "mine") -> str:
@@ -117,7 +118,7 @@ WRITES: dict[str, Callable[[Connection], Any]] = {
     "upsert": call("upsert", ids=["k0"], documents=DOCUMENTS[:1]),
     "aupsert": acall("aupsert", ids=["k0"], documents=DOCUMENTS[:1]),
     "the store's own drop": call("drop"),
-    "from_texts": lambda opened: opened.store_class.from_texts(
+    "from_texts": lambda opened: store_class(opened.territory).from_texts(
         ["x"],
         MODEL.embeddings,
         collection_name=HOSTS,
@@ -125,7 +126,7 @@ WRITES: dict[str, Callable[[Connection], Any]] = {
         drop_old=True,
     ),
     "afrom_texts": lambda opened: event_loop.run(
-        opened.store_class.afrom_texts(
+        store_class(opened.territory).afrom_texts(
             ["x"],
             MODEL.embeddings,
             ids=["k9"],
@@ -193,13 +194,13 @@ def test_a_visitor_reads_the_hosts_rows_through_a_store_that_all_visitors_share(
 ) -> None:
     store = visitor.store(HOSTS, MODEL.embeddings)
     assert len(store.max_marginal_relevance_search("text", k=2)) == 2
-    other = host.limited_to(Territory.new(600, QUOTA))
+    other = host.limited_to(new_territory(600, QUOTA))
     assert other.store(HOSTS, MODEL.embeddings) is store
     assert host.store(HOSTS, MODEL.embeddings) is not store
 
 
 def test_one_visitor_finds_nothing_of_another(host: Connection, visitor: Connection) -> None:
-    other = host.limited_to(Territory.new(600, QUOTA))
+    other = host.limited_to(new_territory(600, QUOTA))
     name = own(visitor)
     ingest(visitor, MODEL, DOCUMENTS, IngestionPlan(name))
     visitor.store(name, MODEL.embeddings)
@@ -224,7 +225,7 @@ def test_one_visitor_finds_nothing_of_another(host: Connection, visitor: Connect
 
 
 def test_prefixes_carry_128_random_bits_and_the_time_they_last() -> None:
-    made = [Territory.new(600, QUOTA) for _ in range(200)]
+    made = [new_territory(600, QUOTA) for _ in range(200)]
     tokens = {each.prefix.split("_")[2] for each in made}
     assert len(tokens) == 200
     assert all(len(bytes.fromhex(token)) == 16 for token in tokens)
@@ -318,7 +319,7 @@ def test_the_secret_prefix_is_in_no_message(visitor: Connection) -> None:
 
 
 def test_after_its_time_a_territory_takes_nothing_new(host: Connection) -> None:
-    territory = replace(Territory.new(600, QUOTA), expires=0.0)
+    territory = replace(new_territory(600, QUOTA), expires=0.0)
     late = host.limited_to(territory)
     with pytest.raises(ReadOnly, match="time"):
         milvus_collections.create(late, own(late), MODEL.dimension)

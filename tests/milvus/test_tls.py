@@ -24,7 +24,7 @@ try:
 except ConnectionFailed as error:
     print("refused:", error)
 else:
-    print(opened.describe().kind, opened.describe().version)
+    print(opened.kind, opened.describe().version)
     opened.close()
 """
 

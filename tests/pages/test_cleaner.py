@@ -4,17 +4,18 @@ import os
 import time
 from pathlib import Path
 
-from lib.milvus.territory import Quota, Territory
+from lib.milvus.territory import Quota
 from lib.runs.store import RunStore
 from lib.ui.common.cleaner import EXPORT_KEPT_S, drop_expired_folders, drop_old_exports
 from lib.ui.common.identity import Identity
 from lib.ui.common.visitor import Visitor
 from tests.run_builder import make_run
+from tests.territories import new_territory
 
 
 def test_the_folders_of_visitors_go_when_their_time_is_over_and_no_other(tmp_path: Path) -> None:
     gone, here = (
-        Visitor(Territory.new(ttl, Quota(1, 1)), Identity.new(ttl)).run_folder for ttl in (-1, 60)
+        Visitor(new_territory(ttl, Quota(1, 1)), Identity.new(ttl)).run_folder for ttl in (-1, 60)
     )
     others = ["visitor-nothing-else", "deleted", here]
     for name in (gone, *others):

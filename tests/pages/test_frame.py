@@ -23,11 +23,11 @@ from lib.jobs import State
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
-from lib.milvus.lite import LiteServer
 from lib.results.trials import Run
 from lib.settings import Settings
 from lib.ui.ingestion import action
 from lib.ui.search import form
+from lib.workers.supervised import Supervised
 from tests.pages.conftest import OpenApp, said, wait_for_jobs
 from tests.run_builder import make_run
 from tests.stores import fill
@@ -221,7 +221,7 @@ def test_a_milvus_lite_that_was_killed_is_said_and_the_page_goes_on(
 ) -> None:
     path = fill(tmp_path / "killed.db", [Document(page_content=f"row {i}") for i in range(7)])
     open_app(MILVUS_URI=str(path))
-    served = LiteServer._running[path]
+    served = Supervised._running[path]
     os.kill(served.pid, signal.SIGKILL)
     wait_until(lambda: served.mishap)
     app = open_app(MILVUS_URI=str(path))

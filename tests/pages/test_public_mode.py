@@ -18,7 +18,7 @@ from lib.jobs import Share
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Description, open_connection, open_lease
 from lib.milvus.embeddings import open_model
-from lib.milvus.territory import Territory, expiry
+from lib.milvus.territory import expiry
 from lib.results import run_file
 from lib.settings import BUNDLED_MODEL_DIR, load
 from lib.ui.common import session
@@ -26,6 +26,7 @@ from lib.ui.common.visitor import VISITOR_KEY
 from lib.words import shown_name
 from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
 from tests.run_builder import make_run
+from tests.territories import new_territory
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -427,7 +428,7 @@ def test_a_look_that_began_before_a_write_is_not_shown_after_it(open_app: OpenAp
         assert territory.full_name("late") in session.description(opened).collections
         # Another visitor's writes change nothing here.
         before = session.rows_version(opened)
-        session.rows_changed(Territory.new(60, territory.quota))
+        session.rows_changed(new_territory(60, territory.quota))
         assert session.rows_version(opened) == before
 
 

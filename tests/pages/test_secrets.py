@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs, settings
-from lib.milvus.lite import LiteServer
+from lib.milvus import lite
 from lib.results import run_file
 from lib.runs.findings import ALONE
 from lib.runs.reports import EXPORTS
@@ -28,7 +28,7 @@ PAGES = ("overview", "ingestion", "collections", "search", "benchmark", "runs", 
 @pytest.fixture
 def other_milvus(tmp_path: Path) -> Iterator[str]:
     """The address of a Milvus of the visitor's own, which takes any token."""
-    server = LiteServer.acquire(tmp_path / "other.db")
+    server = lite.acquire(tmp_path / "other.db")
     yield f"http://127.0.0.1:{server.port}"
     server.release()
 

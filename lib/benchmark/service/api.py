@@ -21,11 +21,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from lib import event_loop
+from lib.benchmark.access import Access
 from lib.benchmark.recorder import error_kind
 from lib.benchmark.service.client import HOST, many_sockets
 from lib.errors import InvalidInput, LabError, OperationFailed
-from lib.milvus.apart import Access
-from lib.milvus.connection import close_store
+from lib.milvus.connection import close_stores
 from lib.milvus.embeddings import EmbeddingModel, SimulatedLatency, TimedEmbeddings, embedding_clock
 from lib.milvus.operations import result_keys
 
@@ -203,7 +203,7 @@ def open_search(
         connection, model, _ = held.enter_context(access.opened(access.guest(_only_searches)))
         slowed: EmbeddingModel = model.slowed(*wait)
         store = connection.new_store(collection, slowed.embeddings)
-        held.callback(close_store, store)
+        held.callback(close_stores, store)
         event_loop.run(store.aclient.has_collection(collection), timeout=OPEN_S)
         # The model is loaded and both clients have answered before anybody is served.
         store.similarity_search("warm up", k=1)

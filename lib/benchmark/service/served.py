@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import psutil
 
+from lib.benchmark.access import Access
 from lib.benchmark.answers import Checked
 from lib.benchmark.recorder import Recorder
 from lib.benchmark.service.client import Client, many_sockets
@@ -16,7 +17,6 @@ from lib.benchmark.service.neighbour import Neighbour
 from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import SearchWorkspace, Workspace
 from lib.errors import LabError, OperationFailed
-from lib.milvus.apart import Access
 from lib.milvus.embeddings import note_embedding
 from lib.milvus.operations import Operation
 from lib.workers.service import Service

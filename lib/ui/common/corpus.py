@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from lib import jobs
+from lib.benchmark.access import modules_of
 from lib.documents.corpora import CORPORA
 from lib.errors import LabError
 from lib.jobs import FINISHED, Job
 from lib.milvus import collections as milvus_collections
-from lib.milvus.apart import modules_of
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection, Lease
 from lib.milvus.embeddings import EmbeddingModel, load_ahead

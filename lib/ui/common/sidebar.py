@@ -53,8 +53,8 @@ def show(page: str) -> None:
             st.caption(error.what)
             connect.connect_button()
             return
-        st.badge(description.label, icon=":material/database:", color="green")
-        st.caption(f"{description.address} · version {description.version}")
+        st.badge(opened.label, icon=":material/database:", color="green")
+        st.caption(f"{opened.address} · version {description.version}")
         _show_mishap(opened)
         st.selectbox(
             "Collection",

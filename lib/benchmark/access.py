@@ -1,4 +1,4 @@
-"""Work on Milvus in a worker, which opens for itself what this process has opened.
+"""A measurement's worker, which opens for itself what this process has opened.
 
 A worker that was ended leaves its collections, which are dropped from here.
 """
@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import ConnectionFailed, LabError
-from lib.jobs import Job, Progress
+from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_lease
 from lib.milvus.embeddings import EmbeddingModel, open_model
-from lib.milvus.lite import Lite, LiteGuest
+from lib.milvus.lite import Asked, Lite
 from lib.milvus.territory import Territory
-from lib.milvus.watchdog import Watchdog, waited_for
 from lib.settings import Settings
-from lib.workers import work
+from lib.workers import following
+from lib.workers.watchdog import Watchdog, waited_for
 from lib.workers.work import Ended, Limits
 
 # A call that makes a collection may still be on its way when its worker is ended.
@@ -56,7 +56,7 @@ class Access:
             values,
             connection.scratch_name(),
             model.dimension,
-            (lite.port, lite.pid) if lite is not None else None,
+            (lite.port, lite.served.pid) if lite is not None else None,
             (territory.prefix, territory.expires) if territory is not None else None,
         )
 
@@ -67,7 +67,7 @@ class Access:
 
     @contextlib.contextmanager
     def opened(
-        self, lite: LiteGuest | None, *, retries: bool = True
+        self, lite: Lite | None, *, retries: bool = True
     ) -> Iterator[tuple[Connection, EmbeddingModel, Settings]]:
         """Open connection and model; `lite` is the one that is named here.
 
@@ -81,19 +81,13 @@ class Access:
         with open_lease(settings, territory, lite) as connection:
             yield connection, model, settings
 
-    def guest(self, ask: Callable[[Any], Any]) -> LiteGuest | None:
+    def guest(self, ask: Callable[[Any], Any]) -> Lite | None:
         """Return the Milvus Lite as a worker sees it; `ask` reaches the process that started it."""
         if self.lite is None:
             return None
-        path = Path(self.settings["milvus_uri"])
-        return LiteGuest(path, *self.lite, lambda *call: ask((_LITE, *call)))
-
-
-def guest_of(lite: Lite | None) -> LiteGuest | None:
-    """Return a Milvus Lite as a second connection of the same process sees it."""
-    if lite is None:
-        return None
-    return LiteGuest(lite.path, lite.port, lite.pid, lite.call, lambda: lite.mishap)
+        port, pid = self.lite
+        asked = Asked(pid, lambda *call: ask((_LITE, *call)))
+        return Lite(Path(self.settings["milvus_uri"]), port, asked)
 
 
 def modules_of(provider: str) -> tuple[str, ...]:
@@ -103,7 +97,7 @@ def modules_of(provider: str) -> tuple[str, ...]:
     return ("lib.milvus.embeddings:load_bundled",)
 
 
-def run(
+def run_with_access(
     function: Callable[..., Any],
     access: Access,
     *arguments: Any,
@@ -116,13 +110,9 @@ def run(
 ) -> Any:
     """Run a module's function in a worker with an access and return what it returns.
 
-    The function gets `tell` and `ask`. A Progress that it tells becomes the job's, all else goes to
-    `on_told`. It asks by a name and arguments, which go to one of the `answers`. A stop of the job
-    ends the worker at once. `connection` gave the access; what the worker leaves in it is dropped.
-    `kept` says of a worker that was ended what is kept.
-
-    Raises what the function raises, JobCancelled, Ended, and ConnectionFailed when Milvus Lite
-    ended beneath it.
+    `connection` gave the access; what a worker that was ended leaves in it is dropped, and `kept`
+    says what is kept. Otherwise like `following.run`. Raises what the function raises,
+    JobCancelled, Ended, and ConnectionFailed when Milvus Lite ended beneath it.
     """
     watchdog = Watchdog(connection, kept="", asks=False)
 
@@ -133,28 +123,22 @@ def run(
         except ConnectionFailed as error:
             raise ConnectionFailed(error.what, kept=kept()) from error
 
-    def hear(said: Any) -> None:
-        if isinstance(said, Progress):
-            job.progress = said
-        else:
-            on_told(said)
-
     def call_lite(*call: Any) -> Any:
         lite = connection.lite
         assert lite is not None
         return waited_for(lambda: lite.call(*call), check)
 
-    known = {_LITE: call_lite, **(answers or {})}
     try:
-        return work.run(
+        return following.run(
             function,
             access,
             *arguments,
+            job=job,
             limits=limits,
             modules=access.modules,
             check=check,
-            on_progress=hear,
-            on_question=lambda question: known[question[0]](*question[1:]),
+            on_told=on_told,
+            answers={_LITE: call_lite, **(answers or {})},
         )
     except BaseException as error:
         # A server that is gone answers nobody who would clean it.
@@ -164,24 +148,6 @@ def run(
             raise
         ended = type(error)(f"{error.what}.", kept=kept(), next_step="Try it again.")
         raise ended from error
-
-
-_cleaning: list[threading.Thread] = []
-
-
-def clean_beside(clean: Callable[[], None]) -> None:
-    """Clean in a thread; the process does not end before that is done."""
-    thread = threading.Thread(target=clean, name="cleaning")
-    _cleaning.append(thread)
-    thread.start()
-
-
-def wait_for_cleaning(timeout: float = 40.0) -> None:
-    """Wait until what was stopped has dropped its collections; before closing the connection."""
-    for thread in list(_cleaning):
-        thread.join(timeout)
-        if not thread.is_alive():
-            _cleaning.remove(thread)
 
 
 def clean_after(access: Access, connection: Connection) -> None:
@@ -201,7 +167,7 @@ def clean_after(access: Access, connection: Connection) -> None:
                 looked.set()
                 time.sleep(ON_ITS_WAY_S)
 
-    clean_beside(clean)
+    following.clean_beside(clean)
     looked.wait(ON_ITS_WAY_S / 2)
 
 

@@ -1,4 +1,4 @@
-"""Milvus Lite's server as it runs in a process of its own, which `lib.milvus.lite` starts."""
+"""Milvus Lite's server as it runs in a worker, which loads its modules; nobody else does."""
 
 import contextlib
 import time
@@ -12,9 +12,7 @@ from milvus_lite.db import MilvusLite
 from milvus_lite.exceptions import DataDirLockedError, MilvusLiteError
 from pymilvus.grpc_gen import milvus_pb2_grpc
 
-from lib.errors import ConnectionFailed
-from lib.milvus.failures import explain
-
+__all__ = ["DataDirLockedError", "LiteStore"]
 INDEX_TIMEOUT_S = 300.0
 MAX_MESSAGE_BYTES = 256 << 20
 # The process of an app that was killed may hold the file for so long.
@@ -53,44 +51,30 @@ class LiteStore:
     apart from other failures; and it tells for how long a call is under way.
     """
 
-    def __init__(self, path: str, name: str, port: int, *, load: bool) -> None:
+    def __init__(self, path: str, port: int, *, load: bool) -> None:
         """Open the path and serve it at this port, 0 for a free one.
 
-        With `load` all collections are loaded first. Raises ConnectionFailed.
+        With `load` all collections are loaded first. Raises DataDirLockedError when another process
+        holds the file, and whatever Milvus Lite and gRPC raise.
         """
-        try:
-            self._database = _opened(path)
-            if load:
-                self._load_all()
-            self._clock = _Clock()
-            # With one worker the calls of all clients come one after another.
-            self._server = grpc.server(
-                ThreadPoolExecutor(max_workers=1),
-                interceptors=[self._clock],
-                options=[
-                    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-                ],
-            )
-            milvus_pb2_grpc.add_MilvusServiceServicer_to_server(
-                MilvusServicer(self._database), self._server
-            )
-            self._port = self._server.add_insecure_port(f"127.0.0.1:{port}")
-            self._server.start()
-        except DataDirLockedError as error:
-            raise ConnectionFailed(
-                f"Another process has the Milvus Lite file {name} open.",
-                kept="Its rows are untouched.",
-                next_step="Close the other app or script, or set MILVUS_URI to another "
-                "path ending in .db, or run a Milvus server that many can share.",
-            ) from error
-        except Exception as error:
-            known = explain(error, f"Milvus Lite could not open {name}.")
-            raise ConnectionFailed(
-                known.what,
-                kept="The file was left as it is.",
-                next_step=known.next_step or "Set MILVUS_URI to another path ending in .db.",
-            ) from error
+        self._database = _opened(path)
+        if load:
+            self._load_all()
+        self._clock = _Clock()
+        # With one worker the calls of all clients come one after another.
+        self._server = grpc.server(
+            ThreadPoolExecutor(max_workers=1),
+            interceptors=[self._clock],
+            options=[
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ],
+        )
+        milvus_pb2_grpc.add_MilvusServiceServicer_to_server(
+            MilvusServicer(self._database), self._server
+        )
+        self._port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        self._server.start()
 
     def _load_all(self) -> None:
         for name in self._database.list_collections():
