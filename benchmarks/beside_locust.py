@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib.benchmark.runner import SUBJECT, run_in
-from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import MilvusWorkspace
 from lib.jobs import Job
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.results import summaries
+from lib.results.plan import Plan
 from lib.settings import Settings
 from lib.words import bounds_text
 from scripts.milvus_server import MilvusServer

@@ -14,9 +14,9 @@ import tempfile
 from dataclasses import replace
 
 from lib.benchmark import runner
-from lib.benchmark.workload import Plan
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
+from lib.results.plan import Plan
 from lib.results.summaries import speedup
 from lib.results.trials import Run
 from lib.settings import Settings

@@ -13,9 +13,9 @@ from typing import Any
 
 from benchmarks.real_time_aa import SleepyWorkspace
 from lib.benchmark.runner import SUBJECT, run_in
-from lib.benchmark.workload import Plan
 from lib.jobs import Job
 from lib.results.gate import Verdict, decide
+from lib.results.plan import Plan
 from lib.results.trials import Run
 
 # By how much one side is slower, and what the gate lets pass.

@@ -28,11 +28,11 @@ import pandas as pd
 
 from lib.benchmark import measurement, runner
 from lib.benchmark.access import Access, modules_of
-from lib.benchmark.workload import Plan
 from lib.jobs import Job
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.results import run_file
+from lib.results.plan import Plan
 from lib.results.summaries import geometric_mean, summarise, warnings
 from lib.results.trials import Run
 from lib.settings import PROJECT_ROOT, Settings

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from lib.benchmark.answers import NO_ANSWER, OTHER_ROWS
 from lib.benchmark.recorder import NO_EFFECT
-from lib.benchmark.workload import PRESETS
 from lib.results import run_file
+from lib.results.plan import PRESETS
 from lib.results.trials import OVERLOAD, Run
 from scripts.milvus_server import MilvusServer
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from lib.benchmark.runner import SUBJECT, run_in
 from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import Workspace
 from lib.jobs import Job
 from lib.milvus.operations import Inputs
 from lib.results import catalogue
+from lib.results.plan import Plan
 from lib.results.summaries import summarise
 
 AGAIN = "sync_loop_again"

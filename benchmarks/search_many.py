@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lib.benchmark import runner, strategies
-from lib.benchmark.workload import Plan
 from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
+from lib.results.plan import Plan
 from lib.search import ask as search
 from lib.settings import load
 

@@ -15,7 +15,6 @@ import time
 from langchain_core.documents import Document
 
 from lib.benchmark import runner
-from lib.benchmark.workload import Plan
 from lib.errors import LabError, OperationFailed
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
@@ -23,6 +22,7 @@ from lib.jobs import Job, Jobs
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
+from lib.results.plan import Plan
 from lib.results.trials import Trial
 from lib.settings import Settings
 from scripts.milvus_server import MilvusServer

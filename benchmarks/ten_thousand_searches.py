@@ -18,11 +18,11 @@ import psutil
 
 from lib import event_loop
 from lib.benchmark.runner import SUBJECT, run_in
-from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import MilvusWorkspace
 from lib.jobs import Job
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
+from lib.results.plan import Plan
 from lib.results.trials import Trial
 from lib.settings import Settings
 

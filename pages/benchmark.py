@@ -3,8 +3,8 @@
 import streamlit as st
 
 from lib import jobs
-from lib.benchmark.workload import PRESETS
 from lib.jobs import FINISHED, State
+from lib.results.plan import PRESETS
 from lib.ui.benchmark.address import PRESET_KEY
 from lib.ui.benchmark.form import run_form
 from lib.ui.benchmark.live import bar, live

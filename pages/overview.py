@@ -14,7 +14,7 @@ ALL_OPERATIONS = ("all-lite", "all-server")
 
 # app.py has drawn the first screen already, with the button.
 if st.session_state.get(MEASURE_KEY):
-    from lib.benchmark.workload import PRESETS
+    from lib.results.plan import PRESETS
     from lib.ui.benchmark.form import start
 
     start(PRESETS["quick"])

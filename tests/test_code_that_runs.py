@@ -20,7 +20,6 @@ from langchain_core.documents import Document
 
 from lib import settings
 from lib.benchmark import runner
-from lib.benchmark.workload import Plan
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
@@ -29,6 +28,7 @@ from lib.programs import searching, writing
 from lib.programs.snippet import Place, Snippet
 from lib.results.catalogue import OPERATIONS
 from lib.results.groups import Focus
+from lib.results.plan import Plan
 from lib.results.trials import Run
 from lib.runs.measured_code import measured_code
 from lib.search import ask

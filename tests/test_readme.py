@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.benchmark.workload import PRESETS
 from lib.results import advice, run_file
+from lib.results.plan import PRESETS
 from lib.results.summaries import CellSummary, summarise
 from lib.runs.store import RECORDED_DIR
 from lib.settings import VARIABLES

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.benchmark.runner import plan_settings, run
-from lib.benchmark.workload import Plan
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.results import run_file
+from lib.results.plan import Plan
 from lib.results.trials import Call, Run
 from lib.settings import PROJECT_ROOT, Settings
 from tests.benchmark.stubs import trial

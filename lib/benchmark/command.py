@@ -30,7 +30,6 @@ from lib.benchmark.options import (
     WRONG,
 )
 from lib.benchmark.recorder import NO_EFFECT
-from lib.benchmark.workload import OVERLOAD_WARNING, Plan, message_warning
 from lib.errors import InvalidInput, JobCancelled, LabError
 from lib.jobs import Job, Jobs
 from lib.milvus.connection import Connection, open_connection
@@ -38,6 +37,7 @@ from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.results import advice, gate, run_file, summaries
 from lib.results import audit as audited
 from lib.results.gate import Verdict
+from lib.results.plan import OVERLOAD_WARNING, Plan, message_warning
 from lib.results.summaries import CellSummary
 from lib.results.trials import OVERLOAD, RATE, Run, Trial
 from lib.settings import Settings

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-from lib.benchmark.workload import Plan
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.results.catalogue import STRATEGIES
+from lib.results.plan import Plan
 from lib.results.trials import SERVICE
 
 PACKAGES = (

@@ -9,9 +9,9 @@ import math
 import random
 from collections.abc import Callable, Generator
 
-from lib.benchmark.workload import MAX_RATE_PER_S, Cell, Plan
 from lib.results.advice import confirming_trials, holds, loses, rate_level
 from lib.results.catalogue import STRATEGIES
+from lib.results.plan import MAX_RATE_PER_S, Cell, Plan
 from lib.results.summaries import median
 from lib.results.trials import COMPARE, OVERLOAD, RATE, SERVICE, Trial
 

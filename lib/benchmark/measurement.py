@@ -12,12 +12,12 @@ from lib import jobs
 from lib.benchmark import runner
 from lib.benchmark.access import Access, run_with_access
 from lib.benchmark.runner import BetweenTrials, OnTrial
-from lib.benchmark.workload import Plan
 from lib.errors import JobCancelled, LabError
 from lib.jobs import WHOLE, Job, Progress, Share
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.lite import Lite
+from lib.results.plan import Plan
 from lib.results.trials import OVERLOAD, Run, Trial
 from lib.settings import Settings
 from lib.workers import following

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from lib import settings as lab_settings
-from lib.benchmark.effects import NEEDS, changes_something
 from lib.benchmark.experiments import EXPERIMENTS
-from lib.benchmark.workload import (
+from lib.documents import text_encoding
+from lib.errors import InvalidInput, LabError
+from lib.results.catalogue import INDEX_TYPES, OPERATIONS, PROVIDERS, STRATEGIES
+from lib.results.effects import NEEDS, changes_something
+from lib.results.plan import (
     DELETE_CONSISTENCIES,
     DELETE_FIELDS,
     PRESETS,
     Plan,
     preset,
 )
-from lib.documents import text_encoding
-from lib.errors import InvalidInput, LabError
-from lib.results.catalogue import INDEX_TYPES, OPERATIONS, PROVIDERS, STRATEGIES
 from lib.results.trials import OVERLOAD, Run
 from lib.settings import Settings
 

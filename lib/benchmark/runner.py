@@ -15,7 +15,6 @@ from lib.benchmark.processors import NOT_KNOWN, Others
 from lib.benchmark.recorder import Recorder
 from lib.benchmark.service.served import serve
 from lib.benchmark.strategies import STRATEGIES, Strategy, keeper, trial_arguments
-from lib.benchmark.workload import Cell, Plan
 from lib.benchmark.workspace import MilvusWorkspace, SearchWorkspace, Workspace
 from lib.errors import JobCancelled, LabError
 from lib.jobs import Job
@@ -23,6 +22,7 @@ from lib.milvus.connection import Connection, Lease
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS
 from lib.results import summaries
+from lib.results.plan import Cell, Plan
 from lib.results.trials import SERVICE, Run, Trial
 from lib.settings import Settings
 from lib.workers.following import clean_beside

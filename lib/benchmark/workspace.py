@@ -18,7 +18,6 @@ from lib import event_loop
 from lib.benchmark.answers import OTHER_ROWS, Answers, Checked
 from lib.benchmark.exact import METRICS, ExactRows
 from lib.benchmark.recorder import NO_EFFECT, Recorder
-from lib.benchmark.workload import DISTINCT_QUERIES, Plan
 from lib.documents.corpora import CORPORA
 from lib.errors import OperationFailed
 from lib.milvus import collections as milvus_collections
@@ -28,6 +27,7 @@ from lib.milvus.failures import reported
 from lib.milvus.operations import OPERATIONS, Inputs, Operation, result_keys
 from lib.milvus.reading import layout, walk
 from lib.results.catalogue import INDEX_TYPES, PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, Effect
+from lib.results.plan import DISTINCT_QUERIES, Plan
 
 ROWS_AT_ONCE = 1_000
 OPEN_TIMEOUT_S = 20.0

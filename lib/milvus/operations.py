@@ -12,9 +12,9 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from lib.milvus.filters import equals
-from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA
 from lib.results import catalogue
 from lib.results.catalogue import PRIMARY_FIELD, TEXT_FIELD
+from lib.results.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA
 
 if TYPE_CHECKING:
     from langchain_milvus import Milvus

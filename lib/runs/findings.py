@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lib.benchmark import workload
 from lib.results import advice, summaries
+from lib.results import plan as plans
 from lib.results.catalogue import OPERATIONS, PRIMARY_FIELD, STRATEGIES, Effect
 from lib.results.groups import Focus, group_label
 from lib.results.service import (
@@ -172,7 +172,7 @@ def title(run: Run) -> str:
     """Return a run's name for people: 'Tutorial, server, 450 ms simulated'."""
     settings, latency = run.settings, run.environment.get("simulated_latency_ms") or 0
     names = list(dict.fromkeys(trial.operation for trial in run.trials))
-    preset = workload.PRESETS.get(str(settings.get("preset", "")))
+    preset = plans.PRESETS.get(str(settings.get("preset", "")))
     if preset is not None:
         what = preset.label
         if preset.plan.seconds and not settings.get("seconds"):
@@ -265,7 +265,7 @@ def command(run: Run) -> str:
 
     The words of the file are not shown to be copied: anybody may have written them.
     """
-    plan = workload.Plan.from_settings(run.settings)
+    plan = plans.Plan.from_settings(run.settings)
     return plan.command() if plan else ""
 
 
@@ -322,7 +322,7 @@ def deletes_wait(run: Run) -> bool:
     by, level = settings.get("delete_by", PRIMARY_FIELD), settings.get("delete_consistency", "")
     return (
         run.environment.get("backend") == "server"
-        and workload.deletes_wait(by, level)
+        and plans.deletes_wait(by, level)
         and any(trial.operation == "delete" for trial in run.trials)
     )
 

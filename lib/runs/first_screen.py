@@ -7,9 +7,9 @@ application does, at an endpoint of a known latency.
 from collections.abc import Sequence
 from typing import Any
 
-from lib.benchmark.workload import PRESETS
 from lib.results import summaries
 from lib.results.catalogue import OPERATIONS, STRATEGIES
+from lib.results.plan import PRESETS
 from lib.results.published import PUBLISHED
 from lib.results.summaries import CellSummary
 from lib.results.trials import ENDPOINT_MS, Run, Trial

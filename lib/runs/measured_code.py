@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
-from lib.benchmark.workload import DELETE_CONSISTENCIES, DISTINCT_QUERIES
 from lib.programs.filling import Code
 from lib.programs.measured import Measured, measured
 from lib.programs.snippet import Place, Snippet, model_path
 from lib.results import advice, summaries
 from lib.results.catalogue import INDEX_TYPES, STRATEGIES
 from lib.results.groups import Focus
+from lib.results.plan import DELETE_CONSISTENCIES, DISTINCT_QUERIES
 from lib.results.trials import Run
 
 TIMED_CALLS = 1_000

@@ -29,13 +29,13 @@ from lib.milvus.embeddings import EmbeddingClock, EmbeddingModel, embedding_cloc
 from lib.milvus.failures import reported
 from lib.milvus.fields import Schema
 from lib.milvus.operations import OPERATIONS, Operation, result_keys
-from lib.milvus.ranking import (
+from lib.results.catalogue import Effect
+from lib.results.ranking import (
     DEFAULT_FETCH_K,
     DEFAULT_K,
     DEFAULT_LAMBDA,
     check_ranking,
 )
-from lib.results.catalogue import Effect
 from lib.search import mmr
 
 MAX_LIMIT = 1_000

@@ -2,7 +2,6 @@
 
 from langchain_core.documents import Document
 
-from lib.benchmark.workload import Plan
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.failures import reported
@@ -11,6 +10,7 @@ from lib.milvus.operations import OPERATIONS
 from lib.programs import searching
 from lib.programs.snippet import CARRIED_ROWS, Place, Snippet
 from lib.results.catalogue import PRIMARY_FIELD, SEARCH_TYPES
+from lib.results.plan import Plan
 from lib.search.ask import (
     Candidates,
     MethodAnswer,

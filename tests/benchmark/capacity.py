@@ -11,8 +11,8 @@ from typing import Any
 from langchain_core.documents import Document
 
 from lib.benchmark.runner import run_in
-from lib.benchmark.workload import Plan
 from lib.jobs import Job
+from lib.results.plan import Plan
 from lib.results.trials import Run
 from tests.benchmark.stubs import StubWorkspace
 from tests.benchmark.virtual_loop import VirtualGuard

@@ -12,11 +12,11 @@ from langchain_core.documents import Document
 from lib.benchmark.answers import Checked
 from lib.benchmark.recorder import NO_EFFECT, Recorder
 from lib.benchmark.runner import run_in
-from lib.benchmark.workload import Plan
 from lib.jobs import Job
 from lib.milvus.embeddings import SimulatedLatency, TimedEmbeddings
 from lib.milvus.operations import Inputs, Operation
 from lib.results.catalogue import Effect
+from lib.results.plan import Plan
 from lib.results.trials import Call, Run, Trial
 
 ROWS = 200

@@ -8,7 +8,7 @@ import pytest
 
 from lib.benchmark import garbage
 from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.workload import Plan
+from lib.results.plan import Plan
 from tests.benchmark.stubs import StubStore, measure
 
 

@@ -14,13 +14,13 @@ import pytest
 
 from lib.benchmark import measurement
 from lib.benchmark.access import Access
-from lib.benchmark.workload import Plan
 from lib.errors import ConnectionFailed, LabError
 from lib.jobs import Job, Jobs, State
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.milvus.territory import Quota, ReadOnly
 from lib.results import run_file
+from lib.results.plan import Plan
 from lib.results.summaries import summarise, warnings
 from lib.results.trials import Run
 from lib.runs.store import RunStore

@@ -9,8 +9,8 @@ import pytest
 
 from lib.benchmark.recorder import NO_EFFECT, RETURNED_FALSE
 from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.workload import Plan
 from lib.results import catalogue, summaries
+from lib.results.plan import Plan
 from lib.results.trials import Run
 from tests.benchmark.stubs import JITTERS, Server, StubStore, VirtualClock, measure
 

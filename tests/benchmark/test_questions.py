@@ -9,7 +9,6 @@ import pytest
 from lib.benchmark import workspace
 from lib.benchmark.command import main
 from lib.benchmark.runner import run
-from lib.benchmark.workload import Plan
 from lib.documents.corpora import CORPORA
 from lib.errors import InvalidInput, LabError
 from lib.ingestion.plan import IngestionPlan
@@ -18,6 +17,7 @@ from lib.jobs import Jobs, State
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.results.plan import Plan
 from lib.results.run_file import read
 from lib.results.trials import Trial
 from lib.settings import load

@@ -16,7 +16,6 @@ from lib import event_loop
 from lib.benchmark import environment
 from lib.benchmark.runner import Guard, run, run_in
 from lib.benchmark.strategies import STRATEGIES
-from lib.benchmark.workload import Plan
 from lib.errors import ConnectionFailed, InvalidInput, JobCancelled, OperationFailed
 from lib.jobs import Job, Jobs, State
 from lib.milvus import embeddings
@@ -24,6 +23,7 @@ from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import ByDocuments, EmbeddingModel, TimedEmbeddings, open_model
 from lib.milvus.operations import OPERATIONS
 from lib.results.catalogue import OWN_WAYS
+from lib.results.plan import Plan
 from lib.results.summaries import summarise, warnings
 from lib.results.trials import Run, Trial
 from lib.settings import Settings

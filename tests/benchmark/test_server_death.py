@@ -8,12 +8,12 @@ import pytest
 
 from lib.benchmark import runner
 from lib.benchmark.command import main
-from lib.benchmark.workload import Plan
 from lib.errors import ConnectionFailed
 from lib.jobs import Jobs, State
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.results import run_file
+from lib.results.plan import Plan
 from lib.results.trials import Trial
 from lib.settings import Settings
 from scripts.milvus_server import MilvusServer

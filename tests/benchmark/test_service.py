@@ -22,7 +22,6 @@ from lib.benchmark.runner import run, run_in
 from lib.benchmark.service.client import HOST
 from lib.benchmark.service.neighbour import PING_EVERY_S
 from lib.benchmark.service.served import Served, ServedWorkspace
-from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import Workspace
 from lib.errors import InvalidInput, LabError, OperationFailed
 from lib.jobs import Job, Jobs
@@ -30,6 +29,7 @@ from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.milvus.operations import Inputs
 from lib.results.catalogue import SERVED_WAYS
+from lib.results.plan import Plan
 from lib.results.summaries import QUIET_SHARE, neighbour_s, summarise
 from lib.results.trials import SERVICE, Run, Trial
 from lib.settings import Settings

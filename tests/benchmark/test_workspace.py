@@ -13,7 +13,6 @@ from lib.benchmark.answers import OTHER_ROWS
 from lib.benchmark.recorder import NO_EFFECT, Recorder
 from lib.benchmark.runner import run
 from lib.benchmark.strategies import STRATEGIES, keeper, trial_arguments
-from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import MilvusWorkspace
 from lib.errors import InvalidInput, OperationFailed
 from lib.milvus import collections as milvus_collections
@@ -21,6 +20,7 @@ from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import ByDocuments, EmbeddingModel, TimedEmbeddings, open_model
 from lib.milvus.operations import OPERATIONS
 from lib.results.catalogue import Effect
+from lib.results.plan import Plan
 from lib.settings import Settings
 from scripts.milvus_server import MilvusServer
 

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from lib.benchmark.workload import PRESETS
 from lib.milvus import lite
 from lib.results import run_file
+from lib.results.plan import PRESETS
 from lib.runs import findings
 from lib.runs.store import RECORDED_DIR
 from tests.waiting import page_of_another, wait_until_drawn

@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 import vl_convert
 
-from lib.benchmark.workload import PRESETS
 from lib.charts import charts
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
@@ -16,6 +15,7 @@ from lib.charts.theme import FAMILIES, VEGA_LITE_VERSION, vega_config
 from lib.results import comparison, run_file, summaries
 from lib.results.catalogue import OPERATIONS, STRATEGIES
 from lib.results.groups import Focus
+from lib.results.plan import PRESETS
 from lib.results.trials import Run
 from lib.runs import findings, measured_code
 from lib.runs.store import RECORDED_DIR

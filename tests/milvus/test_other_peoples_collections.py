@@ -16,7 +16,6 @@ from langchain_core.documents import Document
 from benchmarks._uploads import upload_of
 from lib import settings
 from lib.benchmark.runner import run
-from lib.benchmark.workload import Plan
 from lib.documents.chunking import Chunking
 from lib.documents.files import parsed
 from lib.documents.sources import DEFAULT_MAX_BYTES, Reading
@@ -30,6 +29,7 @@ from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.milvus.filters import Typed, equals
+from lib.results.plan import Plan
 from lib.search import ask
 from lib.search.hybrid import ask_hybrid, copy_with_words
 from tests.milvus.other_peoples import KINDS, ROWS, Kind, make, texts

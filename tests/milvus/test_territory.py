@@ -10,7 +10,6 @@ from langchain_core.documents import Document
 from pymilvus.exceptions import MilvusException
 
 from lib import event_loop
-from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import MilvusWorkspace
 from lib.errors import LabError
 from lib.ingestion.plan import METHODS, IngestionPlan
@@ -21,6 +20,7 @@ from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
 from lib.milvus.rows import Change
 from lib.milvus.territory import Quota, QuotaReached, ReadOnly, expiry, is_scratch, store_class
+from lib.results.plan import Plan
 from lib.settings import Settings
 from lib.words import shown_name
 from tests.territories import new_territory

@@ -11,10 +11,10 @@ from streamlit.testing.v1 import AppTest
 
 from lib import jobs
 from lib.benchmark import measurement
-from lib.benchmark.workload import PRESETS
 from lib.errors import ConnectionFailed
 from lib.jobs import Job, State
 from lib.results import run_file
+from lib.results.plan import PRESETS
 from lib.results.trials import Run
 from lib.runs.store import RunStore
 from lib.ui.common.sidebar import RUN_PARAMETER

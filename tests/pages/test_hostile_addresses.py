@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 from streamlit.testing.v1 import AppTest
 
-from lib.benchmark.workload import PRESETS
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
+from lib.results.plan import PRESETS
 from lib.runs.store import RECORDED_DIR
 from lib.settings import load
 from tests.hostile import NUMBERS, TEXTS, bounded

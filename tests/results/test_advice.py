@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from lib.benchmark.command import main
 from lib.benchmark.experiments import EXPERIMENTS
 from lib.benchmark.runner import plan_settings
-from lib.benchmark.workload import PRESETS, Plan
 from lib.results import advice, run_file
 from lib.results.advice import Outcome
+from lib.results.plan import PRESETS, Plan
 from lib.results.summaries import Speedup, percentile
 from lib.results.trials import Call, Run, Trial
 from scripts.openai_endpoint import OpenAIEndpoint

@@ -13,9 +13,9 @@ from benchmarks.gate_power import CHANGES, REPEATS, simulated
 from benchmarks.gate_power import PAIRS as SIMULATED_PAIRS
 from benchmarks.gate_power import verdicts as simulated_verdicts
 from lib.benchmark.command import main
-from lib.benchmark.workload import Plan
 from lib.results import run_file
 from lib.results.gate import Decision, Verdict, decide
+from lib.results.plan import Plan
 from lib.results.trials import Run, Trial
 from tests.benchmark.stubs import JITTERS, StubStore, VirtualClock, measure, trial
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.benchmark.recorder import NO_EFFECT
-from lib.benchmark.workload import Plan
+from lib.results.plan import Plan
 from lib.results.trials import Call, Trial
 from tests.benchmark.stubs import ROWS, StubStore, measure, trial
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lib.benchmark.workload import Plan
 from lib.errors import InvalidInput
 from lib.results import run_file
 from lib.results.catalogue import OPERATIONS, STRATEGIES
+from lib.results.plan import Plan
 from lib.results.trials import ENDPOINT_MS, Run, Trial
 from lib.runs import findings
 from lib.runs.store import KEPT_DELETIONS, Origin, RunStore

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from lib.benchmark.workload import PRESETS
 from lib.errors import InvalidInput
 from lib.results import comparison, run_file, summaries
+from lib.results.plan import PRESETS
 from lib.results.trials import Run
 from lib.runs import findings, reports
 from lib.runs.findings import ALONE

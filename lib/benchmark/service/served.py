@@ -14,11 +14,11 @@ from lib.benchmark.answers import Checked
 from lib.benchmark.recorder import Recorder
 from lib.benchmark.service.client import Client, many_sockets
 from lib.benchmark.service.neighbour import Neighbour
-from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import SearchWorkspace, Workspace
 from lib.errors import LabError, OperationFailed
 from lib.milvus.embeddings import note_embedding
 from lib.milvus.operations import Operation
+from lib.results.plan import Plan
 from lib.workers.service import Service
 from lib.workers.work import Ended
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import streamlit as st
 
-from lib.benchmark.workload import (
+from lib.results.catalogue import INDEX_TYPES, OPERATIONS, OWN_WAYS, STRATEGIES
+from lib.results.plan import (
     DELETE_CONSISTENCIES,
     DELETE_FIELDS,
     MAX_LATENCY_MS,
@@ -20,8 +21,7 @@ from lib.benchmark.workload import (
     MAX_WARMUP,
     PRESETS,
 )
-from lib.milvus.ranking import MAX_K
-from lib.results.catalogue import INDEX_TYPES, OPERATIONS, OWN_WAYS, STRATEGIES
+from lib.results.ranking import MAX_K
 from lib.results.trials import MAX_REPEATS
 
 CUSTOM = "custom"

@@ -6,7 +6,11 @@ from typing import Any
 
 import streamlit as st
 
-from lib.benchmark.workload import (
+from lib.errors import InvalidInput
+from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel
+from lib.results.catalogue import INDEX_TYPES, OPERATIONS, OWN_WAYS, STRATEGIES
+from lib.results.plan import (
     DELETE_CONSISTENCIES,
     DELETE_FIELDS,
     OVERLOAD_WARNING,
@@ -15,11 +19,7 @@ from lib.benchmark.workload import (
     Preset,
     message_warning,
 )
-from lib.errors import InvalidInput
-from lib.milvus.connection import Connection
-from lib.milvus.embeddings import EmbeddingModel
-from lib.milvus.ranking import DEFAULT_FETCH_K
-from lib.results.catalogue import INDEX_TYPES, OPERATIONS, OWN_WAYS, STRATEGIES
+from lib.results.ranking import DEFAULT_FETCH_K
 from lib.results.trials import OVERLOAD, SERVICE
 from lib.settings import Settings
 from lib.ui.benchmark import address

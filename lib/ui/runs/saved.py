@@ -1,10 +1,10 @@
 """This visitor's runs: where they are kept, and how one is measured."""
 
 from lib.benchmark import measurement
-from lib.benchmark.workload import Plan
 from lib.jobs import Job
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.results.plan import Plan
 from lib.runs.store import Room, RunStore
 from lib.ui.common import session, visitor
 from lib.ui.common.memory import check_room

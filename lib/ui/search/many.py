@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from lib.benchmark.workload import MAX_CONCURRENCY, Plan
 from lib.jobs import FINISHED
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA
 from lib.results.catalogue import SEARCH_TYPES
+from lib.results.plan import MAX_CONCURRENCY, Plan
+from lib.results.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA
 from lib.results.trials import MAX_REPEATS
 from lib.search import ask as search
 from lib.search.code import many_code

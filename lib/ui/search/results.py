@@ -10,8 +10,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from lib.milvus.collections import Metric
-from lib.milvus.ranking import DEFAULT_K
 from lib.programs.snippet import Snippet
+from lib.results.ranking import DEFAULT_K
 from lib.search import charts as search_charts
 from lib.search import mmr
 from lib.search.ask import Candidates, Timing, TwoLists, compare

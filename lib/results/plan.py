@@ -8,9 +8,7 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any
 
-from lib.benchmark.effects import changes_something
 from lib.errors import InvalidInput, LabError
-from lib.milvus.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA, check_ranking
 from lib.results.catalogue import (
     INDEX_TYPES,
     OPERATIONS,
@@ -20,6 +18,8 @@ from lib.results.catalogue import (
     STRATEGIES,
     Effect,
 )
+from lib.results.effects import changes_something
+from lib.results.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA, check_ranking
 from lib.results.summaries import cell_label, cell_text
 from lib.results.trials import (
     COMPARE,

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from lib import settings
 from lib.benchmark import options
-from lib.benchmark.workload import PRESETS, Cell, Plan, preset
 from lib.errors import InvalidInput
 from lib.results.catalogue import OPERATIONS, OWN_WAYS, SERVED_WAYS, STRATEGIES
+from lib.results.plan import PRESETS, Cell, Plan, preset
 from lib.settings import Settings
 
 SETTINGS = Settings(milvus_uri="unused.db")

@@ -8,7 +8,7 @@ from lib.results.catalogue import OPERATIONS, STRATEGIES, Operation, Strategy
 from lib.results.trials import COMPARE, OVERLOAD, RATE, SERVICE
 
 if TYPE_CHECKING:
-    from lib.benchmark.workload import Plan
+    from lib.results.plan import Plan
 
 # The ways that the experiment "overload" makes, whatever a plan names.
 OVERLOAD_WAYS = {"gather", "gather_limited", "token_bucket"}
