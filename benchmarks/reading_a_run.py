@@ -23,12 +23,13 @@ print(json.dumps({"seconds": {"pydantic alone": time.process_time()}, "modules":
 """
 READING = """
 import json, sys, time
-from lib.results import advice, groups, published, run_file, summaries
+from lib.results import findings, published, run_file
+from lib.results.analysis import analyse
 loaded = time.process_time()
 run = run_file.read(sys.argv[1])
 read = time.process_time()
-cells = summaries.of(run)
-said = [summaries.warnings(run, cells), advice.sentences(run), published.reasons(run)]
+found = analyse(run)
+said = [findings.headline(found), findings.advised(found), published.reasons(run)]
 seconds = {"start and imports": loaded, "reading": read - loaded}
 seconds |= {"judging": time.process_time() - read, "in all": time.process_time()}
 print(json.dumps({"seconds": seconds, "modules": sorted(sys.modules)}))

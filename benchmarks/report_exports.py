@@ -9,9 +9,9 @@ import argparse
 import time
 from pathlib import Path
 
-from lib.results import run_file
+from lib.results import findings, run_file
+from lib.results.findings import ALONE
 from lib.runs import reports
-from lib.runs.findings import ALONE
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
         )
         if arguments.save:
             arguments.save.mkdir(parents=True, exist_ok=True)
-            (arguments.save / f"{reports.stem(run)}{export.suffix}").write_bytes(data)
+            (arguments.save / f"{findings.stem(run)}{export.suffix}").write_bytes(data)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ import argparse
 import html
 from pathlib import Path
 
-from lib.runs import findings, reports
+from lib.results import findings
+from lib.results.analysis import analyse
+from lib.runs import reports
 from lib.runs.store import Entry, RunStore
 
 RUNTIME = "vega.js"
@@ -54,27 +56,28 @@ def _file(entry: Entry) -> str:
 
 def _page(entry: Entry, kept: RunStore) -> bytes:
     run = entry.load()
+    found = analyse(run)
     drawings = "\n".join(
         reports.drawing(figure, f"spec-{i}", packed=True)
-        for i, figure in enumerate(reports.figures(run))
+        for i, figure in enumerate(reports.figures(found))
     )
-    said = reports.sections(run, kept.beside(run), drawings)
+    said = reports.sections(found, kept.beside(run), drawings)
     body = f'<p><a href="index.html">All recorded runs</a></p>\n{said}\n{SCRIPTS}'
-    return reports.page(findings.headline(run), body, scripts=" 'self'")
+    return reports.page(findings.headline(found), body, scripts=" 'self'")
 
 
 def _index(entries: list[Entry], featured: Entry | None) -> bytes:
     parts = [f"<h1>{TITLE}</h1>", f"<p>{INTRODUCTION}</p>"]
     if featured is not None:
-        first = next(reports.figures(featured.load()))
+        first = next(reports.figures(analyse(featured.load())))
         parts.append(reports.drawing(first, "spec-0", packed=True))
     parts.append("<h2>The runs</h2><ul>")
     for entry in entries:
-        headline = findings.headline(entry.load())
+        headline = findings.headline(analyse(entry.load()))
         parts.append(
             f'<li><a href="{_file(entry)}">{html.escape(entry.card.name)}</a>: '
             f'{html.escape(headline)}<br><span class="quiet">'
-            f"{html.escape(reports.note(entry.load()))}</span></li>"
+            f"{html.escape(findings.note(entry.load()))}</span></li>"
         )
     return reports.page(TITLE, "\n".join([*parts, "</ul>", SCRIPTS]), scripts=" 'self'")
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pandas as pd
 
 from lib.charts import kept
-from lib.charts.charts import CHARTS
+from lib.charts.charts import CHARTS, frames
 from lib.results import run_file
-from lib.results.groups import largest_groups
+from lib.results.analysis import analyse
 from lib.runs import first_screen as first_screen_of
 from lib.runs import front, store
 from lib.runs.store import RECORDED_DIR, RunStore
@@ -46,13 +46,11 @@ def charts() -> str:
     """Return the text of assets/charts.json: the specifications that pages draw first."""
     found = {}
     for path in sorted(RECORDED_DIR.glob("*.json")):
-        run = run_file.read(path)
-        focus = largest_groups(run)[0]
-        for chart in map(CHARTS.__getitem__, DRAWN_FIRST):
-            frame = chart.frame(run, focus)
-            if not frame.empty:
-                name = chart.name_with(**chart.standing(frame))
-                found[kept.key_of(name, frame)] = kept.made(chart.drawn(frame))
+        analysed = analyse(run_file.read(path))
+        for name, frame in frames(analysed, analysed.largest_groups[0], DRAWN_FIRST).items():
+            chart = CHARTS[name]
+            key = kept.key_of(chart.name_with(**chart.standing(frame)), frame)
+            found[key] = kept.made(chart.drawn(frame))
     for draw, columns in COLUMNS.items():
         table = pd.DataFrame(columns=columns)
         found[kept.key_of(draw.__name__, table)] = kept.made(draw(table))

@@ -1,8 +1,9 @@
-"""Walk three things through the app and print the modules of lib that they pass.
+"""Walk four things through the app and print the modules of lib that they pass.
 
 `python -m scripts.walks` runs the pages without a browser, on an embedded store of its own, and
 looks at the arguments and the results of every function of `lib/` and `pages/`:
 
+- a recorded run, or what was made of it as a whole, on its page;
 - λ, from its slider to the chart;
 - a call's start and end, from the runner to the waterfall;
 - an uploaded row, from the uploader to Milvus.
@@ -24,6 +25,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+RUN = "recorded-tutorial-server-450ms"
 LAMBDA = 0.3701  # on no step of the curve over λ
 ROW = "The walrus and the carpenter walk through the house"
 TABLE = f"text,number\n{ROW},1\nSomething else entirely,2\n".encode()
@@ -105,6 +107,11 @@ def holds(value: Any, is_thing: Holds, depth: int = DEPTH) -> bool:
     return any(holds(each, is_thing, depth - 1) for each in inside[:ITEMS])
 
 
+def is_run(value: Any) -> bool:
+    """Say whether it is a run, or its analysis."""
+    return type(value).__name__ in {"Run", "Analysis"}
+
+
 def is_lambda(value: Any) -> bool:
     """Say whether it is the slider's value."""
     return isinstance(value, float) and value == LAMBDA
@@ -127,7 +134,7 @@ def is_call(value: Any) -> bool:
 
 
 def main() -> None:
-    """Walk all three, on the page where each begins."""
+    """Walk all four, on the page where each begins."""
     walk = Walk()
     threading.setprofile(walk)
     sys.setprofile(walk)
@@ -150,6 +157,11 @@ def _walk_all(walk: Walk) -> None:
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
     app.run()
     settle()  # the first visit loads a corpus
+    app.query_params["r_runs"] = RUN
+    with walk.on(is_run):
+        app.switch_page("pages/runs.py").run()
+    walk.show("A run on its page")
+
     app.switch_page("pages/search.py").run()
     app.text_input(key="q").set_value("split a string at a separator")
     app.form_submit_button[0].click().run()

@@ -32,7 +32,8 @@ from lib.milvus.addresses import check_allowed
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
 from lib.milvus.typed import meant
-from lib.runs import findings, reports
+from lib.results import findings
+from lib.runs import reports
 from lib.runs.store import RunStore
 from lib.search import ask
 from lib.settings import VARIABLES, Settings, canonical, check_address, check_uri, load

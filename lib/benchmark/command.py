@@ -36,6 +36,7 @@ from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.results import advice, gate, run_file, summaries
 from lib.results import audit as audited
+from lib.results.analysis import analyse
 from lib.results.gate import Verdict
 from lib.results.plan import OVERLOAD_WARNING, Plan, message_warning
 from lib.results.summaries import CellSummary
@@ -181,7 +182,7 @@ def _code(run: Run) -> int:
     """
     if not all(_went_well(run, trial) for trial in run.trials):
         return FAILED
-    if why := advice.without_verdict(run):
+    if why := advice.without_verdict(analyse(run)):
         _print(f"No verdict: {why}")
         return NO_VERDICT
     searched = run.settings.get("experiment") == RATE
@@ -315,10 +316,10 @@ def _show_trial(trial: Trial) -> None:
 
 def summary_table(run: Run) -> str:
     """Return the summary as text, the speed-ups with their intervals, and the warnings below."""
-    cells = summaries.summarise(run.trials)
+    found = analyse(run)
     header = ("operation", "count", "strategy", "repeats", "median", "p50", "p95", "calls/s",
               "speed-up (95% interval)", "failed")  # fmt: skip
-    rows = [header, *(_row(cell) for cell in cells)]
+    rows = [header, *(_row(cell) for cell in found.cells)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     lines = ["  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)) for row in rows]
     lines.insert(1, "-" * len(lines[0]))
@@ -328,15 +329,15 @@ def summary_table(run: Run) -> str:
     level = run.settings.get("delete_consistency")
     if level:
         lines.append(f"Deletes asked for the consistency level {level}.")
-    lines.extend(advice.sentences(run))
+    lines.extend(advice.sentences(found))
     if refused := sum(trial.provider_refused for trial in run.trials):
         sent = sum(trial.provider_sent for trial in run.trials)
         lines.append(
             f"The embedding service turned away {refused:,} of {counted(sent, 'request')}: "
             "a limit on the calls in flight avoids that."
         )
-    warnings = summaries.warnings(run, cells)
-    lines.extend(f"- {message}" for messages in warnings.values() for message in messages)
+    messages = (message for messages in found.warnings.values() for message in messages)
+    lines.extend(f"- {message}" for message in messages)
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -7,7 +7,7 @@ the finding above the chart, `Chart.titled` puts it into an exported picture.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -17,9 +17,9 @@ import pandas as pd
 from lib.charts import data as chart_data
 from lib.charts.theme import FAMILIES
 from lib.late import alt
+from lib.results.analysis import Analysis
 from lib.results.groups import Focus
 from lib.results.summaries import STALLED_LAG_MS
-from lib.results.trials import Run
 from lib.words import counted, duration_text, ratio_text
 
 AnyChart: TypeAlias = "alt.Chart | alt.LayerChart | alt.FacetChart"
@@ -756,7 +756,7 @@ class Chart:
 
     name: str
     title: str
-    frame: Callable[[Run, Focus], pd.DataFrame]
+    frame: Callable[..., pd.DataFrame]  # of an analysis, and of a group where it is `focused`
     draw: Callable[..., Any]
     finding: Callable[[pd.DataFrame], str]
     focused: bool = True  # whether it looks at one group; otherwise at the whole run
@@ -790,7 +790,7 @@ _ALL = (
     Chart(
         name="wall_time",
         title="Wall time",
-        frame=lambda run, focus: chart_data.wall_times(run),
+        frame=chart_data.wall_times,
         draw=wall_time,
         finding=wall_time_finding,
         focused=False,
@@ -800,7 +800,7 @@ _ALL = (
     Chart(
         name="speedup",
         title="Speed-up",
-        frame=lambda run, focus: chart_data.speedups(run),
+        frame=chart_data.speedups,
         draw=speedup,
         finding=speedup_finding,
         focused=False,
@@ -830,7 +830,7 @@ _ALL = (
     Chart(
         name="rates",
         title="Rates",
-        frame=lambda run, focus: chart_data.rates(run),
+        frame=chart_data.rates,
         draw=rates,
         finding=told_finding,
         focused=False,
@@ -838,7 +838,7 @@ _ALL = (
     Chart(
         name="losses",
         title="What was lost",
-        frame=lambda run, focus: chart_data.losses(run),
+        frame=chart_data.losses,
         draw=losses,
         finding=told_finding,
         focused=False,
@@ -846,7 +846,7 @@ _ALL = (
     Chart(
         name="served",
         title="Requests a second, and the neighbour's wait",
-        frame=lambda run, focus: chart_data.served(run),
+        frame=chart_data.served,
         draw=served,
         finding=told_finding,
         focused=False,
@@ -854,7 +854,7 @@ _ALL = (
     Chart(
         name="heartbeat",
         title="The neighbour's heartbeat",
-        frame=lambda run, focus: chart_data.heartbeat(run),
+        frame=chart_data.heartbeat,
         draw=heartbeat,
         finding=heartbeat_finding,
         focused=False,
@@ -876,3 +876,17 @@ _ALL = (
 )
 
 CHARTS: dict[str, Chart] = {chart.name: chart for chart in _ALL}
+RACE = "race"  # a picture that moves, and no chart
+
+
+def frames(found: Analysis, focus: Focus, names: Iterable[str]) -> dict[str, pd.DataFrame]:
+    """Return the tables of some charts that have something to draw, of a run and one group of it.
+
+    Beside the names of CHARTS there is RACE.
+    """
+    made = {}
+    for name in names:
+        frame_of = chart_data.race if name == RACE else CHARTS[name].frame
+        is_focused = name == RACE or CHARTS[name].focused
+        made[name] = frame_of(found, focus) if is_focused else frame_of(found)
+    return {name: frame for name, frame in made.items() if not frame.empty}

@@ -1,4 +1,4 @@
-"""A run as tables, one for each chart."""
+"""A run's analysis as tables, one for each chart."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from lib.results import advice, service, summaries
+from lib.results.analysis import Analysis
 from lib.results.catalogue import STRATEGIES
 from lib.results.comparison import ComparedCell
 from lib.results.groups import Focus, group_label
@@ -47,7 +48,7 @@ def _table(rows: list[dict[str, Any]], columns: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns.split())
 
 
-def wall_times(run: Run) -> pd.DataFrame:
+def wall_times(found: Analysis) -> pd.DataFrame:
     """Return one row per cell: the geometric mean of its wall times in seconds."""
     rows = [
         {
@@ -57,19 +58,19 @@ def wall_times(run: Run) -> pd.DataFrame:
             "repeats": cell.repeats,
             "text": duration_text(cell.geomean_wall_s),
         }
-        for cell in summaries.of(run)
+        for cell in found.cells
         # Timed trials all last as long as they were asked to. A log axis has no zero.
         if cell.geomean_wall_s and cell.count
     ]
     return _table(rows, "group strategy family wall_s count repeats text")
 
 
-def speedups(run: Run) -> pd.DataFrame:
+def speedups(found: Analysis) -> pd.DataFrame:
     """Return one row per compared cell, and one per figure that the tutorial published for it.
 
     `source` is 'measured' or 'published'; bounds are missing below three repeats.
     """
-    compared = [cell for cell in summaries.of(run) if cell.speedup is not None]
+    compared = [cell for cell in found.cells if cell.speedup is not None]
     rows = [
         {
             **_names(cell.cell),
@@ -96,23 +97,21 @@ def speedups(run: Run) -> pd.DataFrame:
     return table.astype({"low": float, "high": float})
 
 
-def lanes(run: Run, focus: Focus) -> tuple[Trial, ...]:
+def lanes(found: Analysis, focus: Focus) -> tuple[Trial, ...]:
     """Return two trials of a group: the sync loop, and gather or what stands for it.
 
     Of each way it is the repeat whose time is nearest to the time that is shown of it; of the same
     repeat, where the two share one. None of a service: its users never begin together.
     """
-    if run.experiment == SERVICE:
+    if found.run.experiment == SERVICE:
         return ()
-    mine = summaries.by_cell(
-        trial
-        for trial in run.trials
-        if (trial.operation, trial.count) == (focus.operation, focus.count) and trial.counts
-    )
-    timed = [cell for cell in _cells_of(run, focus) if cell.cell in mine and cell.geomean_wall_s]
-    baseline = next(
-        (found for cell in timed if (found := summaries.baseline_of(cell.cell, mine))), None
-    )
+    mine = {
+        cell.cell: [trial for trial in found.trials[cell.cell] if trial.counts]
+        for cell in found.cells_of(focus)
+    }
+    timed = [cell for cell in found.cells_of(focus) if mine[cell.cell] and cell.geomean_wall_s]
+    counting = [key for key, trials in mine.items() if trials]
+    baseline = summaries.baseline_of(timed[0].cell, counting) if timed else None
     loop = [cell for cell in timed if cell.cell == baseline]
     others = [cell for cell in timed if STRATEGIES[cell.strategy].family == "async"]
     unlimited = [cell for cell in others if cell.strategy == "gather"]
@@ -134,13 +133,13 @@ def lanes(run: Run, focus: Focus) -> tuple[Trial, ...]:
     return min(same or drawn, key=lambda trials: away(*trials))
 
 
-def shown_time(run: Run, trial: Trial) -> float:
+def shown_time(found: Analysis, trial: Trial) -> float:
     """Return the time that is shown of a trial's way, in seconds: of all its repeats together."""
-    cell = next(cell for cell in summaries.of(run) if cell.cell == trial.cell)
-    return cell.geomean_wall_s or trial.wall_s
+    cell = found.cell(trial.cell)
+    return (cell and cell.geomean_wall_s) or trial.wall_s
 
 
-def waterfall(run: Run, focus: Focus) -> pd.DataFrame:
+def waterfall(found: Analysis, focus: Focus) -> pd.DataFrame:
     """Return the calls of two lanes as bars from start to end, in seconds.
 
     Each call is two rows, embedding first and then Milvus and client; `row` counts bars from the
@@ -149,7 +148,7 @@ def waterfall(run: Run, focus: Focus) -> pd.DataFrame:
     """
     rows = []
     row = 0
-    for trial in lanes(run, focus):
+    for trial in lanes(found, focus):
         order = sorted(range(len(trial.calls)), key=lambda i: trial.calls[i].start_s)
         kept = _evenly(order, MAX_LANE_CALLS)
         for i in kept:
@@ -174,7 +173,7 @@ def waterfall(run: Run, focus: Focus) -> pd.DataFrame:
                         "shown": len(kept),
                         "total": len(trial.calls),
                         "wall_s": trial.wall_s,
-                        "shown_s": shown_time(run, trial),
+                        "shown_s": shown_time(found, trial),
                         "repeat": trial.repeat + 1,
                     }
                 )
@@ -193,14 +192,14 @@ def _evenly(items: Sequence[int], most: int) -> list[int]:
     return [items[round(i * step)] for i in range(most)]
 
 
-def race(run: Run, focus: Focus) -> pd.DataFrame:
+def race(found: Analysis, focus: Focus) -> pd.DataFrame:
     """Return the race's cells: when each is begun and done, in seconds from the start.
 
     A cell is one call, or `per_cell` calls that finished one after another; cells of a lane stand
     in the order in which they finish, so that the lane fills from the left.
     """
     rows = []
-    for trial in lanes(run, focus):
+    for trial in lanes(found, focus):
         ended = sorted(trial.calls, key=lambda call: call.end_s)
         per_cell = -(-len(ended) // MAX_RACE_CELLS)
         for cell in range(0, len(ended), per_cell):
@@ -215,7 +214,7 @@ def race(run: Run, focus: Focus) -> pd.DataFrame:
                     "end_s": calls[-1].end_s,
                     "per_cell": per_cell,
                     "wall_s": trial.wall_s,
-                    "shown_s": shown_time(run, trial),
+                    "shown_s": shown_time(found, trial),
                     "repeat": trial.repeat + 1,
                 }
             )
@@ -234,30 +233,23 @@ def race_at(cells: pd.DataFrame, clock_s: float) -> pd.DataFrame:
     return moment
 
 
-def _cells_of(run: Run, focus: Focus) -> list[CellSummary]:
-    """Return the cells of a group."""
-    group = (focus.operation, focus.count)
-    return [cell for cell in summaries.of(run) if (cell.operation, cell.count) == group]
-
-
-def _one_limit_each(run: Run, focus: Focus) -> list[tuple[CellSummary, list[Call]]]:
+def _one_limit_each(found: Analysis, focus: Focus) -> list[tuple[CellSummary, list[Call]]]:
     """Return each strategy's cell with the most throughput: a chart has no room for all limits.
 
     Beside it are the calls that count: successful ones of verified trials.
     """
     best: dict[str, CellSummary] = {}
-    for cell in _cells_of(run, focus):
+    for cell in found.cells_of(focus):
         kept = best.setdefault(cell.strategy, cell)
         if (cell.throughput_per_s or 0) > (kept.throughput_per_s or 0):
             best[cell.strategy] = cell
-    trials = summaries.by_cell(run.trials)
     return [
-        (cell, [call for t in trials[cell.cell] if t.verified for call in t.calls if call.ok])
+        (cell, [call for t in found.trials[cell.cell] if t.verified for call in t.calls if call.ok])
         for cell in best.values()
     ]
 
 
-def latencies(run: Run, focus: Focus) -> pd.DataFrame:
+def latencies(found: Analysis, focus: Focus) -> pd.DataFrame:
     """Return each strategy's cumulative curve: the share of calls at most so many ms long.
 
     Rows with a `mark` are the percentiles to label, with their sample size; of fewer than 500 calls
@@ -265,7 +257,7 @@ def latencies(run: Run, focus: Focus) -> pd.DataFrame:
     calls and is left out. Of several limits the fastest is kept.
     """
     rows = []
-    for cell, calls in _one_limit_each(run, focus):
+    for cell, calls in _one_limit_each(found, focus):
         if not calls or STRATEGIES[cell.strategy].is_batch:
             continue
         ordered = sorted(1000 * call.latency_s for call in calls)
@@ -290,7 +282,7 @@ def _marked(latencies: Sequence[float]) -> tuple[int, ...]:
     return tuple(q for q in MARKED_PERCENTILES if q < 99 or enough)
 
 
-def sweep(run: Run, focus: Focus) -> pd.DataFrame:
+def sweep(found: Analysis, focus: Focus) -> pd.DataFrame:
     """Return throughput and latency per concurrency limit, with the knee of each strategy marked.
 
     The knee is the lowest limit that no higher one is measurably faster than, if it is itself
@@ -298,11 +290,10 @@ def sweep(run: Run, focus: Focus) -> pd.DataFrame:
     for the number of limits, lies above 1. Where the intervals do not show that, there is no knee.
     """
     # The limits that a search for a rate or an overload tries are no sweep.
-    is_sweep = run.experiment == COMPARE
-    by_batch = any(cell.batch > 1 for cell in _cells_of(run, focus))
+    is_sweep = found.run.experiment == COMPARE
+    by_batch = any(cell.batch > 1 for cell in found.cells_of(focus))
     rows = []
-    trials = summaries.by_cell(run.trials)
-    for cell in _cells_of(run, focus):
+    for cell in found.cells_of(focus):
         limited = STRATEGIES[cell.strategy].uses_limit
         if not (is_sweep and limited and cell.concurrency and cell.throughput_per_s):
             continue
@@ -324,13 +315,14 @@ def sweep(run: Run, focus: Focus) -> pd.DataFrame:
     # One limit is no sweep.
     several = frame.groupby("strategy")["limit"].transform("size") > 1
     frame = frame[several].reset_index(drop=True)
-    knees = {_knee(list(mine["cell"]), trials) for _, mine in frame.groupby("strategy", sort=False)}
+    by_strategy = frame.groupby("strategy", sort=False)
+    knees = {_knee(list(mine["cell"]), found.trials) for _, mine in by_strategy}
     frame["is_knee"] = [cell in knees for cell in frame["cell"]]
     frame["unit"] = "rows a call" if by_batch else "in flight"
     frame["thing"] = "rows" if by_batch else "calls"
     advised = {
         (STRATEGIES[one.strategy].title, one.advised.level)
-        for one in advice.sweep_advice(run)
+        for one in found.sweeps
         if one.operation == focus.operation and one.is_decided
     }
     names = {name for name, _ in advised}
@@ -344,7 +336,7 @@ def sweep(run: Run, focus: Focus) -> pd.DataFrame:
     return frame.drop(columns="cell")
 
 
-def _knee(cells: list[CellKey], trials: Mapping[CellKey, list[Trial]]) -> CellKey | None:
+def _knee(cells: list[CellKey], trials: Mapping[CellKey, Sequence[Trial]]) -> CellKey | None:
     """Return the knee among a strategy's cells, which stand in the order of their limits."""
 
     def is_faster(one: CellKey, than: CellKey) -> bool:
@@ -358,9 +350,9 @@ def _knee(cells: list[CellKey], trials: Mapping[CellKey, list[Trial]]) -> CellKe
     return None
 
 
-def rates(run: Run) -> pd.DataFrame:
+def rates(found: Analysis) -> pd.DataFrame:
     """Return one row per rate that was tried: its p99 in ms, what it showed and why."""
-    found = advice.rate_advice(run)
+    rate = found.rate
     rows = [
         {
             "rate_per_s": level.rate_per_s,
@@ -368,15 +360,15 @@ def rates(run: Run) -> pd.DataFrame:
             "verdict": _rate_verdict(level),
             "reason": level.reason,
             "family": "async" if level.held else "neither",
-            "limit_ms": found.p99_ms,
+            "limit_ms": rate.p99_ms,
             "calls": level.calls,
             "held": f"{level.held_trials} of {level.trials}",
             "late": level.late,
-            "is_found": level.rate_per_s == found.rate_per_s,
-            "finding": found.sentence,
+            "is_found": level.rate_per_s == rate.rate_per_s,
+            "finding": rate.sentence,
         }
-        for level in (found.levels if found else ())
-        if found and level.p99_ms > 0
+        for level in (rate.levels if rate else ())
+        if rate and level.p99_ms > 0
     ]
     return _table(
         rows,
@@ -392,9 +384,9 @@ def _rate_verdict(level: advice.RateLevel) -> str:
     return CONFIRMED if level.is_confirmed else HELD
 
 
-def losses(run: Run) -> pd.DataFrame:
+def losses(found: Analysis) -> pd.DataFrame:
     """Return two rows per way of an overload: how many calls were answered, and how many lost."""
-    found = advice.overload_advice(run)
+    overload = found.overload
     rows = [
         {
             "strategy": level.label,
@@ -402,9 +394,9 @@ def losses(run: Run) -> pd.DataFrame:
             "part": part,
             "calls": number / level.trials,
             "text": f"{level.lost_calls / level.trials:,.0f} lost, {duration_text(level.wall_s)}",
-            "finding": found.sentence if found else "",
+            "finding": overload.sentence if overload else "",
         }
-        for level in (found.levels if found else ())
+        for level in (overload.levels if overload else ())
         for part, number in (
             ("answered", level.calls * level.trials - level.lost_calls),
             ("lost", level.lost_calls),
@@ -413,11 +405,11 @@ def losses(run: Run) -> pd.DataFrame:
     return _table(rows, "strategy family part calls text finding")
 
 
-def served(run: Run) -> pd.DataFrame:
+def served(found: Analysis) -> pd.DataFrame:
     """Return one row per way of a service and number of users: requests a second, and the wait in
     ms of the neighbour beside them; the ways with the most requests first.
     """
-    cells = [cell for cell in summaries.of(run) if cell.neighbour_ms and cell.throughput_per_s]
+    cells = [cell for cell in found.cells if cell.neighbour_ms and cell.throughput_per_s]
     rows = [
         {
             "group": counted(cell.concurrency or 0, "user"),
@@ -433,26 +425,23 @@ def served(run: Run) -> pd.DataFrame:
         }
         for cell in sorted(cells, key=lambda each: (each.concurrency or 0, -_per_s(each)))
     ]
-    found = service.service_verdict(run)
     columns = "group strategy family users throughput_per_s neighbour_ms basis p50_ms threads text"
-    return _table(rows, columns).assign(finding=found.sentence if found else "")
+    return _table(rows, columns).assign(finding=found.service.sentence if found.service else "")
 
 
 def _per_s(cell: CellSummary) -> float:
     return cell.throughput_per_s or 0.0
 
 
-def heartbeat(run: Run) -> pd.DataFrame:
+def heartbeat(found: Analysis) -> pd.DataFrame:
     """Return one row per request of the neighbour: when it was answered, beside each way.
 
     In seconds from a trial's start, for its first seconds, of the repeat nearest to the wait that
     is shown; `silent_s` is the longest time without an answer there.
     """
-    found = service.service_verdict(run)
-    trials = summaries.by_cell(run.trials)
     rows: list[dict[str, Any]] = []
-    for cell in found.ways if found else ():
-        trial = service.typical(trials, cell)
+    for cell in found.service.ways if found.service else ():
+        trial = service.typical(found.trials, cell)
         most_s = min(trial.seconds or trial.wall_s, HEARTBEAT_S)
         answered = sorted(ping.end_s for ping in trial.pings if ping.ok and ping.end_s <= most_s)
         moments = [0.0, *answered, most_s]
@@ -473,14 +462,14 @@ def heartbeat(run: Run) -> pd.DataFrame:
     return _table(rows, "strategy family answered_s most_s silent_s wait neighbour_ms repeat")
 
 
-def split(run: Run, focus: Focus) -> pd.DataFrame:
+def split(found: Analysis, focus: Focus) -> pd.DataFrame:
     """Return the mean milliseconds of a call per strategy, in two parts.
 
     A batched call stands for `count` calls; its time is divided by them. Of several limits the
     fastest is kept.
     """
     rows = []
-    for cell, calls in _one_limit_each(run, focus):
+    for cell, calls in _one_limit_each(found, focus):
         if not calls:
             continue
         stands_for = len(calls) * (cell.count if STRATEGIES[cell.strategy].is_batch else 1)
@@ -493,7 +482,7 @@ def split(run: Run, focus: Focus) -> pd.DataFrame:
     return _table(rows, "strategy family part mean_ms samples")
 
 
-def loop_lag(run: Run, focus: Focus) -> pd.DataFrame:
+def loop_lag(found: Analysis, focus: Focus) -> pd.DataFrame:
     """Return each trial's longest event-loop lag in ms, for the strategies that run on the loop."""
     rows = [
         {
@@ -501,20 +490,16 @@ def loop_lag(run: Run, focus: Focus) -> pd.DataFrame:
             "repeat": trial.repeat + 1,
             "lag_ms": trial.loop_lag_ms_max,
         }
-        for trial in run.trials
-        if (trial.operation, trial.count) == (focus.operation, focus.count)
-        and not trial.warmup
-        and trial.loop_lag_ms_max is not None
+        for cell in found.cells_of(focus)
+        for trial in found.trials[cell.cell]
+        if trial.loop_lag_ms_max is not None
         # Of a service that would be the loop of its users, and not the one that is looked at.
-        and run.experiment != SERVICE
+        and found.run.experiment != SERVICE
     ]
-    # Trials come in the shuffled order of the run, cells by strategy and number.
-    order = [cell.label for cell in summaries.of(run)]
-    rows.sort(key=lambda row: order.index(str(row["strategy"])))
     return _table(rows, "strategy family repeat lag_ms")
 
 
-def summary(run: Run) -> pd.DataFrame:
+def summary(found: Analysis) -> pd.DataFrame:
     """Return one row per cell with everything derived from it; units are in the names."""
     rows = [
         vars(cell)
@@ -522,14 +507,14 @@ def summary(run: Run) -> pd.DataFrame:
             "strategy": cell.label,
             "errors": "; ".join(f"{kind} ({n}×)" for kind, n in cell.errors.items()),
         }
-        for cell in summaries.of(run)
+        for cell in found.cells
     ]
     columns = (
         "operation strategy count repeats failed_trials geomean_wall_s speedup speedup_low "
         "speedup_high verdict throughput_per_s p50_ms p95_ms p99_ms slowest_ms samples "
         "embed_p50_ms milvus_p50_ms loop_lag_ms_max cpu_share errors speedup_note"
     )
-    if run.experiment == SERVICE:
+    if found.run.experiment == SERVICE:
         columns += " concurrency neighbour_ms neighbour_is_p99 pings served_threads served_mb"
     return _table(rows, columns)
 

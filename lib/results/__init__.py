@@ -1,7 +1,8 @@
 """What was measured, and what may be said of it.
 
-The catalogue of operations and strategies, trials, the run's file, summaries, advice, the gate,
-the comparison of runs and the published figures.
+The catalogue of operations and strategies, the plan of a run, its trials and file; summaries and
+advice, which the analysis of a run makes once and `findings` words; the gate, the comparison of
+runs and the published figures.
 
 It knows no Milvus, langchain, Streamlit or pandas.
 """

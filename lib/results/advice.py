@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 from lib.results.catalogue import STRATEGIES
-from lib.results.service import service_verdict
+from lib.results.service import ServiceVerdict
 from lib.results.summaries import (
     BUSY_SHARE,
     MIN_REPEATS,
@@ -23,8 +24,11 @@ from lib.results.summaries import (
     median,
     percentile,
 )
-from lib.results.trials import OVERLOAD, CellKey, Run, Trial
+from lib.results.trials import OVERLOAD, CellKey, Trial
 from lib.words import counted, duration_text, ms_text
+
+if TYPE_CHECKING:
+    from lib.results.analysis import Analysis
 
 # A level reaches the best when its interval holds this share of the best throughput: for the rest
 # nobody keeps more calls in flight.
@@ -102,8 +106,20 @@ class SweepAdvice:
         return low is None or high is None or high <= TOO_VAGUE * low
 
     @property
+    def brief(self) -> str:
+        """The advice as a list of runs shows it: 'limit 16'."""
+        if not self.is_decided:
+            return "not enough evidence"
+        return f"{'limit' if self.is_limit else 'batch of'} {self.advised.level:,}"
+
+    @property
     def short(self) -> str:
-        """The advice in a few words: 'Use 16 in flight'."""
+        """The advice in at most eight words."""
+        return "The client is the limit, not Milvus" if self.client else self._use
+
+    @property
+    def _use(self) -> str:
+        """What to set: 'Use 16 in flight'."""
         if not self.is_decided:
             return f"Not enough evidence for a {'limit' if self.is_limit else 'batch size'}"
         return f"Use {self.advised.level:,} {'in flight' if self.is_limit else ROWS_A_CALL}"
@@ -115,12 +131,12 @@ class SweepAdvice:
         if not self.is_decided:
             low, high = self.plausible
             return (
-                f"{self.short}: {low:,} to {high:,} {self.unit} are too close to call. The most "
+                f"{self._use}: {low:,} to {high:,} {self.unit} are too close to call. The most "
                 f"was {self.best.throughput_per_s:,.0f} {self.thing}/s at {self.best.level:,}; "
                 f"{advised.level:,} reached {_share_text(advised.share)} of it. "
                 "More repeats would tell."
             )
-        text = f"{self.short}: {advised.throughput_per_s:,.0f} {self.thing}/s"
+        text = f"{self._use}: {advised.throughput_per_s:,.0f} {self.thing}/s"
         if advised != self.best:
             text += f", {_share_text(advised.share)} of the most ({self.best.level:,})"
         elif advised.share.high is None:
@@ -158,16 +174,12 @@ class SweepAdvice:
 IN_FLIGHT, ROWS_A_CALL = "calls in flight", "rows a call"
 
 
-def sweep_advice(run: Run) -> tuple[SweepAdvice, ...]:
+def sweep_advice(trials: Sequence[Trial]) -> tuple[SweepAdvice, ...]:
     """Return the advice on each limit that was swept with limited gather, then on each batch."""
-    return run.keep("sweep_advice", lambda: _sweep_advice(run))
-
-
-def _sweep_advice(run: Run) -> tuple[SweepAdvice, ...]:
     found = []
     for unit in (IN_FLIGHT, ROWS_A_CALL):
         groups: dict[tuple[str, str, int, int, int], dict[int, list[Trial]]] = {}
-        for trial in run.trials:
+        for trial in trials:
             strategy = STRATEGIES[trial.strategy]
             swept = strategy.is_async and strategy.uses_limit and not strategy.style
             if swept and trial.counts and trial.throughput_per_s:
@@ -398,6 +410,21 @@ class RateAdvice:
         return self.rate_per_s is None and 2 * self.void > len(self.levels)
 
     @property
+    def brief(self) -> str:
+        """The advice as a list of runs shows it: '580/s'."""
+        if self.is_unmeasurable:
+            return "not measurable"
+        return f"{self.rate_per_s:,.0f}/s" if self.rate_per_s else "no rate confirmed"
+
+    @property
+    def short(self) -> str:
+        """The advice in at most eight words."""
+        if self.is_unmeasurable:
+            return "Not measurable: the client was too slow"
+        found = self.rate_per_s
+        return f"It holds {found:,.4g} calls/s" if found else "No rate was confirmed"
+
+    @property
     def at_rate(self) -> RateLevel | None:
         """The level at the rate found."""
         return next((one for one in self.levels if one.rate_per_s == self.rate_per_s), None)
@@ -474,15 +501,11 @@ class RateAdvice:
         return told + "The server was slower during that trial."
 
 
-def rate_advice(run: Run) -> RateAdvice | None:
+def rate_advice(settings: Mapping[str, Any], every: Sequence[Trial]) -> RateAdvice | None:
     """Return the highest rate of a search, or None for a run that searched for none."""
-    return run.keep("rate_advice", lambda: _rate_advice(run))
-
-
-def _rate_advice(run: Run) -> RateAdvice | None:
-    p99_ms = float(run.settings.get("p99_ms") or 0.0)
-    needed = confirming_trials(int(run.settings.get("repeats") or 1))
-    trials = [trial for trial in run.trials if trial.is_timed and not trial.warmup]
+    p99_ms = float(settings.get("p99_ms") or 0.0)
+    needed = confirming_trials(int(settings.get("repeats") or 1))
+    trials = [trial for trial in every if trial.is_timed and not trial.warmup]
     by_rate: dict[float, list[Trial]] = {}
     for trial in trials:
         if trial.rate_per_s:
@@ -611,6 +634,18 @@ class OverloadAdvice:
     most: int  # calls at once that were tried
 
     @property
+    def brief(self) -> str:
+        """What broke as a list of runs shows it."""
+        return f"breaks at {self.breaks_at:,}" if self.breaks_at else "nothing broke"
+
+    @property
+    def short(self) -> str:
+        """What broke in at most eight words."""
+        if self.breaks_at is None:
+            return f"No call was lost with {self.most:,} at once"
+        return f"{self.breaks_at:,} calls at once are too many"
+
+    @property
     def sentence(self) -> str:
         """What breaks first and why, in one line."""
         unlimited = self._level("gather")
@@ -645,11 +680,11 @@ def loses(trial: Trial) -> bool:
     return any(not call.ok for call in trial.calls)
 
 
-def overload_advice(run: Run) -> OverloadAdvice | None:
+def overload_advice(experiment: str, every: Sequence[Trial]) -> OverloadAdvice | None:
     """Return what an overload showed, or None for another run."""
-    if run.experiment != OVERLOAD:
+    if experiment != OVERLOAD:
         return None
-    trials = [trial for trial in run.trials if not trial.warmup]
+    trials = [trial for trial in every if not trial.warmup]
     if not trials:
         return None
     unlimited = [trial for trial in trials if trial.strategy == "gather" and not trial.retries]
@@ -674,76 +709,49 @@ def _overload_level(key: CellKey, trials: Sequence[Trial]) -> OverloadLevel:
     )
 
 
-def without_verdict(run: Run) -> str:
+def without_verdict(found: "Analysis") -> str:
     """Say why nothing can be concluded from a run; empty where something can.
 
     That is so where every trial was void, or where the search for a rate met a client that was too
     slow for most rates.
     """
-    trials = [trial for trial in run.trials if not trial.warmup]
-    if not trials:
+    if not found.trials:
         return "No trial was finished."
-    void = sum(trial.is_void for trial in trials)
-    if void == len(trials):
+    if all(trial.is_void for trials in found.trials.values() for trial in trials):
         return "No trial was valid: the client could not keep the rate."
-    rate = rate_advice(run)
-    return rate.sentence if rate is not None and rate.is_unmeasurable else ""
+    return found.rate.sentence if found.rate and found.rate.is_unmeasurable else ""
 
 
-def sentences(run: Run) -> tuple[str, ...]:
+def sentences(found: "Analysis") -> tuple[str, ...]:
     """Return all advice that a run supports, the advice itself first, in whole sentences."""
-    found: list[str] = []
-    for sweep in sweep_advice(run):
+    said: list[str] = []
+    for sweep in found.sweeps:
         told = (sweep.cost, sweep.little if sweep.is_limit else "") if sweep.is_decided else ()
-        found += [sweep.sentence, *filter(None, told)]
-    rate = rate_advice(run)
-    if rate is not None:
-        found += [rate.sentence, *([rate.contrast] if rate.contrast else [])]
-    overload = overload_advice(run)
-    if overload is not None:
-        found += [overload.sentence, *(level.sentence for level in overload.levels)]
-    service = service_verdict(run)
-    if service is not None:
-        found += [service.sentence, *service.lines]
-    return tuple(found)
+        said += [sweep.sentence, *told]
+    if found.rate:
+        said += [found.rate.sentence, found.rate.contrast]
+    if found.overload:
+        said += [found.overload.sentence, *(level.sentence for level in found.overload.levels)]
+    if found.service:
+        said += [found.service.sentence, *found.service.lines]
+    return tuple(filter(None, said))
 
 
-def brief(run: Run) -> str:
+def brief(found: "Analysis") -> str:
     """Return the advice as a list of runs shows it: 'limit 16', '580/s'; or an empty text."""
-    if (service := service_verdict(run)) is not None:
-        return service.brief
-    for sweep in sweep_advice(run):
-        if not sweep.is_decided:
-            return "not enough evidence"
-        return f"{'limit' if sweep.is_limit else 'batch of'} {sweep.advised.level:,}"
-    rate = rate_advice(run)
-    if rate is not None:
-        if rate.is_unmeasurable:
-            return "not measurable"
-        return f"{rate.rate_per_s:,.0f}/s" if rate.rate_per_s else "no rate confirmed"
-    overload = overload_advice(run)
-    if overload is None:
-        return ""
-    return f"breaks at {overload.breaks_at:,}" if overload.breaks_at else "nothing broke"
+    advice = _first(found)
+    return advice.brief if advice else ""
 
 
-def short(run: Run) -> str:
+def short(found: "Analysis") -> str:
     """Return the advice in at most eight words, or an empty text."""
-    if (service := service_verdict(run)) is not None:
-        return service.short
-    for sweep in sweep_advice(run):
-        if sweep.client:
-            return "The client is the limit, not Milvus"
-        return sweep.short
-    rate = rate_advice(run)
-    if rate is not None:
-        found = rate.rate_per_s
-        if rate.is_unmeasurable:
-            return "Not measurable: the client was too slow"
-        return f"It holds {found:,.4g} calls/s" if found else "No rate was confirmed"
-    overload = overload_advice(run)
-    if overload is None:
-        return ""
-    if overload.breaks_at is None:
-        return f"No call was lost with {overload.most:,} at once"
-    return f"{overload.breaks_at:,} calls at once are too many"
+    advice = _first(found)
+    return advice.short if advice else ""
+
+
+Advice = ServiceVerdict | SweepAdvice | RateAdvice | OverloadAdvice
+
+
+def _first(found: "Analysis") -> Advice | None:
+    """Return the advice that a run is about."""
+    return found.service or next(iter(found.sweeps), None) or found.rate or found.overload

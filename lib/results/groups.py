@@ -1,9 +1,10 @@
 """The groups of a run: the cells of one operation at one count, which are compared with another."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lib.results.catalogue import OPERATIONS
-from lib.results.trials import Run
+from lib.results.trials import CellKey
 
 
 @dataclass(frozen=True)
@@ -19,20 +20,17 @@ class Focus:
         return group_label(self.operation, self.count)
 
 
+WHOLE = Focus("", 0)  # for what looks at the whole run
+
+
 def group_label(operation: str, count: int) -> str:
     """Return 'Add documents × 100', or of timed trials 'Similarity search, timed'."""
     much = f" × {count:,}" if count else ", timed"
     return f"{OPERATIONS[operation].label}{much}"
 
 
-def groups(run: Run) -> tuple[Focus, ...]:
-    """Return the groups of a run, as they were run."""
-    found = {Focus(trial.operation, trial.count): None for trial in run.trials if not trial.warmup}
+def groups(cells: Iterable[CellKey]) -> tuple[Focus, ...]:
+    """Return the groups of some cells, which stand as they were run."""
+    found = {Focus(cell.operation, cell.count): None for cell in cells}
     operations = list(dict.fromkeys(focus.operation for focus in found))
     return tuple(sorted(found, key=lambda focus: (operations.index(focus.operation), focus.count)))
-
-
-def largest_groups(run: Run) -> tuple[Focus, ...]:
-    """Return each operation's group with the most calls."""
-    # Counts ascend: the last one of an operation stays.
-    return tuple({focus.operation: focus for focus in groups(run)}.values())

@@ -10,12 +10,10 @@ from lib.results.catalogue import STRATEGIES
 from lib.results.summaries import (
     CellSummary,
     Speedup,
-    by_cell,
     gain,
     neighbour_s,
-    of,
 )
-from lib.results.trials import SERVICE, CellKey, Run, Trial
+from lib.results.trials import SERVICE, CellKey, Trial
 from lib.words import bounds_text, counted, duration_text, ms_text, ratio_text
 
 BLOCKING, AWAITED = "service_blocking", "service_async"
@@ -108,23 +106,20 @@ def _line(cell: CellSummary) -> str:
     )
 
 
-def service_verdict(run: Run) -> ServiceVerdict | None:
+def service_verdict(
+    experiment: str, cells: Sequence[CellSummary], trials: Mapping[CellKey, Sequence[Trial]]
+) -> ServiceVerdict | None:
     """Return what a run of a service showed; None for another run, or one without good trials."""
-    if run.experiment != SERVICE:
+    if experiment != SERVICE:
         return None
-    return run.keep("service_verdict", lambda: _verdict(run))
-
-
-def _verdict(run: Run) -> ServiceVerdict | None:
     by_users: dict[int, list[CellSummary]] = {}
-    for cell in of(run):
+    for cell in cells:
         if cell.throughput_per_s and cell.neighbour_ms is not None and cell.concurrency:
             by_users.setdefault(cell.concurrency, []).append(cell)
     if not by_users:
         return None
     users = max(by_users, key=lambda each: (_repeats(by_users[each]), -each))
     ways = sorted(by_users[users], key=lambda cell: -(cell.throughput_per_s or 0.0))
-    trials = by_cell(run.trials)
     pair = [
         trials[cell.cell] for name in (BLOCKING, AWAITED) for cell in ways if cell.strategy == name
     ]

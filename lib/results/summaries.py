@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import fmean, variance
+from typing import Any
 
 from lib.results.catalogue import BASELINE, STRATEGIES
-from lib.results.trials import COMPARE, CellKey, Run, Trial
+from lib.results.trials import COMPARE, CellKey, Trial
 from lib.words import bounds_text, counted, ms_text, ratio_text
 
 MIN_REPEATS = 3
@@ -348,11 +349,6 @@ def _t_probability(angle: float, degrees: int) -> float:
     return 0.5 + (angle + inner) / math.pi
 
 
-def of(run: Run) -> tuple[CellSummary, ...]:
-    """Return the summary of each cell of a run; they are made once."""
-    return run.keep("summaries", lambda: summarise(run.trials))
-
-
 def summarise(trials: Iterable[Trial]) -> tuple[CellSummary, ...]:
     """Return one summary per cell, in the order in which the cells first appear."""
     cells = by_cell(trials)
@@ -458,36 +454,36 @@ def _against_baseline(
     return found, f"95% interval from {found.repeats} repeats, {paired}"
 
 
-def warnings(run: Run, summaries: Iterable[CellSummary]) -> dict[str, list[str]]:
+def warnings(
+    environment: Mapping[str, Any],
+    experiment: str,
+    cells: Sequence[CellSummary],
+    trials: Mapping[CellKey, Sequence[Trial]],
+) -> dict[str, list[str]]:
     """Return what a reader must know before believing the numbers: the messages by their title.
 
     The gravest come first.
     """
-    cells = list(summaries)
-    trials = {
-        key: sorted(mine, key=lambda trial: trial.repeat)
-        for key, mine in by_cell(run.trials).items()
-    }
     found = {
-        "Another session used the store": _disturbed(run),
-        "Other programs were busy": _not_quiet(run),
-        "Others went first between trials": _gave_way(run),
+        "Another session used the store": _disturbed(environment),
+        "Other programs were busy": _not_quiet(environment),
+        "Others went first between trials": _gave_way(environment),
     }
     for title, check in _CHECKS.items():
         found[title] = [
             f"{cell_text(cell.cell)}: {message}"
             for cell in cells
-            if (message := check(cell, trials[cell.cell]))
+            if (message := check(cell, sorted(trials[cell.cell], key=lambda each: each.repeat)))
         ]
-    if run.experiment == COMPARE:
+    if experiment == COMPARE:
         # The other experiments choose their repeats by what they see, and say n of how many.
         found["Few repeats"] = _few_repeats(cells)
     return {title: messages for title, messages in found.items() if messages}
 
 
-def _disturbed(run: Run) -> list[str]:
+def _disturbed(environment: Mapping[str, Any]) -> list[str]:
     """Warn when others used the store while the run measured."""
-    sessions, uses = (run.environment.get(name) for name in ("other_sessions", "uses_by_others"))
+    sessions, uses = (environment.get(name) for name in ("other_sessions", "uses_by_others"))
     if not isinstance(sessions, int) or not isinstance(uses, int):
         return []
     return [
@@ -496,9 +492,9 @@ def _disturbed(run: Run) -> list[str]:
     ]
 
 
-def _not_quiet(run: Run) -> list[str]:
+def _not_quiet(environment: Mapping[str, Any]) -> list[str]:
     """Warn when other programs took much of the computer while the run measured."""
-    share = run.environment.get("other_programs")
+    share = environment.get("other_programs")
     if not isinstance(share, float) or share < QUIET_SHARE:
         return []
     return [
@@ -507,9 +503,9 @@ def _not_quiet(run: Run) -> list[str]:
     ]
 
 
-def _gave_way(run: Run) -> list[str]:
+def _gave_way(environment: Mapping[str, Any]) -> list[str]:
     """Say how often short work of others went between two trials."""
-    times = run.environment.get("gave_way")
+    times = environment.get("gave_way")
     if not isinstance(times, int) or not times:
         return []
     return [f"{counted(times, 'time')}, and the trial after it was warmed up again"]

@@ -12,13 +12,13 @@ from pptx.util import Emu, Inches, Pt
 
 from lib.charts import charts
 from lib.charts import data as chart_data
-from lib.charts.charts import CHARTS, AnyChart, readable, with_data
-from lib.results import summaries
-from lib.results.groups import groups
+from lib.charts.charts import CHARTS, AnyChart, frames, readable, with_data
+from lib.results import findings
+from lib.results.analysis import Analysis, analyse
+from lib.results.findings import ALONE, Beside
 from lib.results.trials import Run
-from lib.runs import findings, story
-from lib.runs.findings import ALONE, Beside
-from lib.runs.reports import Step, drawn, note, unwatched
+from lib.runs import story
+from lib.runs.reports import Step, drawn, unwatched
 
 WIDTH, HEIGHT = Inches(13.333), Inches(7.5)
 MARGIN = Inches(0.6)  # also of the title from the top
@@ -33,35 +33,35 @@ def deck(run: Run, beside: Beside = ALONE, step: Step = unwatched) -> bytes:
     """Return a .pptx file: the five steps of the presentation, one statement and picture each."""
     presentation = Presentation()
     presentation.slide_width, presentation.slide_height = WIDTH, HEIGHT
-    told = story.steps(run, beside)
+    found = analyse(run)
+    told = story.steps(found, beside)
     # Without a loop beside async the steps tell what the run advises.
-    advised = findings.advised(run) if findings.leading(run) else ()
+    advised = findings.advised(found) if found.lead else ()
     total = len(told) + (len(story.ADVICE_CHARTS) if advised else 0)
     for done, each in enumerate(told):
         step(done, total)
-        _step_slide(presentation, each, run)
+        _step_slide(presentation, each, found)
     if advised:
-        _advice_slides(presentation, run, advised, lambda done: step(len(told) + done, total))
+        _advice_slides(presentation, found, advised, lambda done: step(len(told) + done, total))
     buffer = io.BytesIO()
     presentation.save(buffer)
     return buffer.getvalue()
 
 
 def _advice_slides(
-    presentation: Any, run: Run, advised: Sequence[str], step: Callable[[int], None]
+    presentation: Any, found: Analysis, advised: Sequence[str], step: Callable[[int], None]
 ) -> None:
     """Add a slide for each picture of the advice, and one for what follows from it."""
-    focus = groups(run)[0]
     for done, name in enumerate(story.ADVICE_CHARTS):
         step(done)
-        frame = CHARTS[name].frame(run, focus)
-        if not frame.empty:
+        for frame in frames(found, found.groups[0], [name]).values():
             finding = CHARTS[name].finding(frame)
-            _picture_slide(presentation, finding, CHARTS[name].draw(frame), finding, run)
-    _text_slide(presentation, "What follows", list(advised), run)
+            _picture_slide(presentation, finding, CHARTS[name].draw(frame), finding, found.run)
+    _text_slide(presentation, "What follows", list(advised), found.run)
 
 
-def _step_slide(presentation: Any, told: story.Step, run: Run) -> None:
+def _step_slide(presentation: Any, told: story.Step, found: Analysis) -> None:
+    run = found.run
     if told.frame is None or not told.chart:
         _text_slide(presentation, told.statement, list(told.lines), run)
     else:
@@ -70,7 +70,7 @@ def _step_slide(presentation: Any, told: story.Step, run: Run) -> None:
         slide = _picture_slide(presentation, told.statement, chart, lines, run)
         _lines(slide, [lines], top=Inches(1.3), size=16, height=Inches(0.6))
     slide = list(presentation.slides)[-1]
-    slide.notes_slide.notes_text_frame.text = "\n".join((told.notes, *_method(run)))
+    slide.notes_slide.notes_text_frame.text = "\n".join((told.notes, *_method(found)))
 
 
 def _drawing(chart: str, frame: pd.DataFrame) -> AnyChart:
@@ -129,16 +129,15 @@ def _lines(slide: Any, lines: list[str], *, top: Any, size: int, height: Any = N
 
 def _footer(slide: Any, run: Run) -> None:
     box = slide.shapes.add_textbox(MARGIN, HEIGHT - Inches(0.6), WIDTH - 2 * MARGIN, Inches(0.4))
-    box.text_frame.text = note(run)
+    box.text_frame.text = findings.note(run)
     box.text_frame.paragraphs[0].font.size = Pt(14)
 
 
-def _method(run: Run) -> list[str]:
-    repeats = run.settings.get("repeats", "?")
-    warnings = summaries.warnings(run, summaries.of(run))
+def _method(found: Analysis) -> list[str]:
+    repeats = found.run.settings.get("repeats", "?")
     return [
         f"{repeats} repeats after warm-up; the strategies alternate in shuffled order.",
         "After each trial the effect is checked row by row; failures never count as speed.",
         "Speed-up: geometric mean of paired ratios of wall times, 95% interval by Student's t.",
-        *[message for messages in warnings.values() for message in messages][:MOST_WARNINGS],
+        *[message for messages in found.warnings.values() for message in messages][:MOST_WARNINGS],
     ]

@@ -7,13 +7,13 @@ application does, at an endpoint of a known latency.
 from collections.abc import Sequence
 from typing import Any
 
-from lib.results import summaries
+from lib.results import findings
+from lib.results.analysis import Analysis, analyse
 from lib.results.catalogue import OPERATIONS, STRATEGIES
 from lib.results.plan import PRESETS
 from lib.results.published import PUBLISHED
 from lib.results.summaries import CellSummary
 from lib.results.trials import ENDPOINT_MS, Run, Trial
-from lib.runs import findings
 from lib.runs.front import Front
 from lib.runs.store import Entry
 from lib.words import bounds_text, counted, duration_text, ratio_text
@@ -29,24 +29,26 @@ def make(through_client: Sequence[Entry], bare: Run) -> Front:
     """
     quick = PRESETS["quick"].plan
     return Front(
-        positions=[_position(entry, entry.load(), bare) for entry in through_client],
+        positions=[
+            _position(entry, analyse(entry.load()), analyse(bare)) for entry in through_client
+        ],
         here=f"The button: {max(quick.counts)} documents and {max(quick.counts)} searches, "
         f"{quick.embedding_latency_ms:g} ms simulated wait, on this app's Milvus.",
     )
 
 
-def _position(entry: Entry, run: Run, bare: Run) -> dict[str, Any]:
+def _position(entry: Entry, found: Analysis, bare: Analysis) -> dict[str, Any]:
     """Return one position of the control: what it is called, and what each way took."""
-    waited_ms = float(run.environment[ENDPOINT_MS])
-    cells = {cell.strategy: cell for cell in summaries.of(run)}
+    waited_ms = float(found.run.environment[ENDPOINT_MS])
+    cells = {cell.strategy: cell for cell in found.cells}
     loop, quick = cells["sync_loop"], cells["gather"]
     return {
         "label": f"{waited_ms:g} ms",
         "run_id": entry.id,
         "headline": headline(quick),
-        "source": source(run, loop),
-        "lanes": [_lane(run, cells[way], loop) for way in WAYS],
-        "caveat": caveat(run, cells, bare),
+        "source": source(found.run, loop),
+        "lanes": [_lane(found, cells[way], loop) for way in WAYS],
+        "caveat": caveat(found.run, cells, bare),
     }
 
 
@@ -62,17 +64,16 @@ def headline(cell: CellSummary) -> str:
 
 def source(run: Run, loop: CellSummary) -> str:
     """Return where the figures come from: 'OpenAI's client over HTTP · Milvus server 2.3.5 · …'."""
-    digest = findings.digest(run)
     parts = (
         "OpenAI's client over HTTP",
-        digest.backend,
-        f"recorded {digest.time[:10]}",
+        findings.backend(run),
+        f"recorded {str(run.environment.get('time', ''))[:10]}",
         counted(loop.repeats, "repeat"),
     )
     return " · ".join(parts)
 
 
-def _lane(run: Run, cell: CellSummary, loop: CellSummary) -> dict[str, Any]:
+def _lane(found: Analysis, cell: CellSummary, loop: CellSummary) -> dict[str, Any]:
     took_s = cell.geomean_wall_s or 0.0
     bounds = ""
     if cell.speedup_low is not None and cell.speedup_high is not None:
@@ -84,22 +85,18 @@ def _lane(run: Run, cell: CellSummary, loop: CellSummary) -> dict[str, Any]:
         "shown": duration_text(took_s),
         "gain": "1×" if cell is loop or cell.speedup is None else ratio_text(cell.speedup),
         "interval": bounds,
-        "waits": round(_waiting_share(_trials(run, cell)), 3),
+        "waits": round(_waiting_share(found.trials[cell.cell]), 3),
     }
 
 
-def _trials(run: Run, cell: CellSummary) -> list[Trial]:
-    return [trial for trial in run.trials if trial.counts and trial.cell == cell.cell]
-
-
-def _waiting_share(trials: list[Trial]) -> float:
+def _waiting_share(trials: Sequence[Trial]) -> float:
     """Return the part of the calls' time that was spent on embeddings."""
-    calls = [call for trial in trials for call in trial.calls]
+    calls = [call for trial in trials if trial.counts for call in trial.calls]
     spent_s = sum(call.duration_s for call in calls)
     return sum(call.embed_s for call in calls) / spent_s if spent_s else 0.0
 
 
-def caveat(run: Run, cells: dict[str, CellSummary], bare: Run) -> str:
+def caveat(run: Run, cells: dict[str, CellSummary], bare: Analysis) -> str:
     """Return what else is known of this work: what is sooner, the bound, and what was published."""
     quick, limit = cells["gather"], cells["gather"].speedup_high or float("inf")
     sooner = [cells[way].label for way in WAYS if (cells[way].speedup_low or 0.0) > limit]
@@ -107,9 +104,9 @@ def caveat(run: Run, cells: dict[str, CellSummary], bare: Run) -> str:
     told = [f"Sooner still: {' and '.join(sooner)}."] if sooner else []
     told.append(f"The endpoint is on the same machine and answers after {waited_ms:g} ms.")
     work = (quick.operation, quick.strategy, quick.count)
-    for bound in summaries.of(bare):
+    for bound in bare.cells:
         same = (bound.operation, bound.strategy, bound.count) == work
-        if same and bound.speedup and bare.environment.get("simulated_latency_ms") == waited_ms:
+        if same and bound.speedup and bare.run.environment.get("simulated_latency_ms") == waited_ms:
             told.append(f"Around a bare wait, without a client: {ratio_text(bound.speedup)}.")
             published = PUBLISHED[quick.operation, quick.count]
             told.append(f"The tutorial's own figure, with OpenAI: {ratio_text(published.speedup)}.")

@@ -6,7 +6,7 @@ from typing import Any
 from lib.programs.filling import Code
 from lib.programs.measured import Measured, measured
 from lib.programs.snippet import Place, Snippet, model_path
-from lib.results import advice, summaries
+from lib.results.analysis import analyse
 from lib.results.catalogue import INDEX_TYPES, STRATEGIES
 from lib.results.groups import Focus
 from lib.results.plan import DELETE_CONSISTENCIES, DISTINCT_QUERIES
@@ -71,7 +71,7 @@ def _index(run: Run, is_lite: bool) -> tuple[str, Code] | None:
 
 def _advised(run: Run, focus: Focus, *, limit: bool) -> int | None:
     """Return the limit or the batch size that a sweep advises; None where none was swept."""
-    for sweep in advice.sweep_advice(run):
+    for sweep in analyse(run).sweeps:
         if sweep.operation == focus.operation and sweep.is_limit == limit:
             # Where the repeats decide nothing, what was fastest is as good as another.
             return (sweep.advised if sweep.is_decided else sweep.best).level
@@ -80,12 +80,7 @@ def _advised(run: Run, focus: Focus, *, limit: bool) -> int | None:
 
 def _measured_limit(run: Run, focus: Focus) -> int | None:
     """Return the limit of the fastest gather that was measured; None where one had none."""
-    mine = [
-        cell
-        for cell in summaries.of(run)
-        if (cell.operation, cell.count) == (focus.operation, focus.count)
-        and STRATEGIES[cell.strategy].is_async
-    ]
+    mine = [cell for cell in analyse(run).cells_of(focus) if STRATEGIES[cell.strategy].is_async]
     if not mine or any(cell.concurrency is None for cell in mine):
         return None
     return max(mine, key=lambda cell: cell.throughput_per_s or 0.0).concurrency

@@ -12,7 +12,7 @@ import json
 import math
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -22,14 +22,14 @@ from typing import Any
 import pandas as pd
 
 from lib.charts import data as chart_data
-from lib.charts.charts import CHARTS, Chart, readable, with_data
+from lib.charts.charts import CHARTS, Chart, frames, readable, with_data
 from lib.charts.theme import VEGA_LITE_VERSION, vega_config
 from lib.late import vl_convert
-from lib.results import published, run_file, summaries
-from lib.results.groups import Focus, largest_groups
+from lib.results import findings, published, run_file
+from lib.results.analysis import Analysis, analyse
+from lib.results.findings import ALONE, Beside
+from lib.results.groups import WHOLE
 from lib.results.trials import Run
-from lib.runs import findings
-from lib.runs.findings import ALONE, Beside
 from lib.words import inert
 from lib.workers import work
 from lib.workers.work import Limits
@@ -81,56 +81,34 @@ class Figure:
     spec: dict[str, Any]
 
 
-def stem(run: Run) -> str:
-    """Return a file name without suffix: 'milvus-async-lab-tutorial-2026-01-31'."""
-    preset = str(run.settings.get("preset") or "custom")[:40]
-    day = str(run.environment.get("time", ""))[:10]
-    simulated = "simulated" if run.environment.get("simulated_latency_ms") else ""
-    parts = ["milvus-async-lab", preset, day, simulated, "partial" if run.partial else ""]
-    return re.sub(r"[^A-Za-z0-9-]+", "-", "-".join(part for part in parts if part)).strip("-")
-
-
-def note(run: Run) -> str:
-    """Return the line below each exported chart: what it was measured on, and what is simulated."""
-    digest = findings.digest(run)
-    parts = [
-        digest.backend,
-        findings.embedding_wait(run),
-        findings.deletes_asked_for(run),
-        digest.time[:10],
-        "Milvus Async Lab",
-    ]
-    if run.partial:
-        parts.insert(0, "partial run")
-    return " · ".join(part for part in parts if part)
-
-
-def figures(run: Run, step: Step = unwatched) -> Iterator[Figure]:
+def figures(found: Analysis, step: Step = unwatched) -> Iterator[Figure]:
     """Make every chart that the run supports; detailed ones for each operation's most calls."""
     pairs = [
         (chart, focus)
         for chart in CHARTS.values()
-        for focus in (largest_groups(run) if chart.focused else (Focus("", 0),))
+        for focus in (found.largest_groups if chart.focused else (WHOLE,))
     ]
     for done, (chart, focus) in enumerate(pairs):
         step(done, len(pairs))
-        frame = chart.frame(run, focus)
-        if not frame.empty:
+        for frame in frames(found, focus, [chart.name]).values():
             yield Figure(
                 name=chart.name + (f"-{focus.operation}-{focus.count}" if chart.focused else ""),
                 title=f"{chart.title}: {focus.label}" if chart.focused else chart.title,
                 finding=chart.finding(frame),
-                spec=with_data(chart.titled(frame, note=note(run))),
+                spec=with_data(chart.titled(frame, note=findings.note(found.run))),
             )
 
 
 def picture(
-    run: Run, chart: Chart, frame: pd.DataFrame, kind: str, limits: Limits = DRAWING
+    note: str, chart: Chart, frame: pd.DataFrame, kind: str, limits: Limits = DRAWING
 ) -> bytes:
-    """Return one chart as '.png' or '.svg', in the app's light colours. Raises as `drawn` does."""
+    """Return one chart as '.png' or '.svg', in the app's light colours, with a note below it.
+
+    Raises as `drawn` does.
+    """
     with _said(limits):
         made: bytes = _pen.run(
-            _titled, chart.name, frame, note(run), kind, limits=limits, modules=ENGINE
+            _titled, chart.name, frame, note, kind, limits=limits, modules=ENGINE
         )
     return made
 
@@ -257,7 +235,7 @@ def pictures_zip(run: Run, step: Step = unwatched) -> bytes:
     """Return every chart as PNG and SVG in one ZIP file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for figure in figures(run, step):
+        for figure in figures(analyse(run), step):
             for kind, made in zip(KINDS, drawn(figure.spec, *KINDS), strict=True):
                 archive.writestr(figure.name + kind, made)
     return buffer.getvalue()
@@ -312,10 +290,11 @@ def html_report(
     person may have written is escaped. `script` is the `runtime` where it was made before.
     """
     drawings = "\n".join(
-        drawing(figure, f"spec-{i}", packed=False) for i, figure in enumerate(figures(run, step))
+        drawing(figure, f"spec-{i}", packed=False)
+        for i, figure in enumerate(figures(analyse(run), step))
     )
-    body = f"{sections(run, beside, drawings)}\n<script>{script or runtime()}</script>"
-    return page(findings.headline(run), body)
+    body = f"{sections(analyse(run), beside, drawings)}\n<script>{script or runtime()}</script>"
+    return page(findings.headline(analyse(run)), body)
 
 
 def page(title: str, body: str, *, scripts: str = "") -> bytes:
@@ -357,19 +336,20 @@ def drawing(figure: Figure, name: str, *, packed: bool) -> str:
     )
 
 
-def sections(run: Run, beside: Beside, drawings: str) -> str:
+def sections(found: Analysis, beside: Beside, drawings: str) -> str:
     """Return what the report says, in the order of reading, around its drawings."""
-    return f"""<p class="quiet">{_text(note(run))}</p>
-<h1>{_text(findings.headline(run))}</h1>
-{_metrics(run)}
+    run = found.run
+    return f"""<p class="quiet">{_text(findings.note(run))}</p>
+<h1>{_text(findings.headline(found))}</h1>
+{_metrics(found)}
 {drawings}
 <p>{_text(findings.without_the_wait(beside))}</p>
-{_advice(run)}
-{_losses(run, beside)}
-{_warnings(run)}
-{_published(run)}
+{_list("What follows", findings.advised(found))}
+{_losses(found, beside)}
+{_warnings(found)}
+{_published(found)}
 <h2>All figures</h2>
-<div class="scroll">{_table(run)}</div>
+<div class="scroll">{_table(chart_data.summary(found))}</div>
 <h2>Method and environment</h2>
 <p>{findings.load(run)} {findings.METHOD}</p>
 <dl>{_environment(run)}</dl>
@@ -398,62 +378,52 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _metrics(run: Run) -> str:
+def _metrics(found: Analysis) -> str:
     items = "".join(
         f"<li>{_text(metric.label)}<strong>{_text(metric.value)}</strong>{_text(metric.basis)}</li>"
-        for metric in findings.metrics(run)
+        for metric in findings.metrics(found)
     )
     return f'<ul class="metrics">{items}</ul>' if items else ""
 
 
-def _advice(run: Run) -> str:
-    items = "".join(f"<li>{_text(line)}</li>" for line in findings.advised(run))
-    return f"<h2>What follows</h2><ul>{items}</ul>" if items else ""
+def _list(title: str, lines: Iterable[str]) -> str:
+    items = "".join(f"<li>{_text(line)}</li>" for line in lines)
+    return f"<h2>{title}</h2><ul>{items}</ul>" if items else ""
 
 
-def _losses(run: Run, beside: Beside) -> str:
+def _losses(found: Analysis, beside: Beside) -> str:
     losses = "".join(
         f'<p class="loss">{_text(finding.sentence)}</p>'
         f"<p>{_text(' '.join((finding.cause, '; '.join(finding.figures))))}</p>"
-        for finding in findings.where_async_loses(run)
+        for finding in findings.where_async_loses(found)
     )
-    deleting = findings.why_deleting_gains(run, beside)
+    deleting = findings.why_deleting_gains(found, beside)
     if deleting:
         sentence, cause = _text(deleting.sentence), _text(deleting.cause)
         losses += f"<p><strong>{sentence}</strong> {cause}</p>"
     return losses
 
 
-def _warnings(run: Run) -> str:
-    cells = summaries.of(run)
-    found = summaries.warnings(run, cells)
-    if not found:
-        return ""
+def _warnings(found: Analysis) -> str:
     items = "".join(
-        f"<li>{_text(messages[0])}</li>"
-        if len(messages) == 1
-        else f"<li><details><summary>{_text(title)}: {len(messages)} of {len(cells)} cells"
-        "</summary><ul>"
-        + "".join(f"<li>{_text(message)}</li>" for message in messages)
+        f"<li><details><summary>{_text(warning.line)}</summary><ul>"
+        + "".join(f"<li>{_text(message)}</li>" for message in warning.cells)
         + "</ul></details></li>"
-        for title, messages in found.items()
+        if warning.cells
+        else f"<li>{_text(warning.line)}</li>"
+        for warning in findings.warnings(found)
     )
-    return f"<h2>Warnings</h2><ul>{items}</ul>"
+    return f"<h2>Warnings</h2><ul>{items}</ul>" if items else ""
 
 
-def _published(run: Run) -> str:
-    frame = chart_data.speedups(run)
-    if not (frame["source"] == "published").any():
+def _published(found: Analysis) -> str:
+    if not (chart_data.speedups(found)["source"] == "published").any():
         return ""
-    items = "".join(f"<li>{_text(reason)}</li>" for reason in published.reasons(run))
-    return (
-        f"<h2>Why the tutorial's figures differ</h2><ul>{items}</ul>"
-        f'<p class="quiet">Published: {_text(published.SOURCE)}.</p>'
-    )
+    told = _list("Why the tutorial's figures differ", published.reasons(found.run))
+    return f'{told}<p class="quiet">Published: {_text(published.SOURCE)}.</p>'
 
 
-def _table(run: Run) -> str:
-    table = chart_data.summary(run)
+def _table(table: pd.DataFrame) -> str:
     head = "".join(f"<th>{_text(name)}</th>" for name in table.columns)
     lines = "".join(
         "<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in line) + "</tr>"
@@ -505,7 +475,7 @@ EXPORTS: dict[str, Export] = {
             "Summary (CSV)",
             "-summary.csv",
             "text/csv",
-            lambda run, *_: csv(chart_data.summary(run)),
+            lambda run, *_: csv(chart_data.summary(analyse(run))),
         ),
         Export(
             "calls",

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from lib.errors import InvalidInput
+from lib.results.analysis import Analysis
 from lib.results.summaries import FASTER, CellSummary
-from lib.results.trials import Run
-from lib.runs import findings
 
 SECONDS_AN_HOUR = 3600
 
@@ -23,36 +22,45 @@ class Savings:
     high_h: float
 
 
-def gaining(run: Run) -> dict[str, CellSummary]:
-    """Return the leading async cell of each operation that is faster than the loop."""
-    return {
-        cell.operation: cell
-        for cell in findings.leading_of_each(run)
-        if cell.verdict == FASTER and cell.count
-    }
-
-
-def saved_a_day(run: Run, operation: str, calls: int, in_flight: int) -> Savings:
-    """Return what async would save a day of `calls`, of which `in_flight` wait at once.
-
-    The loop waits `calls` times its measured time of a call. Calls in flight cannot be faster than
-    their number, so the gain is at most `in_flight`; and no more than was measured is claimed.
-    Raises InvalidInput for an operation without a shown gain, or numbers below 1.
+@dataclass(frozen=True)
+class Gain:
+    """The leading async cell of an operation that is faster than the loop, and what a call of the
+    loop takes.
     """
-    cell = gaining(run).get(operation)
-    loop = findings.baseline(run, cell) if cell else None
-    if cell is None or loop is None or not loop.geomean_wall_s:
-        raise InvalidInput(f"This run shows no gain for {operation}.")
-    if calls < 1 or in_flight < 1:
-        raise InvalidInput("Give at least one call a day and one call at once.")
-    waiting_h = calls * loop.geomean_wall_s / cell.count / SECONDS_AN_HOUR
 
-    def saved(speedup: float | None) -> float:
-        return waiting_h * (1 - 1 / max(min(speedup or 1.0, float(in_flight)), 1.0))
+    cell: CellSummary
+    call_s: float
 
-    return Savings(
-        waiting_h,
-        saved(cell.speedup),
-        saved(cell.speedup_low),
-        saved(cell.speedup_high),
-    )
+    def saved_a_day(self, calls: int, in_flight: int) -> Savings:
+        """Return what async would save a day of `calls`, of which `in_flight` wait at once.
+
+        The loop waits `calls` times its measured time of a call. Calls in flight cannot be faster
+        than their number, so the gain is at most `in_flight`; and no more than was measured is
+        claimed. Raises InvalidInput for numbers below 1.
+        """
+        if calls < 1 or in_flight < 1:
+            raise InvalidInput("Give at least one call a day and one call at once.")
+        waiting_h = calls * self.call_s / SECONDS_AN_HOUR
+
+        def saved(speedup: float | None) -> float:
+            return waiting_h * (1 - 1 / max(min(speedup or 1.0, float(in_flight)), 1.0))
+
+        cell = self.cell
+        return Savings(
+            waiting_h,
+            saved(cell.speedup),
+            saved(cell.speedup_low),
+            saved(cell.speedup_high),
+        )
+
+
+def gains(found: Analysis) -> dict[str, Gain]:
+    """Return by operation the gains that were shown."""
+    return {
+        cell.operation: Gain(cell, loop.geomean_wall_s / cell.count)
+        for cell in found.leading
+        if cell.verdict == FASTER
+        and cell.count
+        and (loop := found.baseline(cell))
+        and loop.geomean_wall_s
+    }

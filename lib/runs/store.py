@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import InvalidInput
-from lib.results import run_file
+from lib.results import findings, run_file
+from lib.results.analysis import analyse
+from lib.results.findings import Beside, Digest
 from lib.results.trials import ENDPOINT_MS, Run
-from lib.runs import findings, front
-from lib.runs.findings import Beside, Digest
+from lib.runs import front
 from lib.settings import PROJECT_ROOT, Settings
 from lib.words import counted, plain
 from lib.workers import work as workers
@@ -114,7 +115,7 @@ def _summary(path: Path, changed_ns: int) -> tuple[Digest, Run]:
             known = kept["digest"] | {"operations": tuple(kept["digest"]["operations"])}
             return Digest(**known), Run(**kept["about"], source=path.name)
     run = run_file.read(path)
-    return findings.digest(run), replace(run, trials=())
+    return findings.digest(analyse(run)), replace(run, trials=())
 
 
 def _import(data: bytes, filename: str, path: Path) -> None:
@@ -128,7 +129,7 @@ def _import(data: bytes, filename: str, path: Path) -> None:
 def summary(run: Run, path: Path) -> dict[str, Any]:
     """Return what a list shows of a run that was written to this file, for `front.summary_of`."""
     about = {name: getattr(run, name) for name in ("environment", "settings", "partial", "note")}
-    digest = asdict(findings.digest(run))
+    digest = asdict(findings.digest(analyse(run)))
     return {"bytes": path.stat().st_size, "digest": digest, "about": about}
 
 
@@ -356,7 +357,7 @@ class RunStore:
         run_id = run_id or secrets.token_hex(16)
         path = self._with_card(run_id, name, origin)
         _write(run, path)
-        return Entry(run_id, self._read_card(run_id), findings.digest(run), path)
+        return Entry(run_id, self._read_card(run_id), findings.digest(analyse(run)), path)
 
     def _with_card(self, run_id: str, name: str, origin: Origin) -> Path:
         """Return the path of a run's file, beside which its card was written."""

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lib.charts import data as chart_data
-from lib.charts.charts import CHARTS
-from lib.results import advice, summaries
+from lib.charts.charts import CHARTS, frames
+from lib.results import advice, findings
+from lib.results.analysis import Analysis, analyse
 from lib.results.catalogue import OPERATIONS, STRATEGIES, Effect
-from lib.results.groups import Focus, largest_groups
-from lib.results.service import ServiceVerdict, per_s, service_verdict, waits
+from lib.results.findings import Beside
+from lib.results.groups import WHOLE, Focus
+from lib.results.service import ServiceVerdict, per_s, waits
 from lib.results.summaries import CellSummary
-from lib.results.trials import ENDPOINT_MS, Run
-from lib.runs import findings
-from lib.runs.findings import Beside
+from lib.results.trials import ENDPOINT_MS
 from lib.words import bounds_text, counted, duration_text, ratio_text
 
 _THINGS = {
@@ -46,11 +46,11 @@ class Step:
     notes: str = ""
 
 
-def headline(run: Run) -> str:
+def headline(found: Analysis) -> str:
     """Return at most twelve words, true also where async does not win."""
-    cell = findings.leading(run)
+    cell = found.lead
     if cell is None or cell.speedup is None:
-        return advice.short(run) or "Nothing to compare in this run"
+        return advice.short(found) or "Nothing to compare in this run"
     if cell.is_undecided:
         return "Async or not: no measurable difference"
     if cell.speedup >= 1:
@@ -58,13 +58,13 @@ def headline(run: Run) -> str:
     return f"{ratio_text(1 / cell.speedup)} slower with async"
 
 
-def line(run: Run) -> str:
+def line(found: Analysis) -> str:
     """Return the race's two times: '100 documents, one by one (loop): 45.6 s. Async: 0.57 s.'."""
-    cell = findings.leading(run)
-    lanes = chart_data.lanes(run, Focus(cell.operation, cell.count)) if cell else ()
+    cell = found.lead
+    lanes = chart_data.lanes(found, Focus(cell.operation, cell.count)) if cell else ()
     if cell is None or len(lanes) < 2:
         return ""
-    loop, other = (duration_text(chart_data.shown_time(run, trial)) for trial in lanes)
+    loop, other = (duration_text(chart_data.shown_time(found, trial)) for trial in lanes)
     work = f"{cell.count:,} {_things(cell.operation)}"
     return f"{work}, one by one (loop): {loop}. {cell.label}: {other}."
 
@@ -74,61 +74,60 @@ def _things(operation: str) -> str:
     return "searches" if known.searches else _THINGS[known.effect]
 
 
-def caveat(run: Run, beside: Beside) -> str:
+def caveat(found: Analysis, beside: Beside) -> str:
     """Return what the headline's figure rests on: the simulated wait, and the gain without it."""
-    latency = run.environment.get("simulated_latency_ms") or 0
-    if ENDPOINT_MS in run.environment:
-        return f"Through {findings.embedding_wait(run)} on the same machine."
+    latency = found.run.environment.get("simulated_latency_ms") or 0
+    if ENDPOINT_MS in found.run.environment:
+        return f"Through {findings.embedding_wait(found.run)} on the same machine."
     if not latency:
         return "Nothing is simulated."
     told = f"With a simulated {latency:g} ms embedding wait."
-    own = findings.leading(run)
-    plain = findings.leading(beside.plain) if beside.plain else None
+    own = found.lead
+    plain = analyse(beside.plain).lead if beside.plain else None
     if own is None or plain is None or plain.operation != own.operation or not plain.speedup:
         return told
     return f"{told} Without it: {ratio_text(plain.speedup)}."
 
 
-def steps(run: Run, beside: Beside) -> tuple[Step, ...]:
+def steps(found: Analysis, beside: Beside) -> tuple[Step, ...]:
     """Return the five steps of a run."""
-    service = service_verdict(run)
-    if service is not None:
-        return _of_service(run, beside, service)
-    cell = findings.leading(run)
+    if found.service is not None:
+        return _of_service(found, beside, found.service)
+    cell = found.lead
     if cell is None:
-        return _without_pair(run, beside)
+        return _without_pair(found, beside)
     focus = Focus(cell.operation, cell.count)
     staircase = (
         "The staircase is the loop. The block is async: the waiting overlaps, the work stays the "
         "same."
     )
     return (
-        _question(run, cell),
-        _race(run, focus, beside),
-        _timeline(run, focus, staircase),
-        _gain(run, beside),
-        _limits(run, beside),
+        _question(found, cell),
+        _race(found, focus, beside),
+        _timeline(found, focus, staircase),
+        _gain(found, beside),
+        _limits(found, beside),
     )
 
 
-def _without_pair(run: Run, beside: Beside) -> tuple[Step, ...]:
+def _without_pair(found: Analysis, beside: Beside) -> tuple[Step, ...]:
     """Return the steps of a run that says nothing about a gain: they tell what it advises."""
-    focus = next(iter(largest_groups(run)), None)
-    frames = {name: CHARTS[name].frame(run, focus) for name in ADVICE_CHARTS if focus}
-    chart = next((name for name, frame in frames.items() if not frame.empty), "")
+    focus = next(iter(found.largest_groups), None)
+    drawn = frames(found, focus, ADVICE_CHARTS) if focus else {}
+    chart = next(iter(drawn), "")
     return (
-        Step(QUESTION, lines=(f"Calls on {findings.digest(run).backend}. {NO_PAIR}",)),
-        Step(headline(run), lines=(caveat(run, beside),), chart=chart, frame=frames.get(chart)),
-        _timeline(run, focus, ""),
-        Step("What follows", lines=advice.sentences(run) or ("Measure a loop beside async.",)),
+        Step(QUESTION, lines=(f"Calls on {findings.backend(found.run)}. {NO_PAIR}",)),
+        Step(headline(found), lines=(caveat(found, beside),), chart=chart, frame=drawn.get(chart)),
+        _timeline(found, focus, ""),
+        Step("What follows", lines=advice.sentences(found) or ("Measure a loop beside async.",)),
         Step(LIMITS, lines=(f"{NO_PAIR} It says nothing about a gain.", ELSEWHERE)),
     )
 
 
-def _of_service(run: Run, beside: Beside, service: ServiceVerdict) -> tuple[Step, ...]:
+def _of_service(found: Analysis, beside: Beside, service: ServiceVerdict) -> tuple[Step, ...]:
     """Return the steps of a service: its users, and the neighbour beside them."""
-    frames = {name: CHARTS[name].frame(run, Focus("", 0)) for name in ("served", "heartbeat")}
-    losses = [finding.text for finding in findings.where_async_loses(run)[:2]]
+    drawn = frames(found, WHOLE, ("served", "heartbeat"))
+    losses = [finding.text for finding in findings.where_async_loses(found)[:2]]
     if not losses and (threads := service.way("service_def")):
         losses = [
             f"Threads keep the loop free too: plain def answers {per_s(threads)}, and a health "
@@ -139,35 +138,35 @@ def _of_service(run: Run, beside: Beside, service: ServiceVerdict) -> tuple[Step
             QUESTION,
             lines=(
                 f"{counted(service.users, 'user')} of a search API on "
-                f"{findings.digest(run).backend}: each asks again when answered.",
+                f"{findings.backend(found.run)}: each asks again when answered.",
                 "Beside them a health check that asks for nothing is due every 50 ms.",
                 "The API calls Milvus in five styles. All rows are checked.",
             ),
             notes="Ask the room for a guess before the next step: how long does it wait?",
         ),
         Step(
-            headline(run),
-            lines=(caveat(run, beside),),
+            headline(found),
+            lines=(caveat(found, beside),),
             chart="served",
-            frame=frames["served"],
+            frame=drawn["served"],
         ),
         Step(
-            CHARTS["heartbeat"].finding(frames["heartbeat"]),
+            CHARTS["heartbeat"].finding(drawn["heartbeat"]),
             lines=("Each mark is an answer. Where the line is flat, nobody is answered.",),
             chart="heartbeat",
-            frame=frames["heartbeat"],
+            frame=drawn["heartbeat"],
             notes="The health check waits for whoever holds the event loop.",
         ),
-        Step("What follows", lines=advice.sentences(run)),
+        Step("What follows", lines=advice.sentences(found)),
         Step(LIMITS, lines=(*losses, ELSEWHERE), notes="Say this before somebody asks."),
     )
 
 
-def _question(run: Run, cell: CellSummary) -> Step:
+def _question(found: Analysis, cell: CellSummary) -> Step:
     return Step(
         QUESTION,
         lines=(
-            f"The same work twice on {findings.digest(run).backend}: "
+            f"The same work twice on {findings.backend(found.run)}: "
             f"{cell.count:,} × {OPERATIONS[cell.operation].label}.",
             "Loop: each call waits for the one before.",
             "Async: all calls wait at the same time.",
@@ -177,11 +176,11 @@ def _question(run: Run, cell: CellSummary) -> Step:
     )
 
 
-def _race(run: Run, focus: Focus, beside: Beside) -> Step:
-    frame = chart_data.race(run, focus)
+def _race(found: Analysis, focus: Focus, beside: Beside) -> Step:
+    frame = chart_data.race(found, focus)
     return Step(
-        headline(run),
-        lines=tuple(text for text in (line(run), caveat(run, beside)) if text),
+        headline(found),
+        lines=tuple(text for text in (line(found), caveat(found, beside)) if text),
         chart="" if frame.empty else "race",
         frame=frame,
         notes="Each cell is a call. The race is shown faster or slower than it was, and is the "
@@ -189,9 +188,9 @@ def _race(run: Run, focus: Focus, beside: Beside) -> Step:
     )
 
 
-def _timeline(run: Run, focus: Focus | None, notes: str) -> Step:
+def _timeline(found: Analysis, focus: Focus | None, notes: str) -> Step:
     chart = CHARTS["waterfall"]
-    frame = chart.frame(run, focus) if focus else pd.DataFrame()
+    frame = chart.frame(found, focus) if focus else pd.DataFrame()
     drawn = not frame.empty
     return Step(
         chart.finding(frame) if drawn else "No call was recorded",
@@ -202,15 +201,15 @@ def _timeline(run: Run, focus: Focus | None, notes: str) -> Step:
     )
 
 
-def _gain(run: Run, beside: Beside) -> Step:
-    frames = [_largest_gains(run)]
+def _gain(found: Analysis, beside: Beside) -> Step:
+    frames = [_largest_gains(found)]
     if beside.plain is not None:
-        plain = _largest_gains(beside.plain)
+        plain = _largest_gains(analyse(beside.plain))
         frames.append(plain.assign(group=plain["group"] + ", nothing simulated"))
     frame = pd.concat(frames, ignore_index=True)
-    latency = findings.embedding_wait(run)
+    latency = findings.embedding_wait(found.run)
     return Step(
-        _gain_statement(findings.leading(run)),
+        _gain_statement(found.lead),
         lines=(f"{latency}." if latency else "Nothing is simulated.",),
         chart="speedup" if not frame.empty else "",
         frame=frame if not frame.empty else None,
@@ -219,10 +218,10 @@ def _gain(run: Run, beside: Beside) -> Step:
     )
 
 
-def _largest_gains(run: Run) -> pd.DataFrame:
+def _largest_gains(found: Analysis) -> pd.DataFrame:
     """Return the measured speed-ups of each operation's most calls."""
-    frame = CHARTS["speedup"].frame(run, Focus("", 0))
-    largest = [focus.label for focus in largest_groups(run)]
+    frame = chart_data.speedups(found)
+    largest = [focus.label for focus in found.largest_groups]
     return frame[frame["group"].isin(largest) & (frame["source"] == "measured")]
 
 
@@ -237,16 +236,15 @@ def _gain_statement(cell: CellSummary | None) -> str:
     return f"{ratio_text(cell.speedup)} as fast, {findings.CI} {bounds}"
 
 
-def _beside_one_batch(run: Run) -> str:
+def _beside_one_batch(found: Analysis) -> str:
     """Return the times of one batch and of async, where one batch did the same work as fast."""
-    cell = findings.leading(run)
+    cell = found.lead
     if cell is None or not cell.geomean_wall_s:
         return ""
-    for other in summaries.of(run):
-        did_the_same = (other.operation, other.count) == (cell.operation, cell.count)
+    for other in found.cells_of(Focus(cell.operation, cell.count)):
         took_s = other.geomean_wall_s
         is_batch = STRATEGIES[other.strategy].is_batch
-        if did_the_same and is_batch and took_s and took_s <= cell.geomean_wall_s:
+        if is_batch and took_s and took_s <= cell.geomean_wall_s:
             return (
                 f" {other.label} took {duration_text(took_s)} beside its "
                 f"{duration_text(cell.geomean_wall_s)}: try that first, it needs no async code."
@@ -254,14 +252,14 @@ def _beside_one_batch(run: Run) -> str:
     return ""
 
 
-def _limits(run: Run, beside: Beside) -> Step:
-    deleting = findings.why_deleting_gains(run, beside)
+def _limits(found: Analysis, beside: Beside) -> Step:
+    deleting = findings.why_deleting_gains(found, beside)
     losses = [text for text in [findings.without_the_wait(beside)] if text]
     losses += [deleting.sentence] if deleting and beside.bounded else []
-    losses += [finding.text for finding in findings.where_async_loses(run)[:2]]
+    losses += [finding.text for finding in findings.where_async_loses(found)[:2]]
     if not losses:
         losses = [
-            f"Async beat the loop in this run.{_beside_one_batch(run)}",
+            f"Async beat the loop in this run.{_beside_one_batch(found)}",
             "It cannot help where nothing waits: a busy client, a store that serves one call at "
             "a time, one batch.",
         ]

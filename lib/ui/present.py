@@ -7,6 +7,8 @@ from typing import Any
 import streamlit as st
 
 from lib.charts.charts import CHARTS, race_picture
+from lib.results import findings
+from lib.results.analysis import analyse
 from lib.runs import front, reports, story
 from lib.runs.store import Entry, RunStore
 from lib.runs.story import Step
@@ -64,12 +66,12 @@ def _told(
             "notes": step.notes,
             **_picture(step, mode, _limits),
         }
-        for step in story.steps(run, _store.beside(run))
+        for step in story.steps(analyse(run), _store.beside(run))
     ]
     return {
         "run": run_id,
         "steps": steps,
-        "source": f"{_entry.origin.value.capitalize()} · {reports.note(run)}",
+        "source": f"{_entry.origin.value.capitalize()} · {findings.note(run)}",
     }
 
 

@@ -21,10 +21,10 @@ from lib.milvus.embeddings import open_model
 from lib.programs import searching, writing
 from lib.programs.snippet import Place, Snippet
 from lib.results import run_file
-from lib.results.groups import groups
+from lib.results.analysis import analyse
+from lib.results.findings import ALONE
 from lib.results.trials import Run
 from lib.runs import measured_code
-from lib.runs.findings import ALONE
 from lib.runs.reports import EXPORTS
 from lib.runs.store import RunStore
 from lib.settings import load
@@ -228,7 +228,7 @@ def test_hostile_text_stays_one_literal_in_code_and_notebooks() -> None:
         cells = json.loads(code.notebook("Code"))["cells"]
         assert [cell["source"] for cell in cells[3::2]] == list(code.programs.values())
     run = evil_run()
-    for focus in groups(run):
+    for focus in analyse(run).groups:
         measured = measured_code.measured_code(run, focus)
         for text in measured.programs.values():
             ast.parse(text)

@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from lib.milvus import lite
-from lib.results import run_file
+from lib.results import findings, run_file
+from lib.results.analysis import analyse
 from lib.results.plan import PRESETS
-from lib.runs import findings
 from lib.runs.store import RECORDED_DIR
 from tests.waiting import page_of_another, wait_until_drawn
 
@@ -278,7 +278,7 @@ def test_a_page_opened_plainly_links_to_the_benchmark_that_runs(
 def test_the_chosen_runs_are_in_the_address(app: str, chromium_page: "Page") -> None:
     page = chromium_page
     page.goto(f"{app}/runs?r_runs=recorded-sweep-server")
-    found = findings.headline(run_file.read(RECORDED_DIR / "sweep-server.json"))
+    found = findings.headline(analyse(run_file.read(RECORDED_DIR / "sweep-server.json")))
     page.get_by_text(found.partition(":")[0]).first.wait_for()
     page.get_by_role("radio", name="Scaling", checked=True).wait_for()
     page.get_by_role("button", name="Copy link").click()

@@ -12,16 +12,18 @@ from lib.charts import charts
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
 from lib.charts.theme import FAMILIES, VEGA_LITE_VERSION, vega_config
-from lib.results import comparison, run_file, summaries
+from lib.results import comparison, findings, run_file
+from lib.results.analysis import analyse
 from lib.results.catalogue import OPERATIONS, STRATEGIES
 from lib.results.groups import Focus
 from lib.results.plan import PRESETS
 from lib.results.trials import Run
-from lib.runs import findings, measured_code
+from lib.runs import measured_code
 from lib.runs.store import RECORDED_DIR
 from lib.settings import PROJECT_ROOT
 from lib.words import bounds_text
 from tests.benchmark.capacity import SEARCH, Capacity, measured
+from tests.frames import frame_of
 from tests.run_builder import make_run, make_service_run, make_trial
 
 ADD = Focus("add_documents", 100)
@@ -62,7 +64,7 @@ def run_for(name: str) -> tuple[Run, Focus]:
 def test_every_chart_can_be_drawn_in_both_themes(name: str, mode: str) -> None:
     chart = CHARTS[name]
     run, focus = run_for(name)
-    frame = chart.frame(run, focus)
+    frame = frame_of(chart, run, focus)
     svg = vl_convert.vegalite_to_svg(
         chart.titled(frame, note="note").to_dict(),
         vl_version=VEGA_LITE_VERSION,
@@ -74,14 +76,14 @@ def test_every_chart_can_be_drawn_in_both_themes(name: str, mode: str) -> None:
 @pytest.mark.parametrize("name", CHARTS)
 def test_a_run_without_a_verified_trial_gives_no_chart_and_no_exception(name: str) -> None:
     run = make_run(make_trial(verified=False))
-    assert CHARTS[name].frame(run, ADD).empty
+    assert frame_of(CHARTS[name], run, ADD).empty
 
 
 @pytest.mark.parametrize("name", CHARTS)
 def test_sync_is_always_the_first_hue_and_async_the_second(name: str) -> None:
     run, focus = run_for(name)
     chart = CHARTS[name]
-    spec = json.dumps(chart.draw(chart.frame(run, focus)).to_dict())
+    spec = json.dumps(chart.draw(frame_of(chart, run, focus)).to_dict())
     assert '"domain": ["loop", "async", "neither", "threads", "batch", "blocking"]' in spec
     assert "#" not in spec.split('"datasets"')[0]  # no colour is named in a chart
 
@@ -94,7 +96,7 @@ def test_the_colours_of_exports_are_those_of_the_app() -> None:
 
 
 def test_the_headline_gives_ratio_interval_concurrency_and_the_simulated_latency() -> None:
-    text = findings.headline(make_run()).replace("\u00a0", " ")
+    text = findings.headline(analyse(make_run())).replace("\u00a0", " ")
     assert text == (
         "Async added 100 documents 50× faster than the loop "
         "(95% CI 50.00–50.00; 450 ms simulated embedding wait)."
@@ -103,9 +105,9 @@ def test_the_headline_gives_ratio_interval_concurrency_and_the_simulated_latency
 
 def test_fewer_than_three_repeats_give_no_interval_and_say_why() -> None:
     run = make_run(repeats=2)
-    assert "no interval: 2 of 3 repeats" in findings.headline(run)
-    assert chart_data.speedups(run)["low"].isna().all()
-    assert findings.metrics(run)[0].interval == "no interval: 2 of 3 repeats"
+    assert "no interval: 2 of 3 repeats" in findings.headline(analyse(run))
+    assert chart_data.speedups(analyse(run))["low"].isna().all()
+    assert findings.metrics(analyse(run))[0].interval == "no interval: 2 of 3 repeats"
 
 
 def test_async_that_loses_is_said_in_the_headline_and_explained_for_the_embedded_store() -> None:
@@ -114,8 +116,8 @@ def test_async_that_loses_is_said_in_the_headline_and_explained_for_the_embedded
         trials.append(make_trial(repeat=repeat, call_s=0.01))
         trials.append(make_trial("gather", concurrency=None, repeat=repeat, call_s=3 * noise))
     run = make_run(*trials, environment={"backend": "lite"})
-    assert "Async added 100 documents 3.0× slower than the loop" in findings.headline(run)
-    (finding,) = findings.where_async_loses(run)
+    assert "Async added 100 documents 3.0× slower than the loop" in findings.headline(analyse(run))
+    (finding,) = findings.where_async_loses(analyse(run))
     assert "is 3.0× slower than the loop" in finding.sentence
     assert "one request at a time" in finding.cause
 
@@ -126,8 +128,8 @@ def test_an_interval_around_one_is_no_difference_in_headline_and_findings() -> N
         trials.append(make_trial(repeat=repeat, call_s=0.01))
         trials.append(make_trial("gather", concurrency=None, repeat=repeat, call_s=call_s))
     run = make_run(*trials)
-    assert "no measurable difference" in findings.headline(run)
-    assert "No measurable difference" in findings.where_async_loses(run)[0].sentence
+    assert "no measurable difference" in findings.headline(analyse(run))
+    assert "No measurable difference" in findings.where_async_loses(analyse(run))[0].sentence
 
 
 def test_what_shows_no_difference_is_one_finding_however_many_operations_it_is() -> None:
@@ -142,7 +144,7 @@ def test_what_shows_no_difference_is_one_finding_however_many_operations_it_is()
             ),
         )
     ]
-    (finding,) = findings.where_async_loses(make_run(*trials))
+    (finding,) = findings.where_async_loses(analyse(make_run(*trials)))
     assert finding.sentence.count("CI") == 3
 
 
@@ -152,7 +154,7 @@ def recorded(name: str) -> Run:
 
 
 def test_a_run_of_many_operations_is_headed_by_what_stands_out() -> None:
-    headline = findings.headline(recorded("all-server"))
+    headline = findings.headline(analyse(recorded("all-server")))
     assert headline.startswith("Async is faster in 13 of 14 operations, up to 3.9×")
     assert "afrom_texts: Async 319.0 s, loop 330.9 s" in headline
     assert "32 threads 15.4 s (1 repeat)" in headline
@@ -163,24 +165,24 @@ def test_bars_of_groups_that_lie_far_apart_stand_on_a_log_axis(call_s: float, ax
     run = make_run(
         make_trial(call_s=0.1, count=10), make_trial(operation="delete", call_s=call_s, count=10)
     )
-    frame = chart_data.wall_times(run)
+    frame = chart_data.wall_times(analyse(run))
     assert frame["group"].nunique() == 2
     layers = CHARTS["wall_time"].drawn(frame).to_dict()["layer"]
     assert layers[0]["encoding"]["x"]["scale"]["type"] == axis
 
 
 def test_async_far_below_the_loop_stays_on_a_linear_axis_and_the_switch_decides() -> None:
-    frame = chart_data.wall_times(recorded("tutorial-server-450ms"))
+    frame = chart_data.wall_times(analyse(recorded("tutorial-server-450ms")))
     assert frame["wall_s"].max() > 50 * frame["wall_s"].min()
     assert not charts.spans_widely(frame)
-    wide = chart_data.wall_times(recorded("all-server"))
+    wide = chart_data.wall_times(analyse(recorded("all-server")))
     assert charts.spans_widely(wide)
     layers = charts.wall_time(wide, log=False).to_dict()["layer"]
     assert layers[0]["encoding"]["x"]["scale"]["type"] == "linear"
 
 
 def test_a_batch_that_is_faster_in_many_comparisons_is_one_finding_with_each_figure() -> None:
-    found = findings.where_async_loses(recorded("all-server"))
+    found = findings.where_async_loses(analyse(recorded("all-server")))
     assert [finding.sentence for finding in found] == [
         "One batch is 5.3× to 10.5× faster than async in 9 comparisons."
     ]
@@ -191,7 +193,7 @@ def test_a_batch_that_is_faster_in_many_comparisons_is_one_finding_with_each_fig
 def test_lags_are_sorted_by_the_number_of_calls_in_flight() -> None:
     limits = (32, 4, 128, 16)
     run = make_run(*[make_trial("gather_limited", concurrency=n, lag_ms=1.0) for n in limits])
-    frame = chart_data.loop_lag(run, Focus("add_documents", 100))
+    frame = chart_data.loop_lag(analyse(run), Focus("add_documents", 100))
     assert list(frame["strategy"]) == [f"Async, at most {n}" for n in sorted(limits)]
 
 
@@ -206,7 +208,7 @@ def test_a_batched_call_that_beats_gather_is_said_with_its_interval() -> None:
     trials += [
         make_trial("one_batch", repeat=repeat, call_s=0.02 * 1.01**repeat) for repeat in range(3)
     ]
-    (finding,) = findings.where_async_loses(make_run(*trials))
+    (finding,) = findings.where_async_loses(analyse(make_run(*trials)))
     assert "One batch is 10.0× faster than Async" in finding.sentence
     assert "One request carries everything" in finding.cause
 
@@ -216,16 +218,16 @@ def test_a_failed_trial_takes_no_part_in_any_chart() -> None:
     bad = make_run(*good.trials, make_trial(repeat=9, call_s=99.0, verified=False))
     for chart in CHARTS.values():
         if chart.name != "loop_lag":
-            assert chart.frame(bad, ADD).equals(chart.frame(good, ADD)), chart.name
+            assert frame_of(chart, bad, ADD).equals(frame_of(chart, good, ADD)), chart.name
 
 
 def test_published_figures_stand_beside_ours_only_where_there_are_some() -> None:
-    frame = chart_data.speedups(make_run())
+    frame = chart_data.speedups(analyse(make_run()))
     published = frame[frame["source"] == "published"]
     assert published["ratio"].round(1).tolist() == [23.7]
     trials = [dataclasses.replace(trial, count=7) for trial in make_run().trials]
     trials = [dataclasses.replace(trial, calls=trial.calls[:7]) for trial in trials]
-    assert set(chart_data.speedups(make_run(*trials))["source"]) == {"measured"}
+    assert set(chart_data.speedups(analyse(make_run(*trials)))["source"]) == {"measured"}
 
 
 def test_the_waterfall_of_ten_thousand_calls_is_sampled_and_says_so() -> None:
@@ -233,7 +235,7 @@ def test_the_waterfall_of_ten_thousand_calls_is_sampled_and_says_so() -> None:
         make_trial(count=10_000, call_s=0.001, embed_s=0.0),
         make_trial("gather", count=10_000, concurrency=None, call_s=1.0),
     )
-    frame = chart_data.waterfall(run, Focus("add_documents", 10_000))
+    frame = chart_data.waterfall(analyse(run), Focus("add_documents", 10_000))
     assert len(frame) <= 4 * chart_data.MAX_LANE_CALLS
     finding = charts.waterfall_finding(frame)
     assert "Drawn: repeat 1; 100 of 10,000 calls a lane" in finding
@@ -243,14 +245,14 @@ def test_the_waterfall_of_ten_thousand_calls_is_sampled_and_says_so() -> None:
 
 
 def test_a_waterfall_bar_splits_where_the_embedding_ends() -> None:
-    frame = chart_data.waterfall(make_run(), ADD)
+    frame = chart_data.waterfall(analyse(make_run()), ADD)
     first = frame[(frame["family"] == "loop") & (frame["call"] == 1)]
     assert first["start_s"].tolist() == pytest.approx([0.1, 0.18], rel=0.05)
     assert first["end_s"].tolist() == pytest.approx([0.18, 0.2], rel=0.05)
 
 
 def test_the_race_counts_what_has_ended_at_every_moment() -> None:
-    cells = chart_data.race(make_run(), ADD)
+    cells = chart_data.race(analyse(make_run()), ADD)
     assert cells["per_cell"].unique().tolist() == [1]
     for clock_s, done in ((0.0, (0, 0)), (0.25, (2, 100)), (99.0, (100, 100))):
         moment = chart_data.race_at(cells, clock_s)
@@ -259,7 +261,7 @@ def test_the_race_counts_what_has_ended_at_every_moment() -> None:
 
 
 def test_done_is_drawn_in_full_colour_and_waiting_faintly() -> None:
-    moment = chart_data.race_at(chart_data.race(make_run(), ADD), 0.25)
+    moment = chart_data.race_at(chart_data.race(analyse(make_run()), ADD), 0.25)
     spec = charts.readable(charts.race(moment)).to_dict()
     vega = vl_convert.vegalite_to_vega(spec, vl_version=VEGA_LITE_VERSION)
     (opacity,) = [scale for scale in vega["scales"] if scale["name"] == "opacity"]
@@ -270,13 +272,13 @@ def test_done_is_drawn_in_full_colour_and_waiting_faintly() -> None:
 
 def test_a_race_of_ten_thousand_calls_has_at_most_a_hundred_cells_a_lane() -> None:
     run = make_run(make_trial(count=10_000, call_s=0.001))
-    cells = chart_data.race(run, Focus("add_documents", 10_000))
+    cells = chart_data.race(analyse(run), Focus("add_documents", 10_000))
     assert len(cells) == 100
     assert "Each cell is 100 calls." in charts.race_finding(cells)
 
 
 def test_the_knee_is_the_lowest_limit_that_none_above_beats_measurably() -> None:
-    frame = chart_data.sweep(sweep_run(), Focus("add_documents", 96))
+    frame = chart_data.sweep(analyse(sweep_run()), Focus("add_documents", 96))
     assert frame.loc[frame["is_knee"], "limit"].tolist() == [8]
     assert "use 8 in flight" in charts.sweep_finding(frame)
 
@@ -295,18 +297,18 @@ def test_a_sweep_whose_intervals_all_contain_one_has_no_knee() -> None:
             for i, wall in enumerate(mine)
         )
     )
-    frame = chart_data.sweep(run, ADD)
+    frame = chart_data.sweep(analyse(run), ADD)
     assert not frame["is_knee"].any()
     assert "the intervals show no knee" in charts.sweep_finding(frame)
 
 
 def test_one_limit_is_no_sweep() -> None:
     run = make_run(make_trial("gather_limited", concurrency=32))
-    assert chart_data.sweep(run, ADD).empty
+    assert chart_data.sweep(analyse(run), ADD).empty
 
 
 def test_percentiles_carry_their_sample_size() -> None:
-    frame = chart_data.latencies(make_run(), ADD)
+    frame = chart_data.latencies(analyse(make_run()), ADD)
     marked = frame[frame["mark"] != ""]
     assert set(marked["mark"]) == {"p50", "p95", "slowest of 300"}
     assert set(marked["samples"]) == {300}
@@ -315,7 +317,7 @@ def test_percentiles_carry_their_sample_size() -> None:
 
 def test_the_split_divides_a_batched_call_by_the_calls_it_stands_for() -> None:
     run = make_run(make_trial("one_batch", call_s=1.0, embed_s=0.6))
-    frame = chart_data.split(run, ADD)
+    frame = chart_data.split(analyse(run), ADD)
     assert frame["mean_ms"].tolist() == pytest.approx([6.0, 4.0])
 
 
@@ -359,7 +361,7 @@ def test_a_comparison_shows_the_time_that_a_run_s_own_page_shows() -> None:
     run = make_run(*[make_trial(repeat=i, call_s=c) for i, c in enumerate((0.1, 0.1, 0.4))])
     (cell,) = comparison.compare([("A", run), ("B", run)])
     mean_s = 10.0 * 4 ** (1 / 3)
-    assert cell.levels[0].mean_s == summaries.of(run)[0].geomean_wall_s == pytest.approx(mean_s)
+    assert cell.levels[0].mean_s == analyse(run).cells[0].geomean_wall_s == pytest.approx(mean_s)
     assert cell.levels[0].text.startswith("15.9 s (")
 
 
@@ -464,20 +466,20 @@ def test_the_two_trials_that_are_drawn_are_of_the_repeat_nearest_to_the_shown_ti
         )
     ]
     run = make_run(*trials)
-    drawn = chart_data.lanes(run, ADD)
+    drawn = chart_data.lanes(analyse(run), ADD)
     # The times that are shown: 2.57 s and 0.0074 s. Repeat 2 is furthest from neither.
     assert {trial.repeat for trial in drawn} == {1}
-    frame = chart_data.race(run, ADD)
+    frame = chart_data.race(analyse(run), ADD)
     assert set(frame["repeat"]) == {2}
     shown = dict(zip(frame["lane"], frame["shown_s"], strict=True))
-    gather = next(cell for cell in summaries.of(run) if cell.strategy == "gather")
+    gather = next(cell for cell in analyse(run).cells if cell.strategy == "gather")
     assert shown["Loop"] / shown["Async"] == pytest.approx(gather.speedup)
-    assert "Drawn: repeat 2." in charts.waterfall_finding(chart_data.waterfall(run, ADD))
+    assert "Drawn: repeat 2." in charts.waterfall_finding(chart_data.waterfall(analyse(run), ADD))
 
 
 def test_a_trial_that_took_no_time_stands_on_no_log_axis() -> None:
     run = make_run(make_trial(call_s=0.0), make_trial("gather", call_s=0.1))
     chart = CHARTS["wall_time"]
-    frame = chart.frame(run, ADD)
+    frame = frame_of(chart, run, ADD)
     assert list(frame["wall_s"] > 0) == [True]
     assert chart.finding(frame)

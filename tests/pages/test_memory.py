@@ -54,7 +54,8 @@ import sys, tempfile
 from pathlib import Path
 from lib.charts import kept
 from lib.charts.charts import CHARTS
-from lib.results.groups import largest_groups
+from lib.charts.charts import frames
+from lib.results.analysis import analyse
 from lib.runs.store import RunStore
 import lib.ui.search.results, lib.ui.search.map, lib.ui.runs.downloads, lib.ui.runs.view
 from lib.search.charts import COLUMNS
@@ -64,11 +65,10 @@ class Missed(Exception): pass
 def missed(): raise Missed
 with tempfile.TemporaryDirectory() as empty:
     run = RunStore(Path(empty)).featured().load()
-focus = largest_groups(run)[0]
-for chart in map(CHARTS.get, ("wall_time", "speedup")):
-    frame = chart.frame(run, focus)
-    if not frame.empty:
-        kept.specification(chart.name_with(**chart.standing(frame)), frame, missed, "dark")
+found = analyse(run)
+for name, frame in frames(found, found.largest_groups[0], ("wall_time", "speedup")).items():
+    chart = CHARTS[name]
+    kept.specification(chart.name_with(**chart.standing(frame)), frame, missed, "dark")
 for draw, columns in COLUMNS.items():
     kept.specification(draw.__name__, pd.DataFrame(columns=columns), missed, "light")
 print(sorted({"altair", "vl_convert", "pptx"} & set(sys.modules)))

@@ -1,6 +1,7 @@
 """The runs page without a browser: list, filter, import, rename, delete, undo."""
 
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ from streamlit.testing.v1 import AppTest
 
 from lib import jobs
 from lib.jobs import State
-from lib.results import advice, run_file
+from lib.results import advice, analysis, run_file
+from lib.results.analysis import Analysis, analyse
+from lib.results.trials import Run
+from lib.runs import store as run_store
 from lib.runs.store import RECORDED_DIR, RunStore
 from lib.ui.runs.list import DELETED_KEY, table_key
 from tests.pages.conftest import OpenApp, wait_for_jobs
@@ -67,7 +71,7 @@ def test_a_recorded_run_of_a_preset_opens_with_its_advice(open_app: OpenApp, nam
     app.query_params["r_runs"] = f"recorded-{name}"
     app.switch_page(PAGE).run()
     assert not app.exception
-    first, *others = advice.sentences(run_file.read(RECORDED_DIR / f"{name}.json"))
+    first, *others = advice.sentences(analyse(run_file.read(RECORDED_DIR / f"{name}.json")))
     assert first in app.header[0].value.replace("\\", "")
     text = " ".join(each.value for each in app.markdown).replace("\\", "")
     assert all(sentence in text for sentence in others)
@@ -179,3 +183,26 @@ def test_lists_of_runs_that_differ_anywhere_have_keys_that_differ(count: int) ->
     keys = {table_key(each) for each in others}
     assert len(keys) == len(others)
     assert table_key(runs) not in keys
+
+
+def test_each_recorded_run_is_analysed_once_a_page(
+    open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: Counter[str] = Counter()
+    analysed = analysis._analysed
+
+    def counting(run: Run) -> Analysis:
+        made[run.source] += 1
+        return analysed(run)
+
+    monkeypatch.setattr(analysis, "_analysed", counting)
+    app = open_app()
+    for path in sorted(RECORDED_DIR.glob("*.json")):
+        run_store._read.cache_clear()
+        made.clear()
+        app.query_params["r_runs"] = f"recorded-{path.stem}"
+        app.switch_page(PAGE).run()
+        assert not app.exception
+        # Beside it stand runs without which its figures would mislead.
+        assert made[path.name] == 1
+        assert set(made.values()) == {1}

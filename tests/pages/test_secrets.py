@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from lib import jobs, settings
 from lib.milvus import lite
 from lib.results import run_file
-from lib.runs.findings import ALONE
+from lib.results.findings import ALONE
 from lib.runs.reports import EXPORTS
 from lib.ui.common.session import CHOICE_KEY, CHOSEN_KEY
 from scripts.openai_endpoint import OpenAIEndpoint

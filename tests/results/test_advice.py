@@ -16,6 +16,7 @@ from lib.benchmark.experiments import EXPERIMENTS
 from lib.benchmark.runner import plan_settings
 from lib.results import advice, run_file
 from lib.results.advice import Outcome
+from lib.results.analysis import analyse
 from lib.results.plan import PRESETS, Plan
 from lib.results.summaries import Speedup, percentile
 from lib.results.trials import Call, Run, Trial
@@ -37,7 +38,7 @@ def true_limit(server: Capacity) -> int:
 def test_the_advised_limit_is_within_one_level_of_the_true_one_on_9_of_10_servers() -> None:
     near = 0
     for server in SERVERS:
-        (found,) = advice.sweep_advice(measured(SWEEP, server))
+        (found,) = analyse(measured(SWEEP, server)).sweeps
         off = LIMITS.index(found.advised.level) - LIMITS.index(true_limit(server))
         near += abs(off) <= 1
         print(f"{server}: advised {found.advised.level}, true {true_limit(server)}")  # noqa: T201
@@ -51,7 +52,7 @@ def test_the_highest_rate_is_within_5_percent_of_the_capacity_on_9_of_10_servers
         # Above what one call takes even when service times vary, below what a queue makes of it.
         target_ms = 1000 * server.service_s * (1.5 if not server.spread else 6)
         run = measured(replace(RATE, p99_ms=target_ms), server)
-        found = advice.rate_advice(run)
+        found = analyse(run).rate
         assert found is not None
         off = (found.rate_per_s or 0) / server.per_s - 1
         near += abs(off) <= 0.05
@@ -188,7 +189,7 @@ def test_only_a_rate_that_enough_valid_trials_confirmed_is_reported(
         for i, what in enumerate(mine)
     ]
     run = Run({}, {"p99_ms": 50.0, "repeats": repeats, "experiment": "rate"}, tuple(trials))
-    found = advice.rate_advice(run)
+    found = analyse(run).rate
     if not tried:
         assert found is None
         return
@@ -208,7 +209,7 @@ def test_only_a_rate_that_enough_valid_trials_confirmed_is_reported(
         assert found.at_rate.p99_ms < 50
         assert not any("slow" in tried[rate] and set(tried[rate]) <= {"slow", "void"}
                        for rate in tried if rate < found.rate_per_s)  # fmt: skip
-    assert bool(advice.without_verdict(run)) == (
+    assert bool(advice.without_verdict(analyse(run))) == (
         found.rate_per_s is None and 2 * found.void > len(found.levels)
     )
 
@@ -257,7 +258,7 @@ def test_a_search_confirms_what_it_reports_and_a_late_client_is_no_limit_of_the_
     first = next(i for i, (t, repeat) in enumerate(made) if t.rate_per_s and repeat is not None)
     assert made[first - 1][0].rate_per_s
     run = Run({}, plan_settings(plan), tuple(counted_ones))
-    found = advice.rate_advice(run)
+    found = analyse(run).rate
     assert found is not None
     bound = min(server_per_s, client_per_s)
     assert found.rate_per_s is not None
@@ -279,7 +280,7 @@ def test_a_rate_that_one_trial_held_is_not_reported() -> None:
     """What `rate-server.json` said at first: one trial held, every confirmation went elsewhere."""
     trials = [open_trial(580.4, 0), open_trial(773.6, 0, 0.2)]
     trials += [open_trial(820.8, i, is_void=i > 0) for i in range(5)]
-    found = advice.rate_advice(Run({}, {"p99_ms": 50.0, "repeats": 3}, tuple(trials)))
+    found = analyse(Run({}, {"p99_ms": 50.0, "repeats": 3}, tuple(trials))).rate
     assert found is not None
     assert found.rate_per_s is None
     assert "820.8" in found.sentence or "580.4" in found.sentence
@@ -319,7 +320,7 @@ OVERLOAD = replace(PRESETS["overload"].plan, warmup=0, concurrency=(64,))
 def test_refused_calls_are_counted_exactly_and_a_limit_or_a_bucket_loses_none() -> None:
     server = Capacity(0.02, 64, queue=1_024 - 64)
     run = measured(OVERLOAD, server)
-    found = advice.overload_advice(run)
+    found = analyse(run).overload
     assert found is not None
     assert found.breaks_at == 2_000
     assert "2,000 calls at once are too many" in found.sentence
@@ -341,7 +342,7 @@ def test_refused_calls_are_counted_exactly_and_a_limit_or_a_bucket_loses_none() 
 
 
 def test_a_server_that_refuses_nothing_is_said_to() -> None:
-    found = advice.overload_advice(measured(replace(OVERLOAD, repeats=1), Capacity(0.001, 64)))
+    found = analyse(measured(replace(OVERLOAD, repeats=1), Capacity(0.001, 64))).overload
     assert found is not None
     assert re.fullmatch(
         "No call was lost with up to 4,000 at once: .* without a limit, .* with Async, "
@@ -374,7 +375,7 @@ def test_every_kind_of_loss_is_a_loss_and_what_a_retry_cured_is_none(
 ) -> None:
     again = overloaded(97, {}, retried=retried, retries=5, repeat=0)
     trials = (overloaded(53, {}), overloaded(97, failed), again)
-    found = advice.overload_advice(Run({}, {"experiment": "overload"}, trials))
+    found = analyse(Run({}, {"experiment": "overload"}, trials)).overload
     assert found is not None
     assert found.breaks_at == (97 if failed else None)
     assert ("No call was lost" in found.sentence) == (not failed)
@@ -401,7 +402,7 @@ def test_rows_that_do_not_exist_are_not_counted(rows: int, sizes: list[int]) -> 
     trials = [batched(size, repeat, rows=rows) for size in sizes for repeat in range(3)]
     for trial in trials:
         assert trial.throughput_per_s * trial.wall_s == pytest.approx(rows)
-    found = advice.sweep_advice(Run({}, {}, tuple(trials)))
+    found = analyse(Run({}, {}, tuple(trials))).sweeps
     if len(sizes) < 3:
         assert found == ()
         return
@@ -429,7 +430,7 @@ def test_of_500_1000_and_1500_rows_a_call_for_2000_documents_the_fastest_is_advi
         for repeat in range(3)
         for batch, wall_s in walls.items()
     ]
-    (found,) = advice.sweep_advice(Run({}, {}, tuple(trials)))
+    (found,) = analyse(Run({}, {}, tuple(trials))).sweeps
     assert (found.advised.level, found.best.level) == (500, 500)
     assert found.advised.throughput_per_s == pytest.approx(2_000, rel=0.01)
     assert "1,500" not in found.sentence
@@ -442,7 +443,7 @@ def test_an_adding_run_is_advised_on_its_batch_size() -> None:
         for repeat in range(3)
         for batch in (10, 50, 100, 500, 1_000)
     ]
-    (found,) = advice.sweep_advice(Run({}, {}, tuple(trials)))
+    (found,) = analyse(Run({}, {}, tuple(trials))).sweeps
     assert not found.is_limit
     assert found.advised.level == 1_000
     assert "1,000 rows a call" in found.sentence
@@ -466,7 +467,7 @@ def test_the_advice_is_the_lowest_level_that_the_repeats_cannot_tell_from_the_be
         for repeat in range(5)
         for limit, wall_s in walls.items()
     ]
-    (found,) = advice.sweep_advice(Run({}, {}, tuple(trials)))
+    (found,) = analyse(Run({}, {}, tuple(trials))).sweeps
     assert found.advised.level == 4
     assert found.plausible == (4, 16)
     assert found.sentence.startswith("Use 4 in flight: ")
@@ -484,10 +485,11 @@ def test_repeats_that_tell_nothing_apart_are_not_enough_evidence() -> None:
         for limit in (1, 2, 4, 8)
     ]
     run = Run({}, {}, tuple(trials))
-    (found,) = advice.sweep_advice(run)
+    (found,) = analyse(run).sweeps
     assert not found.is_decided
     assert found.sentence.startswith("Not enough evidence for a limit: ")
-    assert (advice.brief(run), advice.sentences(run)) == ("not enough evidence", (found.sentence,))
+    assert advice.brief(analyse(run)) == "not enough evidence"
+    assert advice.sentences(analyse(run)) == (found.sentence,)
 
 
 def limited(limit: int, repeat: int, wall_s: float) -> Trial:
@@ -506,17 +508,17 @@ def limited(limit: int, repeat: int, wall_s: float) -> Trial:
 def test_where_the_client_is_the_bottleneck_the_advice_says_that_instead() -> None:
     run = measured(SWEEP, SERVERS[2])
     busy = tuple(replace(trial, cpu_s=0.97 * trial.wall_s) for trial in run.trials)
-    (found,) = advice.sweep_advice(replace(run, trials=busy))
+    (found,) = analyse(replace(run, trials=busy)).sweeps
     assert found.sentence.startswith("The client is the limit, not Milvus: it used 97%")
     late = tuple(replace(trial, cpu_s=0.1, loop_lag_ms_p99=80.0) for trial in run.trials)
-    (found,) = advice.sweep_advice(replace(run, trials=late))
+    (found,) = analyse(replace(run, trials=late)).sweeps
     assert "its event loop woke up 80 ms late" in found.sentence
 
 
 def test_a_level_that_was_not_sustained_is_never_advised() -> None:
     """200 calls at a limit of 128 have 102 in flight on average."""
     plan = replace(SWEEP, seconds=0.0, counts=(200,), concurrency=(1, 2, 4, 128))
-    (found,) = advice.sweep_advice(measured(plan, Capacity(0.01, 128)))
+    (found,) = analyse(measured(plan, Capacity(0.01, 128))).sweeps
     by_level = {level.level: level for level in found.levels}
     assert not by_level[128].is_sustained
     assert 128 not in (found.advised.level, found.best.level)
@@ -555,7 +557,7 @@ def test_timed_trials_come_back_from_a_file_with_every_call(tmp_path: Path) -> N
     run_file.write(run, tmp_path / "run.json")
     read = run_file.read(tmp_path / "run.json")
     assert [len(trial.calls) for trial in read.trials] == [len(t.calls) for t in run.trials]
-    before, after = advice.rate_advice(run), advice.rate_advice(read)
+    before, after = analyse(run).rate, analyse(read).rate
     assert before is not None
     assert after is not None
     assert (after.rate_per_s, after.fails_at_per_s) == (before.rate_per_s, before.fails_at_per_s)

@@ -43,11 +43,12 @@ def test_reading_and_judging_a_run_loads_neither_milvus_nor_pandas(
     monkeypatch.setenv("MILVUS_URI", uri)
     printed = printed_by(
         "import json, sys\n"
-        "from lib.results import advice, comparison, gate, groups, published, run_file, summaries\n"
+        "from lib.results import comparison, findings, gate, published, run_file\n"
+        "from lib.results.analysis import analyse\n"
         "run = run_file.read('assets/runs/tutorial-server-450ms.json')\n"
-        "cells = summaries.of(run)\n"
-        "found = [summaries.warnings(run, cells), advice.sentences(run), published.reasons(run)]\n"
-        f"print(json.dumps([len(cells), sorted(set({HEAVY!r}) & set(sys.modules))]))\n"
+        "found = analyse(run)\n"
+        "said = [findings.headline(found), findings.advised(found), published.reasons(run)]\n"
+        f"print(json.dumps([len(found.cells), sorted(set({HEAVY!r}) & set(sys.modules))]))\n"
     )
     cells, heavy = json.loads(printed)
     assert cells == 12

@@ -8,12 +8,13 @@ import pytest
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
 from lib.charts.data import Focus
-from lib.results import advice, run_file
-from lib.results.service import service_verdict
+from lib.results import advice, findings, run_file
+from lib.results.analysis import analyse
+from lib.results.findings import ALONE
 from lib.results.summaries import neighbour_s, summarise
 from lib.results.trials import Run
-from lib.runs import findings, story
-from lib.runs.findings import ALONE
+from lib.runs import story
+from tests.frames import frame_of
 from tests.run_builder import make_run, make_served_trial, make_service_run
 
 RUN = make_service_run()
@@ -33,7 +34,7 @@ def test_the_neighbour_s_wait_is_a_p99_from_500_requests_on_and_else_the_slowest
 
 
 def test_the_ratios_are_exactly_those_of_the_shown_figures() -> None:
-    verdict = service_verdict(RUN)
+    verdict = analyse(RUN).service
     assert verdict is not None
     blocking, awaited = verdict.way("service_blocking"), verdict.way("service_async")
     assert blocking is not None
@@ -51,14 +52,14 @@ def test_the_ratios_are_exactly_those_of_the_shown_figures() -> None:
 
 
 def test_the_verdict_is_one_sentence_with_the_neighbour_and_its_interval() -> None:
-    (sentence, *lines) = advice.sentences(RUN)
+    (sentence, *lines) = advice.sentences(analyse(RUN))
     assert sentence == (
         "50 users: with the sync call in async def a service answers 10.0 requests/s and a health "
         "check beside it waits 5.05 s; awaited, 400 requests/s and 0.020 s, 250× (250.0–250.0) "
         "as short."
     )
     assert len(lines) == 3
-    assert findings.headline(RUN) == sentence
+    assert findings.headline(analyse(RUN)) == sentence
     assert all("slowest of 100 in each repeat" in line for line in lines)
     assert any("40 threads" in line for line in lines)
 
@@ -66,27 +67,27 @@ def test_the_verdict_is_one_sentence_with_the_neighbour_and_its_interval() -> No
 def test_without_the_blocking_call_the_best_way_is_told() -> None:
     trials = [t for t in RUN.trials if t.strategy != "service_blocking"]
     only = replace(RUN, trials=tuple(trials))
-    assert advice.sentences(only)[0].startswith("50 users: ")
-    assert "answers the most, 400 requests/s" in advice.sentences(only)[0]
-    assert advice.short(only).endswith("answers the most")
+    assert advice.sentences(analyse(only))[0].startswith("50 users: ")
+    assert "answers the most, 400 requests/s" in advice.sentences(analyse(only))[0]
+    assert advice.short(analyse(only)).endswith("answers the most")
 
 
 def test_a_run_without_a_good_trial_has_no_verdict() -> None:
     failed = replace(RUN, trials=tuple(replace(t, verified=False) for t in RUN.trials))
-    assert service_verdict(failed) is None
-    assert service_verdict(make_run()) is None
-    assert findings.headline(failed).startswith("No trial was verified")
-    assert chart_data.heartbeat(failed).empty
-    assert story.steps(failed, ALONE)
+    assert analyse(failed).service is None
+    assert analyse(make_run()).service is None
+    assert findings.headline(analyse(failed)).startswith("No trial was verified")
+    assert chart_data.heartbeat(analyse(failed)).empty
+    assert story.steps(analyse(failed), ALONE)
 
 
 def test_of_several_numbers_of_users_the_one_with_the_most_repeats_is_told() -> None:
     few = [make_served_trial(name, users=10) for name in ("service_blocking", "service_async")]
     both = replace(RUN, trials=(*few, *RUN.trials))
-    verdict = service_verdict(both)
+    verdict = analyse(both).service
     assert verdict is not None
     assert verdict.users == 50
-    assert set(chart_data.served(both)["group"]) == {"10 users", "50 users"}
+    assert set(chart_data.served(analyse(both))["group"]) == {"10 users", "50 users"}
 
 
 def test_the_file_keeps_the_neighbour_to_ten_microseconds() -> None:
@@ -105,7 +106,7 @@ def test_the_file_keeps_the_neighbour_to_ten_microseconds() -> None:
         for t in RUN.trials
     ]
     assert [t.served_threads for t in again.trials[:3]] == [1, 40, 0]
-    assert advice.sentences(again) == advice.sentences(RUN)
+    assert advice.sentences(analyse(again)) == advice.sentences(analyse(RUN))
 
 
 def test_a_neighbour_late_by_this_client_voids_the_trial() -> None:
@@ -117,10 +118,10 @@ def test_a_neighbour_late_by_this_client_voids_the_trial() -> None:
 
 
 def test_the_charts_rank_by_requests_and_show_the_silence() -> None:
-    served = CHARTS["served"].frame(RUN, WHOLE)
+    served = frame_of(CHARTS["served"], RUN, WHOLE)
     assert list(served["family"])[-1] == "blocking"
     assert list(served["throughput_per_s"]) == sorted(served["throughput_per_s"], reverse=True)
-    heartbeat = CHARTS["heartbeat"].frame(RUN, WHOLE)
+    heartbeat = frame_of(CHARTS["heartbeat"], RUN, WHOLE)
     silent = heartbeat.groupby("strategy")["silent_s"].first()
     assert silent["Sync call in async def"] > 2
     assert silent["Awaited"] < 0.1
@@ -128,21 +129,21 @@ def test_the_charts_rank_by_requests_and_show_the_silence() -> None:
         "heartbeat"
     ].finding(heartbeat)
     for name in ("served", "heartbeat"):
-        assert CHARTS[name].titled(CHARTS[name].frame(RUN, WHOLE)).to_dict()
-        assert CHARTS[name].frame(make_run(), WHOLE).empty
+        assert CHARTS[name].titled(frame_of(CHARTS[name], RUN, WHOLE)).to_dict()
+        assert frame_of(CHARTS[name], make_run(), WHOLE).empty
     for name in ("waterfall", "loop_lag", "sweep"):
-        assert CHARTS[name].frame(RUN, Focus("similarity_search", 0)).empty
+        assert frame_of(CHARTS[name], RUN, Focus("similarity_search", 0)).empty
 
 
 def test_a_service_is_told_in_five_steps_without_a_loop() -> None:
-    steps = story.steps(RUN, ALONE)
+    steps = story.steps(analyse(RUN), ALONE)
     assert [step.chart for step in steps] == ["", "served", "heartbeat", "", ""]
     told = " ".join(line for step in steps for line in (step.statement, *step.lines))
     assert "no repeat" not in told.lower()
-    assert len(re.findall(r"\w+", story.headline(RUN))) <= 12
-    assert [metric.value for metric in findings.metrics(RUN)] == ["5.05 s", "0.020 s"]
+    assert len(re.findall(r"\w+", story.headline(analyse(RUN)))) <= 12
+    assert [metric.value for metric in findings.metrics(analyse(RUN))] == ["5.05 s", "0.020 s"]
     assert _brief(RUN) == "wait 250× shorter"
 
 
 def _brief(run: Run) -> str:
-    return findings.digest(run).result
+    return findings.digest(analyse(run)).result

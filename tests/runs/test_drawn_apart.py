@@ -12,8 +12,10 @@ import pytest
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
 from lib.errors import JobCancelled
+from lib.results import findings
+from lib.results.analysis import analyse
+from lib.results.findings import ALONE
 from lib.runs import reports
-from lib.runs.findings import ALONE
 from lib.runs.reports import DRAWING, EXPORTS
 from lib.workers import host
 from lib.workers.work import Ended, OutOfTime
@@ -21,7 +23,7 @@ from tests.fresh_process import printed_by
 from tests.run_builder import make_run
 
 RUN, CHART = make_run(), CHARTS["wall_time"]
-FRAME = chart_data.wall_times(RUN)
+FRAME = chart_data.wall_times(analyse(RUN))
 
 PROGRAM = """
 import sys, tempfile, threading
@@ -29,15 +31,17 @@ from pathlib import Path
 import psutil
 from lib.charts import data
 from lib.charts.charts import CHARTS
+from lib.results import findings
+from lib.results.analysis import analyse
+from lib.results.findings import ALONE
 from lib.runs import reports
-from lib.runs.findings import ALONE
 from tests.run_builder import make_run
 
 run, chart = make_run(), CHARTS["wall_time"]
-frame = data.wall_times(run)
-reports.note(run)
+frame = data.wall_times(analyse(run))
+note = findings.note(run)
 def picture(kind):
-    made = reports.picture(run, chart, frame, kind)
+    made = reports.picture(note, chart, frame, kind)
     assert len(made) > 1_000
 before = psutil.Process().memory_info().rss
 threads = [threading.Thread(target=picture, args=[kind]) for kind in (".png", ".svg") * 4]
@@ -77,10 +81,10 @@ def test_no_letter_in_a_picture_ends_the_process_that_asked(letter: str) -> None
 
 def test_a_picture_over_its_limits_is_refused_in_a_sentence() -> None:
     with pytest.raises(OutOfTime) as slow:
-        reports.picture(RUN, CHART, FRAME, ".png", replace(DRAWING, seconds=0.001))
+        reports.picture(findings.note(RUN), CHART, FRAME, ".png", replace(DRAWING, seconds=0.001))
     assert str(slow.value).startswith("The picture needs more than 0.001 s to be drawn. ")
     with pytest.raises(Ended) as large:
-        reports.picture(RUN, CHART, FRAME, ".png", replace(DRAWING, resident_mb=8))
+        reports.picture(findings.note(RUN), CHART, FRAME, ".png", replace(DRAWING, resident_mb=8))
     assert str(large.value).startswith("The picture ")
     assert ". The run is as it was. Take its JSON file" in str(large.value)
 

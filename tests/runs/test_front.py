@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lib.charts import kept
-from lib.results import summaries
+from lib.results.analysis import analyse
 from lib.results.trials import ENDPOINT_MS
 from lib.runs import first_screen, front
 from lib.runs.store import RECORDED_DIR, RunStore
@@ -32,7 +32,7 @@ def test_each_position_shows_what_its_run_gave(tmp_path: Path) -> None:
         run = entry.load()
         waits.append(run.environment[ENDPOINT_MS])
         assert run.settings["embedding"] == "openai"  # no bundled model's: a client over HTTP
-        cells = {cell.strategy: cell for cell in summaries.of(run)}
+        cells = {cell.strategy: cell for cell in analyse(run).cells}
         loop_s = cells["sync_loop"].geomean_wall_s
         assert [lane["label"] for lane in position["lanes"]] == [
             *("Loop", "100 threads", "Async", "One batch")
@@ -64,7 +64,7 @@ def test_a_headline_has_at_most_ten_words_and_is_true(all_s: float) -> None:
             ),
         )
     ]
-    cells = {cell.strategy: cell for cell in summaries.of(make_run(*trials))}
+    cells = {cell.strategy: cell for cell in analyse(make_run(*trials)).cells}
     cell = cells["gather"]
     said = first_screen.headline(cell)
     assert len(said.split()) <= 10

@@ -15,11 +15,12 @@ from pptx import Presentation
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
 from lib.errors import JobCancelled
-from lib.results import run_file
+from lib.results import findings, run_file
+from lib.results.analysis import analyse
 from lib.results.catalogue import OPERATIONS
+from lib.results.findings import ALONE, Beside
 from lib.results.trials import MAX_CELLS, Run
 from lib.runs import decks, reports, story
-from lib.runs.findings import ALONE, Beside
 from lib.runs.reports import EXPORTS
 from lib.runs.story import ADVICE_CHARTS
 from tests.run_builder import make_run, make_trial
@@ -78,9 +79,9 @@ def test_nothing_a_file_says_becomes_markup_in_the_report() -> None:
 
 
 def test_a_file_name_is_harmless_and_says_what_is_simulated() -> None:
-    assert reports.stem(make_run()) == "milvus-async-lab-tutorial-2026-01-31-simulated"
-    assert re.fullmatch(r"[A-Za-z0-9-]+", reports.stem(evil_run()))
-    assert reports.stem(make_run(partial=True)).endswith("-partial")
+    assert findings.stem(make_run()) == "milvus-async-lab-tutorial-2026-01-31-simulated"
+    assert re.fullmatch(r"[A-Za-z0-9-]+", findings.stem(evil_run()))
+    assert findings.stem(make_run(partial=True)).endswith("-partial")
 
 
 def test_the_calls_csv_has_a_line_for_every_call_as_measured() -> None:
@@ -121,7 +122,7 @@ def test_the_json_export_is_a_run_that_can_be_read_again() -> None:
 
 def test_every_chart_is_in_the_archive_as_png_and_svg() -> None:
     run = make_run()
-    figures = list(reports.figures(run))
+    figures = list(reports.figures(analyse(run)))
     with zipfile.ZipFile(io.BytesIO(reports.pictures_zip(run))) as archive:
         names = archive.namelist()
         for figure in figures:
@@ -133,14 +134,16 @@ def test_every_chart_is_in_the_archive_as_png_and_svg() -> None:
 def test_a_picture_says_what_was_simulated() -> None:
     run = make_run()
     chart = CHARTS["wall_time"]
-    svg = reports.picture(run, chart, chart_data.wall_times(run), ".svg").decode()
+    svg = reports.picture(
+        findings.note(run), chart, chart_data.wall_times(analyse(run)), ".svg"
+    ).decode()
     assert "450 ms simulated" in svg
 
 
 def test_the_deck_tells_the_five_steps_with_no_title_twice() -> None:
     slides = Presentation(io.BytesIO(decks.deck(make_run()))).slides
     titles = [slide.shapes.title.text for slide in slides]
-    assert titles == [step.statement for step in story.steps(make_run(), ALONE)]
+    assert titles == [step.statement for step in story.steps(analyse(make_run()), ALONE)]
     assert len(set(titles)) == len(titles) == 5
     assert all(slide.notes_slide.notes_text_frame.text for slide in slides)
     pictures = [shape for slide in slides for shape in slide.shapes if shape.shape_type == 13]
@@ -199,7 +202,9 @@ def wide_run() -> Run:
 def test_a_picture_of_hundreds_of_bars_takes_no_more_memory_than_others() -> None:
     run, chart = wide_run(), CHARTS["wall_time"]
     limits = replace(reports.DRAWING, resident_mb=MOST_PICTURE_MB)
-    png = reports.picture(run, chart, chart_data.wall_times(run), ".png", limits)
+    png = reports.picture(
+        findings.note(run), chart, chart_data.wall_times(analyse(run)), ".png", limits
+    )
     across, down = struct.unpack(">II", png[16:24])
     assert down > across
     assert across * down <= reports.MOST_PIXELS * 1.01

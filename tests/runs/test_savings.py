@@ -3,8 +3,9 @@
 import pytest
 
 from lib.errors import InvalidInput
+from lib.results.analysis import analyse
 from lib.results.trials import Run
-from lib.runs.savings import gaining, saved_a_day
+from lib.runs.savings import Gain, gains
 from tests.run_builder import make_run, make_trial
 
 CALLS = 36_000  # a loop of 0.1 s a call waits an hour for them
@@ -21,19 +22,24 @@ def run_of(async_s: list[float]) -> Run:
     )
 
 
+def gains_of(run: Run) -> dict[str, Gain]:
+    """Return the gains of a run by operation."""
+    return gains(analyse(run))
+
+
 def test_the_hours_are_the_loops_waiting_without_what_async_needs() -> None:
     run = run_of([1.0, 1.0, 1.0])
-    found = saved_a_day(run, "add_documents", CALLS, 100)
+    found = gains_of(run)["add_documents"].saved_a_day(CALLS, 100)
     assert found.waiting_h == pytest.approx(1.0)
     assert (found.saved_h, found.low_h, found.high_h) == pytest.approx((0.9, 0.9, 0.9))
 
 
 def test_the_interval_of_the_speed_up_is_carried_through() -> None:
     run = run_of([0.9, 1.0, 1.1])
-    cell = gaining(run)["add_documents"]
+    cell = gains_of(run)["add_documents"].cell
     assert cell.speedup_low is not None
     assert cell.speedup_high is not None
-    found = saved_a_day(run, "add_documents", CALLS, 100)
+    found = gains_of(run)["add_documents"].saved_a_day(CALLS, 100)
     assert found.low_h == pytest.approx(1 - 1 / cell.speedup_low)
     assert found.high_h == pytest.approx(1 - 1 / cell.speedup_high)
     assert found.low_h < found.saved_h < found.high_h
@@ -43,14 +49,12 @@ def test_the_interval_of_the_speed_up_is_carried_through() -> None:
 def test_the_gain_is_at_most_the_calls_at_once_and_what_was_measured(
     in_flight: int, saved_h: float
 ) -> None:
-    found = saved_a_day(run_of([1.0, 1.0, 1.0]), "add_documents", CALLS, in_flight)
+    found = gains_of(run_of([1.0, 1.0, 1.0]))["add_documents"].saved_a_day(CALLS, in_flight)
     assert found.saved_h == pytest.approx(saved_h)
 
 
 def test_without_a_shown_gain_nothing_is_extrapolated() -> None:
     for run in (run_of([9.0, 10.0, 11.5]), run_of([20.0, 20.0, 20.0]), run_of([1.0])):
-        assert gaining(run) == {}
-        with pytest.raises(InvalidInput, match="shows no gain"):
-            saved_a_day(run, "add_documents", CALLS, 100)
+        assert gains_of(run) == {}
     with pytest.raises(InvalidInput, match="at least one call"):
-        saved_a_day(run_of([1.0, 1.0, 1.0]), "add_documents", 0, 100)
+        gains_of(run_of([1.0, 1.0, 1.0]))["add_documents"].saved_a_day(0, 100)

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from lib.errors import InvalidInput
-from lib.results import run_file
+from lib.results import findings, run_file
+from lib.results.analysis import analyse
 from lib.results.catalogue import OPERATIONS, STRATEGIES
 from lib.results.plan import Plan
 from lib.results.trials import ENDPOINT_MS, Run, Trial
-from lib.runs import findings
 from lib.runs.store import KEPT_DELETIONS, Origin, RunStore
 from tests.run_builder import make_run, make_trial
 
@@ -271,7 +271,7 @@ def test_deletes_that_waited_for_the_server_stand_beside_recorded_ones_that_did_
     bare: RunStore, recorded: Path
 ) -> None:
     waiting = _deletes()
-    alone = findings.why_deleting_gains(waiting, bare.beside(waiting))
+    alone = findings.why_deleting_gains(analyse(waiting), bare.beside(waiting))
     assert alone is not None
     assert "(200 ms)" in alone.cause
     assert "Bounded" not in alone.text
@@ -279,7 +279,7 @@ def test_deletes_that_waited_for_the_server_stand_beside_recorded_ones_that_did_
     quick = [make_trial(operation="delete", repeat=i, call_s=0.002) for i in range(3)]
     bounded = dataclasses.replace(bounded, trials=(*quick, *bounded.trials[3:]))
     run_file.write(bounded, recorded / "delete-bounded.json")
-    beside = findings.why_deleting_gains(waiting, bare.beside(waiting))
+    beside = findings.why_deleting_gains(analyse(waiting), bare.beside(waiting))
     assert beside is not None
     assert "the plain loop takes 0.20 s (recorded) instead of 20.0 s." in beside.sentence
     others = (_deletes(rows=7), _elsewhere(waiting))
@@ -299,7 +299,7 @@ def test_deletes_that_waited_for_the_server_stand_beside_recorded_ones_that_did_
 def test_deletes_that_did_not_wait_need_no_explanation(tmp_path: Path, other: Run) -> None:
     store = RunStore(tmp_path / "runs")
     assert store.beside(other).bounded is None
-    assert findings.why_deleting_gains(other, store.beside(other)) is None
+    assert findings.why_deleting_gains(analyse(other), store.beside(other)) is None
 
 
 def test_a_list_of_runs_keeps_no_trial_in_memory(store: RunStore) -> None:

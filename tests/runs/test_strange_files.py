@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from lib.errors import InvalidInput
-from lib.results import comparison, run_file, summaries
+from lib.results import comparison, findings, run_file
+from lib.results.analysis import analyse
+from lib.results.findings import ALONE
 from lib.results.plan import PRESETS
 from lib.results.trials import Run
-from lib.runs import findings, reports
-from lib.runs.findings import ALONE
+from lib.runs import reports
 from lib.runs.store import RunStore
 from tests.run_builder import ENVIRONMENT, SETTINGS, make_run, make_trial
 
@@ -36,12 +37,12 @@ def drawn(data: bytes, folder: Path) -> Run:
     store.import_(data, "strange.json")
     (entry,) = store.entries()
     run = entry.load()
-    assert findings.headline(run)
-    assert reports.sections(run, ALONE, "")
-    assert reports.stem(run)
-    findings.metrics(run)
-    findings.where_async_loses(run)
-    summaries.warnings(run, summaries.of(run))
+    assert findings.headline(analyse(run))
+    assert reports.sections(analyse(run), ALONE, "")
+    assert findings.stem(run)
+    findings.metrics(analyse(run))
+    findings.where_async_loses(analyse(run))
+    findings.warnings(analyse(run))
     comparison.differences([("A", run), ("B", RUN)])
     return run
 
@@ -79,7 +80,7 @@ def test_trials_without_calls_are_refused_or_drawn(tmp_path: Path) -> None:
     document = json.loads(run_file.to_json(RUN))
     for trial in document["trials"]:
         trial["calls"] = []
-    assert list(reports.figures(drawn(json.dumps(document).encode(), tmp_path)))
+    assert list(reports.figures(analyse(drawn(json.dumps(document).encode(), tmp_path))))
 
 
 def test_a_file_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
@@ -108,4 +109,4 @@ def test_the_command_to_copy_is_made_of_the_plan_and_quoted(collection: str) -> 
     }
     words = shlex.split(findings.command(replace(run, settings=asked)))
     assert not words or words[words.index("--collection") + 1] == collection
-    assert "evil" not in reports.sections(replace(run, settings=settings), ALONE, "")
+    assert "evil" not in reports.sections(analyse(replace(run, settings=settings)), ALONE, "")

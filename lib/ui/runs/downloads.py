@@ -9,9 +9,10 @@ import streamlit as st
 
 from lib.charts.charts import Chart
 from lib.jobs import Job
+from lib.results import findings
+from lib.results.findings import Beside
 from lib.results.trials import Run
 from lib.runs import reports
-from lib.runs.findings import Beside
 from lib.runs.reports import EXPORTS, Export
 from lib.ui.common import exports, session
 from lib.ui.common.errors import show_error
@@ -29,7 +30,7 @@ def drawing_limits() -> Limits:
 def downloads(run: Run, *, key: str, beside: Beside) -> None:
     """Draw the buttons that export the whole run."""
     st.markdown("### Export")
-    stem = reports.stem(run)
+    stem = findings.stem(run)
     subject = f"{stem}:{run.environment.get('time', '')}"
 
     @st.fragment
@@ -67,7 +68,7 @@ def _start_button(run: Run, beside: Beside, export: Export, subject: str, *, key
     with show_error(ends_page=False):
         exports.start(
             f"Making {export.label}",
-            f"{reports.stem(run)}{export.suffix}",
+            f"{findings.stem(run)}{export.suffix}",
             write,
             subject=subject,
             parameter=PARAMETER,
@@ -77,13 +78,13 @@ def _start_button(run: Run, beside: Beside, export: Export, subject: str, *, key
 
 def chart_downloads(run: Run, chart: Chart, frame: pd.DataFrame, *, key: str) -> None:
     """Draw the buttons that export one chart as a picture."""
-    stem = f"{reports.stem(run)}-{chart.name}"
+    stem = f"{findings.stem(run)}-{chart.name}"
     limits = drawing_limits()
     with st.container(horizontal=True):
         for suffix, mime in ((".png", "image/png"), (".svg", "image/svg+xml")):
             exports.download(
                 suffix[1:].upper(),
-                partial(reports.picture, run, chart, frame, suffix, limits),
+                partial(reports.picture, findings.note(run), chart, frame, suffix, limits),
                 f"{stem}{suffix}",
                 mime,
                 key=f"{key}_get_{suffix[1:]}",

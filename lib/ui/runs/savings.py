@@ -1,11 +1,12 @@
 """What would I save? A reader's own load, and the hours of waiting that the gain stands for."""
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from lib.results.catalogue import OPERATIONS
-from lib.results.trials import Run
-from lib.runs.findings import CI
-from lib.runs.savings import gaining, saved_a_day
+from lib.results.findings import CI
+from lib.runs.savings import Gain
 
 # A small service: a call a second.
 CALLS_A_DAY = 86_400
@@ -13,10 +14,9 @@ MOST_CALLS = 1_000_000_000
 MOST_IN_FLIGHT = 10_000
 
 
-def savings(run: Run, *, key: str) -> None:
+def savings(gains: Mapping[str, Gain], *, key: str) -> None:
     """Draw the calculator, where a gain was shown."""
-    cells = gaining(run)
-    if not cells:
+    if not gains:
         return
 
     @st.fragment
@@ -24,7 +24,7 @@ def savings(run: Run, *, key: str) -> None:
         columns = st.columns(3, vertical_alignment="bottom")
         operation = columns[0].selectbox(
             "Operation",
-            list(cells),
+            list(gains),
             format_func=lambda name: OPERATIONS[name].label,
             key=f"{key}_save_operation",
         )
@@ -32,9 +32,13 @@ def savings(run: Run, *, key: str) -> None:
             "My calls a day", 1, MOST_CALLS, CALLS_A_DAY, key=f"{key}_save_calls"
         )
         in_flight = columns[2].number_input(
-            "My calls at once", 1, MOST_IN_FLIGHT, cells[operation].count, key=f"{key}_save_at_once"
+            "My calls at once",
+            1,
+            MOST_IN_FLIGHT,
+            gains[operation].cell.count,
+            key=f"{key}_save_at_once",
         )
-        found = saved_a_day(run, operation, calls, in_flight)
+        found = gains[operation].saved_a_day(calls, in_flight)
         st.metric(
             "Hours of waiting saved a day",
             f"{found.saved_h:,.3g} h",

@@ -7,12 +7,15 @@ import streamlit as st
 
 from lib.charts import charts
 from lib.charts import data as chart_data
-from lib.charts.charts import CHARTS, Chart
+from lib.charts.charts import CHARTS, RACE, Chart, frames
 from lib.jobs import Job, State
-from lib.results import comparison, published, summaries
-from lib.results.groups import Focus, groups, largest_groups
+from lib.results import comparison, findings, published
+from lib.results.analysis import Analysis, analyse
+from lib.results.findings import Finding, Metric, Warned
+from lib.results.groups import WHOLE
 from lib.results.trials import SERVICE, Run
-from lib.runs import findings, measured_code
+from lib.runs import measured_code
+from lib.runs.savings import gains
 from lib.runs.store import Entry, Origin, RunStore
 from lib.ui.common import session
 from lib.ui.common.chart import show_chart
@@ -27,7 +30,6 @@ from lib.ui.runs.savings import savings
 from lib.words import counted
 
 MOST_LOSSES = 3
-RACE = "race"
 # The views of a run, each with what is drawn in it from top to bottom.
 VIEWS = {
     "Service": ["served", "heartbeat"],
@@ -55,22 +57,34 @@ def run_view(run: Run, *, origin: str, key: str, store: RunStore) -> None:
     """Draw a run. `origin` says where it comes from; `key` keeps two views on a page apart."""
     # Recorded runs without which the numbers of this one would mislead.
     beside = store.beside(run)
-    st.header(literal(findings.headline(run)), anchor=False)
-    st.caption(conditions(run, origin))
+    found = analyse(run)
+    headline = findings.headline(found)
+    shown = findings.metrics(found)
+    losses = findings.where_async_loses(found)
+    warned = findings.warnings(found)
+    deleting = findings.why_deleting_gains(found, beside)
+    advised = findings.advised(found)
+    st.header(literal(headline), anchor=False)
+    st.caption(" · ".join(map(literal, findings.conditions(run, origin, headline))))
     if plainly := findings.without_the_wait(beside):
         st.markdown(f":material/balance: {literal(plainly)}")
     # The view below opens on the picture of what the run advises.
-    if advised := findings.advised(run):
+    if advised:
         st.markdown("\n".join(f"- {literal(line)}" for line in advised))
-    look_inside(run, key=key)
-    metrics(run)
-    savings(run, key=key)
-    if deleting := findings.why_deleting_gains(run, beside):
+    look_inside(found, key=key)
+    _metrics(shown)
+    savings(gains(found), key=key)
+    if deleting:
         st.markdown(f"**{literal(deleting.sentence)}** {literal(deleting.cause)}")
-    losses(run)
-    warnings(run)
-    speedups_beside_published(run, key=key)
-    folded("All figures", lambda: summary_table(run), icon=":material/table:", key=f"{key}_figures")
+    _losses(losses)
+    _warnings(warned)
+    _speedups(frames(found, WHOLE, ["speedup"]), published.reasons(run), key=key)
+    folded(
+        "All figures",
+        lambda: summary_table(chart_data.summary(found)),
+        icon=":material/table:",
+        key=f"{key}_figures",
+    )
     folded(
         "Method and environment",
         lambda: method(run),
@@ -80,9 +94,8 @@ def run_view(run: Run, *, origin: str, key: str, store: RunStore) -> None:
     downloads(run, key=key, beside=beside)
 
 
-def metrics(run: Run) -> None:
+def _metrics(shown: Sequence[Metric]) -> None:
     """Draw up to three numbers, each with its interval."""
-    shown = findings.metrics(run)
     if shown:
         grid = st.grid(len(shown), border=True)
         for metric in shown:
@@ -92,26 +105,8 @@ def metrics(run: Run) -> None:
                 )
 
 
-def conditions(run: Run, origin: str) -> str:
-    """Return the line under a headline: where, when, on what."""
-    digest = findings.digest(run)
-    simulated = findings.embedding_wait(run)
-    parts = [
-        origin[:1].upper() + origin[1:],
-        digest.backend,
-        digest.embedding,
-        "" if simulated in digest.headline else simulated,
-        findings.deletes_asked_for(run),
-        digest.time[:16].replace("T", " ") + " UTC",
-    ]
-    if run.partial:
-        parts.insert(0, f"Stopped early: partial result. {run.note}".strip())
-    return " · ".join(literal(part) for part in parts if part)
-
-
-def losses(run: Run) -> None:
+def _losses(found: Sequence[Finding]) -> None:
     """Draw where async does not win, in the size of the headline."""
-    found = findings.where_async_loses(run)
     for finding in found[:MOST_LOSSES]:
         st.header(literal(finding.sentence), anchor=False)
         st.markdown(finding.cause)
@@ -122,49 +117,39 @@ def losses(run: Run) -> None:
             st.markdown("\n".join(f"- {line}" for line in more))
 
 
-def warnings(run: Run) -> None:
+def _warnings(found: Sequence[Warned]) -> None:
     """Draw what a reader must know before believing the numbers."""
-    cells = summaries.of(run)
-    found = summaries.warnings(run, cells)
     if not found:
         return
     st.warning(
-        "\n".join(
-            f"- {literal(messages[0])}"
-            if len(messages) == 1
-            else f"- {title}: {len(messages)} of {len(cells)} cells"
-            for title, messages in found.items()
-        ),
+        "\n".join(f"- {literal(warned.line)}" for warned in found),
         title="Warnings",
         icon=":material/warning:",
     )
     many = [
-        {"Warning": title, "Cell": message}
-        for title, messages in found.items()
-        if len(messages) > 1
-        for message in messages
+        {"Warning": warned.title, "Cell": message} for warned in found for message in warned.cells
     ]
     if many:
         with st.expander("Each warning", icon=":material/list:"):
             show_table(many, alt="Each warning and its cell")
 
 
-def speedups_beside_published(run: Run, *, key: str) -> None:
+def _speedups(drawn: dict[str, pd.DataFrame], reasons: Sequence[str], *, key: str) -> None:
     """Draw the speed-ups, and below them why the published ones differ."""
-    frame = CHARTS["speedup"].frame(run, Focus("", 0))
-    if frame.empty:
-        return
-    _draw(CHARTS["speedup"], frame, key=f"{key}_speedup")
-    if not (frame["source"] == "published").any():
-        return
-    with st.expander("Why the tutorial's figures differ", icon=":material/help:", key=f"{key}_why"):
-        st.markdown("\n".join(f"- {literal(reason)}" for reason in published.reasons(run)))
-        st.caption(f"Published: {published.SOURCE}.")
+    for frame in drawn.values():
+        _draw(CHARTS["speedup"], frame, key=f"{key}_speedup")
+        if not (frame["source"] == "published").any():
+            return
+        with st.expander(
+            "Why the tutorial's figures differ", icon=":material/help:", key=f"{key}_why"
+        ):
+            st.markdown("\n".join(f"- {literal(reason)}" for reason in reasons))
+            st.caption(f"Published: {published.SOURCE}.")
 
 
-def look_inside(run: Run, *, key: str) -> None:
+def look_inside(found: Analysis, *, key: str) -> None:
     """Draw one view at a time, of one group of calls; a view without data is not offered."""
-    every = groups(run)
+    run, every = found.run, found.groups
     if not every:
         return
     by_label = {group.label: group for group in every}
@@ -177,13 +162,18 @@ def look_inside(run: Run, *, key: str) -> None:
         chosen = top.selectbox(
             "Calls",
             list(by_label),
-            index=every.index(largest_groups(run)[0]),
+            index=every.index(found.largest_groups[0]),
             key=f"{key}_focus",
             bind="query-params",
             width=300,
         )
         focus = by_label[chosen]
-        drawn = _views(run, focus)
+        made = frames(found, focus, [name for names in VIEWS.values() for name in names])
+        drawn = {
+            view: {name: made[name] for name in names if name in made}
+            for view, names in VIEWS.items()
+            if not made.keys().isdisjoint(names)
+        }
         if not drawn:
             st.info("No trial of these calls was verified.", icon=":material/info:")
             return
@@ -224,17 +214,6 @@ def look_inside(run: Run, *, key: str) -> None:
             )
 
     _inside()
-
-
-def _views(run: Run, focus: Focus) -> dict[str, dict[str, pd.DataFrame]]:
-    """Return the views that have data, each with the data of its charts."""
-    found: dict[str, dict[str, pd.DataFrame]] = {}
-    for view, names in VIEWS.items():
-        for name in names:
-            frame_of = chart_data.race if name == RACE else CHARTS[name].frame
-            if not (frame := frame_of(run, focus)).empty:
-                found.setdefault(view, {})[name] = frame
-    return found
 
 
 def _draw(chart: Chart, frame: pd.DataFrame, *, key: str, **options: bool) -> None:
@@ -292,9 +271,8 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
     )
 
 
-def summary_table(run: Run) -> None:
+def summary_table(table: pd.DataFrame) -> None:
     """Draw one row per cell, with units."""
-    table = chart_data.summary(run)
     seconds = st.column_config.NumberColumn(format="%.3f s")
     milliseconds = st.column_config.NumberColumn(format="%.1f ms")
     show_table(

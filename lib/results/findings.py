@@ -1,11 +1,13 @@
 """A run in words: the headline, its metrics, and where async does not win, with the cause."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lib.results import advice, summaries
 from lib.results import plan as plans
+from lib.results.analysis import Analysis, analyse
 from lib.results.catalogue import OPERATIONS, PRIMARY_FIELD, STRATEGIES, Effect
 from lib.results.groups import Focus, group_label
 from lib.results.service import (
@@ -14,7 +16,6 @@ from lib.results.service import (
     ServiceVerdict,
     basis,
     per_s,
-    service_verdict,
     waits,
 )
 from lib.results.summaries import BUSY_SHARE, FASTER, SLOWER, CellSummary, Speedup
@@ -84,6 +85,15 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """One kind of warning in a line, and of one that several cells have, what each has."""
+
+    title: str
+    line: str
+    cells: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Digest:
     """What a list of runs shows of one."""
 
@@ -116,34 +126,28 @@ class Beside:
 ALONE = Beside()
 
 
-def headline(run: Run) -> str:
+def headline(found: Analysis) -> str:
     """Return the sentence that a stakeholder takes away; true also when async does not win."""
-    cell = leading(run)
-    if cell is None:
-        found = advice.sentences(run)
-        return found[0] if found else _without_comparison(run)
-    cells = leading_of_each(run)
-    if len(cells) >= MANY_OPERATIONS:
-        return _many(run, cells)
-    return f"{_comparison(cell)}{_conditions(run, cell)}."
+    if found.lead is None:
+        said = advice.sentences(found)
+        return said[0] if said else _without_comparison(found)
+    if len(found.leading) >= MANY_OPERATIONS:
+        return _many(found)
+    return f"{_comparison(found.lead)}{_conditions(found, found.lead)}."
 
 
-def leading(run: Run) -> CellSummary | None:
-    """Return the async cell that the headline is about; None where nothing is compared."""
-    return next(iter(leading_of_each(run)), None)
-
-
-def _many(run: Run, cells: list[CellSummary]) -> str:
+def _many(found: Analysis) -> str:
     """Say in how many operations async is faster, and what stands out where it is not."""
+    cells = found.leading
     gains = [cell for cell in cells if cell.verdict == FASTER]
     text = f"Async is faster in {len(gains)} of {len(cells)} operations"
     if gains:
         text += f", up to {ratio_text(max(cell.speedup or 0.0 for cell in gains))}"
     rest = [cell for cell in cells if cell not in gains]
-    faster = [(gain, cell, other) for cell in rest for gain, other in _threads_beat(run, cell)]
+    faster = [(gain, cell, other) for cell in rest for gain, other in _threads_beat(found, cell)]
     if faster:
         _, cell, other = max(faster, key=lambda each: each[0])
-        loop = baseline(run, cell)
+        loop = found.baseline(cell)
         beside = (
             f", loop {duration_text(loop.geomean_wall_s)}" if loop and loop.geomean_wall_s else ""
         )
@@ -154,15 +158,14 @@ def _many(run: Run, cells: list[CellSummary]) -> str:
         )
         if cell.speedup_low is None:
             text += f" ({counted(cell.repeats, 'repeat')})"
-    latency = embedding_wait(run)
+    latency = embedding_wait(found.run)
     return f"{text} ({latency})." if latency else f"{text}."
 
 
-def _threads_beat(run: Run, cell: CellSummary) -> Iterable[tuple[float, CellSummary]]:
+def _threads_beat(found: Analysis, cell: CellSummary) -> Iterable[tuple[float, CellSummary]]:
     """Return the cells of threads that took less than half the time of an async cell."""
-    for other in summaries.of(run):
-        same = (other.operation, other.count) == (cell.operation, cell.count)
-        if same and STRATEGIES[other.strategy].family == "threads" and other.geomean_wall_s:
+    for other in found.cells_of(Focus(cell.operation, cell.count)):
+        if STRATEGIES[other.strategy].family == "threads" and other.geomean_wall_s:
             gain = (cell.geomean_wall_s or 0.0) / other.geomean_wall_s
             if gain > 2:
                 yield gain, other
@@ -192,30 +195,10 @@ def title(run: Run) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def advised(run: Run) -> tuple[str, ...]:
+def advised(found: Analysis) -> tuple[str, ...]:
     """Return what a run advises beyond its headline."""
-    found = advice.sentences(run)
-    return found[1:] if found and found[0] == headline(run) else found
-
-
-def _leading(mine: list[CellSummary]) -> CellSummary:
-    """Return the cell of one operation that is told: most calls, plain gather."""
-    most = [cell for cell in mine if cell.count == max(cell.count for cell in mine)]
-    plain = [cell for cell in most if cell.strategy == "gather"]
-    return (plain or sorted(most, key=lambda cell: cell.geomean_wall_s or 0.0))[0]
-
-
-def leading_of_each(run: Run) -> list[CellSummary]:
-    """Return the leading async cell of each operation, in the order of the run."""
-    cells = [
-        cell
-        for cell in summaries.of(run)
-        if cell.speedup is not None and STRATEGIES[cell.strategy].family == "async"
-    ]
-    return [
-        _leading([cell for cell in cells if cell.operation == operation])
-        for operation in dict.fromkeys(cell.operation for cell in cells)
-    ]
+    said = advice.sentences(found)
+    return said[1:] if said and said[0] == headline(found) else said
 
 
 def _comparison(cell: CellSummary) -> str:
@@ -236,18 +219,15 @@ def _did(cell: CellSummary) -> str:
     return f"{cell.label}{comma} {done.format(f'{cell.count:,}')}"
 
 
-def _conditions(run: Run, cell: CellSummary) -> str:
-    parts = [_interval(cell), too_few(run, cell), _chosen_from(run, cell), embedding_wait(run)]
+def _conditions(found: Analysis, cell: CellSummary) -> str:
+    wait = embedding_wait(found.run)
+    parts = [_interval(cell), too_few(found, cell), _chosen_from(found, cell), wait]
     return f" ({'; '.join(part for part in parts if part)})"
 
 
-def _chosen_from(run: Run, cell: CellSummary) -> str:
+def _chosen_from(found: Analysis, cell: CellSummary) -> str:
     """Say from how many limits the fastest was picked: the best of many is better by chance."""
-    tried = {
-        (trial.strategy, trial.concurrency)
-        for trial in run.trials
-        if trial.cell[:3] == cell.cell[:3]
-    }
+    tried = {key.concurrency for key in found.trials if key[:3] == cell.cell[:3]}
     return f"the fastest of {len(tried)} limits" if len(tried) > 1 else ""
 
 
@@ -279,8 +259,8 @@ def embedding_wait(run: Run) -> str:
     return ""
 
 
-def _without_comparison(run: Run) -> str:
-    good = [cell for cell in summaries.of(run) if cell.geomean_wall_s is not None]
+def _without_comparison(found: Analysis) -> str:
+    good = [cell for cell in found.cells if cell.geomean_wall_s is not None]
     if not good:
         return "No trial was verified: nothing can be compared."
     cell = good[0]
@@ -305,7 +285,7 @@ def deletes_asked_for(run: Run) -> str:
 
 def without_the_wait(beside: Beside) -> str:
     """Say what the same experiments gave without simulated latency, or nothing."""
-    leading = leading_of_each(beside.plain) if beside.plain else []
+    leading = analyse(beside.plain).leading if beside.plain else ()
     if not leading:
         return ""
     parts = [
@@ -327,17 +307,17 @@ def deletes_wait(run: Run) -> bool:
     )
 
 
-def why_deleting_gains(run: Run, beside: Beside) -> Finding | None:
+def why_deleting_gains(found: Analysis, beside: Beside) -> Finding | None:
     """Say what gathered deletes save, and which argument saves it without async.
 
     None where no delete waited for the clock of a server, or async gained nothing.
     """
-    cell = next((cell for cell in leading_of_each(run) if cell.operation == "delete"), None)
-    if not deletes_wait(run) or cell is None or cell.is_undecided or (cell.speedup or 0) < 1:
+    cell = next((cell for cell in found.leading if cell.operation == "delete"), None)
+    if not deletes_wait(found.run) or cell is None or cell.is_undecided or (cell.speedup or 0) < 1:
         return None
     wait = "A delete by metadata waits for the server's clock (200 ms); gathered deletes share it."
-    own = baseline(run, cell)
-    loop = baseline(beside.bounded, cell) if beside.bounded else None
+    own = found.baseline(cell)
+    loop = analyse(beside.bounded).baseline(cell) if beside.bounded else None
     if loop is None or own is None or not (loop.geomean_wall_s and own.geomean_wall_s):
         return Finding("Deleting gains without embedding anything.", wait)
     return Finding(
@@ -348,27 +328,26 @@ def why_deleting_gains(run: Run, beside: Beside) -> Finding | None:
     )
 
 
-def metrics(run: Run) -> list[Metric]:
+def metrics(found: Analysis) -> list[Metric]:
     """Return the numbers under the headline: one speed-up for each of the first operations.
 
     Runs of fewer operations fill up with throughput and latency of the leading cell.
     """
-    if service := service_verdict(run):
-        return _of_service(service)
-    leading = leading_of_each(run)
-    found = [
+    if found.service:
+        return _of_service(found.service)
+    shown = [
         Metric(
             label=group_label(cell.operation, cell.count),
             value=ratio_text(cell.speedup or 0),
             interval=_short_interval(cell),
             how=cell.label,
         )
-        for cell in leading
+        for cell in found.leading
     ]
-    for cell in leading[:1]:
-        loop = baseline(run, cell)
+    for cell in found.leading[:1]:
+        loop = found.baseline(cell)
         per_s = f"{loop.throughput_per_s:,.0f}" if loop and loop.throughput_per_s else "unknown"
-        found += [
+        shown += [
             Metric(
                 label="Rows per second" if cell.batch > 1 else "Calls per second",
                 value=f"{cell.throughput_per_s or 0:,.0f}",
@@ -382,7 +361,7 @@ def metrics(run: Run) -> list[Metric]:
                 how=cell.label,
             ),
         ]
-    return found[:MOST_METRICS]
+    return shown[:MOST_METRICS]
 
 
 def _of_service(service: ServiceVerdict) -> list[Metric]:
@@ -405,26 +384,16 @@ def _short_interval(cell: CellSummary) -> str:
     return f"{CI} {bounds_text(cell.speedup_low, cell.speedup_high)}"
 
 
-def baseline(run: Run, cell: CellSummary) -> CellSummary | None:
-    """Return the loop that a cell is compared with."""
-    cells = {other.cell: other for other in summaries.of(run)}
-    key = summaries.baseline_of(cell.cell, cells)
-    return cells[key] if key else None
-
-
-def too_few(run: Run, cell: CellSummary) -> str:
+def too_few(found: Analysis, cell: CellSummary) -> str:
     """Say that a difference cannot be told only because it is one of many verdicts, or nothing."""
     low, high = cell.speedup_low, cell.speedup_high
     if not cell.is_undecided or low is None or high is None or low <= 1 <= high:
         return ""
-    return f"too few repeats to tell, as one of {sum(map(bool, _verdicts(run)))} verdicts"
+    verdicts = sum(bool(each.verdict) for each in found.cells)
+    return f"too few repeats to tell, as one of {verdicts} verdicts"
 
 
-def _verdicts(run: Run) -> list[str]:
-    return [cell.verdict for cell in summaries.of(run)]
-
-
-def where_async_loses(run: Run) -> list[Finding]:
+def where_async_loses(analysed: Analysis) -> list[Finding]:
     """Return each comparison that async does not win, with the likely cause, the largest first.
 
     Only verdicts that an interval supports, corrected for the number of verdicts: async
@@ -434,19 +403,16 @@ def where_async_loses(run: Run) -> list[Finding]:
     found: list[tuple[float, Finding]] = []
     undecided: list[CellSummary] = []
     compared: list[tuple[Speedup, _Beaten]] = []
-    by_group: dict[Focus, list[CellSummary]] = {}
-    for cell in summaries.of(run):
-        if cell.geomean_wall_s is not None:
-            by_group.setdefault(Focus(cell.operation, cell.count), []).append(cell)
-    for focus, cells in by_group.items():
+    for focus in analysed.groups:
+        cells = [cell for cell in analysed.cells_of(focus) if cell.geomean_wall_s is not None]
         asynchronous = [cell for cell in cells if STRATEGIES[cell.strategy].family == "async"]
         if not asynchronous:
             continue
         best = max(asynchronous, key=lambda cell: cell.throughput_per_s or 0.0)
         if best.is_undecided:
             undecided.append(best)
-        found += _slower_than_loop(run, focus, best)
-        compared += _against_others(run, focus, best, cells)
+        found += _slower_than_loop(analysed, focus, best)
+        compared += _against_others(analysed, focus, best, cells)
     verdicts = summaries.verdicts_on([gain for gain, _ in compared])
     beaten_by: dict[str, list[_Beaten]] = {}
     for verdict, (_, beaten) in zip(verdicts, compared, strict=True):
@@ -455,9 +421,9 @@ def where_async_loses(run: Run) -> list[Finding]:
     for many in beaten_by.values():
         found += _alike(many) if len(many) >= ALIKE else [(one.ratio, one.finding) for one in many]
     for is_many in (False, True):
-        alike = [cell for cell in undecided if bool(too_few(run, cell)) == is_many]
+        alike = [cell for cell in undecided if bool(too_few(analysed, cell)) == is_many]
         if alike:
-            found.append((1.0, _no_difference(run, alike)))
+            found.append((1.0, _no_difference(analysed, alike)))
     return [finding for _, finding in sorted(found, key=lambda item: -item[0])]
 
 
@@ -483,35 +449,37 @@ def _alike(many: Sequence[_Beaten]) -> Iterable[tuple[float, Finding]]:
     yield most.ratio, Finding(sentence, most.finding.cause, figures)
 
 
-def _no_difference(run: Run, cells: list[CellSummary]) -> Finding:
+def _no_difference(found: Analysis, cells: list[CellSummary]) -> Finding:
     """Say once for all cells that nothing was shown, all for the same reason."""
     parts = [
         f"{group_label(cell.operation, cell.count)} "
         f"({ratio_text(cell.speedup or 0.0)}, {_short_interval(cell)})"
         for cell in cells
     ]
-    if why := too_few(run, cells[0]):
+    if why := too_few(found, cells[0]):
         sentence = f"{why[0].upper()}{why[1:]}: {'; '.join(parts)}."
         return Finding(sentence, "Measure these alone, or with more repeats.")
     sentence = f"No measurable difference between async and the loop: {'; '.join(parts)}."
-    return Finding(sentence, _cause(run, cells[0]))
+    return Finding(sentence, _cause(found, cells[0]))
 
 
-def _slower_than_loop(run: Run, focus: Focus, best: CellSummary) -> Iterable[tuple[float, Finding]]:
+def _slower_than_loop(
+    found: Analysis, focus: Focus, best: CellSummary
+) -> Iterable[tuple[float, Finding]]:
     if best.speedup and best.verdict == SLOWER:
         slower = 1 / best.speedup
         sentence = (
             f"{focus.label}: {best.label} is {ratio_text(slower)} slower than the loop "
             f"({_interval(best)})."
         )
-        yield slower, Finding(sentence, _cause(run, best))
+        yield slower, Finding(sentence, _cause(found, best))
 
 
 def _against_others(
-    run: Run, focus: Focus, best: CellSummary, cells: list[CellSummary]
+    found: Analysis, focus: Focus, best: CellSummary, cells: list[CellSummary]
 ) -> Iterable[tuple[Speedup, _Beaten]]:
     """Compare the fastest async way with threads and the batched call, each at its fastest."""
-    trials = summaries.by_cell(run.trials)
+    trials = found.trials
     fastest: dict[str, CellSummary] = {}
     for cell in cells:
         if STRATEGIES[cell.strategy].family in ("threads", "batch"):
@@ -539,32 +507,84 @@ def _against_others(
         )
 
 
-def _cause(run: Run, cell: CellSummary) -> str:
-    if run.environment.get("backend") == "lite":
+def _cause(found: Analysis, cell: CellSummary) -> str:
+    if found.run.environment.get("backend") == "lite":
         return (
             "The embedded store serves one request at a time: calls in flight wait in its queue. A "
             "Milvus server serves them side by side."
         )
     if cell.cpu_share is not None and cell.cpu_share >= BUSY_SHARE:
         return f"The client used {cell.cpu_share:.0%} of a processor core: it is the bottleneck."
-    loop = baseline(run, cell)
+    loop = found.baseline(cell)
     if loop is not None and loop.p50_ms is not None and loop.p50_ms < SHORT_CALL_MS:
         return "A call is so short that little waiting is left to overlap."
     return "The server answers these calls one after another."
 
 
-def digest(run: Run) -> Digest:
+def warnings(found: Analysis) -> tuple[Warned, ...]:
+    """Return what a reader must know before believing the numbers, the gravest first."""
+    return tuple(
+        Warned(title, messages[0])
+        if len(messages) == 1
+        else Warned(title, f"{title}: {len(messages)} of {len(found.cells)} cells", tuple(messages))
+        for title, messages in found.warnings.items()
+    )
+
+
+def backend(run: Run) -> str:
+    """Return the Milvus that was measured, with its version."""
+    named = (run.environment.get(key, "") for key in ("backend_label", "milvus_version"))
+    return " ".join(map(str, named)).strip()
+
+
+def note(run: Run) -> str:
+    """Return the line below each exported chart: what it was measured on, and what is simulated."""
+    parts = [
+        "partial run" if run.partial else "",
+        backend(run),
+        embedding_wait(run),
+        deletes_asked_for(run),
+        str(run.environment.get("time", ""))[:10],
+        "Milvus Async Lab",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def conditions(run: Run, origin: str, headline: str) -> list[str]:
+    """Return the parts of the line under a headline: where, when, on what."""
+    wait = embedding_wait(run)
+    parts = [
+        f"Stopped early: partial result. {run.note}".strip() if run.partial else "",
+        origin[:1].upper() + origin[1:],
+        backend(run),
+        str(run.environment.get("embedding_label") or run.environment.get("embedding") or ""),
+        "" if wait in headline else wait,
+        deletes_asked_for(run),
+        str(run.environment.get("time", ""))[:16].replace("T", " ") + " UTC",
+    ]
+    return [part for part in parts if part]
+
+
+def stem(run: Run) -> str:
+    """Return a file name without suffix: 'milvus-async-lab-tutorial-2026-01-31'."""
+    preset = str(run.settings.get("preset") or "custom")[:40]
+    day = str(run.environment.get("time", ""))[:10]
+    simulated = "simulated" if run.environment.get("simulated_latency_ms") else ""
+    parts = ["milvus-async-lab", preset, day, simulated, "partial" if run.partial else ""]
+    return re.sub(r"[^A-Za-z0-9-]+", "-", "-".join(part for part in parts if part)).strip("-")
+
+
+def digest(found: Analysis) -> Digest:
     """Return what a list shows of a run."""
+    run = found.run
     environment: dict[str, Any] = run.environment
     names = dict.fromkeys(trial.operation for trial in run.trials)
-    speedup, result = _result(run)
+    speedup, result = _result(found)
     return Digest(
-        headline=headline(run),
+        headline=headline(found),
         title=title(run),
         operations=tuple(OPERATIONS[name].label for name in names),
-        backend=" ".join(
-            str(environment.get(key, "")) for key in ("backend_label", "milvus_version")
-        ).strip(),
+        backend=backend(run),
         embedding=str(environment.get("embedding_label") or environment.get("embedding") or ""),
         latency_ms=float(environment.get("simulated_latency_ms") or 0.0),
         time=str(environment.get("time", "")),
@@ -576,11 +596,11 @@ def digest(run: Run) -> Digest:
     )
 
 
-def _result(run: Run) -> tuple[float | None, str]:
+def _result(found: Analysis) -> tuple[float | None, str]:
     """Return the gain that the headline names, and what a list of runs shows in its place."""
-    cells = leading_of_each(run)
+    cells = found.leading
     if not cells:
-        return None, advice.brief(run)
+        return None, advice.brief(found)
     if len(cells) >= MANY_OPERATIONS:
         gains = [cell.speedup or 0.0 for cell in cells if cell.verdict == FASTER]
         return (max(gains), f"up to {ratio_text(max(gains))}") if gains else (None, "no gain")

@@ -1,0 +1,110 @@
+"""The analysis of a run: everything that follows from its trials, made once.
+
+Whoever words, draws or writes a run reads it here and computes nothing again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lib.results.advice import (
+    OverloadAdvice,
+    RateAdvice,
+    SweepAdvice,
+    overload_advice,
+    rate_advice,
+    sweep_advice,
+)
+from lib.results.catalogue import STRATEGIES
+from lib.results.groups import Focus, groups
+from lib.results.service import ServiceVerdict, service_verdict
+from lib.results.summaries import (
+    CellSummary,
+    baseline_of,
+    by_cell,
+    summarise,
+    warnings,
+)
+from lib.results.trials import CellKey, Run, Trial
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What may be said of a run. None and empty stand for what it did not try.
+
+    `trials` are those of each cell, without the warm-up. `groups` are as they were run,
+    `warnings` the messages by their title, the gravest first. `leading` are the async cells that
+    are told, one of each operation, in the order of the run.
+    """
+
+    run: Run
+    trials: Mapping[CellKey, Sequence[Trial]]
+    cells: tuple[CellSummary, ...]
+    groups: tuple[Focus, ...]
+    sweeps: tuple[SweepAdvice, ...]
+    rate: RateAdvice | None
+    overload: OverloadAdvice | None
+    service: ServiceVerdict | None
+    warnings: Mapping[str, Sequence[str]]
+    leading: tuple[CellSummary, ...]
+
+    @property
+    def lead(self) -> CellSummary | None:
+        """The async cell that the headline is about; None where nothing is compared."""
+        return next(iter(self.leading), None)
+
+    @property
+    def largest_groups(self) -> tuple[Focus, ...]:
+        """Each operation's group with the most calls."""
+        # Counts ascend: the last one of an operation stays.
+        return tuple({focus.operation: focus for focus in self.groups}.values())
+
+    def cells_of(self, focus: Focus) -> list[CellSummary]:
+        """Return the cells of a group."""
+        group = (focus.operation, focus.count)
+        return [cell for cell in self.cells if (cell.operation, cell.count) == group]
+
+    def cell(self, key: CellKey | None) -> CellSummary | None:
+        """Return the summary of a cell."""
+        return next((cell for cell in self.cells if cell.cell == key), None)
+
+    def baseline(self, cell: CellSummary) -> CellSummary | None:
+        """Return the loop that a cell is compared with."""
+        return self.cell(baseline_of(cell.cell, self.trials))
+
+
+def analyse(run: Run) -> Analysis:
+    """Return the analysis of a run. It goes with the run, so that it is made once."""
+    return run.keep("analysis", lambda: _analysed(run))
+
+
+def _analysed(run: Run) -> Analysis:
+    trials, cells = by_cell(run.trials), summarise(run.trials)
+    return Analysis(
+        run=run,
+        trials=trials,
+        cells=cells,
+        groups=groups(trials),
+        sweeps=sweep_advice(run.trials),
+        rate=rate_advice(run.settings, run.trials),
+        overload=overload_advice(run.experiment, run.trials),
+        service=service_verdict(run.experiment, cells, trials),
+        warnings=warnings(run.environment, run.experiment, cells, trials),
+        leading=_leading(cells),
+    )
+
+
+def _leading(cells: Sequence[CellSummary]) -> tuple[CellSummary, ...]:
+    """Return of each operation the async cell with the most calls: plain gather, or the fastest."""
+    told: dict[str, CellSummary] = {}
+    for cell in cells:
+        if cell.speedup is None or STRATEGIES[cell.strategy].family != "async":
+            continue
+        other = told.setdefault(cell.operation, cell)
+        if _weight(cell) < _weight(other):
+            told[cell.operation] = cell
+    return tuple(told.values())
+
+
+def _weight(cell: CellSummary) -> tuple[float, ...]:
+    is_plain = cell.strategy == "gather"
+    return -cell.count, not is_plain, 0.0 if is_plain else cell.geomean_wall_s or 0.0
