@@ -2,8 +2,7 @@
 
     python -m scripts.watched_app --server.port=8501
 
-A watch looks 50 times a second, which is seen in what is measured. Each ten seconds in which the
-loop was late give a line of JSON on standard output.
+Each ten seconds in which the loop was late give a line of JSON on standard output.
 """
 
 import json
@@ -14,7 +13,7 @@ from pathlib import Path
 from streamlit.web import cli
 
 from lib import event_loop
-from lib.event_loop import Held
+from scripts.loop_watch import Held, LoopWatch
 
 APP = Path(__file__).resolve().parent.parent / "app.py"
 
@@ -34,5 +33,5 @@ def tell(held: Held) -> None:
 
 
 if __name__ == "__main__":
-    event_loop.shared().watch(tell)
+    LoopWatch(event_loop.shared(), tell)
     cli.main(["run", str(APP), *sys.argv[1:]])
