@@ -82,27 +82,18 @@ def _one_batch(recorder: Recorder) -> None:
 
 
 Execute = Callable[[Recorder], None] | Callable[[Recorder], Coroutine[Any, Any, None]]
-# A function runs in a worker thread, a coroutine function on the background loop.
-_EXECUTE: dict[str, Execute] = {
-    "sync_loop": _sync_loop,
-    "thread_pool": _thread_pool,
-    "gather": _gather,
-    "gather_limited": _gather_limited,
-    "one_batch": _one_batch,
-    "open_constant": open_loop.open_constant,
-    "open_poisson": open_loop.open_poisson,
-    "token_bucket": open_loop.token_bucket,
-    "retriever_invoke": retriever.invoke,
-    "retriever_batch": retriever.batch,
-    "retriever_ainvoke": retriever.ainvoke,
-    "retriever_abatch": retriever.abatch,
-    "blocking": _blocking,
-    "to_thread": _to_thread,
-    **{
-        name: partial(load, style=catalogue.STRATEGIES[name].style)
-        for name in catalogue.SERVED_WAYS
-    },
-}
+
+
+def _execute(way: catalogue.Strategy) -> Execute:
+    """Return the function that a strategy of the catalogue is executed by: the one of its name.
+
+    A function runs in a worker thread, a coroutine function on the background loop.
+    """
+    if way.style:
+        return partial(load, style=way.style)
+    here = globals().get(f"_{way.name}") or getattr(open_loop, way.name, None)
+    found: Execute = here or getattr(retriever, way.name.removeprefix("retriever_"))
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,12 +109,9 @@ class Strategy(catalogue.Strategy):
 
 
 STRATEGIES: dict[str, Strategy] = {
-    name: Strategy(**vars(entry), execute=_EXECUTE[name])
+    name: Strategy(**vars(entry), execute=_execute(entry))
     for name, entry in catalogue.STRATEGIES.items()
 }
-# Those that make their calls themselves, and those that ask a service to.
-OWN_WAYS = tuple(each.name for each in STRATEGIES.values() if not each.style)
-SERVED_WAYS = tuple(each.name for each in STRATEGIES.values() if each.style)
 
 
 def trial_arguments(

@@ -32,7 +32,10 @@ def test_a_strategy_is_async_where_coroutines_execute_it(name: str) -> None:
 
 def test_no_entry_is_executed_that_the_catalogue_does_not_have() -> None:
     assert operations._ARGUMENTS.keys() == OPERATIONS.keys()
-    assert strategies._EXECUTE.keys() == STRATEGIES.keys()
+    assert strategies.STRATEGIES.keys() == STRATEGIES.keys()
+    # Each is executed by a function of its own.
+    executed = [repr(each.execute) for each in strategies.STRATEGIES.values()]
+    assert len(set(executed)) == len(executed)
     assert BUILT.keys() == PROVIDERS.keys()
 
 
