@@ -29,7 +29,7 @@ loaded = time.process_time()
 run = run_file.read(sys.argv[1])
 read = time.process_time()
 found = analyse(run)
-said = [findings.headline(found), findings.advised(found), published.reasons(run)]
+said = [findings.headline(found), findings.advised(found), published.reasons(run.environment)]
 seconds = {"start and imports": loaded, "reading": read - loaded}
 seconds |= {"judging": time.process_time() - read, "in all": time.process_time()}
 print(json.dumps({"seconds": seconds, "modules": sorted(sys.modules)}))

@@ -1,9 +1,8 @@
 """The figures that the tutorial published, and why ours differ. Data, for charts and tables."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from lib.results.trials import Run
 
 SOURCE = "the tutorial “Asynchronous Functions in LangChain Milvus Integration”"
 
@@ -31,9 +30,8 @@ PUBLISHED: dict[tuple[str, int], PublishedFigure] = {
 }
 
 
-def reasons(run: Run) -> list[str]:
-    """Return why this run's figures differ from the published ones, the weightiest first."""
-    environment: dict[str, Any] = run.environment
+def reasons(environment: Mapping[str, Any]) -> list[str]:
+    """Return why a run's figures differ from the published ones, the weightiest first."""
     simulated = environment.get("simulated_latency_ms") or 0
     embedding = environment.get("embedding_label") or environment.get("embedding") or "unknown"
     here = f"with a simulated wait of {simulated:g} ms" if simulated else "without a network"

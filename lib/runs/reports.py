@@ -419,7 +419,7 @@ def _warnings(found: Analysis) -> str:
 def _published(found: Analysis) -> str:
     if not (chart_data.speedups(found)["source"] == "published").any():
         return ""
-    told = _list("Why the tutorial's figures differ", published.reasons(found.run))
+    told = _list("Why the tutorial's figures differ", published.reasons(found.run.environment))
     return f'{told}<p class="quiet">Published: {_text(published.SOURCE)}.</p>'
 
 

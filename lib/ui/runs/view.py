@@ -78,7 +78,7 @@ def run_view(run: Run, *, origin: str, key: str, store: RunStore) -> None:
         st.markdown(f"**{literal(deleting.sentence)}** {literal(deleting.cause)}")
     _losses(losses)
     _warnings(warned)
-    _speedups(frames(found, WHOLE, ["speedup"]), published.reasons(run), key=key)
+    _speedups(frames(found, WHOLE, ["speedup"]), published.reasons(run.environment), key=key)
     folded(
         "All figures",
         lambda: summary_table(chart_data.summary(found)),
