@@ -32,8 +32,9 @@ from lib.jobs import Job
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.results import run_file
+from lib.results.analysis import analyse
 from lib.results.plan import Plan
-from lib.results.summaries import geometric_mean, summarise, warnings
+from lib.results.summaries import geometric_mean
 from lib.results.trials import Run
 from lib.settings import PROJECT_ROOT, Settings
 from lib.workers import host
@@ -97,7 +98,7 @@ def show(name: str, runs: list[Run]) -> dict[str, float]:
     shares = [run.environment.get("other_programs") for run in runs]
     known = [share for share in shares if share is not None]
     others = f"{sum(known) / len(known):.0%}" if known else "unknown"
-    told = sum("Other programs were busy" in warnings(run, summarise(run.trials)) for run in runs)
+    told = sum("Other programs were busy" in analyse(run).warnings for run in runs)
     loop = seconds[LOOP]
     print(
         f"{name:28}"

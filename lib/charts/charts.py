@@ -886,7 +886,9 @@ def frames(found: Analysis, focus: Focus, names: Iterable[str]) -> dict[str, pd.
     """
     made = {}
     for name in names:
-        frame_of = chart_data.race if name == RACE else CHARTS[name].frame
+        frame_of: Callable[..., pd.DataFrame] = (
+            chart_data.race if name == RACE else CHARTS[name].frame
+        )
         is_focused = name == RACE or CHARTS[name].focused
         made[name] = frame_of(found, focus) if is_focused else frame_of(found)
     return {name: frame for name, frame in made.items() if not frame.empty}

@@ -293,7 +293,6 @@ DOCUMENT_PARTS = (
     "footnotes", "endnotes", "comments", "chart", "chartEx", "diagramData", "header", "footer",
 )  # fmt: skip
 SLIDE_PARTS = ("chart", "chartEx", "diagramData", "notesSlide", "comments")
-SHEET_PARTS = ("comments", "threadedComment", "drawing", "chart", "chartEx", "diagramData")
 SHOWN_AS = {
     "notesSlide": "notes", "diagramData": "diagram", "chartEx": "chart",
     "threadedComment": "comments",
@@ -349,7 +348,6 @@ def pptx_pieces(package: Package) -> Iterator[Piece]:
 DATE_FORMATS = frozenset((*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)))
 # What is quoted, escaped, or in brackets (colours and conditions) is no part of a date.
 FORMAT_NOISE = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')
-DATE_LETTERS = frozenset("ymdhs")
 EXCEL_EPOCH = dt.datetime(1899, 12, 30)
 HEADERS = frozenset(f"{page}{place}" for page in ("odd", "even", "first") for place in ("Header", "Footer"))  # fmt: skip  # noqa: E501
 # Codes for places, fonts and sizes in a sheet's header; the letters of the date and so on too.

@@ -11,7 +11,6 @@ from contextlib import suppress
 import h11
 
 HOST = "127.0.0.1"
-READ_BYTES = 1 << 16
 SOCKETS = 8_192
 
 
