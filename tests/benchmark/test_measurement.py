@@ -20,8 +20,8 @@ from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.milvus.territory import Quota, ReadOnly
 from lib.results import run_file
+from lib.results.analysis import analyse
 from lib.results.plan import Plan
-from lib.results.summaries import summarise, warnings
 from lib.results.trials import Run
 from lib.runs.store import RunStore
 from lib.settings import Settings
@@ -294,7 +294,7 @@ def test_between_two_trials_the_worker_waits_for_what_its_job_lets_go_first(
     # Asked before each of twelve trials but the first, when those before it have arrived here.
     assert asked == list(range(1, 12))
     assert run.environment["gave_way"] == 2
-    assert warnings(run, summarise(run.trials))["Others went first between trials"]
+    assert analyse(run).warnings["Others went first between trials"]
 
 
 def test_a_visitor_s_benchmark_writes_to_its_own_collection_and_to_no_other(

@@ -10,7 +10,7 @@ import pytest
 
 from lib.benchmark.processors import NOT_KNOWN, Others
 from lib.milvus.connection import open_connection
-from lib.results.summaries import warnings
+from lib.results.analysis import analyse
 from lib.results.trials import Run
 from lib.settings import Settings
 from scripts.milvus_server import MilvusServer
@@ -75,7 +75,7 @@ def test_milvus_is_found_where_it_runs_on_this_computer(
 
 @pytest.mark.parametrize(("share", "is_told"), [(0.099, False), (0.1, True), (0.27, True)])
 def test_a_busy_computer_is_told_of_a_run(share: float, is_told: bool) -> None:
-    told = warnings(Run({"other_programs": share}, {}), [])
+    told = analyse(Run({"other_programs": share}, {})).warnings
     assert ("Other programs were busy" in told) is is_told
     if is_told:
         assert f"{share:.0%} of this computer's processors" in str(told)

@@ -22,9 +22,10 @@ from lib.milvus import embeddings
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import ByDocuments, EmbeddingModel, TimedEmbeddings, open_model
 from lib.milvus.operations import OPERATIONS
+from lib.results.analysis import analyse
 from lib.results.catalogue import OWN_WAYS
 from lib.results.plan import Plan
-from lib.results.summaries import summarise, warnings
+from lib.results.summaries import summarise
 from lib.results.trials import Run, Trial
 from lib.settings import Settings
 from lib.workers.following import wait_for_cleaning
@@ -323,7 +324,7 @@ def test_a_trial_before_which_others_went_first_is_warmed_again_and_the_run_says
     assert store.calls == job.progress.done == job.progress.total == 2 * 2 + 2 * 3 + warmed
     assert [trial.count for trial in finished.trials] == [2, 2, 3, 3]
     assert finished.environment["gave_way"] == 1
-    said = warnings(finished, summarise(finished.trials))["Others went first between trials"]
+    said = analyse(finished).warnings["Others went first between trials"]
     assert said == ["1 time, and the trial after it was warmed up again"]
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib.results.analysis import analyse
 from lib.results.catalogue import STRATEGIES
 from lib.results.summaries import (
     cell_label,
@@ -18,7 +19,6 @@ from lib.results.summaries import (
     summarise,
     t_quantile,
     verdicts_on,
-    warnings,
 )
 from lib.results.trials import Call, Run, Trial
 from tests.benchmark.stubs import trial
@@ -28,7 +28,7 @@ pairs = st.lists(st.tuples(seconds, seconds), min_size=3, max_size=12)
 
 
 def titles(trials: list[Trial]) -> list[str]:
-    return list(warnings(Run({}, {}, tuple(trials)), summarise(trials)))
+    return list(analyse(Run({}, {}, tuple(trials))).warnings)
 
 
 def test_percentiles_interpolate_between_the_nearest_samples() -> None:
@@ -346,20 +346,20 @@ def test_in_an_open_loop_the_latency_is_looked_at_for_outliers() -> None:
 def test_a_search_does_not_warn_of_the_repeats_that_it_chose_itself(experiment: str) -> None:
     found = [trial(1.0, 0, "open_constant")]
     run = Run({}, {"experiment": experiment}, tuple(found))
-    assert warnings(run, summarise(found)) == {}
-    assert list(warnings(replace(run, settings={}), summarise(found))) == ["Few repeats"]
+    assert analyse(run).warnings == {}
+    assert list(analyse(replace(run, settings={})).warnings) == ["Few repeats"]
 
 
 def test_a_run_of_unequal_repeats_says_which_part_of_it_has_few() -> None:
     trials = [*(trial(1.0, r) for r in range(5)), trial(1.0, 0, operation="from_texts")]
-    [[message]] = warnings(Run({}, {}, tuple(trials)), summarise(trials)).values()
+    [[message]] = analyse(Run({}, {}, tuple(trials))).warnings.values()
     assert message.startswith("1 repeat gives no interval (1 of 2 cells)")
 
 
 def test_void_trials_are_said_to_be_the_client_s_not_failed() -> None:
     late = Call(start_s=1.0, end_s=1.1, embed_s=0, ok=True, error=None, due_s=0.5)
     void = replace(trial(1.1, 0, "open_constant"), calls=(late,), verified=False)
-    [[message]] = warnings(Run({}, {}, (void,)), summarise([void])).values()
+    [[message]] = analyse(Run({}, {}, (void,))).warnings.values()
     assert "1 of 1 trials are not valid: client too slow" in message
 
 
@@ -412,7 +412,7 @@ def test_warnings_are_grouped_by_kind_under_a_title_for_each() -> None:
     busy = [trial(w, r, cpu_s=w) for r, w in enumerate(walls)]
     threads = [trial(w, r, "thread_pool", cpu_s=w) for r, w in enumerate(walls)]
     every = [*blocked, *busy, *threads]
-    by_title = warnings(Run({}, {}, tuple(every)), summarise(every))
+    by_title = analyse(Run({}, {}, tuple(every))).warnings
     assert {title: len(messages) for title, messages in by_title.items()} == {
         "The client is the bottleneck": 2,
         "Blocked event loop": 1,
