@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.results import advice, run_file
+from lib.results import run_file
 from lib.results.analysis import analyse
 from lib.results.plan import PRESETS
 from lib.results.summaries import CellSummary, summarise
@@ -45,7 +45,7 @@ ADVISED = {"sweep-server": "sweep", "rate-server": "rate", "overload-server": "o
 def test_the_advice_in_the_readme_is_the_recorded_run_s(name: str, preset: str) -> None:
     path = RECORDED_DIR / f"{name}.json"
     run = run_file.read(path)
-    said = advice.sentences(analyse(run))[0]
+    said = analyse(run).sentences[0]
     command = f"`python -m lib.benchmark {RECORDINGS[name].words}`"
     assert f"| `{name}.json` | {PRESETS[preset].label} | {said} | {command} |" in README
     assert f"--experiment {preset}" in run.settings["command"] or preset == "sweep"

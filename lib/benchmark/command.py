@@ -36,6 +36,7 @@ from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.results import advice, gate, run_file, summaries
 from lib.results import audit as audited
+from lib.results import gate, run_file, summaries
 from lib.results.analysis import analyse
 from lib.results.gate import Verdict
 from lib.results.plan import OVERLOAD_WARNING, Plan, message_warning
@@ -182,7 +183,7 @@ def _code(run: Run) -> int:
     """
     if not all(_went_well(run, trial) for trial in run.trials):
         return FAILED
-    if why := advice.without_verdict(analyse(run)):
+    if why := analyse(run).without_verdict:
         _print(f"No verdict: {why}")
         return NO_VERDICT
     searched = run.settings.get("experiment") == RATE
@@ -329,7 +330,7 @@ def summary_table(run: Run) -> str:
     level = run.settings.get("delete_consistency")
     if level:
         lines.append(f"Deletes asked for the consistency level {level}.")
-    lines.extend(advice.sentences(found))
+    lines.extend(found.sentences)
     if refused := sum(trial.provider_refused for trial in run.trials):
         sent = sum(trial.provider_sent for trial in run.trials)
         lines.append(

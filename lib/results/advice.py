@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lib.results.catalogue import STRATEGIES
 from lib.results.service import ServiceVerdict
@@ -26,9 +26,6 @@ from lib.results.summaries import (
 )
 from lib.results.trials import OVERLOAD, CellKey, Trial
 from lib.words import counted, duration_text, ms_text
-
-if TYPE_CHECKING:
-    from lib.results.analysis import Analysis
 
 # A level reaches the best when its interval holds this share of the best throughput: for the rest
 # nobody keeps more calls in flight.
@@ -709,49 +706,24 @@ def _overload_level(key: CellKey, trials: Sequence[Trial]) -> OverloadLevel:
     )
 
 
-def without_verdict(found: "Analysis") -> str:
-    """Say why nothing can be concluded from a run; empty where something can.
-
-    That is so where every trial was void, or where the search for a rate met a client that was too
-    slow for most rates.
-    """
-    if not found.trials:
-        return "No trial was finished."
-    if all(trial.is_void for trials in found.trials.values() for trial in trials):
-        return "No trial was valid: the client could not keep the rate."
-    return found.rate.sentence if found.rate and found.rate.is_unmeasurable else ""
+Advice = SweepAdvice | RateAdvice | OverloadAdvice | ServiceVerdict
 
 
-def sentences(found: "Analysis") -> tuple[str, ...]:
+def sentences(
+    sweeps: Sequence[SweepAdvice],
+    rate: RateAdvice | None,
+    overload: OverloadAdvice | None,
+    service: ServiceVerdict | None,
+) -> tuple[str, ...]:
     """Return all advice that a run supports, the advice itself first, in whole sentences."""
     said: list[str] = []
-    for sweep in found.sweeps:
+    for sweep in sweeps:
         told = (sweep.cost, sweep.little if sweep.is_limit else "") if sweep.is_decided else ()
         said += [sweep.sentence, *told]
-    if found.rate:
-        said += [found.rate.sentence, found.rate.contrast]
-    if found.overload:
-        said += [found.overload.sentence, *(level.sentence for level in found.overload.levels)]
-    if found.service:
-        said += [found.service.sentence, *found.service.lines]
+    if rate:
+        said += [rate.sentence, rate.contrast]
+    if overload:
+        said += [overload.sentence, *(level.sentence for level in overload.levels)]
+    if service:
+        said += [service.sentence, *service.lines]
     return tuple(filter(None, said))
-
-
-def brief(found: "Analysis") -> str:
-    """Return the advice as a list of runs shows it: 'limit 16', '580/s'; or an empty text."""
-    advice = _first(found)
-    return advice.brief if advice else ""
-
-
-def short(found: "Analysis") -> str:
-    """Return the advice in at most eight words, or an empty text."""
-    advice = _first(found)
-    return advice.short if advice else ""
-
-
-Advice = ServiceVerdict | SweepAdvice | RateAdvice | OverloadAdvice
-
-
-def _first(found: "Analysis") -> Advice | None:
-    """Return the advice that a run is about."""
-    return found.service or next(iter(found.sweeps), None) or found.rate or found.overload

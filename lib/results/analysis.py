@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lib.results.advice import (
+    Advice,
     OverloadAdvice,
     RateAdvice,
     SweepAdvice,
     overload_advice,
     rate_advice,
+    sentences,
     sweep_advice,
 )
 from lib.results.catalogue import STRATEGIES
@@ -44,8 +46,27 @@ class Analysis:
     rate: RateAdvice | None
     overload: OverloadAdvice | None
     service: ServiceVerdict | None
+    sentences: tuple[str, ...]  # all advice
     warnings: Mapping[str, Sequence[str]]
     leading: tuple[CellSummary, ...]
+
+    @property
+    def advice(self) -> Advice | None:
+        """The advice that the run is about."""
+        return self.service or next(iter(self.sweeps), None) or self.rate or self.overload
+
+    @property
+    def without_verdict(self) -> str:
+        """Why nothing can be concluded from the run; empty where something can.
+
+        That is so where every trial was void, or where the search for a rate met a client that was
+        too slow for most rates.
+        """
+        if not self.trials:
+            return "No trial was finished."
+        if all(trial.is_void for trials in self.trials.values() for trial in trials):
+            return "No trial was valid: the client could not keep the rate."
+        return self.rate.sentence if self.rate and self.rate.is_unmeasurable else ""
 
     @property
     def lead(self) -> CellSummary | None:
@@ -73,21 +94,32 @@ class Analysis:
 
 
 def analyse(run: Run) -> Analysis:
-    """Return the analysis of a run. It goes with the run, so that it is made once."""
-    return run.keep("analysis", lambda: _analysed(run))
+    """Return the analysis of a run, which is made once.
+
+    It goes with the run: a cache of its own would hold the calls of the runs last looked at.
+    """
+    kept = vars(run)
+    if "analysis" not in kept:
+        kept["analysis"] = _analysed(run)
+    made: Analysis = kept["analysis"]
+    return made
 
 
 def _analysed(run: Run) -> Analysis:
     trials, cells = by_cell(run.trials), summarise(run.trials)
+    sweeps, rate = sweep_advice(run.trials), rate_advice(run.settings, run.trials)
+    overload = overload_advice(run.experiment, run.trials)
+    service = service_verdict(run.experiment, cells, trials)
     return Analysis(
         run=run,
         trials=trials,
         cells=cells,
         groups=groups(trials),
-        sweeps=sweep_advice(run.trials),
-        rate=rate_advice(run.settings, run.trials),
-        overload=overload_advice(run.experiment, run.trials),
-        service=service_verdict(run.experiment, cells, trials),
+        sweeps=sweeps,
+        rate=rate,
+        overload=overload,
+        service=service,
+        sentences=sentences(sweeps, rate, overload, service),
         warnings=warnings(run.environment, run.experiment, cells, trials),
         leading=_leading(cells),
     )

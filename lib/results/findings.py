@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lib.results import advice, summaries
 from lib.results import plan as plans
+from lib.results import summaries
 from lib.results.analysis import Analysis, analyse
 from lib.results.catalogue import OPERATIONS, PRIMARY_FIELD, STRATEGIES, Effect
 from lib.results.groups import Focus, group_label
@@ -129,7 +129,7 @@ ALONE = Beside()
 def headline(found: Analysis) -> str:
     """Return the sentence that a stakeholder takes away; true also when async does not win."""
     if found.lead is None:
-        said = advice.sentences(found)
+        said = found.sentences
         return said[0] if said else _without_comparison(found)
     if len(found.leading) >= MANY_OPERATIONS:
         return _many(found)
@@ -197,7 +197,7 @@ def title(run: Run) -> str:
 
 def advised(found: Analysis) -> tuple[str, ...]:
     """Return what a run advises beyond its headline."""
-    said = advice.sentences(found)
+    said = found.sentences
     return said[1:] if said and said[0] == headline(found) else said
 
 
@@ -600,7 +600,7 @@ def _result(found: Analysis) -> tuple[float | None, str]:
     """Return the gain that the headline names, and what a list of runs shows in its place."""
     cells = found.leading
     if not cells:
-        return None, advice.brief(found)
+        return None, found.advice.brief if found.advice else ""
     if len(cells) >= MANY_OPERATIONS:
         gains = [cell.speedup or 0.0 for cell in cells if cell.verdict == FASTER]
         return (max(gains), f"up to {ratio_text(max(gains))}") if gains else (None, "no gain")

@@ -4,10 +4,9 @@ The bounds in the types are checked where a file is read, never while a benchmar
 """
 
 from bisect import bisect
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple
 
 from annotated_types import Ge, Le, MaxLen, Predicate
 from pydantic import BeforeValidator, FailFast
@@ -24,7 +23,6 @@ def _few(value: Any) -> Any:
 
 # A reader stops at the first wrong item: a million reasons would take gigabytes.
 FEW = BeforeValidator(_few)
-T = TypeVar("T")
 Name = Annotated[str, MaxLen(64), Predicate(str.isidentifier)]
 Text = Annotated[str, MaxLen(10_000)]
 ErrorKind = Annotated[str, MaxLen(400)]
@@ -273,14 +271,3 @@ class Run:
     def experiment(self) -> str:
         """Which of COMPARE, RATE, OVERLOAD and SERVICE it is; a file may name another one."""
         return str(self.settings.get("experiment") or COMPARE)
-
-    def keep(self, name: str, make: Callable[[], T]) -> T:
-        """Make something of the run's trials once; every part of a page asks for it again.
-
-        It goes with the run: a cache of its own would hold the calls of the runs last looked at.
-        """
-        kept = vars(self)
-        if name not in kept:
-            kept[name] = make()
-        made: T = kept[name]
-        return made

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS, frames
-from lib.results import advice, findings
+from lib.results import findings
 from lib.results.analysis import Analysis, analyse
 from lib.results.catalogue import OPERATIONS, STRATEGIES, Effect
 from lib.results.findings import Beside
@@ -50,7 +50,7 @@ def headline(found: Analysis) -> str:
     """Return at most twelve words, true also where async does not win."""
     cell = found.lead
     if cell is None or cell.speedup is None:
-        return advice.short(found) or "Nothing to compare in this run"
+        return found.advice.short if found.advice else "Nothing to compare in this run"
     if cell.is_undecided:
         return "Async or not: no measurable difference"
     if cell.speedup >= 1:
@@ -119,7 +119,7 @@ def _without_pair(found: Analysis, beside: Beside) -> tuple[Step, ...]:
         Step(QUESTION, lines=(f"Calls on {findings.backend(found.run)}. {NO_PAIR}",)),
         Step(headline(found), lines=(caveat(found, beside),), chart=chart, frame=drawn.get(chart)),
         _timeline(found, focus, ""),
-        Step("What follows", lines=advice.sentences(found) or ("Measure a loop beside async.",)),
+        Step("What follows", lines=found.sentences or ("Measure a loop beside async.",)),
         Step(LIMITS, lines=(f"{NO_PAIR} It says nothing about a gain.", ELSEWHERE)),
     )
 
@@ -157,7 +157,7 @@ def _of_service(found: Analysis, beside: Beside, service: ServiceVerdict) -> tup
             frame=drawn["heartbeat"],
             notes="The health check waits for whoever holds the event loop.",
         ),
-        Step("What follows", lines=advice.sentences(found)),
+        Step("What follows", lines=found.sentences),
         Step(LIMITS, lines=(*losses, ELSEWHERE), notes="Say this before somebody asks."),
     )
 

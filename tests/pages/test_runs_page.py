@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from lib import jobs
 from lib.jobs import State
-from lib.results import advice, analysis, run_file
+from lib.results import analysis, run_file
 from lib.results.analysis import Analysis, analyse
 from lib.results.trials import Run
 from lib.runs import store as run_store
@@ -71,7 +71,7 @@ def test_a_recorded_run_of_a_preset_opens_with_its_advice(open_app: OpenApp, nam
     app.query_params["r_runs"] = f"recorded-{name}"
     app.switch_page(PAGE).run()
     assert not app.exception
-    first, *others = advice.sentences(analyse(run_file.read(RECORDED_DIR / f"{name}.json")))
+    first, *others = analyse(run_file.read(RECORDED_DIR / f"{name}.json")).sentences
     assert first in app.header[0].value.replace("\\", "")
     text = " ".join(each.value for each in app.markdown).replace("\\", "")
     assert all(sentence in text for sentence in others)

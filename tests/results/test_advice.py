@@ -209,7 +209,7 @@ def test_only_a_rate_that_enough_valid_trials_confirmed_is_reported(
         assert found.at_rate.p99_ms < 50
         assert not any("slow" in tried[rate] and set(tried[rate]) <= {"slow", "void"}
                        for rate in tried if rate < found.rate_per_s)  # fmt: skip
-    assert bool(advice.without_verdict(analyse(run))) == (
+    assert bool(analyse(run).without_verdict) == (
         found.rate_per_s is None and 2 * found.void > len(found.levels)
     )
 
@@ -488,8 +488,8 @@ def test_repeats_that_tell_nothing_apart_are_not_enough_evidence() -> None:
     (found,) = analyse(run).sweeps
     assert not found.is_decided
     assert found.sentence.startswith("Not enough evidence for a limit: ")
-    assert advice.brief(analyse(run)) == "not enough evidence"
-    assert advice.sentences(analyse(run)) == (found.sentence,)
+    assert analyse(run).advice.brief == "not enough evidence"
+    assert analyse(run).sentences == (found.sentence,)
 
 
 def limited(limit: int, repeat: int, wall_s: float) -> Trial:

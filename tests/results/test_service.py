@@ -8,7 +8,7 @@ import pytest
 from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
 from lib.charts.data import Focus
-from lib.results import advice, findings, run_file
+from lib.results import findings, run_file
 from lib.results.analysis import analyse
 from lib.results.findings import ALONE
 from lib.results.summaries import neighbour_s, summarise
@@ -52,7 +52,7 @@ def test_the_ratios_are_exactly_those_of_the_shown_figures() -> None:
 
 
 def test_the_verdict_is_one_sentence_with_the_neighbour_and_its_interval() -> None:
-    (sentence, *lines) = advice.sentences(analyse(RUN))
+    (sentence, *lines) = analyse(RUN).sentences
     assert sentence == (
         "50 users: with the sync call in async def a service answers 10.0 requests/s and a health "
         "check beside it waits 5.05 s; awaited, 400 requests/s and 0.020 s, 250× (250.0–250.0) "
@@ -67,9 +67,9 @@ def test_the_verdict_is_one_sentence_with_the_neighbour_and_its_interval() -> No
 def test_without_the_blocking_call_the_best_way_is_told() -> None:
     trials = [t for t in RUN.trials if t.strategy != "service_blocking"]
     only = replace(RUN, trials=tuple(trials))
-    assert advice.sentences(analyse(only))[0].startswith("50 users: ")
-    assert "answers the most, 400 requests/s" in advice.sentences(analyse(only))[0]
-    assert advice.short(analyse(only)).endswith("answers the most")
+    assert analyse(only).sentences[0].startswith("50 users: ")
+    assert "answers the most, 400 requests/s" in analyse(only).sentences[0]
+    assert analyse(only).advice.short.endswith("answers the most")
 
 
 def test_a_run_without_a_good_trial_has_no_verdict() -> None:
@@ -106,7 +106,7 @@ def test_the_file_keeps_the_neighbour_to_ten_microseconds() -> None:
         for t in RUN.trials
     ]
     assert [t.served_threads for t in again.trials[:3]] == [1, 40, 0]
-    assert advice.sentences(analyse(again)) == advice.sentences(analyse(RUN))
+    assert analyse(again).sentences == analyse(RUN).sentences
 
 
 def test_a_neighbour_late_by_this_client_voids_the_trial() -> None:

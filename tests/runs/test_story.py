@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lib.results import advice, run_file
+from lib.results import run_file
 from lib.results.analysis import analyse
 from lib.results.findings import ALONE, Beside
 from lib.runs import story
@@ -83,8 +83,8 @@ def test_a_run_without_a_loop_beside_async_claims_no_gain_and_shows_its_advice(
     assert "No call was recorded" not in said
     assert "says nothing about a gain" in said
     assert steps[1].chart == chart
-    assert steps[1].statement == advice.short(analyse(run))
-    assert steps[3].lines == advice.sentences(analyse(run))
+    assert steps[1].statement == analyse(run).advice.short
+    assert steps[3].lines == analyse(run).sentences
     assert "staircase" not in " ".join(step.notes for step in steps)
     assert len({step.statement for step in steps}) == len(steps) == 5
 
