@@ -33,6 +33,7 @@ from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.results import run_file
 from lib.results.analysis import analyse
+from lib.results.effects import command as repeated
 from lib.results.plan import Plan
 from lib.results.summaries import geometric_mean
 from lib.results.trials import Run
@@ -80,7 +81,7 @@ def from_the_terminal(uri: str) -> Run:
     """Run the terminal's command."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "run.json"
-        command = PLAN.command(uri, str(output)).split()
+        command = repeated(PLAN, uri, str(output)).split()
         subprocess.run(
             [sys.executable, *command[1:]], cwd=PROJECT_ROOT, check=True, capture_output=True
         )

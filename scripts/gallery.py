@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lib.results import findings
 from lib.results.analysis import analyse
-from lib.runs import reports
+from lib.runs import pictures, reports
 from lib.runs.store import Entry, RunStore
 
 RUNTIME = "vega.js"
@@ -59,7 +59,7 @@ def _page(entry: Entry, kept: RunStore) -> bytes:
     found = analyse(run)
     drawings = "\n".join(
         reports.drawing(figure, f"spec-{i}", packed=True)
-        for i, figure in enumerate(reports.figures(found))
+        for i, figure in enumerate(pictures.figures(found))
     )
     said = reports.sections(found, kept.beside(run), drawings)
     body = f'<p><a href="index.html">All recorded runs</a></p>\n{said}\n{SCRIPTS}'
@@ -69,7 +69,7 @@ def _page(entry: Entry, kept: RunStore) -> bytes:
 def _index(entries: list[Entry], featured: Entry | None) -> bytes:
     parts = [f"<h1>{TITLE}</h1>", f"<p>{INTRODUCTION}</p>"]
     if featured is not None:
-        first = next(reports.figures(analyse(featured.load())))
+        first = next(pictures.figures(analyse(featured.load())))
         parts.append(reports.drawing(first, "spec-0", packed=True))
     parts.append("<h2>The runs</h2><ul>")
     for entry in entries:

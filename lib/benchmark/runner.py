@@ -22,6 +22,7 @@ from lib.milvus.connection import Connection, Lease
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS
 from lib.results import summaries
+from lib.results.effects import command
 from lib.results.plan import Cell, Plan
 from lib.results.trials import SERVICE, Run, Trial
 from lib.settings import Settings
@@ -146,7 +147,7 @@ def plan_settings(plan: Plan) -> dict[str, Any]:
         name: list(value) if isinstance(value, tuple) else value
         for name, value in vars(plan).items()
     }
-    return settings | {"command": plan.command()}
+    return settings | {"command": command(plan)}
 
 
 @dataclass

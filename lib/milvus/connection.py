@@ -28,7 +28,6 @@ from pymilvus.exceptions import MilvusException
 
 from lib import event_loop
 from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput
-from lib.milvus import leftovers
 from lib.milvus import lite as milvus_lite
 from lib.milvus.failures import explain, reported
 from lib.milvus.fields import (
@@ -40,7 +39,7 @@ from lib.milvus.fields import (
     read_schema,
 )
 from lib.milvus.lite import Lite
-from lib.milvus.territory import NOTHING, GuardedClient, Territory, store_class
+from lib.milvus.territory import NOTHING, GuardedClient, Territory, scratch_name, store_class
 from lib.results.catalogue import TEXT_FIELD, VECTOR_FIELD
 from lib.settings import HTTP_PORTS, Settings, canonical, check_uri
 from lib.workers.supervised import Mishap
@@ -237,7 +236,10 @@ class Connection:
             stores = self._take_stores(self.territory.owns, whose=self.territory.prefix)
         close_stores(*stores)
         if drop_own:
-            leftovers.drop_own(self)
+            with reported("Could not drop a visitor's collections."):
+                for name in filter(self.may_write, self.client.list_collections()):
+                    self.client.drop_collection(name)
+                    self.forget_stores(name)
 
     def limited_to(self, territory: Territory) -> "Connection":
         """Return a view of the same connection that can write to one territory only."""
@@ -254,7 +256,7 @@ class Connection:
     def scratch_name(self) -> str:
         """Return a new name for a collection that is dropped after use."""
         if self.territory is None:
-            return leftovers.scratch_name()
+            return scratch_name()
         return self.territory.scratch_name()
 
     @property

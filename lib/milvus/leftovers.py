@@ -4,24 +4,17 @@ A collection made to measure carries in its name the machine, the process and th
 it; a visitor's collection the moment at which it may go.
 """
 
-import hashlib
 import os
 import re
-import secrets
-import socket
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import psutil
 
+from lib.milvus.connection import Connection
 from lib.milvus.failures import reported
-from lib.milvus.territory import SCRATCH_PREFIX, expiry
+from lib.milvus.territory import MACHINE, SCRATCH_PREFIX, expiry
 
-if TYPE_CHECKING:
-    from lib.milvus.connection import Connection
-
-_MACHINE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 _NAME = re.compile(
     SCRATCH_PREFIX
     + r"(?P<machine>[0-9a-f]{8})_(?P<pid>[0-9a-f]+)_(?P<started>[0-9a-f]+)_(?P<made>[0-9a-f]+)_.+"
@@ -40,14 +33,7 @@ class Leftover:
     is_dead: bool
 
 
-def scratch_name() -> str:
-    """Return a new name for a collection that this process drops after use."""
-    process = psutil.Process()
-    made_by = f"{_MACHINE}_{process.pid:x}_{int(process.create_time()):x}"
-    return f"{SCRATCH_PREFIX}{made_by}_{int(time.time()):x}_{secrets.token_hex(4)}"
-
-
-def find(connection: "Connection") -> list[Leftover]:
+def find(connection: Connection) -> list[Leftover]:
     """Return all collections made to measure and all of visitors, dead or alive.
 
     Raises ConnectionFailed.
@@ -56,7 +42,7 @@ def find(connection: "Connection") -> list[Leftover]:
     return [each for each in judged if each is not None]
 
 
-def clean(connection: "Connection") -> list[str]:
+def clean(connection: Connection) -> list[str]:
     """Drop what is dead and return the names. Raises ConnectionFailed.
 
     Of another machine nobody can tell from here whether its process still runs: what it made is
@@ -72,15 +58,6 @@ def clean(connection: "Connection") -> list[str]:
     return dropped
 
 
-def drop_own(connection: "Connection") -> None:
-    """Drop all collections of the visitor whose view this is. Raises ConnectionFailed."""
-    with reported("Could not drop a visitor's collections."):
-        for name in connection.client.list_collections():
-            if connection.may_write(name):
-                connection.client.drop_collection(name)
-                connection.forget_stores(name)
-
-
 def _judge(name: str, *, is_lite: bool) -> Leftover | None:
     now = time.time()
     until = expiry(name)
@@ -92,7 +69,7 @@ def _judge(name: str, *, is_lite: bool) -> Leftover | None:
     if made is None:
         # From before names said who made them. One process holds a file, so it is not in use there.
         return Leftover(name, "unknown", None, is_dead=is_lite)
-    pid, is_here = int(made["pid"], 16), made["machine"] == _MACHINE
+    pid, is_here = int(made["pid"], 16), made["machine"] == MACHINE
     runs = is_here and _runs(pid, int(made["started"], 16))
     is_own = runs and pid == os.getpid()
     is_dead = not is_own and (is_lite or (is_here and not runs))

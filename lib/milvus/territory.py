@@ -5,14 +5,18 @@ opened through it. It knows what reads and what writes one collection, and refus
 """
 
 import contextlib
+import hashlib
 import inspect
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from lib.errors import VISITORS_PREFIX, LabError
 from lib.words import counted, shown_name
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 VISITOR_PREFIX = "lab_v"
 # Collections of this prefix are made to measure; lists leave them out.
 SCRATCH_PREFIX = "lab_bench_"
+MACHINE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 READS = {
     "has_collection",
     "describe_collection",
@@ -211,6 +216,13 @@ class Territory:
 
     def _is_scratch(self, name: str) -> bool:
         return any(name.startswith(each) for each in self._scratch)
+
+
+def scratch_name() -> str:
+    """Return a new name for a collection that this process drops after use."""
+    process = psutil.Process()
+    made_by = f"{MACHINE}_{process.pid:x}_{int(process.create_time()):x}"
+    return f"{SCRATCH_PREFIX}{made_by}_{int(time.time()):x}_{secrets.token_hex(4)}"
 
 
 # A territory without a collection. It guards the stores of the host's collections.

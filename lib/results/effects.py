@@ -1,14 +1,13 @@
-"""Which settings of a plan change anything about its run, and what the others lack."""
+"""Which settings of a plan change anything about its run, and the command that names these."""
 
+import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import Any
 
 from lib.results.catalogue import OPERATIONS, STRATEGIES, Operation, Strategy
+from lib.results.plan import Plan
 from lib.results.trials import COMPARE, OVERLOAD, RATE, SERVICE
-
-if TYPE_CHECKING:
-    from lib.results.plan import Plan
 
 # The ways that the experiment "overload" makes, whatever a plan names.
 OVERLOAD_WAYS = {"gather", "gather_limited", "token_bucket"}
@@ -18,15 +17,15 @@ OVERLOAD_WAYS = {"gather", "gather_limited", "token_bucket"}
 class Need:
     """What one setting of a plan needs to change anything, and how that is said."""
 
-    is_met: Callable[["Plan"], bool]
+    is_met: Callable[[Plan], bool]
     said: str
 
 
-def _any_operation(asked: Callable[[Operation], bool]) -> Callable[["Plan"], bool]:
+def _any_operation(asked: Callable[[Operation], bool]) -> Callable[[Plan], bool]:
     return lambda plan: any(asked(OPERATIONS[name]) for name in plan.operations)
 
 
-def _any_strategy(asked: Callable[[Strategy], bool]) -> Callable[["Plan"], bool]:
+def _any_strategy(asked: Callable[[Strategy], bool]) -> Callable[[Plan], bool]:
     return lambda plan: any(asked(STRATEGIES[name]) for name in plan.strategies)
 
 
@@ -40,7 +39,7 @@ _RETRIES = _any_strategy(lambda one: one.is_async)
 _TAKES_BATCHES = _any_strategy(lambda one: not (one.uses_rate or one.is_batch))
 
 
-def _has_its_ways(plan: "Plan") -> bool:
+def _has_its_ways(plan: Plan) -> bool:
     if plan.experiment == OVERLOAD:
         return set(plan.strategies) == OVERLOAD_WAYS
     open_loops = [name for name in plan.strategies if name != "gather_limited"]
@@ -107,6 +106,33 @@ NEEDS: dict[str, Need] = {
 }
 
 
-def changes_something(plan: "Plan", name: str) -> bool:
+def changes_something(plan: Plan, name: str) -> bool:
     """Say whether the value of this setting changes anything about the plan's run."""
     return name not in NEEDS or NEEDS[name].is_met(plan)
+
+
+_LISTS = ("operations", "strategies", "counts", "concurrency")
+# What a command names even where it is the default.
+_ALWAYS = {*_LISTS, "repeats", "warmup", "rows", "seed", "embedding"}
+
+
+def command(plan: Plan, uri: str = "URI", output: str = "run.json") -> str:
+    """Return the terminal command that makes a plan's run again, without the token."""
+    parts = ["python -m lib.benchmark", f"--uri {shlex.quote(uri)}"]
+    defaults = Plan(operations=plan.operations)
+    for name in (*_LISTS, *(field.name for field in fields(plan) if field.name not in _LISTS)):
+        value = getattr(plan, name)
+        is_given = name in _ALWAYS or value != getattr(defaults, name)
+        is_given = is_given and changes_something(plan, name)
+        if is_given and name not in {"preset", "questions", "most_calls"}:
+            parts.append(f"--{name.replace('_', '-')} {_written(value)}")
+    if plan.questions:
+        parts.append("--questions questions.txt")
+    return " ".join([*parts, f"--output {shlex.quote(output)}"])
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_written, value))
+    # A collection's name may come from a file that anybody wrote.
+    return f"{value:g}" if isinstance(value, float) else shlex.quote(str(value))

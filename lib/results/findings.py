@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lib.results import effects, summaries
 from lib.results import plan as plans
-from lib.results import summaries
 from lib.results.analysis import Analysis, analyse
 from lib.results.catalogue import OPERATIONS, PRIMARY_FIELD, STRATEGIES, Effect
 from lib.results.groups import Focus, group_label
@@ -246,7 +246,7 @@ def command(run: Run) -> str:
     The words of the file are not shown to be copied: anybody may have written them.
     """
     plan = plans.Plan.from_settings(run.settings)
-    return plan.command() if plan else ""
+    return effects.command(plan) if plan else ""
 
 
 def embedding_wait(run: Run) -> str:

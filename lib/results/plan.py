@@ -1,8 +1,7 @@
-"""What a benchmark runs: operations, strategies, counts, repeats; and the command for it."""
+"""What a benchmark runs: operations, strategies, counts, repeats."""
 
 import difflib
 import math
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import product
@@ -18,7 +17,6 @@ from lib.results.catalogue import (
     STRATEGIES,
     Effect,
 )
-from lib.results.effects import changes_something
 from lib.results.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA, check_ranking
 from lib.results.summaries import cell_label, cell_text
 from lib.results.trials import (
@@ -503,20 +501,6 @@ class Plan:
         """Say whether a server's deletes look for their rows and wait for its clock to do so."""
         return deletes_wait(self.delete_by, self.delete_consistency)
 
-    def command(self, uri: str = "URI", output: str = "run.json") -> str:
-        """Return the terminal command that makes this run again, without the token."""
-        parts = ["python -m lib.benchmark", f"--uri {shlex.quote(uri)}"]
-        defaults = Plan(operations=self.operations)
-        for name in (*_LISTS, *(field.name for field in fields(self) if field.name not in _LISTS)):
-            value = getattr(self, name)
-            is_given = name in _ALWAYS or value != getattr(defaults, name)
-            is_given = is_given and changes_something(self, name)
-            if is_given and name not in {"preset", "questions", "most_calls"}:
-                parts.append(f"--{name.replace('_', '-')} {_written(value)}")
-        if self.questions:
-            parts.append("--questions questions.txt")
-        return " ".join([*parts, f"--output {shlex.quote(output)}"])
-
 
 def message_warning(plan: Plan, dimension: int) -> str:
     """Say which batches would not fit into one gRPC message; empty where all do.
@@ -541,18 +525,6 @@ def message_warning(plan: Plan, dimension: int) -> str:
 def deletes_wait(delete_by: str, delete_consistency: str) -> bool:
     """Say whether a server waits for its clock before such a delete."""
     return delete_by != PRIMARY_FIELD and delete_consistency not in WITHOUT_WAITING
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ",".join(map(_written, value))
-    # A collection's name may come from a file that anybody wrote.
-    return f"{value:g}" if isinstance(value, float) else shlex.quote(str(value))
-
-
-_LISTS = ("operations", "strategies", "counts", "concurrency")
-# What a command names even where it is the default.
-_ALWAYS = {*_LISTS, "repeats", "warmup", "rows", "seed", "embedding"}
 
 
 @dataclass(frozen=True)

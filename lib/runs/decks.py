@@ -18,7 +18,7 @@ from lib.results.analysis import Analysis, analyse
 from lib.results.findings import ALONE, Beside
 from lib.results.trials import Run
 from lib.runs import story
-from lib.runs.reports import Step, drawn, unwatched
+from lib.runs.pictures import Step, drawn, unwatched
 
 WIDTH, HEIGHT = Inches(13.333), Inches(7.5)
 MARGIN = Inches(0.6)  # also of the title from the top

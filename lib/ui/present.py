@@ -9,7 +9,7 @@ import streamlit as st
 from lib.charts.charts import CHARTS, race_picture
 from lib.results import findings
 from lib.results.analysis import analyse
-from lib.runs import front, reports, story
+from lib.runs import front, pictures, story
 from lib.runs.store import Entry, RunStore
 from lib.runs.story import Step
 from lib.ui.common.component import component
@@ -80,7 +80,7 @@ def _picture(step: Step, mode: str, limits: Limits) -> dict[str, Any]:
         return {}
     if step.chart == "race":
         return {"race": with_colours(race_picture(step.frame), mode)}
-    svg = reports.slide_picture(
+    svg = pictures.slide_picture(
         CHARTS[step.chart], step.frame, mode, width=PICTURE_WIDTH, limits=limits
     )
     return {"image": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"}

@@ -13,6 +13,7 @@ from lib import settings
 from lib.benchmark import options
 from lib.errors import InvalidInput
 from lib.results.catalogue import OPERATIONS, OWN_WAYS, SERVED_WAYS, STRATEGIES
+from lib.results.effects import command
 from lib.results.plan import PRESETS, Cell, Plan, preset
 from lib.settings import Settings
 
@@ -252,7 +253,7 @@ def test_the_command_of_a_plan_makes_the_same_plan(name: str) -> None:
         least_recall=0.95,
     )
     plan = own if name == "own" else preset(name).plan
-    words = shlex.split(plan.command("http://localhost:19530"))
+    words = shlex.split(command(plan, "http://localhost:19530"))
     assert words[:3] == ["python", "-m", "lib.benchmark"]
     again = options.plan_of(options.parser().parse_args(words[3:]), SETTINGS)
     assert again == replace(plan, preset="")
@@ -260,14 +261,14 @@ def test_the_command_of_a_plan_makes_the_same_plan(name: str) -> None:
 
 def test_the_command_of_a_plan_that_a_public_host_bounded_can_be_run() -> None:
     plan = preset("sweep").plan
-    words = shlex.split(plan.within(HOSTED).command("lab.db"))
+    words = shlex.split(command(plan.within(HOSTED), "lab.db"))
     again = options.plan_of(options.parser().parse_args(words[3:]), SETTINGS)
     assert again == replace(plan, preset="")
 
 
 def test_the_command_of_a_plan_leaves_out_what_it_would_refuse() -> None:
     idle = Plan(operations=("get_pks",), concurrency=(5,), k=7, rates=(100.0,), delete_by="id")
-    words = shlex.split(idle.command("lab.db"))
+    words = shlex.split(command(idle, "lab.db"))
     again = options.plan_of(options.parser().parse_args(words[3:]), SETTINGS)
     assert again == Plan(operations=("get_pks",))
 

@@ -15,8 +15,9 @@ from lib.errors import JobCancelled
 from lib.results import findings
 from lib.results.analysis import analyse
 from lib.results.findings import ALONE
-from lib.runs import reports
-from lib.runs.reports import DRAWING, EXPORTS
+from lib.runs import pictures, reports
+from lib.runs.pictures import DRAWING
+from lib.runs.reports import EXPORTS
 from lib.workers import host
 from lib.workers.work import Ended, OutOfTime
 from tests.fresh_process import printed_by
@@ -34,14 +35,14 @@ from lib.charts.charts import CHARTS
 from lib.results import findings
 from lib.results.analysis import analyse
 from lib.results.findings import ALONE
-from lib.runs import reports
+from lib.runs import pictures, reports
 from tests.run_builder import make_run
 
 run, chart = make_run(), CHARTS["wall_time"]
 frame = data.wall_times(analyse(run))
 note = findings.note(run)
 def picture(kind):
-    made = reports.picture(note, chart, frame, kind)
+    made = pictures.picture(note, chart, frame, kind)
     assert len(made) > 1_000
 before = psutil.Process().memory_info().rss
 threads = [threading.Thread(target=picture, args=[kind]) for kind in (".png", ".svg") * 4]
@@ -76,15 +77,15 @@ def test_no_letter_in_a_picture_ends_the_process_that_asked(letter: str) -> None
         "encoding": {"x": {"field": "a"}, "y": {"field": "b", "type": "quantitative"}},
     }
     with contextlib.suppress(Ended, UnicodeError, ValueError):  # refused, or drawn
-        assert all(reports.drawn(spec, ".svg", ".png"))
+        assert all(pictures.drawn(spec, ".svg", ".png"))
 
 
 def test_a_picture_over_its_limits_is_refused_in_a_sentence() -> None:
     with pytest.raises(OutOfTime) as slow:
-        reports.picture(findings.note(RUN), CHART, FRAME, ".png", replace(DRAWING, seconds=0.001))
+        pictures.picture(findings.note(RUN), CHART, FRAME, ".png", replace(DRAWING, seconds=0.001))
     assert str(slow.value).startswith("The picture needs more than 0.001 s to be drawn. ")
     with pytest.raises(Ended) as large:
-        reports.picture(findings.note(RUN), CHART, FRAME, ".png", replace(DRAWING, resident_mb=8))
+        pictures.picture(findings.note(RUN), CHART, FRAME, ".png", replace(DRAWING, resident_mb=8))
     assert str(large.value).startswith("The picture ")
     assert ". The run is as it was. Take its JSON file" in str(large.value)
 

@@ -20,7 +20,7 @@ from lib.results.analysis import analyse
 from lib.results.catalogue import OPERATIONS
 from lib.results.findings import ALONE, Beside
 from lib.results.trials import MAX_CELLS, Run
-from lib.runs import decks, reports, story
+from lib.runs import decks, pictures, reports, story
 from lib.runs.reports import EXPORTS
 from lib.runs.story import ADVICE_CHARTS
 from tests.run_builder import make_run, make_trial
@@ -122,8 +122,8 @@ def test_the_json_export_is_a_run_that_can_be_read_again() -> None:
 
 def test_every_chart_is_in_the_archive_as_png_and_svg() -> None:
     run = make_run()
-    figures = list(reports.figures(analyse(run)))
-    with zipfile.ZipFile(io.BytesIO(reports.pictures_zip(run))) as archive:
+    figures = list(pictures.figures(analyse(run)))
+    with zipfile.ZipFile(io.BytesIO(pictures.archive(run))) as archive:
         names = archive.namelist()
         for figure in figures:
             assert archive.read(f"{figure.name}.png").startswith(b"\x89PNG")
@@ -134,7 +134,7 @@ def test_every_chart_is_in_the_archive_as_png_and_svg() -> None:
 def test_a_picture_says_what_was_simulated() -> None:
     run = make_run()
     chart = CHARTS["wall_time"]
-    svg = reports.picture(
+    svg = pictures.picture(
         findings.note(run), chart, chart_data.wall_times(analyse(run)), ".svg"
     ).decode()
     assert "450 ms simulated" in svg
@@ -201,13 +201,13 @@ def wide_run() -> Run:
 
 def test_a_picture_of_hundreds_of_bars_takes_no_more_memory_than_others() -> None:
     run, chart = wide_run(), CHARTS["wall_time"]
-    limits = replace(reports.DRAWING, resident_mb=MOST_PICTURE_MB)
-    png = reports.picture(
+    limits = replace(pictures.DRAWING, resident_mb=MOST_PICTURE_MB)
+    png = pictures.picture(
         findings.note(run), chart, chart_data.wall_times(analyse(run)), ".png", limits
     )
     across, down = struct.unpack(">II", png[16:24])
     assert down > across
-    assert across * down <= reports.MOST_PIXELS * 1.01
+    assert across * down <= pictures.MOST_PIXELS * 1.01
 
 
 @pytest.mark.parametrize("name", ["html", "pictures", "deck"])

@@ -14,7 +14,7 @@ from lib.results.analysis import analyse
 from lib.results.findings import ALONE
 from lib.results.plan import PRESETS
 from lib.results.trials import Run
-from lib.runs import reports
+from lib.runs import pictures, reports
 from lib.runs.store import RunStore
 from tests.run_builder import ENVIRONMENT, SETTINGS, make_run, make_trial
 
@@ -80,7 +80,7 @@ def test_trials_without_calls_are_refused_or_drawn(tmp_path: Path) -> None:
     document = json.loads(run_file.to_json(RUN))
     for trial in document["trials"]:
         trial["calls"] = []
-    assert list(reports.figures(analyse(drawn(json.dumps(document).encode(), tmp_path))))
+    assert list(pictures.figures(analyse(drawn(json.dumps(document).encode(), tmp_path))))
 
 
 def test_a_file_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:

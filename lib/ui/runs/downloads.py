@@ -12,7 +12,7 @@ from lib.jobs import Job
 from lib.results import findings
 from lib.results.findings import Beside
 from lib.results.trials import Run
-from lib.runs import reports
+from lib.runs import pictures, reports
 from lib.runs.reports import EXPORTS, Export
 from lib.ui.common import exports, session
 from lib.ui.common.errors import show_error
@@ -24,7 +24,7 @@ PARAMETER = "file"
 def drawing_limits() -> Limits:
     """Return what drawing a picture, or making a file of them, may take here."""
     host = session.host_settings()
-    return replace(reports.DRAWING, seconds=host.max_draw_s, resident_mb=host.max_draw_mb)
+    return replace(pictures.DRAWING, seconds=host.max_draw_s, resident_mb=host.max_draw_mb)
 
 
 def downloads(run: Run, *, key: str, beside: Beside) -> None:
@@ -84,7 +84,7 @@ def chart_downloads(run: Run, chart: Chart, frame: pd.DataFrame, *, key: str) ->
         for suffix, mime in ((".png", "image/png"), (".svg", "image/svg+xml")):
             exports.download(
                 suffix[1:].upper(),
-                partial(reports.picture, findings.note(run), chart, frame, suffix, limits),
+                partial(pictures.picture, findings.note(run), chart, frame, suffix, limits),
                 f"{stem}{suffix}",
                 mime,
                 key=f"{key}_get_{suffix[1:]}",
