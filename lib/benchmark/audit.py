@@ -23,7 +23,6 @@ from lib import event_loop
 from lib.benchmark import environment
 from lib.benchmark.recorder import Recorder
 from lib.benchmark.strategies import STRATEGIES, keeper
-from lib.benchmark.workload import Plan
 from lib.benchmark.workspace import MilvusWorkspace
 from lib.errors import OperationFailed
 from lib.milvus.connection import open_connection
@@ -31,6 +30,7 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS, Operation
 from lib.results.audit import Audit, Audited
 from lib.results.catalogue import Effect
+from lib.results.plan import Plan
 from lib.settings import Settings
 
 # A neighbour on the loop wakes so often, in s.

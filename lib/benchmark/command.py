@@ -34,7 +34,6 @@ from lib.errors import InvalidInput, JobCancelled, LabError
 from lib.jobs import Job, Jobs
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
-from lib.results import advice, gate, run_file, summaries
 from lib.results import audit as audited
 from lib.results import gate, run_file, summaries
 from lib.results.analysis import analyse
