@@ -249,6 +249,8 @@ class _Worker:
                 if limits.seconds and time.monotonic() - asked > left:
                     raise _too_long(limits)
             left -= time.monotonic() - asked
+            if limits.seconds and left < 0:  # within the last tick
+                raise _too_long(limits)
             kind, value = _received(self.connection)
             if kind in _ENDS:
                 raise _ENDS[kind](limits)
