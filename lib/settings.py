@@ -16,6 +16,9 @@ BUNDLED_MODEL_DIR = PROJECT_ROOT / "assets" / "embedding-model"
 TRUE_WORDS = {"1", "true", "yes", "on"}
 FALSE_WORDS = {"0", "false", "no", "off", ""}
 OPENAI_ADDRESS = "https://api.openai.com/v1"
+# What OpenAI's async client sends its requests with: its default, the same with more kept
+# connections, or aiohttp, which takes less of a processor.
+HTTP_CLIENTS = ("httpx", "httpx-more", "aiohttp")
 # A name or an address, and perhaps a port. A name may begin with "*." for all below it.
 HOST = re.compile(r"((\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:\d{1,5})?")
 # Every secret, and the field with the address that it was configured for.
@@ -91,6 +94,7 @@ class Settings:
     openai_api_key: str = field(default="", repr=False)
     openai_base_url: str = OPENAI_ADDRESS
     openai_model: str = "text-embedding-3-small"
+    openai_http_client: str = "httpx"
     data_dir: Path = PROJECT_ROOT / "data"
     public: bool = False
     max_calls: int = 10_000
@@ -275,6 +279,14 @@ def _provider(name: str, value: str) -> str:
     return value
 
 
+def check_http_client(name: str, value: str) -> str:
+    """Return one of HTTP_CLIENTS. Raises SettingsError for anything else."""
+    value = value.strip().lower()
+    if value not in HTTP_CLIENTS:
+        raise SettingsError(f"{name} must be {' or '.join(HTTP_CLIENTS)}, not {value!r}.")
+    return value
+
+
 def check_uri(value: str, *, name: str = "The Milvus URI") -> str:
     """Return a usable Milvus URI: a `.db` path or an http(s) address.
 
@@ -309,6 +321,7 @@ _READERS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "OPENAI_API_KEY": ("openai_api_key", _text),
     "OPENAI_BASE_URL": ("openai_base_url", lambda name, value: check_address(value, name=name)),
     "OPENAI_EMBEDDING_MODEL": ("openai_model", _text),
+    "OPENAI_HTTP_CLIENT": ("openai_http_client", check_http_client),
     "LAB_DATA_DIR": ("data_dir", lambda name, value: Path(value.strip()).expanduser()),
     "LAB_PUBLIC": ("public", _flag),
     "LAB_ALLOWED_HOSTS": ("allowed_hosts", _hosts),

@@ -79,6 +79,7 @@ def test_public_hosting_lowers_the_limits_unless_they_are_set() -> None:
         ("MILVUS_URI", "http://"),
         ("MILVUS_URI", "http://host:99999999"),
         ("EMBEDDING_PROVIDER", "word2vec"),
+        ("OPENAI_HTTP_CLIENT", "curl"),
         ("OPENAI_BASE_URL", "localhost:9"),
         ("LAB_ALLOWED_HOSTS", "https://milvus.example/"),
         ("LAB_ALLOWED_HOSTS", "a b"),

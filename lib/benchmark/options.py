@@ -149,6 +149,7 @@ def _check_effects(given: argparse.Namespace, plan: Plan, settings: Settings) ->
     missing = {
         "fail_if_slower": "" if given.compare else "it takes --compare",
         "yes": "" if plan.experiment == OVERLOAD else "it is for --experiment overload",
+        "http_client": "" if plan.embedding == "openai" else "it takes --embedding openai",
         "token": "it is for a server" if settings.milvus_uri.endswith(".db") else "",
     }
     for name, why in missing.items():
@@ -175,6 +176,10 @@ def settings_of(given: argparse.Namespace) -> Settings:
     changes: dict[str, Any] = {}
     if given.embedding is not None and given.embedding in PROVIDERS:
         changes["embedding_provider"] = given.embedding
+    if given.http_client is not None:
+        changes["openai_http_client"] = lab_settings.check_http_client(
+            "--http-client", given.http_client
+        )
     return dataclasses.replace(settings, **changes)
 
 
@@ -216,6 +221,8 @@ def parser() -> argparse.ArgumentParser:
         help=f"level that deletes ask for: {levels}, or none (default)",
     )
     option("--embedding", help=f"provider: {', '.join(PROVIDERS)} (default: EMBEDDING_PROVIDER)")
+    clients = ", ".join(lab_settings.HTTP_CLIENTS)
+    option("--http-client", help=f"of --embedding openai: {clients} (default: OPENAI_HTTP_CLIENT)")
     option("--embedding-latency-ms", type=_number, help="simulated, added to every embedding call")
     option(
         "--embedding-jitter-ms", type=_number, help="its standard deviation; waits are log-normal"
@@ -253,6 +260,7 @@ def audit_parser() -> argparse.ArgumentParser:
     option("--uri", help="a path ending in .db or http(s)://host:port (default: MILVUS_URI)")
     option("--token", help="user:password or an API key (default: MILVUS_TOKEN)")
     option("--embedding", help=f"provider: {', '.join(PROVIDERS)} (default: EMBEDDING_PROVIDER)")
+    option("--http-client", help="of --embedding openai (default: OPENAI_HTTP_CLIENT)")
     option("--embedding-latency-ms", type=_number, default=100.0, help="simulated (default: 100)")
     option("--calls", type=_whole, default=100, help="in a loop, and gathered (default: 100)")
     option("--repeats", type=_whole, default=3, help="an interval takes three (default: 3)")

@@ -4,23 +4,26 @@ Wrappers implement LangChain's `Embeddings`, so that the measured code is the co
 """
 
 import asyncio
+import atexit
 import contextlib
 import contextvars
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
 
-from lib.errors import EmbeddingFailed, InvalidInput
+from lib import event_loop
+from lib.errors import EmbeddingFailed, InvalidInput, LabError
 from lib.latency import log_normal
 from lib.milvus.failures import refusal
 from lib.results import catalogue
-from lib.settings import BUNDLED_MODEL_DIR, OPENAI_ADDRESS, Settings, canonical
+from lib.settings import BUNDLED_MODEL_DIR, HTTP_CLIENTS, OPENAI_ADDRESS, Settings, canonical
 
 if TYPE_CHECKING:
     import httpx2
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from model2vec import StaticModel
 
 BUNDLED_DIMENSION = 256
+MORE_CONNECTIONS = 1_000  # kept by httpx-more; OpenAI's default keeps 100
+CLOSE_S = 2.0
 BUNDLED_MODEL_NAME = "bundled/all-MiniLM-L6-v2-static-256-tuned"
 # Embedding a few short texts takes less time than handing them to another thread.
 INLINE_TEXTS = 8
@@ -303,9 +308,44 @@ async def _aleave_out_account(request: "httpx2.Request") -> None:
     _leave_out_account(request)
 
 
+def _async_client(name: str, **options: Any) -> "httpx2.AsyncClient":
+    """Return one of HTTP_CLIENTS. Raises EmbeddingFailed for one that is not installed."""
+    import httpx2
+    from openai import DefaultAioHttpClient, DefaultAsyncHttpxClient
+
+    if name == "httpx-more":
+        options["limits"] = httpx2.Limits(
+            max_connections=MORE_CONNECTIONS, max_keepalive_connections=MORE_CONNECTIONS
+        )
+    if name != "aiohttp":
+        return DefaultAsyncHttpxClient(**options)
+    try:
+        made = DefaultAioHttpClient(**options)
+    except RuntimeError as error:
+        raise EmbeddingFailed(
+            "aiohttp is not installed.",
+            next_step="Run pip install 'openai[aiohttp]', or take another HTTP client.",
+        ) from error
+    if not _to_close:
+        event_loop.shared()  # which ends after what is registered later
+        atexit.register(_close_clients)
+    _to_close.add(made)
+    return made
+
+
+# It complains of a session that nobody closed.
+_to_close: "weakref.WeakSet[httpx2.AsyncClient]" = weakref.WeakSet()
+
+
+def _close_clients() -> None:
+    for client in list(_to_close):
+        with contextlib.suppress(TimeoutError, RuntimeError, LabError):
+            event_loop.run(client.aclose(), CLOSE_S)
+
+
 def _build_openai(settings: Settings, retries: bool) -> Embeddings:
     from langchain_openai import OpenAIEmbeddings
-    from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
+    from openai import DefaultHttpxClient
     from pydantic import SecretStr
 
     if not settings.openai_api_key:
@@ -322,8 +362,10 @@ def _build_openai(settings: Settings, retries: bool) -> Embeddings:
         http_client=DefaultHttpxClient(
             follow_redirects=False, event_hooks={"request": [_leave_out_account]}
         ),
-        http_async_client=DefaultAsyncHttpxClient(
-            follow_redirects=False, event_hooks={"request": [_aleave_out_account]}
+        http_async_client=_async_client(
+            settings.openai_http_client,
+            follow_redirects=False,
+            event_hooks={"request": [_aleave_out_account]},
         ),
         # HTTPS_PROXY is heeded; OPENAI_PROXY cannot stand beside a client.
         openai_proxy="",
@@ -400,10 +442,12 @@ def open_model(
             known = len(timed.embed_query("dimension"))
         finally:
             _clock.reset(callers)
+    is_default = settings.openai_http_client == HTTP_CLIENTS[0]
+    over = "" if is_default else f", over {settings.openai_http_client}"
     return EmbeddingModel(
         embeddings=timed,
         model=BUNDLED_MODEL_NAME if is_bundled else f"openai/{settings.openai_model}",
-        label=label if is_bundled else f"{label}: {settings.openai_model}",
+        label=label if is_bundled else f"{label}: {settings.openai_model}{over}",
         dimension=known,
     )
 

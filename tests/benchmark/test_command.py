@@ -157,6 +157,7 @@ WITHOUT_EFFECT = [
     (f"{SEARCH} --fail-if-slower 15%", "it takes --compare"),
     (f"{SEARCH} --yes", "it is for --experiment overload"),
     (f"{SEARCH} --token root:Milvus", "it is for a server"),
+    (f"{SEARCH} --http-client aiohttp", "it takes --embedding openai"),
     (f"{RATE} --operations similarity_search_by_vector,similarity_search", "one operation"),
     ("--preset overload --strategies sync_loop,gather_limited", "and overload makes gather,"),
     (f"{RATE} --strategies open_constant,sync_loop", "takes one open loop"),

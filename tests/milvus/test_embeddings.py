@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,8 +23,9 @@ from lib.milvus.embeddings import (
     embedding_clock,
     open_model,
 )
-from lib.settings import Settings
+from lib.settings import HTTP_CLIENTS, Settings
 from scripts.openai_endpoint import RETRY_AFTER_S, OpenAIEndpoint
+from tests.fresh_process import printed_by
 
 
 def openai_settings(base_url: str, model: str = "hashing", key: str = "sk-test") -> Settings:
@@ -150,8 +152,13 @@ def test_each_concurrent_call_sees_its_own_embedding_time() -> None:
             assert within[str(i)] <= seconds <= around
 
 
-def test_openai_over_real_http_gives_vectors_and_its_dimension(openai_endpoint: Any) -> None:
-    model = open_model(openai_settings(openai_endpoint.base_url))
+@pytest.mark.parametrize("client", HTTP_CLIENTS)
+def test_openai_over_real_http_gives_vectors_and_its_dimension(
+    client: str, openai_endpoint: Any
+) -> None:
+    settings = replace(openai_settings(openai_endpoint.base_url), openai_http_client=client)
+    model = open_model(settings)
+    assert (f"over {client}" in model.label) == (client != "httpx")
     assert model.dimension == len(model.embeddings.embed_query("hello"))
     assert event_loop.run(model.embeddings.aembed_documents(["a", "b"])) == (
         model.embeddings.embed_documents(["a", "b"])
@@ -233,7 +240,44 @@ def test_a_missing_key_and_an_unreachable_endpoint_are_worded_for_the_reader() -
         open_model(openai_settings(f"http://127.0.0.1:{port}/v1"))
 
 
+@pytest.mark.slow
+def test_a_process_that_asked_over_aiohttp_ends_without_a_word(openai_endpoint: Any) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from lib import event_loop\n"
+        "from lib.milvus.embeddings import PROVIDERS\n"
+        "from lib.settings import load\n"
+        f"settings = load({{'OPENAI_BASE_URL': {openai_endpoint.base_url!r},\n"
+        "    'OPENAI_API_KEY': 'sk-test', 'OPENAI_HTTP_CLIENT': 'aiohttp'})\n"
+        "kept = PROVIDERS['openai'](settings, True)\n"
+        "sys.stderr = sys.stdout\n"
+        "print(len(event_loop.run(kept.aembed_query('x'))))\n"
+    )
+    assert int(printed_by(program)) > 0
+
+
+def test_an_http_client_that_is_not_installed_is_said_with_the_line_that_installs_it() -> None:
+    program = (
+        "import sys\n"
+        "sys.modules['aiohttp'] = None\n"
+        "from lib.errors import EmbeddingFailed\n"
+        "from lib.milvus.embeddings import PROVIDERS\n"
+        "from lib.settings import load\n"
+        "try:\n"
+        "    PROVIDERS['openai'](load({'OPENAI_API_KEY': 'sk-test',\n"
+        "        'OPENAI_HTTP_CLIENT': 'aiohttp'}), True)\n"
+        "except EmbeddingFailed as error:\n"
+        "    print(error)\n"
+    )
+    said = printed_by(program).strip()
+    assert said == (
+        "aiohttp is not installed. Run pip install 'openai[aiohttp]', or take another HTTP client."
+    )
+
+
+@pytest.mark.parametrize("client", HTTP_CLIENTS)
 def test_a_key_goes_to_its_own_address_alone_whatever_the_answer_says(
+    client: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_ORG_ID", "org-of-the-host")
@@ -241,7 +285,9 @@ def test_a_key_goes_to_its_own_address_alone_whatever_the_answer_says(
     with OpenAIEndpoint() as other:
         target = f"{other.base_url}/embeddings"
         with OpenAIEndpoint(redirect_to=target) as redirecting:
-            chosen = openai_settings(redirecting.base_url, key="sk-visitor")
+            chosen = replace(
+                openai_settings(redirecting.base_url, key="sk-visitor"), openai_http_client=client
+            )
             with pytest.raises(EmbeddingFailed):
                 open_model(chosen)
             embeddings = PROVIDERS["openai"](chosen, True)
