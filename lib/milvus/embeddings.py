@@ -308,11 +308,12 @@ async def _aleave_out_account(request: "httpx2.Request") -> None:
     _leave_out_account(request)
 
 
-def _async_client(name: str, **options: Any) -> "httpx2.AsyncClient":
+def _async_client(name: str) -> "httpx2.AsyncClient":
     """Return one of HTTP_CLIENTS. Raises EmbeddingFailed for one that is not installed."""
     import httpx2
     from openai import DefaultAioHttpClient, DefaultAsyncHttpxClient
 
+    options: Any = {"follow_redirects": False, "event_hooks": {"request": [_aleave_out_account]}}
     if name == "httpx-more":
         options["limits"] = httpx2.Limits(
             max_connections=MORE_CONNECTIONS, max_keepalive_connections=MORE_CONNECTIONS
@@ -326,19 +327,14 @@ def _async_client(name: str, **options: Any) -> "httpx2.AsyncClient":
             "aiohttp is not installed.",
             next_step="Run pip install 'openai[aiohttp]', or take another HTTP client.",
         ) from error
-    if not _to_close:
-        event_loop.shared()  # which ends after what is registered later
-        atexit.register(_close_clients)
-    _to_close.add(made)
+    event_loop.shared()  # which ends after what is registered later
+    atexit.register(_close, weakref.ref(made))
     return made
 
 
-# It complains of a session that nobody closed.
-_to_close: "weakref.WeakSet[httpx2.AsyncClient]" = weakref.WeakSet()
-
-
-def _close_clients() -> None:
-    for client in list(_to_close):
+def _close(kept: "weakref.ref[httpx2.AsyncClient]") -> None:
+    """Close a client before the process ends: aiohttp complains of a session that nobody closed."""
+    if (client := kept()) is not None:
         with contextlib.suppress(TimeoutError, RuntimeError, LabError):
             event_loop.run(client.aclose(), CLOSE_S)
 
@@ -362,11 +358,7 @@ def _build_openai(settings: Settings, retries: bool) -> Embeddings:
         http_client=DefaultHttpxClient(
             follow_redirects=False, event_hooks={"request": [_leave_out_account]}
         ),
-        http_async_client=_async_client(
-            settings.openai_http_client,
-            follow_redirects=False,
-            event_hooks={"request": [_aleave_out_account]},
-        ),
+        http_async_client=_async_client(settings.openai_http_client),
         # HTTPS_PROXY is heeded; OPENAI_PROXY cannot stand beside a client.
         openai_proxy="",
         # The client counts tokens with downloaded tables and sends token ids, which servers other
