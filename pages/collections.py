@@ -18,7 +18,7 @@ from lib.ui.common.text import literal
 from lib.words import shown_name
 
 st.title("Collections", anchor=False)
-st.caption("Press a row to work on that collection.")
+st.caption("Click a row to select it.")
 
 opened = connection_or_stop()
 model = model_or_stop()

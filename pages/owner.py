@@ -79,7 +79,7 @@ if all_jobs:
 else:
     st.caption("There was none yet.")
 
-st.header("Leftovers")
+st.header("Orphaned collections")
 st.caption(
     "Dead ones are dropped at the start, and on a public app every minute. What another machine "
     "made is only listed: its process may still run."

@@ -188,7 +188,7 @@ def try_out(trial: Trial, page: "Page") -> None:
         page.goto(f"{trial.url}/owner")
         page.get_by_label("Owner's token").fill(OWNER_TOKEN)
         page.get_by_role("button", name="Open", exact=True).last.click()
-        page.get_by_role("heading", name="Leftovers").wait_for()
+        page.get_by_role("heading", name="Orphaned collections").wait_for()
     with step("the same, not public: a run is measured and kept"):
         trial.up(LAB_PUBLIC="0")
         measure(page, trial.url)

@@ -111,3 +111,9 @@ def test_light_and_dark_order_the_same_hues() -> None:
             continue
         angle = np.degrees(np.arctan2(one[1], one[0]) - np.arctan2(other[1], other[0]))
         assert abs((angle + 180) % 360 - 180) <= 30, (light, dark)
+
+
+@pytest.mark.parametrize("name", THEMES)
+def test_the_accent_is_ink_and_no_hue_of_a_way(name: str) -> None:
+    for part in ("primaryColor", "linkColor"):
+        assert np.linalg.norm(lab(linear(THEMES[name][part]))[1:]) < 20, part
