@@ -610,10 +610,10 @@ class OverloadLevel:
     def sentence(self) -> str:
         """What became of the calls, in one line."""
         total = self.calls * self.trials
-        text = (
-            f"{self.label}: {self.lost_calls:,} of {counted(total, 'call')} lost in "
-            f"{duration_text(self.wall_s)}"
-        )
+        text = f"{self.label}: {self.lost_calls:,} of {counted(total, 'call')} lost in "
+        # Calls of several trials never stand beside the seconds of one.
+        text += f"{self.trials} trials of " if self.trials > 1 else ""
+        text += duration_text(self.wall_s)
         if self.lost:
             text += f" ({_kinds(self.lost)})"
         if self.retried:
@@ -662,7 +662,7 @@ class OverloadAdvice:
             text += f": {share:.0%} lost without a limit"
             text += f" ({why})" if why else ""
         if limited is not None:
-            lost = f"{limited.lost_calls:,}" if limited.lost else "none"
+            lost = f"{limited.lost_calls / limited.trials:,.3g}" if limited.lost else "none"
             text += f", {lost} with {limited.label} ({duration_text(limited.wall_s)})"
         return f"{text}."
 

@@ -331,6 +331,7 @@ def test_refused_calls_are_counted_exactly_and_a_limit_or_a_bucket_loses_none() 
     assert without.lost_calls == without.trials * (2_000 - 1_024)
     assert (sum(without.refused.values()), without.retried) == (without.lost_calls, 0)
     assert without.lost == without.refused
+    assert f" lost in {without.trials} trials of " in without.sentence
     ideal_s = math.ceil(2_000 / server.parallel) * server.service_s
     for strategy in ("gather_limited", "token_bucket"):
         level = by_strategy[strategy, 0]
