@@ -6,10 +6,12 @@ from lib import jobs
 from lib.jobs import FINISHED, State
 from lib.results.plan import PRESETS
 from lib.ui.benchmark.address import PRESET_KEY
+from lib.ui.benchmark.audit import AUDIT, VIEWS, show_audit
 from lib.ui.benchmark.form import run_form
 from lib.ui.benchmark.live import bar, live
 from lib.ui.common import session
 from lib.ui.common.errors import show_error
+from lib.ui.common.parameters import choice
 from lib.ui.common.session import connection, model
 from lib.ui.common.sidebar import RUN_PARAMETER
 from lib.ui.runs.saved import run_store
@@ -18,6 +20,9 @@ from lib.ui.runs.view import show_outcome
 SESSION_KEY = "benchmark_run"
 
 st.title("Benchmark", anchor=False)
+if choice("Show", VIEWS, default=VIEWS[0], key="view", label_visibility="collapsed") == AUDIT:
+    show_audit()
+    st.stop()
 store = run_store()
 
 # The form is folded while the page shows a run that was started. Without Milvus the page still

@@ -41,6 +41,13 @@ for header, names in (
 
 st.header("Fourteen method pairs", anchor=False)
 st.caption("The async method has an a in front of its name.")
+if audited := front.audit_sentence():
+    st.page_link(
+        "pages/benchmark.py",
+        label=f"Are they really async? {audited}",
+        icon=":material/fact_check:",
+        query_params={"view": "Audit"},
+    )
 # A list and no table: the grid of st.dataframe takes the browser a third of a second, and a phone
 # has no room for columns.
 st.markdown(

@@ -25,7 +25,7 @@ from typing import Any
 from lib.benchmark.command import main as benchmark
 from lib.benchmark.environment import ONE_START
 from lib.benchmark.interruption import Interruption
-from lib.results import run_file
+from lib.results import audit, run_file
 from lib.results.catalogue import OPERATIONS, OWN_WAYS, STRATEGIES
 from lib.results.trials import ENDPOINT_MS, Run
 from scripts.milvus_server import MilvusServer
@@ -85,6 +85,8 @@ RECORDINGS = {
     "all-lite": Recording(ALL, lite=True),
     "from-texts-lite": Recording(CREATION, lite=True),
 }
+# Audits of the methods, a file each for the page and the overview.
+AUDITS = {"audit-server": False, "audit-lite": True}  # whether it is Milvus Lite
 JOINED = {"all-server": "from-texts-server", "all-lite": "from-texts-lite"}
 ONE_REPEAT = "from_texts has one repeat and hence no interval: each call makes a collection."
 
@@ -94,18 +96,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--note", required=True, help="where and with what")
     parser.add_argument("--lite-note", default="Milvus Lite in the client's process.")
-    parser.add_argument("--only", help=f"names with commas, of {', '.join(RECORDINGS)}")
+    known = [*RECORDINGS, *AUDITS]
+    parser.add_argument("--only", help=f"names with commas, of {', '.join(known)}")
     parser.add_argument("--output", type=Path, default=RUNS)
     given = parser.parse_args()
-    wanted = given.only.split(",") if given.only else list(RECORDINGS)
-    if unknown := set(wanted) - set(RECORDINGS):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(RECORDINGS)}")
+    wanted = given.only.split(",") if given.only else known
+    if unknown := set(wanted) - set(known):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
     given.output.mkdir(parents=True, exist_ok=True)
     stop = Interruption()
     stop.install()
     stop.defer()  # a server of ours is to be ended
     codes = []
     for name in wanted:
+        if name in AUDITS:
+            codes.append(_audit(audit.FOLDER / f"{name}.json", stop, lite=AUDITS[name]))
+            continue
         recording = RECORDINGS[name]
         note = given.lite_note if recording.lite else given.note
         code, runs = _record(recording, note, stop)
@@ -147,6 +153,17 @@ def _record(recording: Recording, note: str, stop: Interruption) -> tuple[int, l
                     run = dataclasses.replace(run, environment=facts)
                 runs.append(run)
     return max(codes), runs
+
+
+def _audit(target: Path, stop: Interruption, *, lite: bool) -> int:
+    """Run the command's audit; return its exit code."""
+    target.parent.mkdir(exist_ok=True)
+    words = ["audit", "--output", str(target), "--uri"]
+    with tempfile.TemporaryDirectory() as folder:
+        if lite:
+            return benchmark([*words, str(Path(folder, "recorded.db"))], interruption=stop)
+        with MilvusServer(Path(folder, "server")) as server:
+            return benchmark([*words, server.uri], interruption=stop)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from pymilvus import AsyncMilvusClient
 
 from lib import event_loop
 from lib.benchmark import environment
+from lib.benchmark.processors import Others
 from lib.benchmark.recorder import Recorder
 from lib.benchmark.strategies import STRATEGIES, keeper
 from lib.benchmark.workspace import MilvusWorkspace
@@ -35,8 +36,9 @@ from lib.settings import Settings
 
 # A neighbour on the loop wakes so often, in s.
 NEIGHBOUR_S = 0.001
-# Calls of a pair alone: the first warms up, and the least that one of the others holds counts.
-ALONE = 3
+# Async calls of a pair alone: the first warms up, and the least that one of the others holds
+# counts, because a busy machine makes each hold longer.
+ALONE = 9
 # A call that creates a collection takes hundreds of times as long as any other.
 CREATES_FEWER = 20
 LOOP, GATHERED = "sync_loop", "gather"
@@ -163,10 +165,13 @@ def audit(
                 facts = environment.describe(plan, connection, model, workspace.facts())
                 said = (AsyncMilvusClient.__doc__ or "").lower()
                 facts["async_client_is_experimental"] = "experimental" in said
-                pairs = []
-                for pair in PAIRS:
-                    pairs.append(_Auditor(pair, plan, workspace, rpcs, check).audited())
-                    on_pair(pairs[-1])
+                others, pairs = Others.beside(connection), []
+                with others.watched():
+                    for pair in PAIRS:
+                        pairs.append(_Auditor(pair, plan, workspace, rpcs, check).audited())
+                        on_pair(pairs[-1])
+                if others.share is not None:
+                    facts["other_programs"] = others.share
                 return Audit(facts, tuple(pairs))
             finally:
                 workspace.close()
@@ -196,13 +201,14 @@ class _Auditor:
     def audited(self) -> Audited:
         """Make the calls: some alone, then many in a loop and gathered, in turn."""
         creates = self._pair.operation.effect is Effect.CREATES
-        held_ms = []
-        for i in range(1 if creates else ALONE):
+        for _ in range(1 if creates else 2):
             self._trial(LOOP, 1)
-            sync = tuple(name for name, _, _ in self._rpcs.made)
+        sync = tuple(name for name, _, _ in self._rpcs.made)
+        held_ms = []
+        for _ in range(1 if creates else ALONE):
             self._trial(GATHERED, 1)
-            made = list(self._rpcs.made)
-            held_ms += [max(self._lags_ms)] if i or creates else []
+            held_ms.append(max(self._lags_ms))
+        made = list(self._rpcs.made)
         calls = max(self._plan.counts[0] // (CREATES_FEWER if creates else 1), 1)
         taken: dict[str, list[float]] = {LOOP: [], GATHERED: []}
         waited_ms = []
@@ -216,7 +222,7 @@ class _Auditor:
             sync,
             tuple(name for name, _, _ in made),
             tuple(name for name, at, is_sync in made if is_sync and at == self._loop_thread),
-            min(held_ms),
+            min(held_ms[1:] or held_ms),
             calls,
             tuple(taken[LOOP]),
             tuple(taken[GATHERED]),

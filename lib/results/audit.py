@@ -13,8 +13,10 @@ from pydantic import TypeAdapter
 from lib.errors import InvalidInput
 from lib.results.run_file import redact
 from lib.results.summaries import Speedup, geometric_mean, speedup
+from lib.settings import PROJECT_ROOT
 from lib.words import counted, duration_text, ms_text, ratio_text
 
+FOLDER = PROJECT_ROOT / "assets" / "audits"  # the recorded ones
 SCHEMA, KIND = 1, "milvus-async-lab/audit"
 # A call that holds the loop longer than this blocks it, whatever it does meanwhile.
 MOST_HELD_MS = 20.0
@@ -119,3 +121,12 @@ def read(path: Path) -> Audit:
         return TypeAdapter(Audit).validate_python(content)
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"{path.name} is no audit: {type(error).__name__}.") from error
+
+
+def recorded() -> dict[str, Audit]:
+    """Return the audits that ship with the app, by what they were made on, the server's first."""
+    found = [read(path) for path in sorted(FOLDER.glob("*.json"), reverse=True)]
+    return {
+        f"{made.environment['backend_label']} {made.environment['milvus_version']}": made
+        for made in found
+    }

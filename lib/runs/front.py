@@ -55,3 +55,12 @@ def summary_of(run: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return kept if isinstance(kept, dict) and kept.get("bytes") == size else None
+
+
+def audit_sentence() -> str:
+    """Return what the recorded audit of a server found, empty where none was recorded."""
+    try:
+        kept = json.loads((FRONT.parent / "audits" / "audit-server.json").read_text("utf-8"))
+        return str(kept["sentence"])
+    except (OSError, ValueError, KeyError):
+        return ""

@@ -13,7 +13,7 @@ from lib import jobs
 from lib.benchmark import measurement
 from lib.errors import ConnectionFailed
 from lib.jobs import Job, State
-from lib.results import run_file
+from lib.results import audit, run_file
 from lib.results.plan import PRESETS
 from lib.results.trials import Run
 from lib.runs.store import RunStore
@@ -395,3 +395,35 @@ def test_a_run_with_a_gain_says_what_it_would_save_a_day(open_app: OpenApp) -> N
     [saved] = [each for each in app.metric if each.label == "Hours of waiting saved a day"]
     assert saved.value == "125 h"
     assert saved.delta.startswith("of 127 h")
+
+
+def test_the_audit_is_a_view_that_names_what_blocks_and_nothing_else(open_app: OpenApp) -> None:
+    app = open_app(PAGE)
+    assert not app.exception
+    app.segmented_control(key="view").set_value("Audit").run()
+    assert not app.exception
+    recorded = audit.recorded()
+    assert next(iter(recorded)).startswith("Milvus server")
+    for name, found in recorded.items():
+        app.segmented_control(key="audited").set_value(name).run()
+        assert found.sentence in text_of(app)
+        shown = app.dataframe[0].value.set_index("async method")
+        held = {"afrom_texts", "asimilarity_search_with_relevance_scores",
+                "retriever with a score threshold"}  # fmt: skip
+        assert set(shown.index[shown["really async"] == "no"]) == held
+        assert shown.loc["asimilarity_search", "RPCs"] == "Search"
+        scored = shown.loc["asimilarity_search_with_relevance_scores"]
+        assert scored["RPCs"] == "2 × DescribeIndex, Search"
+        assert scored["of them on the loop"] == "2 × DescribeIndex"
+    assert not app.button  # nothing to run in this view
+    app.segmented_control(key="view").set_value("Measure").run()
+    assert app.button(key="b_go")
+    assert not app.exception
+
+
+def test_the_overview_links_the_audit_with_its_sentence(open_app: OpenApp) -> None:
+    app = open_app()
+    found = next(iter(audit.recorded().values()))
+    links = [link.proto for link in app.get("page_link")]
+    (linked,) = [link for link in links if found.sentence in link.label]
+    assert "view=Audit" in linked.query_string
