@@ -126,7 +126,7 @@ def _audit(words: Sequence[str], interruption: Interruption) -> int:
     except LabError as error:
         return _say(error, WRONG)
     Path(given.output).write_text(audited.to_json(found), encoding="utf-8")
-    _print(found.sentence)
+    _print(f"{found.sentence} {found.blocking}".strip())
     return VERIFIED
 
 

@@ -96,12 +96,16 @@ class Audit:
 
     @property
     def sentence(self) -> str:
-        """What blocks, in one sentence."""
-        blocking = [pair.async_name for pair in self.pairs if pair.blocks]
-        calls = f"{len(self.pairs)} async calls leave the event loop free"
-        if not blocking:
-            return f"All {calls}."
-        return f"{len(self.pairs) - len(blocking)} of {calls}, not {', '.join(blocking)}."
+        """How many leave the event loop free."""
+        free = sum(not pair.blocks for pair in self.pairs)
+        first = "All" if free == len(self.pairs) else f"{free} of"
+        return f"{first} {len(self.pairs)} async calls leave the event loop free."
+
+    @property
+    def blocking(self) -> str:
+        """What holds it, in one sentence, empty where nothing does."""
+        names = [f"`{pair.async_name}`" for pair in self.pairs if pair.blocks]
+        return f"Held meanwhile: {', '.join(names)}." if names else ""
 
 
 def to_json(audit: Audit) -> str:

@@ -115,8 +115,11 @@ def test_a_pair_says_what_was_measured_and_blocks_by_an_rpc_or_by_its_time() -> 
     retriever = replace(blocking, name="retriever with a score threshold")
     assert Audit({}, (PAIR, PAIR)).sentence == "All 2 async calls leave the event loop free."
     assert Audit({}, (PAIR, blocking, retriever)).sentence == (
-        "1 of 3 async calls leave the event loop free, not asimilarity_search, retriever with a "
-        "score threshold."
+        "1 of 3 async calls leave the event loop free."
+    )
+    assert Audit({}, (PAIR, PAIR)).blocking == ""
+    assert Audit({}, (PAIR, blocking, retriever)).blocking == (
+        "Held meanwhile: `asimilarity_search`, `retriever with a score threshold`."
     )
 
 

@@ -407,6 +407,7 @@ def test_the_audit_is_a_view_that_names_what_blocks_and_nothing_else(open_app: O
     for name, found in recorded.items():
         app.segmented_control(key="audited").set_value(name).run()
         assert found.sentence in text_of(app)
+        assert found.blocking in text_of(app)
         shown = app.dataframe[0].value.set_index("async method")
         held = {"afrom_texts", "asimilarity_search_with_relevance_scores",
                 "retriever with a score threshold"}  # fmt: skip
@@ -414,7 +415,7 @@ def test_the_audit_is_a_view_that_names_what_blocks_and_nothing_else(open_app: O
         assert shown.loc["asimilarity_search", "RPCs"] == "Search"
         scored = shown.loc["asimilarity_search_with_relevance_scores"]
         assert scored["RPCs"] == "2 × DescribeIndex, Search"
-        assert scored["of them on the loop"] == "2 × DescribeIndex"
+        assert scored["RPCs on the loop's thread"] == "2 × DescribeIndex"
     assert not app.button  # nothing to run in this view
     app.segmented_control(key="view").set_value("Measure").run()
     assert app.button(key="b_go")

@@ -27,6 +27,7 @@ def show_audit() -> None:
 
 def _show(found: Audit) -> None:
     st.subheader(found.sentence, anchor=False)
+    st.markdown(found.blocking)
     st.dataframe(
         table(found),
         hide_index=True,
@@ -64,12 +65,12 @@ def table(found: Audit) -> pd.DataFrame:
         {
             "async method": pair.async_name,
             "really async": "no" if pair.blocks else "yes",
-            "RPCs": _named(pair.asynchronous),
-            "of them on the loop": _named(pair.on_loop),
+            "RPCs on the loop's thread": _named(pair.on_loop),
             "held": pair.held_ms,
             "neighbour": pair.neighbour_ms,
             "gain": pair.gain.ratio,
             "95% interval": _interval(pair.gain),
+            "RPCs": _named(pair.asynchronous),
         }
         for pair in found.pairs
     )
