@@ -10,8 +10,8 @@ ARGS ?=
 # Watching the files of every imported package makes the first page half a second later.
 # While editing pages: make demo WATCH=auto
 WATCH ?= none
-# Many tests wait more than they compute. Files are ordered in tests/conftest.py.
-SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# Many tests wait more than they compute. Groups are made and ordered in tests/conftest.py.
+SIDE_BY_SIDE := --numprocesses 3 --no-loadscope-reorder
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m

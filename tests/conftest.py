@@ -8,15 +8,18 @@
     shared_app        the address of an app on the bundled corpus, one for the whole run
     chromium_page     a fresh page in Chromium
 
-`make test` shares the files of tests out to three processes, each with apps and a server of its
-own; what is marked `alone` is judged by the clock and comes afterwards, with nothing beside it.
+`make test` shares the tests out to three processes by groups (`group_of`), each with apps of its
+own; one of them has all tests on the shared server. What is marked `alone` is judged by the clock
+and comes afterwards, with nothing beside it.
 
 With MILVUS_LAB_NO_SKIP=1 a test that skips fails: that is how CI proves that nothing was left out.
 """
 
 import fcntl
+import functools
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,7 +29,7 @@ import urllib.request
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -50,7 +53,10 @@ MARKER_OF_FIXTURE = {
     "milvus_server_class": "server",
     "chromium": "browser",
 }
-FIRST = ("server", "browser", "slow")  # which files begin early, by the markers of their tests
+SERVER_GROUP = "server"
+FIRST = ("server", "browser", "slow")  # which groups begin early, by their markers
+# A test or a fixture of a file asks for the server that tests share.
+SHARED_SERVER = re.compile(r'[(\s](milvus_server|backend): \w|[ (]"milvus_server"')
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = [
     "--no-sandbox",  # containers and CI run as root, where Chromium's sandbox refuses to start
@@ -87,7 +93,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they use, and put first the files that wait most.
+    """Mark tests by what they use, and put first what waits most.
 
     `-m "not server and not browser and not slow"` is what `make check` runs. Tests of whole pages
     are slow. A test that is repeated for each kind of Milvus uses the server where a parameter says
@@ -96,7 +102,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     What waits for a server or a browser is long, so it comes first, and the short tests fill up the
     processes to the end.
     """
-    places: dict[Path, int] = {}
+    places: dict[str, int] = {SERVER_GROUP: -1}
     for item in items:
         for fixture, marker in MARKER_OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
@@ -107,8 +113,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if call is not None and "server" in call.params.values():
             item.add_marker("server")
         waits = (i for i, marker in enumerate(FIRST) if item.get_closest_marker(marker))
-        places[item.path] = min(places.get(item.path, len(FIRST)), next(waits, len(FIRST)))
-    items.sort(key=lambda item: places[item.path])
+        group = group_of(item.nodeid)
+        places[group] = min(places.get(group, len(FIRST)), next(waits, len(FIRST)))
+    items.sort(key=lambda item: places[group_of(item.nodeid)])
+
+
+def group_of(nodeid: str) -> str:
+    """Return the group of a test: one process runs all tests of a group, one after another.
+
+    The tests of a file share what it starts. All tests on the shared server are one group, so that
+    one server is started: they wait while the other processes compute.
+    """
+    file = nodeid.partition("::")[0]
+    if _uses_server(file) and "[lite" not in nodeid and "browser" not in file:
+        return SERVER_GROUP
+    return file
+
+
+@functools.cache
+def _uses_server(file: str) -> bool:
+    return bool(SHARED_SERVER.search((PROJECT_ROOT / file).read_text(encoding="utf-8")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out whole groups; xdist's own groups do not work with pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):  # type: ignore[misc, unused-ignore]
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return ByGroup(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
