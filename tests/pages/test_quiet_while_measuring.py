@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lib import event_loop, jobs
+from lib import jobs
 from lib.jobs import Job
 from lib.ui.common import memory
 from tests.pages.conftest import OpenApp, said
@@ -63,5 +63,5 @@ def test_memory_is_given_back_beside_a_benchmark_and_not_beside_what_this_proces
 
 def test_the_app_does_not_watch_its_loop(open_app: OpenApp) -> None:
     open_app()
-    assert not event_loop.shared()._is_watched
-    assert event_loop.shared()._note_collection not in gc.callbacks
+    # The soak's watch notes each garbage collection; nothing of it is in a process that serves.
+    assert not [each for each in gc.callbacks if each.__qualname__.startswith("LoopWatch.")]
