@@ -364,13 +364,11 @@ class Sample:
 
 def sample(process: psutil.Process, started: float) -> Sample:
     """Look at the app and its children."""
-    family = [process, *process.children(recursive=True)]
-    return Sample(
-        time.perf_counter() - started,
-        family_mb(process.pid)[1],
-        sum(each.num_threads() for each in family),
-        sum(each.num_fds() for each in family),
-    )
+    threads = files = 0
+    for each in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):  # a worker that ended meanwhile
+            threads, files = threads + each.num_threads(), files + each.num_fds()
+    return Sample(time.perf_counter() - started, family_mb(process.pid)[1], threads, files)
 
 
 async def watch(
