@@ -95,7 +95,7 @@ def main() -> int:
     """Make the runs asked for, one after another, and join those that belong together."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--note", required=True, help="where and with what")
-    parser.add_argument("--lite-note", default="Milvus Lite in the client's process.")
+    parser.add_argument("--lite-note", default="Milvus Lite in a process of its own.")
     known = [*RECORDINGS, *AUDITS]
     parser.add_argument("--only", help=f"names with commas, of {', '.join(known)}")
     parser.add_argument("--output", type=Path, default=RUNS)

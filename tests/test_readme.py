@@ -38,7 +38,12 @@ def _cell(run: str, operation: str, strategy: str) -> CellSummary:
     return cell
 
 
-ADVISED = {"sweep-server": "sweep", "rate-server": "rate", "overload-server": "overload"}
+ADVISED = {
+    "sweep-server": "sweep",
+    "rate-server": "rate",
+    "overload-server": "overload",
+    "service-server": "service",
+}
 
 
 @pytest.mark.parametrize(("name", "preset"), ADVISED.items())
