@@ -2,12 +2,12 @@
 
     python -m scripts.record_runs --note "Where and with what."
 
-Starts real Milvus servers of its own. Takes about two hours, most of it waiting for `from_texts`,
-which makes a collection at every call: there one repeat has to do, and the runs of all operations
-are joined from two. The tutorial's experiments are repeated over starts of the server, one repeat
-at each: how long a delete by metadata waits for the server's own clocks differs from start to
-start, so that repeats at one start agree with each other and not with the next start's. Afterwards
-run `python -m scripts.summarise_runs`.
+Starts real Milvus servers of its own. Takes about two hours. `from_texts` makes a collection at
+every call: there 20 calls in three repeats have to do, and the runs of all operations are joined
+from two. The tutorial's experiments are repeated over starts of the server, one repeat at each: how
+long a delete by metadata waits for the server's own clocks differs from start to start, so that
+repeats at one start agree with each other and not with the next start's. Afterwards run
+`python -m scripts.summarise_runs`.
 """
 
 import argparse
@@ -38,7 +38,7 @@ COMPARED = [name for name in OWN_WAYS if not STRATEGIES[name].uses_rate]
 ALL = f"--operations {REPEATED} --strategies {','.join(COMPARED)} --counts 100 --repeats 5"
 CREATION = (
     "--operations from_texts --strategies sync_loop,thread_pool,gather,gather_limited "
-    "--counts 100 --repeats 1"
+    "--counts 20 --repeats 3"
 )
 FIRST_SEED = 7
 INTERRUPTED = 128  # and above: the command's exit codes when a signal ended it
@@ -88,7 +88,7 @@ RECORDINGS = {
 # Audits of the methods, a file each for the page and the overview.
 AUDITS = {"audit-server": False, "audit-lite": True}  # whether it is Milvus Lite
 JOINED = {"all-server": "from-texts-server", "all-lite": "from-texts-lite"}
-ONE_REPEAT = "from_texts has one repeat and hence no interval: each call makes a collection."
+FEWER_CALLS = "from_texts makes a collection at each call: 20 calls in 3 repeats."
 
 
 def main() -> int:
@@ -203,7 +203,9 @@ def join_operations(first: Run, second: Run) -> Run:
     runs = (first, second)
     operations = [name for run in runs for name in run.settings["operations"]]
     command = " && ".join(run.settings["command"] for run in runs)
-    return _join(runs, {"operations": operations, "command": command}, ONE_REPEAT)
+    counts = sorted({count for run in runs for count in run.settings["counts"]})
+    settings = {"operations": operations, "counts": counts, "command": command}
+    return _join(runs, settings, FEWER_CALLS)
 
 
 def join_starts(runs: Sequence[Run], name: str) -> Run:
