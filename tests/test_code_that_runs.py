@@ -68,7 +68,7 @@ EXPR = 'kind == "odd"'
 # a notebook as Jupyter does, inside a running event loop. Each share of them has a process of its
 # own, forked from one that has imported what takes seconds to import.
 RUN_ALL = """
-import asyncio, contextlib, io, json, os, runpy, sys, traceback
+import asyncio, contextlib, gc, io, json, os, runpy, sys, traceback
 from pathlib import Path
 import langchain_milvus, model2vec, numpy
 
@@ -92,6 +92,7 @@ def run_share(share):
                     runpy.run_path("code.py", run_name="__main__")
             except BaseException:
                 print(traceback.format_exc())
+        gc.collect()  # what nobody closed complains when it goes
         printed[folder.name] = out.getvalue()
     share.with_suffix(".json").write_text(json.dumps(printed))
 
@@ -125,6 +126,7 @@ def run_all(addresses: dict[Path, str], **variables: str) -> dict[str, str]:
         timeout=560,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "Unclosed" not in done.stderr
     printed: dict[str, str] = {}
     for folder in addresses:
         printed |= json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))
@@ -403,22 +405,37 @@ def test_a_notebook_runs_inside_jupyter_s_loop(tmp_path: Path, model: EmbeddingM
     )
 
 
+CLIENT_LINES = {
+    "httpx": "http_client = openai.DefaultAsyncHttpxClient()\n",
+    "httpx-more": "Limits(max_connections=1000, max_keepalive_connections=1000)\n",
+    "aiohttp": "http_client = openai.DefaultAioHttpClient()\n",
+}
+
+
 def test_a_program_for_openai_runs_against_any_such_service(
     tmp_path: Path, openai_endpoint: OpenAIEndpoint
 ) -> None:
-    for latency_ms in (0, 30):
+    chosen = {"": 0, "httpx-more": 30, "aiohttp": 0, "of a strange run": 0}
+    for client, latency_ms in chosen.items():
         place = Place(
             model="openai/text-embedding-3-small",
+            http_client=client,
             latency_ms=latency_ms,
             jitter_ms=latency_ms,
             rows=ROWS,
         )
         code = searching.many_searches(QUESTIONS, 2, place, concurrency=2)
-        write(tmp_path, f"openai {latency_ms}", code)
+        write(tmp_path, f"openai {client}", code)
+        # The line that changes what it sends requests with, in the async program alone.
+        assert CLIENT_LINES.get(client, CLIENT_LINES["httpx"]) in code.asynchronous
+        assert "http_client" not in code.sync + code.one_batch
+        is_chosen = client == "aiohttp"
+        assert ('"openai[aiohttp]==' in code.asynchronous.splitlines()[0]) == is_chosen
+        assert ('pip install "openai[aiohttp]"\n' in code.asynchronous) != is_chosen
     printed = run_all(
         {tmp_path: ""}, OPENAI_API_KEY="a-key", OPENAI_API_BASE=openai_endpoint.base_url
     )
-    assert len(printed) == 2 * len(code.programs)
+    assert len(printed) == len(chosen) * len(code.programs)
     for text in printed.values():
         assert text.count("→") == 3, text
 

@@ -57,6 +57,7 @@ def describe(
         else "over the network",
         "embedding": model.model,
         "embedding_label": model.label,
+        **({"http_client": model.http_client} if model.http_client else {}),
         "simulated_latency_ms": plan.embedding_latency_ms + model.simulated_latency_ms,
         "simulated_jitter_ms": plan.embedding_jitter_ms,
         "simulated_distribution": "log-normal" if plan.embedding_jitter_ms else "constant",

@@ -23,7 +23,14 @@ from lib.errors import EmbeddingFailed, InvalidInput, LabError
 from lib.latency import log_normal
 from lib.milvus.failures import refusal
 from lib.results import catalogue
-from lib.settings import BUNDLED_MODEL_DIR, HTTP_CLIENTS, OPENAI_ADDRESS, Settings, canonical
+from lib.settings import (
+    BUNDLED_MODEL_DIR,
+    HTTP_CLIENTS,
+    MORE_CONNECTIONS,
+    OPENAI_ADDRESS,
+    Settings,
+    canonical,
+)
 
 if TYPE_CHECKING:
     import httpx2
@@ -31,7 +38,6 @@ if TYPE_CHECKING:
     from model2vec import StaticModel
 
 BUNDLED_DIMENSION = 256
-MORE_CONNECTIONS = 1_000  # kept by httpx-more; OpenAI's default keeps 100
 CLOSE_S = 2.0
 BUNDLED_MODEL_NAME = "bundled/all-MiniLM-L6-v2-static-256-tuned"
 # Embedding a few short texts takes less time than handing them to another thread.
@@ -381,7 +387,7 @@ PROVIDERS: dict[str, Callable[[Settings, bool], Embeddings]] = {
 class EmbeddingModel:
     """A ready provider: its embeddings (timed), the name of its vector space, its dimension.
 
-    The name is stored with a collection.
+    The name is stored with a collection. `http_client` is that of OpenAI's async client.
     """
 
     embeddings: Embeddings
@@ -389,6 +395,7 @@ class EmbeddingModel:
     label: str
     dimension: int
     simulated_latency_ms: float = 0.0
+    http_client: str = ""
 
     @property
     def is_remote(self) -> bool:
@@ -441,6 +448,7 @@ def open_model(
         model=BUNDLED_MODEL_NAME if is_bundled else f"openai/{settings.openai_model}",
         label=label if is_bundled else f"{label}: {settings.openai_model}{over}",
         dimension=known,
+        http_client="" if is_bundled else settings.openai_http_client,
     )
 
 

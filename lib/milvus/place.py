@@ -27,6 +27,7 @@ def place_of(
         metric=metric,
         model_path=model_path(hide_paths),
         latency_ms=model.simulated_latency_ms,
+        http_client=model.http_client,
         names=(schema.key.name, schema.text, vector.name) if schema and vector else NAMES,
         is_dynamic=schema is None or schema.is_dynamic,
     )

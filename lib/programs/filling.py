@@ -127,8 +127,10 @@ def imports(code: str) -> str:
     modules: dict[str, list[str]] = {}
     for name in sorted(names & known.keys()):
         modules.setdefault(known[name], []).append(name)
-    own = [f"import {name}" for name in modules.pop("", [])]
+    own: list[str] = []
     others: list[str] = []
+    for name in modules.pop("", []):
+        (own if name in sys.stdlib_module_names else others).append(f"import {name}")
     for module, found in sorted(modules.items()):
         lines = own if module in sys.stdlib_module_names else others
         lines.append(f"from {module} import {', '.join(found)}")

@@ -18,13 +18,14 @@ from typing import Any, Protocol
 from lib.latency import log_normal
 from lib.programs.filling import Code, code_lines, fill, imports, literal
 from lib.results.catalogue import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
-from lib.settings import BUNDLED_MODEL_DIR
+from lib.settings import BUNDLED_MODEL_DIR, HTTP_CLIENTS, MORE_CONNECTIONS
 
 OWN = "async_lab_snippet"
 # The most rows of a collection that are written into a program.
 CARRIED_ROWS = 200
 NAMES = (PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD)
 OPTION_OF = ("primary_field", "text_field", "vector_field")
+AIOHTTP = HTTP_CLIENTS[-1]
 NEST = """\
 # pip install nest-asyncio
 # A notebook already runs an event loop; asyncio.run can only start inside it after this.
@@ -102,6 +103,7 @@ class Place:
     collection: str = OWN
     metric: str = "COSINE"
     model_path: str = str(BUNDLED_MODEL_DIR)
+    http_client: str = ""  # of OpenAI's async client, one of HTTP_CLIENTS; its default when empty
     latency_ms: float = 0.0
     jitter_ms: float = 0.0
     rows: Sequence[Row] = field(default=(), repr=False)
@@ -116,6 +118,16 @@ class Place:
     def is_lite(self) -> bool:
         """Say whether the program has a Milvus Lite of its own."""
         return not self.uri
+
+    @property
+    def is_bundled(self) -> bool:
+        """Say whether it embeds with the bundled model."""
+        return not self.model.startswith("openai/")
+
+    @property
+    def is_over_aiohttp(self) -> bool:
+        """Say whether its async side embeds over aiohttp."""
+        return not self.is_bundled and self.http_client == AIOHTTP
 
     @property
     def is_own(self) -> bool:
@@ -153,19 +165,25 @@ def snippet(place: Place, *, sync: str, asynchronous: str, one_batch: str = "") 
 
 
 def _program(place: Place, body: str) -> str:
-    code = f"{_model(place, is_async='asyncio.run(' in body)}\n{body}\n"
+    is_async = "asyncio.run(" in body
+    model: str = _model(place, is_async=is_async)
+    if is_async and place.is_over_aiohttp:
+        model = f"{model}\n\n\n{fill('closing')}\n\n"
+        body = body.replace("asyncio.run(main())", "asyncio.run(closing(main()))")
+    code = f"{model}\n{body}\n"
     blank = "\n" * (2 if code.startswith("class") else 1)
-    return f"{_head(place)}\n{imports(code)}\n{blank}{code}"
+    return f"{_head(place, is_async=is_async)}\n{imports(code)}\n{blank}{code}"
 
 
-def _head(place: Place) -> str:
+def _head(place: Place, *, is_async: bool) -> str:
     """Return the comment lines that a program begins with: its packages, and what to know."""
-    lite, bundled = place.is_lite, not place.model.startswith("openai/")
-    packages = (
+    lite, bundled = place.is_lite, place.is_bundled
+    packages = [
         _pinned("langchain-milvus"),
         _pinned("pymilvus", "[milvus-lite]" if lite else ""),
         _pinned("model2vec" if bundled else "langchain-openai"),
-    )
+        *([_pinned("openai", "[aiohttp]")] if is_async and place.is_over_aiohttp else []),
+    ]
     notes = []
     if lite:
         notes += [
@@ -201,9 +219,8 @@ def _model(place: Place, *, is_async: bool) -> str:
         mu, sigma = log_normal(place.latency_ms / 1000, place.jitter_ms / 1000)
         seconds = Code(f"waits.lognormvariate({mu:.6g}, {sigma:.6g})")
         before = f"{fill('waits')}\n\n\n"
-    if place.model.startswith("openai/"):
-        kind = "SlowEmbeddings" if seconds else "OpenAIEmbeddings"
-        made = fill("openai model", CLASS=Code(kind), NAME=place.model.partition("/")[2])
+    if not place.is_bundled:
+        made = _openai(place, "SlowEmbeddings" if seconds else "OpenAIEmbeddings", is_async)
         if seconds is None:
             return made
         name = "openai slow"
@@ -213,6 +230,20 @@ def _model(place: Place, *, is_async: bool) -> str:
     if is_async:
         code = Code(f"{code}\n\n{indent(fill(f'{name} async', SECONDS=seconds))}")
     return f"{before}{code}\n\n\n{made}"
+
+
+def _openai(place: Place, kind: str, is_async: bool) -> Code:
+    """Return the lines that make OpenAI's embeddings; async with the client that is measured."""
+    made = {"CLASS": Code(kind), "NAME": place.model.partition("/")[2]}
+    if not is_async:
+        return fill("openai model", **made)
+    chosen = place.http_client if place.http_client in HTTP_CLIENTS else HTTP_CLIENTS[0]
+    return fill(
+        "openai model async",
+        **made,
+        OTHER_CLIENT=None if chosen == AIOHTTP else fill("other client"),
+        HTTP_CLIENT=fill(f"client {chosen}", CONNECTIONS=MORE_CONNECTIONS),
+    )
 
 
 def options(place: Place) -> Code:

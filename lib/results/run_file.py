@@ -268,6 +268,7 @@ class _Environment(TypedDict, total=False):
     distance: Text
     embedding: Text
     embedding_label: Text
+    http_client: Text
     simulated_latency_ms: Number
     simulated_jitter_ms: Number
     endpoint_latency_ms: Number

@@ -53,6 +53,7 @@ def _place(run: Run, hide_paths: bool) -> Place:
         index=_index(run, is_lite),
         model_path=model_path(hide_paths),
         latency_ms=float(run.environment.get("simulated_latency_ms") or 0),
+        http_client=str(run.environment.get("http_client", "")),
         jitter_ms=float(run.settings.get("embedding_jitter_ms") or 0),
     )
 

@@ -159,6 +159,7 @@ def test_openai_over_real_http_gives_vectors_and_its_dimension(
     settings = replace(openai_settings(openai_endpoint.base_url), openai_http_client=client)
     model = open_model(settings)
     assert (f"over {client}" in model.label) == (client != "httpx")
+    assert (model.http_client, model.slowed(5).http_client) == (client, client)
     assert model.dimension == len(model.embeddings.embed_query("hello"))
     assert event_loop.run(model.embeddings.aembed_documents(["a", "b"])) == (
         model.embeddings.embed_documents(["a", "b"])

@@ -4,7 +4,9 @@ import asyncio
 from random import Random
 from time import sleep
 
-from blanks import CLASS, NAME, PATH, SECONDS
+import openai
+from blanks import CLASS, CONNECTIONS, HTTP_CLIENT, NAME, OTHER_CLIENT, PATH, SECONDS, http_client
+from httpx2 import Limits
 from langchain_core.embeddings import Embeddings
 from langchain_openai import OpenAIEmbeddings
 from model2vec import StaticModel
@@ -57,3 +59,32 @@ class SlowEmbeddings(OpenAIEmbeddings):
 
 # %% openai model
 model = CLASS(model=NAME, check_embedding_ctx_length=False)
+
+# %% openai model async
+OTHER_CLIENT
+http_client = HTTP_CLIENT
+model = CLASS(
+    model=NAME,
+    check_embedding_ctx_length=False,
+    http_async_client=http_client,
+)
+
+# %% other client
+# openai.DefaultAioHttpClient() takes less of a processor: pip install "openai[aiohttp]"
+
+# %% client httpx
+openai.DefaultAsyncHttpxClient()
+
+# %% client httpx-more
+openai.DefaultAsyncHttpxClient(
+    limits=Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+)
+
+# %% client aiohttp
+openai.DefaultAioHttpClient()
+
+
+# %% closing
+async def closing(work):
+    async with http_client:  # aiohttp complains of a client that nobody closed
+        return await work

@@ -6,12 +6,17 @@ import streamlit as st
 
 from lib.errors import LabError
 from lib.milvus.addresses import check_allowed
-from lib.settings import Settings, check_uri
+from lib.settings import HTTP_CLIENTS, MORE_CONNECTIONS, Settings, check_uri
 from lib.ui.common import session, tab
 from lib.ui.common.errors import error_box
 from lib.ui.common.text import literal
 
 PROVIDERS = {"bundled": "Bundled model", "openai": "OpenAI-compatible"}
+CLIENTS = {
+    "httpx": "httpx, OpenAI's default",
+    "httpx-more": f"httpx, {MORE_CONNECTIONS:,} connections",
+    "aiohttp": "aiohttp",
+}
 ADDRESS_LABELS = {"milvus_uri": "The Milvus URI", "openai_base_url": "The OpenAI base URL"}
 OPEN_KEY = "connect_is_open"
 
@@ -118,7 +123,7 @@ def _connect() -> None:
         index=list(PROVIDERS).index(used) if used in PROVIDERS else 0,
         horizontal=True,
     )
-    key, base_url, model = "", "", ""
+    key, base_url, model, client = "", "", "", current.openai_http_client
     if provider == "openai":
         key = st.text_input("OpenAI key", type="password")
         left, right = st.columns(2)
@@ -128,6 +133,14 @@ def _connect() -> None:
         )
         model = right.text_input(
             "OpenAI model", value=lost.get("openai_model", current.openai_model)
+        )
+        used = lost.get("openai_http_client") or client
+        client = st.selectbox(
+            "HTTP client",
+            HTTP_CLIENTS,
+            format_func=CLIENTS.get,
+            index=HTTP_CLIENTS.index(used) if used in HTTP_CLIENTS else 0,
+            help="What the async calls are sent with. aiohttp takes less of a processor a call.",
         )
     if st.button("Connect", type="primary", key="connect_go"):
         try:
@@ -141,6 +154,7 @@ def _connect() -> None:
                 or current.openai_base_url,
                 openai_api_key=key.strip(),
                 openai_model=model.strip() or current.openai_model,
+                openai_http_client=client,
             )
             # Noted before it is used, so that a refresh during the check finds the note.
             tab.remember(_note(chosen), key="tab_note")

@@ -44,7 +44,13 @@ FAILURE_HOLDS_S = 3.0
 SHORT_WRITE, SHORT_READ = 1_000, 5_000
 # The settings that say which Milvus and which embedding model is used.
 MILVUS = ("milvus_uri", "milvus_token", "milvus_database")
-MODEL = ("embedding_provider", "openai_api_key", "openai_base_url", "openai_model")
+MODEL = (
+    "embedding_provider",
+    "openai_api_key",
+    "openai_base_url",
+    "openai_model",
+    "openai_http_client",
+)
 T = TypeVar("T")
 
 

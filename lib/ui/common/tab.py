@@ -20,6 +20,7 @@ KEPT = (
     "embedding_provider",
     "openai_base_url",
     "openai_model",
+    "openai_http_client",
 )
 MAX_CHARS = 500
 COOKIE = "lab_connected_elsewhere"
