@@ -14,8 +14,6 @@ import argparse
 import contextlib
 import dataclasses
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from lib.benchmark.command import main as benchmark
+from lib.benchmark.endpoint import in_a_worker
 from lib.benchmark.environment import ONE_START
 from lib.benchmark.interruption import Interruption
 from lib.results import audit, run_file
 from lib.results.catalogue import OPERATIONS, OWN_WAYS, STRATEGIES
 from lib.results.trials import ENDPOINT_MS, Run
 from scripts.milvus_server import MilvusServer
-from scripts.processes import dying_with_parent, free_port
 
 RUNS = Path(__file__).resolve().parent.parent / "assets" / "runs"
 REPEATED = ",".join(name for name in OPERATIONS if name != "from_texts")
@@ -172,25 +170,13 @@ def _endpoint(latency_ms: float | None) -> Iterator[None]:
     if latency_ms is None:
         yield
         return
-    port = free_port()
-    words = ["--port", str(port), "--latency", str(latency_ms / 1000)]
-    process = subprocess.Popen(
-        dying_with_parent([sys.executable, "-m", "scripts.openai_endpoint", *words]),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        process.stdout.readline()  # it says where it is when it answers
+    with in_a_worker(latency_ms / 1000) as (url, _):
         os.environ |= {
-            "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
+            "OPENAI_BASE_URL": url,
             "OPENAI_API_KEY": "any",
             "OPENAI_EMBEDDING_MODEL": "the-bundled-model",
         }
         yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _join_files(path: Path, addition: Path) -> None:

@@ -42,9 +42,9 @@ from tests.waiting import WAIT_MS, wait_until
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
+    from lib.benchmark.endpoint import OpenAIEndpoint
     from lib.milvus.connection import Connection
     from scripts.milvus_server import MilvusServer
-    from scripts.openai_endpoint import OpenAIEndpoint
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 SKIPS_FAIL = os.environ.get("MILVUS_LAB_NO_SKIP") == "1"
@@ -235,7 +235,7 @@ def milvus_lite_uri(tmp_path: Path) -> str:
 @pytest.fixture(scope="session")
 def openai_endpoint() -> Iterator["OpenAIEndpoint"]:
     """An OpenAI-compatible embeddings server; model names choose its failures."""
-    from scripts.openai_endpoint import OpenAIEndpoint
+    from lib.benchmark.endpoint import OpenAIEndpoint
 
     with OpenAIEndpoint() as endpoint:
         yield endpoint

@@ -20,6 +20,7 @@ from langchain_core.documents import Document
 
 from lib import settings
 from lib.benchmark import runner
+from lib.benchmark.endpoint import OpenAIEndpoint
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
@@ -36,7 +37,6 @@ from lib.search.ask import METHODS, Question, Request
 from lib.search.code import comparison_code, many_code, method_code
 from lib.settings import BUNDLED_MODEL_DIR
 from scripts.milvus_server import MilvusServer
-from scripts.openai_endpoint import OpenAIEndpoint
 from tests.run_builder import make_trial
 
 pytestmark = pytest.mark.slow

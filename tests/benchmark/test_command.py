@@ -16,6 +16,7 @@ import pytest
 from lib.benchmark import command, options
 from lib.benchmark.answers import OTHER_ROWS
 from lib.benchmark.command import main
+from lib.benchmark.endpoint import RETRY_AFTER_S, OpenAIEndpoint
 from lib.benchmark.recorder import NO_EFFECT
 from lib.benchmark.runner import plan_settings
 from lib.milvus.connection import open_connection
@@ -24,7 +25,6 @@ from lib.results.effects import NEEDS
 from lib.results.plan import Plan
 from lib.results.trials import Run
 from lib.settings import PROJECT_ROOT, Settings
-from scripts.openai_endpoint import RETRY_AFTER_S, OpenAIEndpoint
 from tests.benchmark.stubs import trial
 
 pytestmark = pytest.mark.slow

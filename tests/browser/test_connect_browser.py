@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
-from scripts.openai_endpoint import OpenAIEndpoint
+from lib.benchmark.endpoint import OpenAIEndpoint
 from tests.waiting import page_of_another, wait_until_drawn
 
 if TYPE_CHECKING:
@@ -49,8 +49,10 @@ def test_the_hosts_key_is_not_sent_to_an_address_that_a_visitor_chose_before(
         fill(page, OpenAI_key=OWN_KEY, OpenAI_base_URL=own.base_url, OpenAI_model="first")
         page.get_by_text("OpenAI-compatible: first").first.wait_for()
         open_dialog(page)
+        page.get_by_role("dialog").get_by_label("HTTP client").click()
+        page.get_by_role("option", name="aiohttp").click()
         fill(page, OpenAI_model="second")
-        page.get_by_text("OpenAI-compatible: second").first.wait_for()
+        page.get_by_text("OpenAI-compatible: second, over aiohttp").first.wait_for()
         keys = {each["authorization"] for each in own.headers}
     assert keys == {f"Bearer {OWN_KEY}"}
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain_core.documents import Document
 
+from lib.benchmark.endpoint import OpenAIEndpoint
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.settings import load
-from scripts.openai_endpoint import OpenAIEndpoint
 from scripts.tcp_proxy import FAULTS, TcpProxy
 from tests.waiting import page_of_another, wait_until
 

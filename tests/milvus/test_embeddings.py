@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from lib import event_loop
+from lib.benchmark.endpoint import RETRY_AFTER_S, OpenAIEndpoint
 from lib.errors import EmbeddingFailed, InvalidInput
 from lib.milvus.embeddings import (
     PROVIDERS,
@@ -24,7 +25,6 @@ from lib.milvus.embeddings import (
     open_model,
 )
 from lib.settings import HTTP_CLIENTS, Settings
-from scripts.openai_endpoint import RETRY_AFTER_S, OpenAIEndpoint
 from tests.fresh_process import printed_by
 
 
@@ -218,7 +218,7 @@ def test_a_refusal_is_waited_for_as_long_as_it_asks_and_said(openai_endpoint: An
 def test_a_person_waits_no_longer_than_their_patience_for_a_service_in_trouble(
     openai_endpoint: Any, monkeypatch: pytest.MonkeyPatch, failure: str, asks_s: float, message: str
 ) -> None:
-    monkeypatch.setattr("scripts.openai_endpoint.RETRY_AFTER_S", asks_s)
+    monkeypatch.setattr("lib.benchmark.endpoint.RETRY_AFTER_S", asks_s)
     model = open_model(openai_settings(openai_endpoint.base_url))
     openai_endpoint.failure = failure
     started = time.perf_counter()

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from lib import jobs
 from lib.benchmark import measurement
+from lib.benchmark.endpoint import OpenAIEndpoint
 from lib.errors import ConnectionFailed
 from lib.jobs import Job, State
 from lib.results import audit, run_file
@@ -18,7 +19,6 @@ from lib.results.plan import PRESETS
 from lib.results.trials import Run
 from lib.runs.store import RunStore
 from lib.ui.common.sidebar import RUN_PARAMETER
-from scripts.openai_endpoint import OpenAIEndpoint
 from tests.pages.conftest import OpenApp, wait_for_jobs
 from tests.run_builder import make_run, make_trial
 from tests.waiting import wait_until

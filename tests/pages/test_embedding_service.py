@@ -9,6 +9,7 @@ from langchain_core.documents import Document
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
+from lib.benchmark.endpoint import OpenAIEndpoint
 from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
@@ -16,7 +17,6 @@ from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.search.chance import TEXTS
 from lib.settings import Settings, load
-from scripts.openai_endpoint import OpenAIEndpoint
 from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -29,7 +29,7 @@ def service() -> Iterator[OpenAIEndpoint]:
     """An embedding service of this test's own, which may be stopped."""
     endpoint = OpenAIEndpoint(use_bundled_model=False).start()
     yield endpoint
-    endpoint.stop()
+    endpoint.close()
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_search_says_what_is_wrong_with_the_service_and_works_when_it_is_well_
     ask(app, "a walrus that is asked for twice")
     assert "The embedding service refused at first: waited 1.0 s." in said(app)
 
-    monkeypatch.setattr("scripts.openai_endpoint.RETRY_AFTER_S", 30)
+    monkeypatch.setattr("lib.benchmark.endpoint.RETRY_AFTER_S", 30)
     for failure, words in {
         "429": ("limiting the rate", "It asks to wait 30 s"),
         "500": ("HTTP 500", "try again later"),

@@ -11,12 +11,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs, settings
+from lib.benchmark.endpoint import OpenAIEndpoint
 from lib.milvus import lite
 from lib.results import run_file
 from lib.results.findings import ALONE
 from lib.runs.reports import EXPORTS
 from lib.ui.common.session import CHOICE_KEY, CHOSEN_KEY
-from scripts.openai_endpoint import OpenAIEndpoint
 from tests.pages.conftest import OpenApp, problems, wait_for_jobs
 
 HOSTS_KEY, HOSTS_TOKEN = "sk-planted-of-the-host", "planted:token-of-the-host"

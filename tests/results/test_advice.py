@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.benchmark.command import main
+from lib.benchmark.endpoint import OpenAIEndpoint
 from lib.benchmark.experiments import EXPERIMENTS
 from lib.benchmark.runner import plan_settings
 from lib.results import advice, run_file
@@ -20,7 +21,6 @@ from lib.results.analysis import analyse
 from lib.results.plan import PRESETS, Plan
 from lib.results.summaries import Speedup, percentile
 from lib.results.trials import Call, Run, Trial
-from scripts.openai_endpoint import OpenAIEndpoint
 from tests.benchmark.capacity import SEARCH, SERVERS, Capacity, measured
 
 pytestmark = pytest.mark.slow

@@ -8,23 +8,25 @@ from typing import Any
 
 import numpy as np
 import openai
+import psutil
 import pytest
 from langchain_openai import OpenAIEmbeddings
 
-from scripts.openai_endpoint import OpenAIEndpoint
+from lib.benchmark.endpoint import OpenAIEndpoint, in_a_worker
 from scripts.tcp_proxy import TcpProxy
 
+DEFAULTS: dict[str, Any] = {
+    "model": "any",
+    "api_key": "sk-test",
+    "check_embedding_ctx_length": False,
+    "max_retries": 0,
+    "timeout": 10,
+}
 TEXTS = ["remove a directory", "remove a folder", "sine of x"]
 
 
 def embeddings(endpoint: OpenAIEndpoint, model: str = "any", **options: Any) -> OpenAIEmbeddings:
-    defaults: dict[str, Any] = {
-        "api_key": "sk-test",
-        "check_embedding_ctx_length": False,
-        "max_retries": 0,
-        "timeout": 10,
-    }
-    return OpenAIEmbeddings(base_url=endpoint.base_url, model=model, **(defaults | options))
+    return OpenAIEmbeddings(base_url=endpoint.base_url, **(DEFAULTS | {"model": model} | options))
 
 
 def test_sync_and_async_clients_get_the_same_unit_vectors(openai_endpoint: OpenAIEndpoint) -> None:
@@ -35,6 +37,19 @@ def test_sync_and_async_clients_get_the_same_unit_vectors(openai_endpoint: OpenA
     assert np.allclose(np.linalg.norm(sync, axis=1), 1, atol=1e-5)
     assert np.allclose(client.embed_query(TEXTS[0]), sync[0], atol=1e-6)
     assert sync[0] @ sync[1] > sync[0] @ sync[2]
+
+
+def test_in_a_worker_it_answers_like_one_in_a_thread_and_ends_with_its_job(
+    openai_endpoint: OpenAIEndpoint,
+) -> None:
+    expected = embeddings(openai_endpoint).embed_query(TEXTS[0])
+    with in_a_worker(0.0) as (url, pid):
+        client = OpenAIEmbeddings(base_url=url, **DEFAULTS)
+        assert client.embed_query(TEXTS[0]) == expected
+        assert psutil.pid_exists(pid)
+    assert not psutil.pid_exists(pid)
+    with pytest.raises(openai.APIConnectionError):
+        client.embed_query(TEXTS[0])
 
 
 def test_plain_floats_and_base64_are_the_same_numbers(openai_endpoint: OpenAIEndpoint) -> None:
