@@ -17,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import psutil
 from langchain_core.embeddings import Embeddings
@@ -26,7 +27,7 @@ from lib.benchmark.endpoint import in_a_worker
 from lib.benchmark.processors import Others
 from lib.milvus.embeddings import open_model
 from lib.results.summaries import geometric_mean, speedup
-from lib.settings import HTTP_CLIENTS, Settings
+from lib.settings import HTTP_CLIENTS, HTTPX, Settings
 from lib.words import bounds_text, duration_text, ms_text, ratio_text
 
 THREADS = "threads"
@@ -95,12 +96,24 @@ def measure(url: str, counts: list[int], repeats: int) -> dict[int, dict[str, li
         name: open_model(replace(settings, openai_http_client=name)).embeddings
         for name in HTTP_CLIENTS
     }
+    try:
+        return _measure(models, counts, repeats)
+    finally:
+        for model in models.values():
+            # The app's own models live until it ends, and close theirs then.
+            inner: Any = model
+            event_loop.run(inner.inner.inner.http_async_client.aclose())
+
+
+def _measure(
+    models: dict[str, Embeddings], counts: list[int], repeats: int
+) -> dict[int, dict[str, list[Round]]]:
     found: dict[int, dict[str, list[Round]]] = {}
     vector: list[float] = []
     for calls in counts:
         with ThreadPoolExecutor(calls) as pool:
             ways = {name: _gathered(model, calls) for name, model in models.items()}
-            ways[THREADS] = _in_threads(models[HTTP_CLIENTS[0]], pool, calls)
+            ways[THREADS] = _in_threads(models[HTTPX], pool, calls)
             names = list(ways)
             found[calls] = {name: [] for name in ways}
             for repeat in range(repeats):
@@ -125,7 +138,7 @@ def _ratio(first: list[float], other: list[float]) -> str:
 
 
 def _print(calls: int, rounds: dict[str, list[Round]]) -> None:
-    first = rounds[HTTP_CLIENTS[0]]
+    first = rounds[HTTPX]
     for name, made in rounds.items():
         wall_s = geometric_mean([each.wall_s for each in made])[0]
         cpu_ms = 1000 * geometric_mean([each.cpu_s for each in made])[0] / calls

@@ -18,7 +18,7 @@ FALSE_WORDS = {"0", "false", "no", "off", ""}
 OPENAI_ADDRESS = "https://api.openai.com/v1"
 # What OpenAI's async client sends its requests with: its default, the same with more kept
 # connections, or aiohttp, which takes less of a processor.
-HTTP_CLIENTS = ("httpx", "httpx-more", "aiohttp")
+HTTPX, HTTPX_MORE, AIOHTTP = HTTP_CLIENTS = ("httpx", "httpx-more", "aiohttp")
 MORE_CONNECTIONS = 1_000  # kept by httpx-more; OpenAI's default keeps 100
 # A name or an address, and perhaps a port. A name may begin with "*." for all below it.
 HOST = re.compile(r"((\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:\d{1,5})?")

@@ -24,8 +24,10 @@ from lib.latency import log_normal
 from lib.milvus.failures import refusal
 from lib.results import catalogue
 from lib.settings import (
+    AIOHTTP,
     BUNDLED_MODEL_DIR,
-    HTTP_CLIENTS,
+    HTTPX,
+    HTTPX_MORE,
     MORE_CONNECTIONS,
     OPENAI_ADDRESS,
     Settings,
@@ -320,11 +322,11 @@ def _async_client(name: str) -> "httpx2.AsyncClient":
     from openai import DefaultAioHttpClient, DefaultAsyncHttpxClient
 
     options: Any = {"follow_redirects": False, "event_hooks": {"request": [_aleave_out_account]}}
-    if name == "httpx-more":
+    if name == HTTPX_MORE:
         options["limits"] = httpx2.Limits(
             max_connections=MORE_CONNECTIONS, max_keepalive_connections=MORE_CONNECTIONS
         )
-    if name != "aiohttp":
+    if name != AIOHTTP:
         return DefaultAsyncHttpxClient(**options)
     try:
         made = DefaultAioHttpClient(**options)
@@ -441,7 +443,7 @@ def open_model(
             known = len(timed.embed_query("dimension"))
         finally:
             _clock.reset(callers)
-    is_default = settings.openai_http_client == HTTP_CLIENTS[0]
+    is_default = settings.openai_http_client == HTTPX
     over = "" if is_default else f", over {settings.openai_http_client}"
     return EmbeddingModel(
         embeddings=timed,

@@ -18,14 +18,13 @@ from typing import Any, Protocol
 from lib.latency import log_normal
 from lib.programs.filling import Code, code_lines, fill, imports, literal
 from lib.results.catalogue import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD
-from lib.settings import BUNDLED_MODEL_DIR, HTTP_CLIENTS, MORE_CONNECTIONS
+from lib.settings import AIOHTTP, BUNDLED_MODEL_DIR, HTTP_CLIENTS, HTTPX, MORE_CONNECTIONS
 
 OWN = "async_lab_snippet"
 # The most rows of a collection that are written into a program.
 CARRIED_ROWS = 200
 NAMES = (PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD)
 OPTION_OF = ("primary_field", "text_field", "vector_field")
-AIOHTTP = HTTP_CLIENTS[-1]
 NEST = """\
 # pip install nest-asyncio
 # A notebook already runs an event loop; asyncio.run can only start inside it after this.
@@ -237,7 +236,7 @@ def _openai(place: Place, kind: str, is_async: bool) -> Code:
     made = {"CLASS": Code(kind), "NAME": place.model.partition("/")[2]}
     if not is_async:
         return fill("openai model", **made)
-    chosen = place.http_client if place.http_client in HTTP_CLIENTS else HTTP_CLIENTS[0]
+    chosen = place.http_client if place.http_client in HTTP_CLIENTS else HTTPX
     return fill(
         "openai model async",
         **made,

@@ -13,6 +13,7 @@ from typing import Any
 
 from lib.results.catalogue import BASELINE, STRATEGIES
 from lib.results.trials import COMPARE, CellKey, Trial
+from lib.settings import AIOHTTP
 from lib.words import bounds_text, counted, ms_text, ratio_text
 
 MIN_REPEATS = 3
@@ -475,6 +476,9 @@ def warnings(
             for cell in cells
             if (message := check(cell, sorted(trials[cell.cell], key=lambda each: each.repeat)))
         ]
+    for title in _OF_THE_CLIENT:
+        if found[title] and environment.get("http_client", AIOHTTP) != AIOHTTP:
+            found[title].append(OVER_AIOHTTP)
     if experiment == COMPARE:
         # The other experiments choose their repeats by what they see, and say n of how many.
         found["Few repeats"] = _few_repeats(cells)
@@ -618,3 +622,9 @@ _CHECKS = {
     "Slow first trial": _slow_first,
     "Trials far from the others": _outliers,
 }
+# What another HTTP client of the provider may cure.
+_OF_THE_CLIENT = ("The client is the bottleneck", "Blocked event loop")
+OVER_AIOHTTP = (
+    "OpenAI's async client takes less of a processor a call over aiohttp: --http-client aiohttp, "
+    "or the dialog Connect."
+)

@@ -49,7 +49,7 @@ def test_the_hosts_key_is_not_sent_to_an_address_that_a_visitor_chose_before(
         fill(page, OpenAI_key=OWN_KEY, OpenAI_base_URL=own.base_url, OpenAI_model="first")
         page.get_by_text("OpenAI-compatible: first").first.wait_for()
         open_dialog(page)
-        page.get_by_role("dialog").get_by_label("HTTP client").click()
+        page.get_by_role("dialog").get_by_role("combobox", name="HTTP client").click()
         page.get_by_role("option", name="aiohttp").click()
         fill(page, OpenAI_model="second")
         page.get_by_text("OpenAI-compatible: second, over aiohttp").first.wait_for()

@@ -159,4 +159,4 @@ def test_a_service_that_is_gone_is_named_once_on_the_page_and_found_again(
         wait_until(lambda: not problems(app.run()))
         assert "Answered in" in said(app)
     finally:
-        gone.stop()
+        gone.close()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lib.results.analysis import analyse
 from lib.results.catalogue import STRATEGIES
 from lib.results.summaries import (
+    OVER_AIOHTTP,
     cell_label,
     median,
     outliers,
@@ -417,6 +418,22 @@ def test_warnings_are_grouped_by_kind_under_a_title_for_each() -> None:
         "The client is the bottleneck": 2,
         "Blocked event loop": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("client", "is_told"),
+    [(None, False), ("httpx", True), ("httpx-more", True), ("aiohttp", False)],
+)
+def test_where_the_provider_s_client_holds_the_loop_another_one_is_named(
+    client: str | None, is_told: bool
+) -> None:
+    environment = {"http_client": client} if client else {}
+    blocked = tuple(trial(1.0, r, "gather", lag_ms=250.0) for r in range(5))
+    messages = analyse(Run(environment, {}, blocked)).warnings["Blocked event loop"]
+    assert (messages[-1] == OVER_AIOHTTP) == is_told
+    assert len(messages) == 1 + is_told
+    calm = tuple(trial(1.0, r, "gather", lag_ms=3.0) for r in range(5))
+    assert not analyse(Run(environment, {}, calm)).warnings
 
 
 def test_outliers_lie_far_off_in_deviations_and_in_percent() -> None:

@@ -6,16 +6,16 @@ import streamlit as st
 
 from lib.errors import LabError
 from lib.milvus.addresses import check_allowed
-from lib.settings import HTTP_CLIENTS, MORE_CONNECTIONS, Settings, check_uri
+from lib.settings import AIOHTTP, HTTPX, HTTPX_MORE, MORE_CONNECTIONS, Settings, check_uri
 from lib.ui.common import session, tab
 from lib.ui.common.errors import error_box
 from lib.ui.common.text import literal
 
 PROVIDERS = {"bundled": "Bundled model", "openai": "OpenAI-compatible"}
 CLIENTS = {
-    "httpx": "httpx, OpenAI's default",
-    "httpx-more": f"httpx, {MORE_CONNECTIONS:,} connections",
-    "aiohttp": "aiohttp",
+    HTTPX: "httpx, OpenAI's default",
+    HTTPX_MORE: f"httpx, {MORE_CONNECTIONS:,} connections",
+    AIOHTTP: "aiohttp",
 }
 ADDRESS_LABELS = {"milvus_uri": "The Milvus URI", "openai_base_url": "The OpenAI base URL"}
 OPEN_KEY = "connect_is_open"
@@ -134,12 +134,13 @@ def _connect() -> None:
         model = right.text_input(
             "OpenAI model", value=lost.get("openai_model", current.openai_model)
         )
+        names = list(CLIENTS)
         used = lost.get("openai_http_client") or client
         client = st.selectbox(
             "HTTP client",
-            HTTP_CLIENTS,
-            format_func=CLIENTS.get,
-            index=HTTP_CLIENTS.index(used) if used in HTTP_CLIENTS else 0,
+            names,
+            format_func=lambda name: CLIENTS[name],
+            index=names.index(used) if used in CLIENTS else 0,
             help="What the async calls are sent with. aiohttp takes less of a processor a call.",
         )
     if st.button("Connect", type="primary", key="connect_go"):
