@@ -4,20 +4,21 @@
 
 An RPC of the sync client on the loop's thread holds the loop until Milvus has answered. Beside the
 RPCs it is measured what a neighbour on the loop waits, and what gathering gains. Beside the
-fourteen pairs stand two searches that make more of `similarity_search`.
+fourteen pairs stand two searches that make more of `similarity_search`, the cure of `afrom_texts`,
+and what pymilvus's own async client takes for the calls that langchain-milvus makes of it.
 """
 
 import asyncio
 import dataclasses
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import grpc
 from langchain_milvus import Milvus
-from pymilvus import AsyncMilvusClient
+from pymilvus import AsyncMilvusClient, DataType
 
 from lib import event_loop
 from lib.benchmark import environment
@@ -26,11 +27,12 @@ from lib.benchmark.recorder import Recorder
 from lib.benchmark.strategies import STRATEGIES, keeper
 from lib.benchmark.workspace import MilvusWorkspace
 from lib.errors import OperationFailed
+from lib.milvus.collections import MAX_VARCHAR_BYTES
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS, Operation
-from lib.results.audit import Audit, Audited
-from lib.results.catalogue import Effect
+from lib.results.audit import Audit, Audited, Instead
+from lib.results.catalogue import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, Effect
 from lib.results.plan import Plan
 from lib.settings import Settings
 
@@ -52,16 +54,17 @@ class _Asked:
         self.asimilarity_search = asynchronous
 
 
-def _scored(store: Milvus) -> _Asked:
+def _scored(workspace: MilvusWorkspace) -> _Asked:
+    store = workspace.store
     return _Asked(
         store.similarity_search_with_relevance_scores,
         store.asimilarity_search_with_relevance_scores,
     )
 
 
-def _above_threshold(store: Milvus) -> _Asked:
+def _above_threshold(workspace: MilvusWorkspace) -> _Asked:
     # What a retriever is asked beside the question stands in it.
-    retriever = store.as_retriever(
+    retriever = workspace.store.as_retriever(
         search_type="similarity_score_threshold", search_kwargs={"score_threshold": 0.0}
     )
     return _Asked(
@@ -70,13 +73,120 @@ def _above_threshold(store: Milvus) -> _Asked:
     )
 
 
+class _Cured:
+    """`afrom_texts` with nothing on the loop: the collection is there before its store is built."""
+
+    def __init__(self, workspace: MilvusWorkspace) -> None:
+        self._client = workspace.store.aclient
+        self._dimension = len(workspace.inputs.query_vectors[0])
+
+    async def afrom_texts(
+        self,
+        texts: list[str],
+        metadatas: list[dict[str, Any]],
+        ids: list[str],
+        embedding: Any,
+        index_params: dict[str, Any],
+        **options: Any,
+    ) -> Milvus:
+        """Create, index and load the collection with the async client, then add."""
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=True)
+        text = {"datatype": DataType.VARCHAR, "max_length": MAX_VARCHAR_BYTES}
+        schema.add_field(PRIMARY_FIELD, is_primary=True, **text)
+        schema.add_field(TEXT_FIELD, **text)
+        schema.add_field(VECTOR_FIELD, DataType.FLOAT_VECTOR, dim=self._dimension)
+        index = self._client.prepare_index_params()
+        index.add_index(VECTOR_FIELD, **index_params)
+        await self._client.create_collection(
+            options["collection_name"],
+            schema=schema,
+            index_params=index,
+            consistency_level="Session",  # as afrom_texts does
+        )
+        # Building a store asks Milvus through the sync client.
+        store: Milvus = await asyncio.to_thread(Milvus, embedding, **options)
+        await store.aadd_texts(texts, metadatas=metadatas, ids=ids)
+        return store
+
+
+class _Raw:
+    """pymilvus's async client, asked for what langchain-milvus asks it for."""
+
+    def __init__(self, workspace: MilvusWorkspace) -> None:
+        store = workspace.store
+        self._client, self._name = store.aclient, store.collection_name
+        self._found = {
+            "anns_field": store._vector_field,
+            "search_params": store.search_params,
+            "output_fields": store._get_output_fields(),
+        }
+
+    async def aadd_embeddings(
+        self,
+        texts: Sequence[str],
+        embeddings: Sequence[list[float]],
+        metadatas: Sequence[dict[str, Any]],
+        ids: Sequence[str],
+    ) -> None:
+        """Insert rows."""
+        rows = zip(ids, texts, embeddings, metadatas, strict=True)
+        await self._client.insert(
+            self._name,
+            [
+                {PRIMARY_FIELD: key, TEXT_FIELD: text, VECTOR_FIELD: vector, **metadata}
+                for key, text, vector, metadata in rows
+            ],
+        )
+
+    async def asimilarity_search_by_vector(self, embedding: list[float], k: int) -> list[str]:
+        """Search, and return the keys of the hits."""
+        [hits] = await self._client.search(self._name, data=[embedding], limit=k, **self._found)
+        return [hit.get(PRIMARY_FIELD, hit.get("id")) for hit in hits]
+
+    async def adelete(self, expr: str, **level: str) -> None:
+        """Delete by an expression."""
+        await self._client.delete(self._name, filter=expr, **level)
+
+    async def asearch_by_metadata(self, expr: str, fields: list[str], limit: int) -> list[str]:
+        """Query rows, and return their keys."""
+        rows = await self._client.query(self._name, filter=expr, output_fields=fields, limit=limit)
+        return [row[PRIMARY_FIELD] for row in rows]
+
+    async def aget_pks(self, expr: str) -> list[str]:
+        """Query keys."""
+        rows = await self._client.query(self._name, filter=expr, output_fields=[PRIMARY_FIELD])
+        return [row[PRIMARY_FIELD] for row in rows]
+
+
+# What has a pair's methods, made of the workspace.
+Target = Callable[[MilvusWorkspace], Any]
+# Another way to do what the async side of a pair does, by the pair's name.
+INSTEAD: dict[str, dict[str, Target]] = {
+    "from_texts": {"the collection created first, then `aadd_texts`": _Cured},
+    "add_embeddings": {"`AsyncMilvusClient.insert`": _Raw},
+    "similarity_search_by_vector": {"`AsyncMilvusClient.search`": _Raw},
+    "delete": {"`AsyncMilvusClient.delete`": _Raw},
+    "search_by_metadata": {"`AsyncMilvusClient.query`": _Raw},
+    "get_pks": {"`AsyncMilvusClient.query`": _Raw},
+}
+
+
+def _of_store(workspace: MilvusWorkspace) -> Milvus:
+    return workspace.store
+
+
 @dataclasses.dataclass(frozen=True)
 class Pair:
     """A pair by the sync side's name, and the operation that it is asked and judged as."""
 
     name: str
     operation: Operation
-    target: Callable[[Milvus], Any] = lambda store: store
+    target: Target = _of_store
+
+    @property
+    def instead(self) -> Mapping[str, Target]:
+        """Other ways to do what its async side does."""
+        return INSTEAD.get(self.name, {})
 
 
 SEARCH = OPERATIONS["similarity_search"]
@@ -204,38 +314,56 @@ class _Auditor:
         for _ in range(1 if creates else 2):
             self._trial(LOOP, 1)
         sync = tuple(name for name, _, _ in self._rpcs.made)
-        held_ms = []
-        for _ in range(1 if creates else ALONE):
-            self._trial(GATHERED, 1)
-            held_ms.append(max(self._lags_ms))
-        made = list(self._rpcs.made)
+        targets = {"": self._pair.target, **self._pair.instead}
+        alone = {
+            name: self._alone(target, 1 if creates else ALONE) for name, target in targets.items()
+        }
         calls = max(self._plan.counts[0] // (CREATES_FEWER if creates else 1), 1)
-        taken: dict[str, list[float]] = {LOOP: [], GATHERED: []}
-        waited_ms = []
+        loop_s: list[float] = []
+        gathered: dict[str, list[tuple[float, float]]] = {name: [] for name in targets}
+        ways = [LOOP, *targets]
         for repeat in range(self._plan.repeats):
-            for way in (LOOP, GATHERED) if repeat % 2 else (GATHERED, LOOP):
-                taken[way].append(self._trial(way, calls))
-                if way == GATHERED:
-                    waited_ms.append(max(self._lags_ms))
+            for way in ways if repeat % 2 else reversed(ways):
+                if way == LOOP:
+                    loop_s.append(self._trial(LOOP, calls))
+                else:
+                    taken_s = self._trial(GATHERED, calls, targets[way])
+                    gathered[way].append((taken_s, max(self._lags_ms)))
+
+        def fields(name: str) -> dict[str, Any]:
+            gathered_s, waited_ms = zip(*gathered[name], strict=True)
+            return {**alone[name], "gathered_s": gathered_s, "waited_ms": waited_ms}
+
         return Audited(
             self._pair.name,
             sync,
-            tuple(name for name, _, _ in made),
-            tuple(name for name, at, is_sync in made if is_sync and at == self._loop_thread),
-            min(held_ms[1:] or held_ms),
-            calls,
-            tuple(taken[LOOP]),
-            tuple(taken[GATHERED]),
-            tuple(waited_ms),
+            calls=calls,
+            loop_s=tuple(loop_s),
+            instead=tuple(Instead(name, **fields(name)) for name in targets if name),
+            **fields(""),
         )
 
-    def _trial(self, way: str, calls: int) -> float:
+    def _alone(self, target: Target, calls: int) -> dict[str, Any]:
+        """Make calls one by one; return the last one's RPCs, and the least that one holds."""
+        held_ms = []
+        for _ in range(calls):
+            self._trial(GATHERED, 1, target)
+            held_ms.append(max(self._lags_ms))
+        made = list(self._rpcs.made)
+        blocking = (name for name, at, is_sync in made if is_sync and at == self._loop_thread)
+        return {
+            "asynchronous": tuple(name for name, _, _ in made),
+            "on_loop": tuple(blocking),
+            "held_ms": min(held_ms[1:] or held_ms),
+        }
+
+    def _trial(self, way: str, calls: int, target: Target | None = None) -> float:
         """Make calls in one way, check and undo them; return the seconds that they took."""
         self._check()
         operation, workspace, strategy = self._pair.operation, self._workspace, STRATEGIES[way]
         recorder = Recorder(
             operation,
-            self._pair.target(workspace.store),
+            (target or self._pair.target)(workspace),
             calls,
             lambda i: operation.arguments(workspace.inputs, i),
             count=calls,

@@ -37,6 +37,7 @@ from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.results import audit as audited
 from lib.results import gate, run_file, summaries
 from lib.results.analysis import analyse
+from lib.results.audit import Audited
 from lib.results.gate import Verdict
 from lib.results.plan import OVERLOAD_WARNING, Plan, message_warning
 from lib.results.summaries import CellSummary
@@ -118,9 +119,7 @@ def _audit(words: Sequence[str], interruption: Interruption) -> int:
         check_writable(Path(given.output), BYTES_PER_CALL)
         model = open_model(settings)
         interruption.defer()
-        found = audit(
-            settings, model, plan, lambda pair: _print(f"{pair.name}: {pair.sentence}"), check
-        )
+        found = audit(settings, model, plan, _say_pair, check)
     except JobCancelled:
         return interruption.code
     except LabError as error:
@@ -128,6 +127,10 @@ def _audit(words: Sequence[str], interruption: Interruption) -> int:
     Path(given.output).write_text(audited.to_json(found), encoding="utf-8")
     _print(f"{found.sentence} {found.blocking}".strip())
     return VERIFIED
+
+
+def _say_pair(pair: Audited) -> None:
+    _print("\n  ".join((f"{pair.name}: {pair.sentence}", *pair.comparisons)))
 
 
 class _NotWritten(LabError):

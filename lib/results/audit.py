@@ -28,8 +28,38 @@ BESIDE = {
 }
 
 
+class _Awaited:
+    """What is asked of an awaited way, whichever it is."""
+
+    on_loop: tuple[str, ...]
+    held_ms: float
+    waited_ms: tuple[float, ...]
+
+    @property
+    def blocks(self) -> bool:
+        """Say whether it holds the loop while Milvus answers."""
+        return bool(self.on_loop) or self.held_ms > MOST_HELD_MS
+
+    @property
+    def neighbour_ms(self) -> float:
+        """The neighbour's worst wait, the geometric mean of the repeats."""
+        return geometric_mean([max(each, 0.001) for each in self.waited_ms])[0]
+
+
 @dataclass(frozen=True)
-class Audited:
+class Instead(_Awaited):
+    """Another way to do what a pair's async side does, made in turn with it: fields as there."""
+
+    name: str
+    asynchronous: tuple[str, ...]
+    on_loop: tuple[str, ...]
+    held_ms: float
+    gathered_s: tuple[float, ...]
+    waited_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Audited(_Awaited):
     """A sync method and its async twin on a warm collection.
 
     `sync` and `asynchronous` are the RPCs of one call of each side, by name, in their order;
@@ -48,6 +78,7 @@ class Audited:
     loop_s: tuple[float, ...]
     gathered_s: tuple[float, ...]
     waited_ms: tuple[float, ...]
+    instead: tuple[Instead, ...] = ()  # none in older files
 
     @property
     def async_name(self) -> str:
@@ -55,19 +86,13 @@ class Audited:
         return f"a{self.name}" if self.name.isidentifier() else self.name
 
     @property
-    def blocks(self) -> bool:
-        """Say whether the async side holds the loop while Milvus answers."""
-        return bool(self.on_loop) or self.held_ms > MOST_HELD_MS
-
-    @property
     def gain(self) -> Speedup:
         """How many times the gathered calls' time the loop takes."""
         return speedup(self.loop_s, self.gathered_s)
 
-    @property
-    def neighbour_ms(self) -> float:
-        """The neighbour's worst wait, the geometric mean of the repeats."""
-        return geometric_mean([max(each, 0.001) for each in self.waited_ms])[0]
+    def over(self, other: Instead) -> Speedup:
+        """How many times another way's time it takes, both gathered."""
+        return speedup(self.gathered_s, other.gathered_s)
 
     @property
     def verdict(self) -> str:
@@ -84,6 +109,15 @@ class Audited:
         return (
             f"{self.verdict} {counted(self.calls, 'call')} gathered: {ratio_text(self.gain.ratio)} "
             f"the speed of a loop, and a neighbour waits {ms_text(self.neighbour_ms)} at most."
+        )
+
+    @property
+    def comparisons(self) -> tuple[str, ...]:
+        """What it costs over each other way, a sentence each."""
+        return tuple(
+            f"Gathered, `{self.async_name}` takes {ratio_text(self.over(other).ratio)} the time "
+            f"of {other.name}, where a neighbour waits {ms_text(other.neighbour_ms)} at most."
+            for other in self.instead
         )
 
 

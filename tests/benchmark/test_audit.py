@@ -17,7 +17,7 @@ from lib.errors import InvalidInput
 from lib.milvus.connection import open_connection
 from lib.milvus.operations import OPERATIONS
 from lib.results import audit
-from lib.results.audit import BESIDE, Audit, Audited
+from lib.results.audit import BESIDE, Audit, Audited, Instead
 from lib.settings import PROJECT_ROOT, Settings
 
 SCORED = ("similarity_search_with_relevance_scores", "retriever with a score threshold")
@@ -38,6 +38,14 @@ RPCS = {
     "search_by_metadata": ("Query",),
     "get_pks": ("Query",),
     **dict.fromkeys(SCORED, ("DescribeIndex", "DescribeIndex", "Search")),
+}
+# The same of pymilvus's own async client: langchain-milvus asks before each insert.
+RAW = {
+    "add_embeddings": ("Insert",),
+    "similarity_search_by_vector": ("Search",),
+    "delete": ("Delete",),
+    "search_by_metadata": ("Query",),
+    "get_pks": ("Query",),
 }
 
 
@@ -96,6 +104,18 @@ def test_creation_and_relevance_scores_make_sync_rpcs_on_the_loop_and_nothing_el
     assert found.environment["async_client_is_experimental"] is True
 
 
+@pytest.mark.slow
+def test_a_cured_creation_and_the_bare_client_make_no_rpc_on_the_loop(found: Audit) -> None:
+    other = {pair.name: each for pair in found.pairs for each in pair.instead}
+    assert set(other) == {*RAW, "from_texts"}
+    assert not any(each.on_loop for each in other.values())
+    assert {name: other[name].asynchronous for name in RAW} == RAW
+    assert {"CreateCollection", "CreateIndex", "LoadCollection", "Insert"} < set(
+        other["from_texts"].asynchronous
+    )
+    assert all(len(each.gathered_s) == len(each.waited_ms) == 1 for each in other.values())
+
+
 PAIR = Audited(
     "similarity_search", ("Search",), ("Search",), (), 3.0, 100,
     (10.0, 11.0, 10.5), (0.2, 0.22, 0.21), (30.0, 35.0, 40.0),
@@ -123,14 +143,32 @@ def test_a_pair_says_what_was_measured_and_blocks_by_an_rpc_or_by_its_time() -> 
     )
 
 
+def test_another_way_says_how_many_times_its_time_a_pair_takes() -> None:
+    raw = Instead("`AsyncMilvusClient.search`", ("Search",), (), 1.0, (0.05, 0.055, 0.0525), (5.0,))
+    beside = replace(PAIR, instead=(raw,))
+    assert beside.over(raw).ratio == pytest.approx(4)
+    assert PAIR.comparisons == ()
+    assert beside.comparisons == (
+        "Gathered, `asimilarity_search` takes 4.0× the time of `AsyncMilvusClient.search`, where a "
+        "neighbour waits 5 ms at most.",
+    )
+    assert beside.sentence == PAIR.sentence
+
+
 def test_a_file_is_read_as_it_was_written_and_another_one_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "audit.json"
-    made = Audit({"milvus_version": "2.3.5", "note": "/home/me/x sk-1234567890"}, (PAIR,))
+    cure = Instead("a cure", ("Insert",), (), 1.0, (0.2, 0.3), (4.0, 5.0))
+    pairs = (PAIR, replace(PAIR, instead=(cure,)))
+    made = Audit({"milvus_version": "2.3.5", "note": "/home/me/x sk-1234567890"}, pairs)
     path.write_text(audit.to_json(made), encoding="utf-8")
     read = audit.read(path)
     assert read.pairs == made.pairs
     assert "sk-" not in path.read_text("utf-8")
     content = json.loads(path.read_text("utf-8"))
+    # An older file holds nothing of other ways.
+    older = [{key: each[key] for key in each if key != "instead"} for each in content["pairs"]]
+    path.write_text(json.dumps({**content, "pairs": older}), encoding="utf-8")
+    assert audit.read(path).pairs == (PAIR, PAIR)
     for wrong in ({**content, "schema": 9}, {**content, "pairs": [{"name": 3}]}, [], {}):
         path.write_text(json.dumps(wrong), encoding="utf-8")
         with pytest.raises(InvalidInput, match=r"audit\.json is no audit"):

@@ -412,6 +412,8 @@ def test_the_audit_is_a_view_that_names_what_blocks_and_nothing_else(open_app: O
         held = {"afrom_texts", "asimilarity_search_with_relevance_scores",
                 "retriever with a score threshold"}  # fmt: skip
         assert set(shown.index[shown["really async"] == "no"]) == held
+        others = [other for pair in found.pairs for other in pair.instead]
+        assert sum(len(each.value) for each in app.dataframe[1:]) == len(others)
         assert shown.loc["asimilarity_search", "RPCs"] == "Search"
         scored = shown.loc["asimilarity_search_with_relevance_scores"]
         assert scored["RPCs"] == "2 × DescribeIndex, Search"

@@ -39,6 +39,19 @@ def _show(found: Audit) -> None:
         },
         key="audit_table",
     )
+    others = compared(found)
+    if not others.empty:
+        st.markdown("The same, done in another way:")
+        st.dataframe(
+            others,
+            hide_index=True,
+            height="content",
+            column_config={
+                "times": st.column_config.NumberColumn("takes, of its time", format="%.2f×"),
+                "neighbour": st.column_config.NumberColumn("a neighbour waits", format="%.0f ms"),
+            },
+            key="audit_others",
+        )
     facts = found.environment
     most = max(pair.calls for pair in found.pairs)
     st.caption(
@@ -73,6 +86,23 @@ def table(found: Audit) -> pd.DataFrame:
             "RPCs": _named(pair.asynchronous),
         }
         for pair in found.pairs
+    )
+
+
+def compared(found: Audit) -> pd.DataFrame:
+    """Return one row for each other way: how many times its time the pair takes, gathered."""
+    return pd.DataFrame(
+        {
+            "async method": pair.async_name,
+            "times": pair.over(other).ratio,
+            "95% interval": _interval(pair.over(other)),
+            "instead": other.name.replace("`", ""),
+            "RPCs on the loop's thread": _named(other.on_loop),
+            "neighbour": other.neighbour_ms,
+            "RPCs": _named(other.asynchronous),
+        }
+        for pair in found.pairs
+        for other in pair.instead
     )
 
 
