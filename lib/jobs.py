@@ -3,7 +3,8 @@
 A job is plain data plus a cancel. Its worker thread writes to it, a page's fragment reads it; the
 page keeps only the id. All jobs wait for one lane and run one at a time, because a measurement is
 wrong while another job loads or measures. A benchmark holds the lane for a trial and not for the
-run: between two trials it gives way to short work. Places take turns, whoever queued how much.
+run: between two trials it gives way to short work. Short work that waited for seconds goes beside
+what holds the lane, which is told. Places take turns, whoever queued how much.
 """
 
 import contextlib
@@ -25,8 +26,11 @@ MAX_FINISHED = 50
 # A job gives way to short work for as long as it has run itself, and for these seconds. So it takes
 # at most twice its time, these seconds and one short job more.
 GRACE_S = 5.0
-# How long a person's own short work waits for the lane, and may hold it, in seconds.
-TURN_S, HOLD_S = 5.0, 60.0
+# How long a person's own short work waits for the lane, and may hold it, in seconds. A page that
+# waits is felt, and a job in the queue is watched.
+TURN_S, HOLD_S = 0.5, 60.0
+# How long a short job waits for the lane until it goes beside what holds it, in seconds.
+BESIDE_S = 2.0
 LOOK_S = 0.05  # how often a job that gave way looks whether it was stopped
 
 
@@ -88,6 +92,7 @@ class Job:
         # Called by work that measures, between two measurements: what is short may go first
         # meanwhile. It says whether anything did. `Jobs` puts its own in this place.
         self.give_way: Callable[[], bool] = lambda: False
+        self.had_beside = False  # short work went beside it since it last gave way
         self._gave_s = 0.0
         self._gives_since: float | None = None
         self._cancelled = threading.Event()
@@ -183,6 +188,7 @@ class Jobs:
         self._waiting: list[_Queued] = []
         self._running: Job | None = None
         self._gave_way: Job | None = None  # it goes on when the short one that runs has ended
+        self._beside: Job | None = None  # a short one that waited long enough, outside the lane
         # When places and owners with waiting jobs came or had their last turn.
         self._turns: dict[tuple[str, str], int] = {}
         self._last_turn = 0
@@ -208,9 +214,9 @@ class Jobs:
 
         `work(job)` returns the result; it may set `job.result` earlier, so that a stop keeps it.
         `held` is released when the job has ended. What `is_short`, some seconds at most, goes
-        before other work and between the trials of a benchmark; not what is on the benchmark's
-        subject `not_beside`. Raises InvalidInput when the owner has as many unfinished jobs as the
-        share allows.
+        before other work, between the trials of a benchmark, and beside one after BESIDE_S; not
+        what is on the benchmark's subject `not_beside`. Raises InvalidInput when the owner has as
+        many unfinished jobs as the share allows.
         """
         job = Job(label, subject, share.owner, share.session, is_short=is_short)
         job.not_beside = not_beside
@@ -226,6 +232,10 @@ class Jobs:
                         self._take_turn(each)
                 self._waiting.append(_Queued(job, work, let_go, share.run_s, turns))
                 self._start_next()
+                if is_short and job.state is State.QUEUED:
+                    looking = threading.Timer(BESIDE_S, self._start_beside)
+                    looking.daemon = True
+                    looking.start()
         except InvalidInput:
             let_go()
             raise
@@ -269,21 +279,23 @@ class Jobs:
 
     def running(self, subject: str) -> Job | None:
         """Return the job on a subject if it runs now, or waits between two of its steps."""
-        return next((job for job in self._in_lane() if job.subject == subject), None)
+        jobs = (*self._in_lane(), *filter(None, [self._beside]))
+        return next((job for job in jobs if job.subject == subject), None)
 
     def _in_lane(self) -> tuple[Job, ...]:
         jobs = (self._running, self._gave_way)
         return tuple(dict.fromkeys(job for job in jobs if job is not None))
 
     def _give_way(self, job: Job) -> bool:
-        """Let waiting short work go before the next step of a running job; return whether any did.
+        """Let waiting short work go before the next step of a running job.
 
-        Blocks meanwhile. A job gives away no more time than it took itself and GRACE_S.
+        Return whether any did, or went beside the last step. Blocks meanwhile. A job gives away no
+        more time than it took itself and GRACE_S.
         """
         with self._lock:
             if self._running is not job or job.is_short:
                 return False
-            gave_way = False
+            gave_way, job.had_beside = job.had_beside, False
             while (
                 self._running is job
                 and not job.is_cancelled
@@ -369,12 +381,31 @@ class Jobs:
             if now - self._turn_came.setdefault(due.job.id, now) >= GRACE_S:
                 following = due
         self._start(following)
+        self._start_beside()
 
-    def _start(self, queued: _Queued) -> None:
+    def _start_beside(self) -> None:
+        """Start short work that waited for BESIDE_S beside what holds the lane, one at a time."""
+        with self._lock:
+            before = time.monotonic() - BESIDE_S
+            held = {job.not_beside for job in self._in_lane()}
+            late = [each for each in self._waiting if each.job.is_short]
+            late = [each for each in late if each.job.created <= before]
+            late = [each for each in late if each.job.subject not in held]
+            if self._beside is not None or not late:
+                return
+            for job in self._in_lane():
+                job.had_beside = True
+            self._start(_first(late, self._turns), is_beside=True)
+
+    def _start(self, queued: _Queued, *, is_beside: bool = False) -> None:
         self._leave_queue(queued)
         for key in self._turns.keys() & set(queued.turns):
             self._take_turn(key)
-        self._running = job = queued.job
+        job = queued.job
+        if is_beside:
+            self._beside = job
+        else:
+            self._running = job
         job.give_way = partial(self._give_way, job)
         job.state = State.RUNNING
         job.started = time.monotonic()
@@ -416,10 +447,13 @@ class Jobs:
                 with self._lock:
                     if self._gave_way is job:  # it ended while another thread of it waited
                         self._gave_way = None
+                    if self._beside is job:
+                        self._beside = None
                     if self._running is job:
                         self._running = self._gave_way
                     self._finish(job, state)
                     self._start_next()
+                    self._start_beside()
                     self._changed.notify_all()
 
     def _finish(self, job: Job, state: State) -> None:

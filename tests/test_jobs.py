@@ -360,6 +360,43 @@ def test_the_time_that_a_run_gave_away_is_not_counted_against_it() -> None:
     assert job.gave_s >= 0.4 > job.elapsed_s
 
 
+def test_short_work_that_waited_goes_beside_what_holds_the_lane_one_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs_module, "BESIDE_S", 0.05)
+    jobs, gate, leave = Jobs(), threading.Event(), threading.Event()
+    gaps, together = list[bool](), list[tuple[str, ...]]()
+
+    def trial(job: Job) -> None:
+        gate.wait(10)
+        gaps.extend((job.give_way(), job.give_way()))
+
+    run = jobs.submit("run", trial, subject="benchmark", not_beside="ingest:mine")
+
+    def row(job: Job) -> str:
+        running = [each.label for each in jobs.all() if each.state is State.RUNNING]
+        together.append(tuple(running))
+        leave.wait(10)
+        return job.label
+
+    def short(label: str, subject: str) -> Job:
+        return jobs.submit(label, row, subject=subject, share=Share(label), is_short=True)
+
+    refused = short("into it", "ingest:mine")
+    rows = [short(label, f"ingest:{label}") for label in ("a", "b", "c")]
+    wait_until(lambda: bool(together))
+    assert jobs.running("ingest:a") is rows[0]
+    leave.set()
+    assert [wait(job).result for job in rows] == ["a", "b", "c"]
+    assert together == [("run", label) for label in ("a", "b", "c")]
+    assert refused.state is State.QUEUED
+    gate.set()
+    assert wait(run).state is State.DONE
+    # The run knows of those beside it, and says so once.
+    assert gaps == [True, False]
+    assert wait(refused).result == "into it"
+
+
 def test_own_short_work_holds_the_lane_or_goes_beside_it_after_a_while() -> None:
     lane = Lane()
     with lane.jobs.in_turn("beside", subject="change", wait_s=0.05) as is_held:

@@ -468,7 +468,7 @@ def warnings(
     found = {
         "Another session used the store": _disturbed(environment),
         "Other programs were busy": _not_quiet(environment),
-        "Others went first between trials": _gave_way(environment),
+        "Others went between or beside trials": _gave_way(environment),
     }
     for title, check in _CHECKS.items():
         found[title] = [
@@ -508,7 +508,7 @@ def _not_quiet(environment: Mapping[str, Any]) -> list[str]:
 
 
 def _gave_way(environment: Mapping[str, Any]) -> list[str]:
-    """Say how often short work of others went between two trials."""
+    """Say how often short work of others went between two trials or beside one."""
     times = environment.get("gave_way")
     if not isinstance(times, int) or not times:
         return []

@@ -294,7 +294,7 @@ def test_between_two_trials_the_worker_waits_for_what_its_job_lets_go_first(
     # Asked before each of twelve trials but the first, when those before it have arrived here.
     assert asked == list(range(1, 12))
     assert run.environment["gave_way"] == 2
-    assert analyse(run).warnings["Others went first between trials"]
+    assert analyse(run).warnings["Others went between or beside trials"]
 
 
 def test_a_visitor_s_benchmark_writes_to_its_own_collection_and_to_no_other(

@@ -324,7 +324,7 @@ def test_a_trial_before_which_others_went_first_is_warmed_again_and_the_run_says
     assert store.calls == job.progress.done == job.progress.total == 2 * 2 + 2 * 3 + warmed
     assert [trial.count for trial in finished.trials] == [2, 2, 3, 3]
     assert finished.environment["gave_way"] == 1
-    said = analyse(finished).warnings["Others went first between trials"]
+    said = analyse(finished).warnings["Others went between or beside trials"]
     assert said == ["1 time, and the trial after it was warmed up again"]
 
 

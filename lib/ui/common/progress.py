@@ -87,8 +87,9 @@ def _waiting_for(job: Job) -> str:
     is_known = first.owner in ("", visitor.owner())
     what = literal(_describe(first)) if is_known else "another visitor's job"
     others = f" {counted(len(ahead) - 1, 'more job')} before this one." if len(ahead) > 1 else ""
-    when = "It goes between two trials" if job.is_short else "Jobs run one at a time"
-    return f"Behind “{what}”.{others} {when} to keep timings fair."
+    if job.is_short:
+        return f"Behind “{what}”.{others} It goes between two trials, or soon beside one."
+    return f"Behind “{what}”.{others} Jobs run one at a time to keep timings fair."
 
 
 def _describe(job: Job) -> str:
