@@ -3,7 +3,7 @@
 import streamlit as st
 
 from lib.settings import PROJECT_ROOT
-from lib.ui.common import front, links, memory, parameters, style, tab
+from lib.ui.common import ahead, front, links, memory, parameters, style, tab
 
 memory.use_few_heaps()
 st.set_page_config(
@@ -13,6 +13,7 @@ st.set_page_config(
     layout="wide",
     initial_sidebar_state="auto",
 )
+ahead.begin()
 style.make_readable()
 parameters.drop_endless_numbers()
 

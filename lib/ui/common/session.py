@@ -22,7 +22,7 @@ from lib.milvus.connection import Connection, Description, Lease, Pool, open_con
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.milvus.territory import Territory
 from lib.settings import Settings
-from lib.ui.common import log, visitor
+from lib.ui.common import ahead, log, visitor
 from lib.ui.common.cleaner import Cleaner
 from lib.ui.common.errors import error_box, show_error
 from lib.ui.common.memory import check_room
@@ -52,18 +52,6 @@ MODEL = (
     "openai_http_client",
 )
 T = TypeVar("T")
-
-
-@st.cache_resource(show_spinner=False)
-def _host_settings() -> Settings | SettingsError:
-    try:
-        secrets = dict(st.secrets)
-    except (FileNotFoundError, st.errors.StreamlitSecretNotFoundError):
-        secrets = {}
-    try:
-        return settings.load(secrets=secrets)
-    except SettingsError as error:
-        return error
 
 
 def frame_is_drawn(page: str) -> None:
@@ -99,7 +87,7 @@ def _require_frame() -> None:
 def host_settings() -> Settings:
     """Return the host's own settings; stop the page if they are wrong."""
     _require_frame()
-    loaded = _host_settings()
+    loaded = ahead.host_settings()
     if isinstance(loaded, SettingsError):
         error_box(loaded)
         st.stop()
@@ -108,7 +96,7 @@ def host_settings() -> Settings:
 
 def host_provider() -> str:
     """Return the embedding provider of the host; empty where its settings are wrong."""
-    loaded = _host_settings()
+    loaded = ahead.host_settings()
     return "" if isinstance(loaded, SettingsError) else loaded.embedding_provider
 
 
