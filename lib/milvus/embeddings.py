@@ -299,7 +299,7 @@ def _build_bundled(settings: Settings, retries: bool) -> Embeddings:
     if not (BUNDLED_MODEL_DIR / "config.json").is_file():
         raise EmbeddingFailed(
             "The bundled embedding model is missing from assets/.",
-            next_step="Run scripts/distil_embedding_model.py, or check the folder out again.",
+            next_step="Run `python -m scripts.model.distil`, or check the folder out again.",
         )
     _bundled_is_open.set()
     return BundledEmbeddings()

@@ -4,13 +4,13 @@ import os
 import re
 import subprocess
 import sys
-import threading
 
 import pytest
 from langchain_core.documents import Document
 
 from lib.documents.corpora import CORPORA
 from lib.settings import PROJECT_ROOT
+from scripts.model import gather
 
 MAX_VARCHAR_BYTES = 65_535
 
@@ -74,17 +74,19 @@ def test_near_duplicates_and_the_readmes_answer_are_in_it() -> None:
     assert {"shutil.rmtree", "str.split", "bytes.split", "bytearray.split"} <= names
 
 
-def test_threads_that_ask_at_once_get_the_same_corpus() -> None:
-    sizes: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: sizes.append(len(make("standard_library", None))))
-        for _ in range(4)
+def test_the_asset_holds_what_this_python_says_where_it_has_the_same_objects() -> None:
+    kept = {document.id: document for document in make("standard_library", None)}
+    gathered = {entry.name: entry for entry in gather.entries_of_python()}
+    both = kept.keys() & gathered.keys()
+    # Another version or platform has some others, and describes some differently.
+    assert len(both) > 0.8 * len(kept)
+    alike = [
+        name for name in both if kept[name].metadata["length"] == len(gathered[name].docstring)
     ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(sizes)) == 1
+    assert len(alike) > 0.8 * len(both)
+    for name in alike:
+        assert kept[name].metadata["module"] == gathered[name].module
+        assert kept[name].page_content.startswith(f"{name}: {gathered[name].docstring[:100]}")
 
 
 def test_every_process_reads_the_same_corpus_and_nothing_is_printed_or_warned() -> None:

