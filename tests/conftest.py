@@ -3,6 +3,7 @@
     milvus_server     a real Milvus server, one for the whole run
     backend           an open connection to each of both in turn
     milvus_lite_uri   the path of a fresh Milvus Lite store
+    model             the bundled model
     openai_endpoint   an OpenAI-compatible embeddings server, one for the whole run
     run_app           run_app({"LAB_PUBLIC": "1"}) starts the app and returns its address
     shared_app        the address of an app on the bundled corpus, one for the whole run
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from lib.benchmark.endpoint import OpenAIEndpoint
     from lib.milvus.connection import Connection
+    from lib.milvus.embeddings import EmbeddingModel
     from scripts.milvus_server import MilvusServer
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -230,6 +232,14 @@ def backend(
 def milvus_lite_uri(tmp_path: Path) -> str:
     """The path of a Milvus Lite store that doesn't exist yet, in a folder that does."""
     return str(tmp_path / "lab.db")
+
+
+@pytest.fixture(scope="session")
+def model() -> "EmbeddingModel":
+    """The bundled model."""
+    from lib.milvus.embeddings import open_model
+
+    return open_model(settings.load({}))
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from lib.benchmark import runner
 from lib.benchmark.endpoint import OpenAIEndpoint
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
-from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.place import place_of
 from lib.programs import searching, writing
 from lib.programs.snippet import Place, Snippet
@@ -215,11 +215,6 @@ def assert_rows(printed: str, expected: list[str]) -> None:
         assert seen[:2] == wanted[:2], printed
         if len(wanted) == 3:
             assert float(seen[2]) == pytest.approx(float(wanted[2]), abs=2e-4), printed
-
-
-@pytest.fixture(scope="module")
-def model() -> EmbeddingModel:
-    return open_model(settings.load({}))
 
 
 @pytest.fixture(scope="module")

@@ -62,11 +62,6 @@ def opened(settings: Settings) -> Iterator[Connection]:
     connection.close()
 
 
-@pytest.fixture(scope="module")
-def model() -> EmbeddingModel:
-    return open_model(Settings(milvus_uri="unused.db"))
-
-
 def workers() -> list[psutil.Process]:
     """Return the workers that the host has, without the one of Milvus Lite."""
     lites = {each.pid for each in _lites()}

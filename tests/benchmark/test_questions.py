@@ -16,7 +16,7 @@ from lib.ingestion.writing import ingest
 from lib.jobs import Jobs, State
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
-from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.embeddings import EmbeddingModel
 from lib.results.plan import Plan
 from lib.results.run_file import read
 from lib.results.trials import Trial
@@ -35,11 +35,6 @@ PLAN = Plan(
     collection=COLLECTION,
     questions=QUESTIONS,
 )
-
-
-@pytest.fixture(scope="module")
-def model() -> EmbeddingModel:
-    return open_model(load({}))
 
 
 @pytest.fixture(scope="module")

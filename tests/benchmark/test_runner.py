@@ -59,12 +59,6 @@ def lite(milvus_lite_uri: str) -> Iterator[Connection]:
     opened.close()
 
 
-@pytest.fixture(scope="module")
-def model() -> EmbeddingModel:
-    """The bundled model."""
-    return open_model(Settings(milvus_uri="unused.db"))
-
-
 def benchmark_collections(connection: Connection) -> list[str]:
     return [name for name in connection.client.list_collections() if name.startswith("lab_bench")]
 

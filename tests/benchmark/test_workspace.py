@@ -17,7 +17,7 @@ from lib.benchmark.workspace import MilvusWorkspace
 from lib.errors import InvalidInput, OperationFailed
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
-from lib.milvus.embeddings import ByDocuments, EmbeddingModel, TimedEmbeddings, open_model
+from lib.milvus.embeddings import ByDocuments, EmbeddingModel, TimedEmbeddings
 from lib.milvus.operations import OPERATIONS
 from lib.results.catalogue import Effect
 from lib.results.plan import Plan
@@ -43,12 +43,6 @@ def connection(request: pytest.FixtureRequest) -> Iterator[Connection]:
     opened = open_connection(Settings(milvus_uri=getattr(target, "uri", target)))
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def model() -> EmbeddingModel:
-    """The bundled model."""
-    return open_model(Settings(milvus_uri="unused.db"))
 
 
 @pytest.fixture

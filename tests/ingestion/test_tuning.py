@@ -16,7 +16,7 @@ from lib.ingestion.tuning import REPEATS, Grid, Setting, find_best
 from lib.jobs import Job, Jobs, State
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
-from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.embeddings import EmbeddingModel
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.slow
@@ -31,11 +31,6 @@ def store(milvus_lite_uri: str) -> Iterator[Connection]:
     opened = open_connection(settings.load({"MILVUS_URI": milvus_lite_uri}))
     yield opened
     opened.close()
-
-
-@pytest.fixture(scope="module")
-def model() -> EmbeddingModel:
-    return open_model(settings.load({}))
 
 
 @pytest.fixture

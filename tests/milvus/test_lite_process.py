@@ -21,7 +21,7 @@ from lib.ingestion.writing import ingest
 from lib.jobs import Job
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection, open_connection
-from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.embeddings import EmbeddingModel
 from lib.search import ask
 from lib.settings import PROJECT_ROOT, Settings
 from lib.workers import supervised
@@ -40,11 +40,6 @@ def documents(count: int, first: int = 0) -> list[Document]:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(milvus_uri=str(tmp_path / "lab.db"))
-
-
-@pytest.fixture
-def model(settings: Settings) -> EmbeddingModel:
-    return open_model(settings)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from lib import event_loop
 from lib.milvus import collections as milvus_collections
 from lib.milvus import operations
 from lib.milvus.connection import Connection, open_connection
-from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS, Inputs, Operation
 from lib.results.catalogue import Effect
 from lib.settings import Settings
@@ -53,12 +53,6 @@ def connection(request: pytest.FixtureRequest) -> Iterator[Connection]:
     opened = open_connection(Settings(milvus_uri=getattr(target, "uri", target)))
     yield opened
     opened.close()
-
-
-@pytest.fixture(scope="module")
-def model() -> EmbeddingModel:
-    """The bundled model."""
-    return open_model(Settings(milvus_uri="unused.db"))
 
 
 def restore(connection: Connection, name: str, store: Milvus, rows: list[Document]) -> None:

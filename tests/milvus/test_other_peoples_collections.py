@@ -14,7 +14,6 @@ import pytest
 from langchain_core.documents import Document
 
 from benchmarks._uploads import upload_of
-from lib import settings
 from lib.benchmark.runner import run
 from lib.documents.chunking import Chunking
 from lib.documents.files import parsed
@@ -27,17 +26,12 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus import filters, rows
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
-from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.filters import Typed, equals
 from lib.results.plan import Plan
 from lib.search import ask
 from lib.search.hybrid import ask_hybrid, copy_with_words
 from tests.milvus.other_peoples import KINDS, ROWS, Kind, make, texts
-
-
-@pytest.fixture(scope="module")
-def model() -> EmbeddingModel:
-    return open_model(settings.load({}))
 
 
 @pytest.fixture(scope="module")

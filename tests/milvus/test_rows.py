@@ -12,7 +12,6 @@ from langchain_core.documents import Document
 from pymilvus import DataType
 
 from benchmarks._uploads import upload_of
-from lib import settings
 from lib.documents.chunking import Chunking
 from lib.documents.files import parsed
 from lib.documents.sources import DEFAULT_MAX_BYTES, Reading
@@ -23,7 +22,7 @@ from lib.ingestion.writing import ingest
 from lib.milvus import collections as milvus_collections
 from lib.milvus import rows
 from lib.milvus.connection import Connection
-from lib.milvus.embeddings import BUNDLED_MODEL_NAME, EmbeddingModel, open_model
+from lib.milvus.embeddings import BUNDLED_MODEL_NAME, EmbeddingModel
 from lib.milvus.rows import Browser
 from lib.results.catalogue import IndexType
 from tests.waiting import wait_until
@@ -32,11 +31,6 @@ if TYPE_CHECKING:
     pass
 
 COUNT = 137
-
-
-@pytest.fixture(scope="module")
-def model() -> EmbeddingModel:
-    return open_model(settings.load({}))
 
 
 def documents(count: int) -> Iterator[Document]:

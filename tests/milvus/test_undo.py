@@ -4,15 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lib import settings
 from lib.milvus.connection import Connection
-from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.embeddings import EmbeddingModel
 from scripts.check_undo import check
-
-
-@pytest.fixture(scope="module")
-def model() -> EmbeddingModel:
-    return open_model(settings.load({}))
 
 
 @pytest.mark.parametrize("first", range(0, 25, 5))

@@ -7,15 +7,7 @@ import pytest
 
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
-from lib.milvus.embeddings import EmbeddingModel, open_model
-from lib.settings import load
 from tests.stores import COLLECTION, copy_of
-
-
-@pytest.fixture(scope="module")
-def model() -> EmbeddingModel:
-    """The bundled model."""
-    return open_model(load({}))
 
 
 @pytest.fixture(scope="module")
