@@ -19,7 +19,7 @@ from lib.errors import InvalidInput
 from lib.workers.work import Limits
 
 # What all files of one person may take in memory, as parsed.
-KEPT_BYTES = 32 * MEGABYTE
+KEPT_BYTES = 16 * MEGABYTE
 SAMPLE_ROWS = 5
 
 
