@@ -16,6 +16,12 @@ def main() -> None:
     )
     parser.add_argument("--port", type=int, default=8123)
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument(
+        "--first-token", type=float, default=0.0, metavar="SECONDS", help="a chat's"
+    )
+    parser.add_argument(
+        "--answer", type=float, default=0.0, metavar="SECONDS", help="its last token"
+    )
     parser.add_argument("--most-in-flight", type=int, help="more requests at once get 429")
     parser.add_argument("--most-per-s", type=float, help="more requests a second get 429")
     parser.add_argument("--failure", choices=["401", "429", "500", "garbage", "hang"])
@@ -23,6 +29,8 @@ def main() -> None:
     with OpenAIEndpoint(
         port=arguments.port,
         latency_s=arguments.latency,
+        first_token_s=arguments.first_token,
+        answer_s=arguments.answer,
         failure=arguments.failure,
         most_in_flight=arguments.most_in_flight,
         most_per_s=arguments.most_per_s,

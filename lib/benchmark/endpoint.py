@@ -1,8 +1,9 @@
-"""Serve OpenAI's embeddings API on this machine, with failures to order, without key or network.
+"""Serve OpenAI's API on this machine, with failures to order, without key or network.
 
 `python -m scripts.openai_endpoint` serves it until Ctrl-C, `in_a_worker` while a job needs it. It
 embeds with the bundled model when that is there, else with hashed words, so that similar texts lie
-close together. The requested model's name can choose what goes wrong:
+close together. A chat model answers with words of the question. The requested model's name can
+choose what goes wrong:
 
     fail-401, fail-429, fail-500    that status, with the body OpenAI sends
     fail-garbage                    status 200 and a body that is no JSON
@@ -15,12 +16,13 @@ import asyncio
 import base64
 import hashlib
 import http.client
+import json
 import re
 import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -30,7 +32,7 @@ import numpy.typing as npt
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from lib.milvus.embeddings import BundledEmbeddings
@@ -40,6 +42,8 @@ from lib.workers.service import Service
 HASHED_DIMENSION = 256
 RETRY_AFTER_S = 1
 START_TIMEOUT_S = 10
+CHAT, EVENTS = "/v1/chat/completions", "text/event-stream"
+TOKENS = 20  # of a chat's answer
 HANG_S = 3600
 FAILURE = re.compile(r"fail-(?P<kind>401|429|500|garbage|hang)(?P<once>-once)?")
 SLOWNESS = re.compile(r"slow-(?P<seconds>\d+(\.\d+)?)")
@@ -48,9 +52,11 @@ Vectors = npt.NDArray[np.float32]
 
 
 class OpenAIEndpoint:
-    """An embeddings server in a thread of its own, for `OpenAIEmbeddings(base_url=…)`.
+    """Embeddings and chat in a thread of its own, for `OpenAIEmbeddings(base_url=…)` and others.
 
-    Every answer leaves `latency_s` after its request came in, embedding included. `failure` (such
+    Vectors leave `latency_s` after their request came in, embedding included. Of a chat's answer
+    the first token leaves after `first_token_s` and the last after `answer_s`; it counts as in
+    flight until the first. `failure` (such
     as "401") fails every request, whatever model it names. With `api_key`, any other key gets 401.
     `requests` and `texts` count what came in since the start or the last `reset()`, `headers` are
     those of each request. With `redirect_to`, every request is sent on to that address.
@@ -64,6 +70,8 @@ class OpenAIEndpoint:
         *,
         port: int = 0,
         latency_s: float = 0.0,
+        first_token_s: float = 0.0,
+        answer_s: float = 0.0,
         failure: str | None = None,
         api_key: str | None = None,
         use_bundled_model: bool = True,
@@ -73,6 +81,8 @@ class OpenAIEndpoint:
     ) -> None:
         """Bind the port at once, a free one by default, so that `base_url` is known."""
         self.latency_s = latency_s
+        self.first_token_s = first_token_s
+        self.answer_s = max(answer_s, first_token_s)
         self.failure = failure
         self.api_key = api_key
         self.redirect_to = redirect_to
@@ -87,7 +97,8 @@ class OpenAIEndpoint:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", port))
         self.port: int = self._socket.getsockname()[1]
-        app = Starlette(routes=[Route("/v1/embeddings", self._answer, methods=["POST"])])
+        paths = ("/v1/embeddings", CHAT)
+        app = Starlette(routes=[Route(path, self._answer, methods=["POST"]) for path in paths])
         self._server = uvicorn.Server(
             # The short grace is for requests that never get an answer.
             uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1, lifespan="off")
@@ -106,7 +117,7 @@ class OpenAIEndpoint:
         self.headers: list[dict[str, str]] = []
         self.refused: Counter[str] = Counter()
         # A second's requests may come at once, as providers allow; then one after another.
-        self._tokens = self.most_per_s or 0.0
+        self._bucket = self.most_per_s or 0.0
         self._filled = time.monotonic()
         self._asked: Counter[str] = Counter()
 
@@ -152,7 +163,7 @@ class OpenAIEndpoint:
         self._server.run(sockets=[self._socket])
 
     async def _answer(self, request: Request) -> Response:
-        """Answer POST /v1/embeddings, or refuse what exceeds the quota."""
+        """Answer a request for vectors or for words, or refuse what exceeds the quota."""
         came_in = time.monotonic()
         self.requests += 1
         self.headers.append(dict(request.headers))
@@ -164,7 +175,7 @@ class OpenAIEndpoint:
             return _fail("429")
         self._in_flight += 1
         try:
-            return await self._embedded(request, came_in)
+            return await self._answered(request, came_in)
         finally:
             self._in_flight -= 1
 
@@ -175,32 +186,55 @@ class OpenAIEndpoint:
         if self.most_per_s is None:
             return ""
         now = time.monotonic()
-        grown = self._tokens + (now - self._filled) * self.most_per_s
-        self._tokens, self._filled = min(grown, self.most_per_s), now
-        if self._tokens < 1:
+        grown = self._bucket + (now - self._filled) * self.most_per_s
+        self._bucket, self._filled = min(grown, self.most_per_s), now
+        if self._bucket < 1:
             return "per second"
-        self._tokens -= 1
+        self._bucket -= 1
         return ""
 
-    async def _embedded(self, request: Request, came_in: float) -> Response:
+    async def _answered(self, request: Request, came_in: float) -> Response:
         body = await request.json()
         model = str(body.get("model", ""))
         self._asked[model] += 1
         failing = FAILURE.fullmatch(f"fail-{self.failure}" if self.failure else model)
         fails = failing and not (failing["once"] and self._asked[model] > 1)
         kind = failing["kind"] if failing and fails else ""
-        answer = _fail(kind) if kind else self._vectors(request, model, body)
-        slowness = SLOWNESS.fullmatch(model)
-        latency_s = float(slowness["seconds"]) if slowness else self.latency_s
+        latency_s, slowness = self.latency_s, SLOWNESS.fullmatch(model)
+        key = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if kind or (self.api_key is not None and key != self.api_key):
+            answer = _fail(kind or "401")
+        elif request.url.path == CHAT:
+            latency_s = self.first_token_s if body.get("stream") else self.answer_s
+            answer = self._words(model, body, came_in)
+        else:
+            answer = self._vectors(model, body)
+        latency_s = float(slowness["seconds"]) if slowness else latency_s
         # What the answer took to make is part of its latency.
         due = came_in + (HANG_S if kind == "hang" else latency_s)
         await asyncio.sleep(max(due - time.monotonic(), 0))
         return answer
 
-    def _vectors(self, request: Request, model: str, body: dict[str, Any]) -> Response:
-        key = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if self.api_key is not None and key != self.api_key:
-            return _fail("401")
+    def _words(self, model: str, body: dict[str, Any], came_in: float) -> Response:
+        asked = str(body["messages"][-1]["content"]).split() or ["?"]
+        words = [f"{asked[i % len(asked)]} " for i in range(TOKENS)]
+        if not body.get("stream"):
+            message = {"role": "assistant", "content": "".join(words)}
+            return JSONResponse(_completion(model, "chat.completion", message=message))
+        return StreamingResponse(self._tokens(model, words, came_in), media_type=EVENTS)
+
+    async def _tokens(self, model: str, words: list[str], came_in: float) -> AsyncIterator[str]:
+        """Yield the events of a streamed answer, each when it is due."""
+        step_s = (self.answer_s - self.first_token_s) / (len(words) - 1)
+        for i, word in enumerate(words):
+            due = came_in + self.first_token_s + i * step_s
+            await asyncio.sleep(max(due - time.monotonic(), 0))
+            delta = {"role": "assistant", "content": word}
+            chunk = _completion(model, "chat.completion.chunk", delta=delta)
+            yield f"data: {json.dumps(chunk)}\n\n"
+        yield "data: [DONE]\n\n"
+
+    def _vectors(self, model: str, body: dict[str, Any]) -> Response:
         texts = body.get("input")
         texts = [texts] if isinstance(texts, str) else texts
         if not texts or not all(isinstance(text, str) for text in texts):
@@ -212,20 +246,25 @@ class OpenAIEndpoint:
 
 
 @contextmanager
-def in_a_worker(latency_s: float) -> Iterator[tuple[str, int]]:
+def in_a_worker(
+    latency_s: float, first_token_s: float = 0.0, answer_s: float = 0.0
+) -> Iterator[tuple[str, int]]:
     """Serve in a process of its own, which ends with this one; yield its base URL and number.
 
     Raises Ended and NotStarted.
     """
-    service = Service(_started, latency_s, what="The embeddings endpoint")
+    told = (latency_s, first_token_s, answer_s)
+    service = Service(_started, *told, what="The endpoint")
     try:
         yield service.call("where", timeout=START_TIMEOUT_S), service.pid
     finally:
         service.close()
 
 
-def _started(latency_s: float) -> OpenAIEndpoint:
-    return OpenAIEndpoint(latency_s=latency_s).start()
+def _started(latency_s: float, first_token_s: float, answer_s: float) -> OpenAIEndpoint:
+    return OpenAIEndpoint(
+        latency_s=latency_s, first_token_s=first_token_s, answer_s=answer_s
+    ).start()
 
 
 def _fail(kind: str) -> Response:
@@ -246,6 +285,12 @@ def _error(status: int, message: str, code: str | None = None) -> Response:
     kind = "server_error" if status >= 500 else "invalid_request_error"
     error = {"message": message, "type": kind, "param": None, "code": code}
     return JSONResponse({"error": error}, status_code=status)
+
+
+def _completion(model: str, kind: str, **said: Any) -> dict[str, Any]:
+    """Put a message, or a part of one, into the form of a chat's answer."""
+    choice = {"index": 0, "finish_reason": None if "delta" in said else "stop", **said}
+    return {"id": "chat", "object": kind, "created": 0, "model": model, "choices": [choice]}
 
 
 def _answer_body(model: str, vectors: Vectors, body: dict[str, Any]) -> dict[str, Any]:

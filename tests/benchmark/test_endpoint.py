@@ -10,9 +10,11 @@ import numpy as np
 import openai
 import psutil
 import pytest
-from langchain_openai import OpenAIEmbeddings
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
-from lib.benchmark.endpoint import OpenAIEndpoint, in_a_worker
+from benchmarks import http_clients
+from lib.benchmark.endpoint import TOKENS, OpenAIEndpoint, in_a_worker
+from lib.settings import HTTP_CLIENTS
 from scripts.tcp_proxy import TcpProxy
 
 DEFAULTS: dict[str, Any] = {
@@ -22,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "max_retries": 0,
     "timeout": 10,
 }
+TRY_FOR_S, LATE_S = 60, 0.02
 TEXTS = ["remove a directory", "remove a folder", "sine of x"]
 
 
@@ -50,6 +53,18 @@ def test_in_a_worker_it_answers_like_one_in_a_thread_and_ends_with_its_job(
     assert not psutil.pid_exists(pid)
     with pytest.raises(openai.APIConnectionError):
         client.embed_query(TEXTS[0])
+
+
+def test_the_benchmark_of_http_clients_asks_over_each_of_them(
+    openai_endpoint: OpenAIEndpoint,
+) -> None:
+    openai_endpoint.reset()
+    found = http_clients.measure(openai_endpoint.base_url, [3], repeats=2)[3]
+    assert list(found) == [*HTTP_CLIENTS, http_clients.THREADS]
+    # Each client asks for the dimension, and twice a repeat for three vectors.
+    assert openai_endpoint.requests == len(HTTP_CLIENTS) + len(found) * 2 * 2 * 3
+    assert all(len(rounds) == 2 for rounds in found.values())
+    assert all(each.wall_s > 0 <= each.lag_s for rounds in found.values() for each in rounds)
 
 
 def test_plain_floats_and_base64_are_the_same_numbers(openai_endpoint: OpenAIEndpoint) -> None:
@@ -139,6 +154,50 @@ def test_slow_answers_overlap_when_asked_for_together(openai_endpoint: OpenAIEnd
     assert 0.3 <= time.monotonic() - started < 2
 
 
+def chat(url: str, **options: Any) -> ChatOpenAI:
+    defaults: dict[str, Any] = {"api_key": "sk-test", "max_retries": 0, "timeout": 10}
+    return ChatOpenAI(base_url=url, **({"model": "any"} | defaults | options))
+
+
+def test_a_chat_answers_alike_in_one_piece_and_in_tokens_sync_and_async(
+    openai_endpoint: OpenAIEndpoint,
+) -> None:
+    client = chat(openai_endpoint.base_url)
+    whole = str(client.invoke("remove a directory").content)
+    assert whole.split() == (["remove", "a", "directory"] * TOKENS)[:TOKENS]
+    assert "".join(str(part.content) for part in client.stream("remove a directory")) == whole
+
+    async def streamed() -> str:
+        return "".join([str(part.content) async for part in client.astream("remove a directory")])
+
+    assert asyncio.run(streamed()) == whole
+    with pytest.raises(openai.RateLimitError):
+        chat(openai_endpoint.base_url, model="fail-429").invoke("x")
+
+
+@pytest.mark.alone
+def test_the_first_token_and_the_last_come_when_they_were_asked_to() -> None:
+    first_s, last_s = 0.2, 0.5
+    with OpenAIEndpoint(first_token_s=first_s, answer_s=last_s, use_bundled_model=False) as slow:
+        client = chat(slow.base_url, streaming=True)
+        client.invoke("warm")
+        deadline, came = time.monotonic() + TRY_FOR_S, []
+        while time.monotonic() < deadline:
+            started = time.monotonic()
+            moments = [
+                time.monotonic() - started
+                for part in client.stream("one two three")
+                if part.content
+            ]
+            assert first_s <= moments[0] < last_s <= moments[-1]
+            came.append((moments[0], moments[-1]))
+            firsts, lasts = zip(*came, strict=True)
+            if min(firsts) <= first_s + LATE_S and min(lasts) <= last_s + LATE_S:
+                break
+    assert min(firsts) <= first_s + LATE_S
+    assert min(lasts) <= last_s + LATE_S
+
+
 def test_token_ids_are_refused(openai_endpoint: OpenAIEndpoint) -> None:
     client = openai.OpenAI(base_url=openai_endpoint.base_url, api_key="sk-test", max_retries=0)
     for token_ids in ([1, 2, 3], [[1, 2], [3]]):
@@ -146,7 +205,7 @@ def test_token_ids_are_refused(openai_endpoint: OpenAIEndpoint) -> None:
             client.embeddings.create(input=token_ids, model="any")
 
 
-ASKED_S, MOST_S, TRY_FOR_S = 0.45, 0.455, 60
+ASKED_S, MOST_S = 0.45, 0.455
 
 
 def post_s(connection: http.client.HTTPConnection) -> float:
