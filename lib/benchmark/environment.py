@@ -12,7 +12,7 @@ from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.results.catalogue import STRATEGIES
 from lib.results.plan import Plan
-from lib.results.trials import SERVICE
+from lib.results.trials import CHAIN, SERVICE
 
 PACKAGES = (
     "langchain-milvus",
@@ -34,6 +34,12 @@ SERVED = (
     "The service (Starlette and uvicorn, one process of its own) and its users are on the same "
     "computer and share its processors. Each user asks again when answered. A neighbour's request "
     "that does nothing is due every 50 ms, and its wait counts from the moment it was due."
+)
+
+CHAINED = (
+    "Each call asks retriever | prompt | chat model, with invoke in the loop and the threads and "
+    "ainvoke awaited. The chat model is OpenAI's client over HTTP to an endpoint on the same "
+    "computer, which streams words of the question after a known time."
 )
 
 
@@ -91,6 +97,8 @@ def _notes(connection: Connection, plan: Plan) -> list[str]:
     ]
     if plan.experiment == SERVICE:
         notes.append(SERVED)
+    if plan.experiment == CHAIN:
+        notes.append(CHAINED)
     if connection.is_lite:
         notes.append(
             "Milvus Lite serves one request at a time, in a process of its own on this computer: "

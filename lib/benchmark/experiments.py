@@ -1,7 +1,7 @@
 """EXPERIMENTS: which cell comes next, as generators that are sent each finished trial.
 
-The experiments "compare" and "service" know all their cells beforehand. "rate" and "overload"
-choose the next one by what the last ones showed.
+The experiments "compare", "service" and "chain" know all their cells beforehand. "rate" and
+"overload" choose the next one by what the last ones showed.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from lib.results.advice import confirming_trials, holds, loses, rate_level
 from lib.results.catalogue import STRATEGIES
 from lib.results.plan import MAX_RATE_PER_S, Cell, Plan
 from lib.results.summaries import median
-from lib.results.trials import COMPARE, OVERLOAD, RATE, SERVICE, Trial
+from lib.results.trials import CHAIN, COMPARE, OVERLOAD, RATE, SERVICE, Trial
 
 # (cell, repeat); a repeat of None is a warm-up, after which None is sent instead of a trial.
 Steps = Generator[tuple[Cell, int | None], Trial | None, None]
@@ -168,4 +168,5 @@ EXPERIMENTS: dict[str, Callable[[Plan], Steps]] = {
     RATE: highest_rate,
     OVERLOAD: overload,
     SERVICE: compare,
+    CHAIN: compare,
 }

@@ -24,7 +24,7 @@ from lib.milvus.operations import OPERATIONS
 from lib.results import summaries
 from lib.results.effects import command
 from lib.results.plan import Cell, Plan
-from lib.results.trials import SERVICE, Run, Trial
+from lib.results.trials import CHAIN, SERVICE, Run, Trial
 from lib.settings import Settings
 from lib.workers.following import clean_beside
 from lib.workers.watchdog import Watchdog
@@ -81,6 +81,12 @@ def run(
         opened.append(workspace)
         if plan.experiment == SERVICE and settings is not None:
             workspace = serve(searched, plan, Access.of(settings, connection, model))
+            opened[:] = [workspace]
+        if plan.experiment == CHAIN:
+            # Who measures a chain loads what it is made of.
+            from lib.benchmark.chain import ChainWorkspace
+
+            workspace = ChainWorkspace(searched)
             opened[:] = [workspace]
         facts = environment.describe(plan, connection, model, workspace.facts())
         return workspace, facts, Others.beside(connection, *workspace.processes)

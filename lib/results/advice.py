@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from lib.results.catalogue import STRATEGIES
+from lib.results.chain import ChainVerdict
 from lib.results.service import ServiceVerdict
 from lib.results.summaries import (
     BUSY_SHARE,
@@ -706,14 +707,14 @@ def _overload_level(key: CellKey, trials: Sequence[Trial]) -> OverloadLevel:
     )
 
 
-Advice = SweepAdvice | RateAdvice | OverloadAdvice | ServiceVerdict
+Advice = SweepAdvice | RateAdvice | OverloadAdvice | ServiceVerdict | ChainVerdict
 
 
 def sentences(
     sweeps: Sequence[SweepAdvice],
     rate: RateAdvice | None,
     overload: OverloadAdvice | None,
-    service: ServiceVerdict | None,
+    verdict: ServiceVerdict | ChainVerdict | None,
 ) -> tuple[str, ...]:
     """Return all advice that a run supports, the advice itself first, in whole sentences."""
     said: list[str] = []
@@ -724,6 +725,6 @@ def sentences(
         said += [rate.sentence, rate.contrast]
     if overload:
         said += [overload.sentence, *(level.sentence for level in overload.levels)]
-    if service:
-        said += [service.sentence, *service.lines]
+    if verdict:
+        said += [verdict.sentence, *verdict.lines]
     return tuple(filter(None, said))

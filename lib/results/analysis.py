@@ -17,6 +17,7 @@ from lib.results.advice import (
     sweep_advice,
 )
 from lib.results.catalogue import STRATEGIES
+from lib.results.chain import ChainVerdict, chain_verdict
 from lib.results.groups import Focus, groups
 from lib.results.service import ServiceVerdict, service_verdict
 from lib.results.summaries import (
@@ -46,6 +47,7 @@ class Analysis:
     rate: RateAdvice | None
     overload: OverloadAdvice | None
     service: ServiceVerdict | None
+    chain: ChainVerdict | None
     sentences: tuple[str, ...]  # all advice
     warnings: Mapping[str, Sequence[str]]
     leading: tuple[CellSummary, ...]
@@ -53,7 +55,8 @@ class Analysis:
     @property
     def advice(self) -> Advice | None:
         """The advice that the run is about."""
-        return self.service or next(iter(self.sweeps), None) or self.rate or self.overload
+        about = self.service or self.chain or next(iter(self.sweeps), None)
+        return about or self.rate or self.overload
 
     @property
     def without_verdict(self) -> str:
@@ -110,6 +113,7 @@ def _analysed(run: Run) -> Analysis:
     sweeps, rate = sweep_advice(run.trials), rate_advice(run.settings, run.trials)
     overload = overload_advice(run.experiment, run.trials)
     service = service_verdict(run.experiment, cells, trials)
+    chain = chain_verdict(run.experiment, cells, trials)
     return Analysis(
         run=run,
         trials=trials,
@@ -119,7 +123,8 @@ def _analysed(run: Run) -> Analysis:
         rate=rate,
         overload=overload,
         service=service,
-        sentences=sentences(sweeps, rate, overload, service),
+        chain=chain,
+        sentences=sentences(sweeps, rate, overload, service or chain),
         warnings=warnings(run.environment, run.experiment, cells, trials),
         leading=_leading(cells),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from lib.results.catalogue import OPERATIONS, STRATEGIES, Operation, Strategy
 from lib.results.plan import Plan
-from lib.results.trials import COMPARE, OVERLOAD, RATE, SERVICE
+from lib.results.trials import CHAIN, COMPARE, OVERLOAD, RATE, SERVICE
 
 # The ways that the experiment "overload" makes, whatever a plan names.
 OVERLOAD_WAYS = {"gather", "gather_limited", "token_bucket"}
@@ -49,7 +49,7 @@ def _has_its_ways(plan: Plan) -> bool:
 NEEDS: dict[str, Need] = {
     "operations": Need(
         lambda plan: plan.experiment == COMPARE or len(plan.operations) == 1,
-        "the experiments rate, overload and service take one operation",
+        "the experiments rate, overload, service and chain take one operation",
     ),
     "strategies": Need(
         _has_its_ways,
@@ -64,7 +64,7 @@ NEEDS: dict[str, Need] = {
         lambda plan: (
             len(plan.concurrency) == 1
             if plan.experiment == OVERLOAD
-            else plan.experiment in (COMPARE, SERVICE) and _IS_LIMITED(plan)
+            else plan.experiment in (COMPARE, SERVICE, CHAIN) and _IS_LIMITED(plan)
         ),
         "it takes a strategy with a limit, such as gather_limited; the experiment overload takes "
         "one limit and rate finds its own",

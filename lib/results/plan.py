@@ -17,9 +17,11 @@ from lib.results.catalogue import (
     STRATEGIES,
     Effect,
 )
+from lib.results.chain import ANSWER_S
 from lib.results.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA, check_ranking
 from lib.results.summaries import cell_label, cell_text
 from lib.results.trials import (
+    CHAIN,
     COMPARE,
     MAX_CELLS,
     MAX_REPEATS,
@@ -70,7 +72,9 @@ ESTIMATE_FACTOR = 3.0
 _EMBEDDED_BETWEEN_TRIALS_S = 0.05
 
 
-EXPERIMENT_NAMES = (COMPARE, RATE, OVERLOAD, SERVICE)
+EXPERIMENT_NAMES = (COMPARE, RATE, OVERLOAD, SERVICE, CHAIN)
+# How a chain can be asked.
+CHAIN_WAYS = ("sync_loop", "thread_pool", "gather", "gather_limited", "blocking", "to_thread")
 # Each user and each of a stalled neighbour's requests has a socket.
 MAX_USERS = 500
 SERVED_WARMUP_S = 2.0
@@ -157,8 +161,9 @@ class Plan:
     `rates` are calls a second, for the strategies that start calls at a rate. `batches` are rows a
     call, for operations that add. `retries` is how often a refused call is tried again.
     `experiment` names the schedule: "compare" makes every cell, "service" too, of ways that ask a
-    search API, where `concurrency` are its users; the others choose the next cell by what they
-    have seen. `p99_ms` is the latency that the experiment "rate" keeps below.
+    search API, where `concurrency` are its users, and "chain" of a RAG chain; the others choose
+    the next cell by what they have seen. `p99_ms` is the latency that the experiment "rate" keeps
+    below.
 
     `index` is that of the run's own collection; empty takes an exact one. Where the index is not
     exact, and in a collection that was there before, the answers of a trial need a mean recall of
@@ -327,6 +332,8 @@ class Plan:
                     next_step=f"Add {' or '.join(loops)} to the strategies.",
                 )
         self._check_service()
+        if self.experiment == CHAIN:
+            self._check_chain()
         if not self.seconds:
             return
         if not MIN_SECONDS <= self.seconds <= MAX_SECONDS:
@@ -364,6 +371,15 @@ class Plan:
             raise InvalidInput(
                 f"A service has at most {MAX_USERS:,} users here, not {max(self.concurrency):,}.",
                 next_step="Choose fewer: --concurrency are the users.",
+            )
+
+    def _check_chain(self) -> None:
+        if self.operations != ("similarity_search",) or self.seconds:
+            raise InvalidInput("The experiment chain counts questions of similarity_search.")
+        if others := set(self.strategies) - set(CHAIN_WAYS):
+            raise InvalidInput(
+                f"A chain cannot be asked by {min(others)}.",
+                next_step=f"Use {', '.join(CHAIN_WAYS)}.",
             )
 
     def _check_questions(self) -> None:
@@ -491,6 +507,7 @@ class Plan:
         if cell.operation == "delete" and self.deletes_wait and not embedded:
             alone_s, crowded_s = _DELETE_BY_METADATA_S
         embed_s = self.embedding_latency_ms / 1000 if OPERATIONS[cell.operation].embeds else 0.0
+        embed_s += ANSWER_S if self.experiment == CHAIN else 0.0
         in_flight = min(cell.concurrency or calls, calls)
         if in_flight == 1:
             return calls * (alone_s + embed_s)
@@ -623,6 +640,19 @@ PRESETS: dict[str, Preset] = {
                 embedding_latency_ms=100.0,
                 experiment=SERVICE,
                 preset="service",
+            ),
+        ),
+        Preset(
+            label="RAG chain",
+            summary="What 1, 10 and 50 askers of retriever, prompt and chat model wait.",
+            plan=Plan(
+                operations=("similarity_search",),
+                strategies=("sync_loop", "thread_pool", "gather"),
+                counts=(1, 10, 50),
+                concurrency=(50,),
+                embedding_latency_ms=100.0,
+                experiment=CHAIN,
+                preset="chain",
             ),
         ),
     )

@@ -131,6 +131,7 @@ def _trial_json(trial: Trial) -> str:
         name: redact(_rounded(getattr(trial, name)))
         for name in Trial.__dataclass_fields__
         if name not in ("calls", "pings") and (trial.pings or not name.startswith("served_"))
+        if name != "first_token_s" or trial.first_token_s
     }
     beside = {"neighbour": _columns(trial.pings, TIMED_UNIT_US)} if trial.pings else {}
     content = {**record, "calls": calls, **columns, **beside}
@@ -174,6 +175,8 @@ def _columns(calls: Sequence[Call], unit_us: int) -> dict[str, Any]:
 
 
 def _rounded(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_rounded(each) for each in value]
     return round(value, MICROSECONDS) if isinstance(value, float) else value
 
 

@@ -12,7 +12,7 @@ from statistics import fmean, variance
 from typing import Any
 
 from lib.results.catalogue import BASELINE, STRATEGIES
-from lib.results.trials import COMPARE, CellKey, Trial
+from lib.results.trials import CHAIN, COMPARE, CellKey, Trial
 from lib.settings import AIOHTTP
 from lib.words import bounds_text, counted, ms_text, ratio_text
 
@@ -479,7 +479,7 @@ def warnings(
     for title in _OF_THE_CLIENT:
         if found[title] and environment.get("http_client", AIOHTTP) != AIOHTTP:
             found[title].append(OVER_AIOHTTP)
-    if experiment == COMPARE:
+    if experiment in (COMPARE, CHAIN):
         # The other experiments choose their repeats by what they see, and say n of how many.
         found["Few repeats"] = _few_repeats(cells)
     return {title: messages for title, messages in found.items() if messages}

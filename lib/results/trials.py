@@ -43,7 +43,9 @@ MAX_TIMED_CALLS = 100_000
 
 # What a run tries: every cell of its plan, more and more calls a second, more and more at once.
 # SERVICE asks a search API in several styles, with a neighbour beside its users.
+# CHAIN asks a RAG chain as COMPARE asks a store.
 COMPARE, RATE, OVERLOAD, SERVICE = "compare", "rate", "overload", "service"
+CHAIN = "chain"
 
 # A call of an open loop that starts later than this after it was due shows a busy client.
 LATE_S = 0.01
@@ -132,6 +134,9 @@ class Trial:
     Of a service `concurrency` are its users and `pings` the requests of their neighbour, each due
     at a moment of its own; `served_threads` are the threads that made the sync calls,
     `served_mb` the memory of the service's process and `served_cpu_s` its processor time.
+
+    Of a chain `first_token_s` are the seconds from each question to the first token of its answer,
+    in the order in which the answers ended.
     """
 
     operation: Name
@@ -162,6 +167,7 @@ class Trial:
     served_threads: Amount = 0
     served_mb: Number = 0.0
     served_cpu_s: Number = 0.0
+    first_token_s: Annotated[tuple[Number, ...], MaxLen(MAX_TIMED_CALLS), FailFast()] = ()
 
     @property
     def cell(self) -> CellKey:
@@ -269,5 +275,5 @@ class Run:
 
     @property
     def experiment(self) -> str:
-        """Which of COMPARE, RATE, OVERLOAD and SERVICE it is; a file may name another one."""
+        """Which of the experiments it is; a file may name one that this version does not know."""
         return str(self.settings.get("experiment") or COMPARE)

@@ -13,7 +13,7 @@ from lib.results import comparison, findings, published
 from lib.results.analysis import Analysis, analyse
 from lib.results.findings import Finding, Metric, Warned
 from lib.results.groups import WHOLE
-from lib.results.trials import SERVICE, Run
+from lib.results.trials import CHAIN, SERVICE, Run
 from lib.runs import measured_code
 from lib.runs.savings import gains
 from lib.runs.store import Entry, Origin, RunStore
@@ -203,8 +203,8 @@ def look_inside(found: Analysis, *, key: str) -> None:
             }
             _draw(chart, frame, key=f"{key}_{name}", **switches)
             chart_downloads(run, chart, frame, key=f"{key}_{name}")
-        # A service's code is more than a call.
-        if not run.settings.get("collection") and run.experiment != SERVICE:
+        # A service's code is more than a call, and so is a chain's.
+        if not run.settings.get("collection") and run.experiment not in (SERVICE, CHAIN):
             snippet(
                 lambda: measured_code.measured_code(
                     run, focus, hide_paths=session.current_settings().public

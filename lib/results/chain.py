@@ -1,0 +1,142 @@
+"""What a run of a RAG chain showed: what async saves for so many askers, and the first token.
+
+Pure functions. What async can save is predicted from the loop alone: what a call waits for may
+overlap, what it takes of the client's processor may not.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lib.results.catalogue import BASELINE
+from lib.results.summaries import CellSummary, median
+from lib.results.trials import CHAIN, CellKey, Trial
+from lib.words import counted, duration_text
+
+AWAITED = "gather"
+# The chat model of the chain, in seconds from its request: its first token, and its last.
+FIRST_TOKEN_S, ANSWER_S = 0.2, 0.6
+
+
+@dataclass(frozen=True)
+class Askers:
+    """So many who ask a chain at the same moment; times in seconds from that moment.
+
+    `predicted` and `saved` are shares of the loop's time: predicted from the loop, and measured.
+    `first_token_s` is when half of them have their first token, in the loop and awaited.
+    """
+
+    askers: int
+    loop_s: float
+    awaited_s: float
+    predicted: float
+    saved: float
+    first_token_s: tuple[float, float]
+
+    @property
+    def sentence(self) -> str:
+        """What they wait, in one sentence."""
+        loop_s, awaited_s = self.first_token_s
+        return (
+            f"{counted(self.askers, 'asker')}: answered after {duration_text(self.loop_s)} in a "
+            f"loop and {duration_text(self.awaited_s)} awaited, half of them with a first token "
+            f"after {duration_text(loop_s)} and {duration_text(awaited_s)}. Saved: "
+            f"{self.saved:.0%}, predicted {self.predicted:.0%}."
+        )
+
+
+@dataclass(frozen=True)
+class ChainVerdict:
+    """What async saves of a chain's time, by the number of askers, the fewest first."""
+
+    levels: tuple[Askers, ...]
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence."""
+        most = self.levels[-1]
+        return (
+            f"Of a RAG chain with {counted(most.askers, 'asker')} async saves {most.saved:.0%} of "
+            f"the loop's time; {most.predicted:.0%} was predicted from the loop alone."
+        )
+
+    @property
+    def short(self) -> str:
+        """The verdict in at most eight words."""
+        return f"Async saves {self.levels[-1].saved:.0%} of the waiting"
+
+    @property
+    def brief(self) -> str:
+        """The verdict as a list of runs shows it."""
+        return f"saves {self.levels[-1].saved:.0%}"
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One sentence for each number of askers."""
+        return tuple(level.sentence for level in self.levels)
+
+
+def predicted_share(loop: Sequence[Trial]) -> float:
+    """Return the share of a loop's time that async can save, from trials of the loop alone.
+
+    N calls of T seconds, of which c are the client's processor, take N x T in a loop; awaited
+    together they take at least T + (N - 1) x c.
+    """
+    shares = []
+    for trial in loop:
+        calls = len(trial.calls)
+        call_s = sum(call.duration_s for call in trial.calls) / calls
+        together_s = call_s + (calls - 1) * min(trial.cpu_s / calls, call_s)
+        shares.append(1 - together_s / (calls * call_s))
+    return median(shares)
+
+
+def chain_verdict(
+    experiment: str, cells: Sequence[CellSummary], trials: Mapping[CellKey, Sequence[Trial]]
+) -> ChainVerdict | None:
+    """Return what a run of a chain showed; None for another run, or without both ways."""
+    if experiment != CHAIN:
+        return None
+    by_count: dict[int, dict[str, CellSummary]] = {}
+    for cell in cells:
+        if cell.geomean_wall_s:
+            by_count.setdefault(cell.count, {})[cell.strategy] = cell
+    levels = []
+    for count, ways in sorted(by_count.items()):
+        loop, awaited = ways.get(BASELINE), ways.get(AWAITED)
+        if loop is None or awaited is None:
+            continue
+        loop_s, awaited_s = loop.geomean_wall_s or 0.0, awaited.geomean_wall_s or 0.0
+        counting = [
+            [trial for trial in trials[cell.cell] if trial.counts] for cell in (loop, awaited)
+        ]
+        levels.append(
+            Askers(
+                count,
+                loop_s,
+                awaited_s,
+                predicted_share(counting[0]),
+                1 - awaited_s / loop_s,
+                (_first_token_s(counting[0]), _first_token_s(counting[1])),
+            )
+        )
+    return ChainVerdict(tuple(levels)) if levels else None
+
+
+def _first_token_s(trials: Sequence[Trial]) -> float:
+    """Return when half of the askers have a first token, from the moment when all ask."""
+    return median(
+        [
+            median(
+                [
+                    call.start_s + first_s
+                    for call, first_s in zip(
+                        sorted(trial.calls, key=lambda call: call.start_s),
+                        trial.first_token_s,
+                        strict=False,
+                    )
+                ]
+            )
+            for trial in trials
+            if trial.first_token_s
+        ]
+    )

@@ -1,0 +1,55 @@
+"""What a chain's run says, on literal numbers."""
+
+from dataclasses import replace
+
+import pytest
+
+from lib.results.analysis import analyse
+from lib.results.chain import predicted_share
+from lib.results.trials import Call, Run, Trial
+from tests.benchmark.stubs import trial
+
+
+def chained(strategy: str, count: int, call_s: float, cpu_s: float = 0.0, repeat: int = 0) -> Trial:
+    """Return a trial whose calls come one after another in a loop, and else at once."""
+    step_s = call_s if strategy == "sync_loop" else 0.0
+    calls = tuple(Call(i * step_s, i * step_s + call_s, 0.0, True, None) for i in range(count))
+    made = trial(calls[-1].end_s, repeat, strategy, count=count, cpu_s=cpu_s)
+    return replace(made, operation="similarity_search", calls=calls, first_token_s=(0.25,) * count)
+
+
+def test_a_share_is_predicted_from_the_loop_s_calls_and_its_processor() -> None:
+    # Four calls of 1 s in a loop; together 1 s, and 0.1 s of the processor for each of the others.
+    assert predicted_share([chained("sync_loop", 4, 1.0, cpu_s=0.4)]) == pytest.approx(1 - 1.3 / 4)
+    # One alone saves nothing, and neither do calls that only compute.
+    assert predicted_share([chained("sync_loop", 1, 1.0, cpu_s=0.4)]) == pytest.approx(0)
+    assert predicted_share([chained("sync_loop", 4, 1.0, cpu_s=9.0)]) == pytest.approx(0)
+
+
+def test_a_verdict_has_each_number_of_askers_and_its_first_token() -> None:
+    trials = [
+        chained(strategy, count, 1.0, 0.2 * count, repeat)
+        for repeat in range(3)
+        for count in (1, 4)
+        for strategy in ("sync_loop", "gather")
+    ]
+    found = analyse(Run({}, {"experiment": "chain"}, tuple(trials)))
+    verdict = found.chain
+    assert verdict is not None
+    assert found.advice is verdict
+    assert [level.askers for level in verdict.levels] == [1, 4]
+    assert verdict.levels[1].saved == pytest.approx(0.75)
+    assert verdict.levels[1].first_token_s == pytest.approx((1.75, 0.25))
+    assert verdict.sentence == (
+        "Of a RAG chain with 4 askers async saves 75% of the loop's time; 60% was predicted from "
+        "the loop alone."
+    )
+    assert found.sentences == (verdict.sentence, *verdict.lines)
+    assert verdict.lines[1] == (
+        "4 askers: answered after 4.00 s in a loop and 1.00 s awaited, half of them with a first "
+        "token after 1.75 s and 0.25 s. Saved: 75%, predicted 60%."
+    )
+    assert len(verdict.short.split()) <= 8
+    without_loop = [each for each in trials if each.strategy == "gather"]
+    assert analyse(Run({}, {"experiment": "chain"}, tuple(without_loop))).chain is None
+    assert analyse(Run({}, {}, tuple(trials))).chain is None
