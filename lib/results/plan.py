@@ -643,6 +643,18 @@ PRESETS: dict[str, Preset] = {
             ),
         ),
         Preset(
+            label="Bulk",
+            summary="Documents in bulk: rows a second one by one, gathered, in batches, and both.",
+            plan=Plan(
+                operations=("add_documents",),
+                strategies=("sync_loop", "gather_limited"),
+                counts=(500,),
+                batches=(1, 50),
+                embedding_latency_ms=50.0,
+                preset="bulk",
+            ),
+        ),
+        Preset(
             label="RAG chain",
             summary="What 1, 10 and 50 askers of retriever, prompt and chat model wait.",
             plan=Plan(
