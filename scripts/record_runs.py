@@ -75,6 +75,8 @@ RECORDINGS = {
     "overload-server": Recording("--preset overload --counts 500,1000,2000,4000 --repeats 1 --yes"),
     # 500 requests of the neighbour make a p99.
     "service-server": Recording("--preset service --seconds 26 --repeats 5"),
+    "chain-server": Recording("--preset chain --repeats 5"),
+    "bulk-server": Recording("--preset bulk --repeats 5"),
     "all-server": Recording(ALL),
     "from-texts-server": Recording(CREATION),
     "tutorial-lite-50ms": Recording(

@@ -15,6 +15,7 @@ from lib.benchmark.endpoint import OpenAIEndpoint
 from lib.errors import ConnectionFailed
 from lib.jobs import Job, State
 from lib.results import audit, run_file
+from lib.results.audit import Audit, Audited, Instead
 from lib.results.plan import PRESETS
 from lib.results.trials import Run
 from lib.runs.store import RunStore
@@ -422,6 +423,28 @@ def test_the_audit_is_a_view_that_names_what_blocks_and_nothing_else(open_app: O
     app.segmented_control(key="view").set_value("Measure").run()
     assert app.button(key="b_go")
     assert not app.exception
+
+
+def test_the_audit_shows_what_else_does_the_same_and_how_many_times_its_time_a_pair_takes(
+    open_app: OpenApp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    raw = Instead("`AsyncMilvusClient.search`", ("Search",), (), 1.0, (0.1, 0.1), (5.0, 5.0))
+    pair = Audited(
+        *("similarity_search_by_vector", ("Search",), ("Search",), (), 3.0, 100),
+        *((2.0, 2.0), (0.3, 0.3), (30.0, 30.0), (raw,)),
+    )
+    environment = next(iter(audit.recorded().values())).environment
+    made = audit.to_json(Audit(environment, (pair,)))
+    (tmp_path / "audit.json").write_text(made, encoding="utf-8")
+    monkeypatch.setattr(audit, "FOLDER", tmp_path)
+    app = open_app(PAGE)
+    app.segmented_control(key="view").set_value("Audit").run()
+    assert not app.exception
+    [shown] = app.dataframe[1].value.to_dict("records")
+    assert shown["async method"] == "asimilarity_search_by_vector"
+    assert shown["instead"] == "AsyncMilvusClient.search"
+    assert shown["times"] == pytest.approx(3)
+    assert (shown["RPCs"], shown["RPCs on the loop's thread"]) == ("Search", "")
 
 
 def test_the_overview_links_the_audit_with_its_sentence(open_app: OpenApp) -> None:
