@@ -11,7 +11,7 @@ st.set_page_config(
     # A file of our own: an icon by name is fetched from another host.
     page_icon=str(PROJECT_ROOT / "assets" / "icon.svg"),
     layout="wide",
-    initial_sidebar_state="auto",
+    initial_sidebar_state=240,  # pixels; hidden on small devices
 )
 ahead.begin()
 style.make_readable()

@@ -67,11 +67,11 @@ def visit(browser: "Browser", app: str, name: str) -> dict[str, float]:
     network.on("Network.loadingFinished", on_file)
     started = time.perf_counter()
     page.goto(f"{app}/benchmark?b_run={name}")
-    page.get_by_role("heading", name="Export", exact=True).wait_for(timeout=60_000)
-    page.locator("[data-testid='stVegaLiteChart']").nth(2).locator("svg, canvas").first.wait_for()
+    page.get_by_role("button", name="Export", exact=True).wait_for(timeout=60_000)
+    page.locator("[data-testid='stVegaLiteChart']").first.locator("svg, canvas").first.wait_for()
     drawn_s = time.perf_counter() - started
     started = time.perf_counter()
-    page.get_by_text("Latency distribution", exact=True).click()
+    page.get_by_text("Latency", exact=True).click()
     page.get_by_text("Median latency of one call").wait_for(timeout=60_000)
     clicked_s = time.perf_counter() - started
     page.context.close()

@@ -1,6 +1,8 @@
 """Numbers as words: counted nouns, durations and ratios, written the same way everywhere."""
 
+import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from lib.errors import VISITORS_PREFIX
@@ -30,16 +32,29 @@ def ms_text(ms: float) -> str:
     return f"{ms:,.3g} ms" if ms < 999.5 else f"{ms:,.0f} ms"
 
 
+def _digits(ratio: float) -> int:
+    return 0 if ratio >= 20 else 1 if ratio >= 2 else 2
+
+
 def ratio_text(ratio: float) -> str:
     """Return a ratio with two to three digits: '41×', '9.3×', '0.84×'."""
-    digits = 0 if ratio >= 20 else 1 if ratio >= 2 else 2
-    return f"{ratio:,.{digits}f}×"
+    return f"{ratio:,.{_digits(ratio)}f}×"
 
 
 def bounds_text(low: float, high: float) -> str:
-    """Return an interval with as many digits as its width deserves: '38–44', '0.93–1.10'."""
-    digits = 0 if low >= 10 and high - low >= 2 else 2 if low < 2 else 1
-    return f"{low:,.{digits}f}–{high:,.{digits}f}"
+    """Return an interval of a ratio: '38–44', '0.93–1.10'.
+
+    It is rounded outwards, so that it contains what `ratio_text` writes of a ratio inside.
+    """
+    ends = (_rounded(low, math.floor), _rounded(high, math.ceil))
+    return "–".join(f"{end:,.{_digits(end)}f}" for end in ends)
+
+
+def _rounded(ratio: float, to: Callable[[float], int]) -> float:
+    # What lies within a millionth of a round number is that number.
+    scale = 10 ** _digits(ratio)
+    end: float = to(round(ratio * scale, 6)) / scale
+    return end
 
 
 def counted(number: int, noun: str, plural: str = "", *, bold: bool = False) -> str:

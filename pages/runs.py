@@ -3,7 +3,7 @@
 import streamlit as st
 
 from lib.errors import InvalidInput
-from lib.ui.common.links import copy_link, present_link
+from lib.ui.common.links import share
 from lib.ui.common.text import literal
 from lib.ui.runs.list import choose, edit, import_form, is_folded, undo_deletion
 from lib.ui.runs.saved import run_store
@@ -43,13 +43,10 @@ except (InvalidInput, OSError) as error:
     st.error(str(error), title="A run cannot be read", icon=":material/error:")
     st.stop()
 
-with st.container(horizontal=True, vertical_alignment="center"):
-    copy_link("runs", r_runs=",".join(entry.id for entry in chosen))
-    if len(chosen) == 1:  # a presentation tells one run
-        present_link(chosen[0].id)
 if len(loaded) == 1:
     entry, run = loaded[0]
+    run_view(run, run_id=entry.id, origin=entry.origin.value, key="r", store=store)
     edit(store, entry)
-    run_view(run, origin=entry.origin.value, key="r", store=store)
 else:
+    share("runs", key="r_share", r_runs=",".join(entry.id for entry in chosen))
     comparison_view([(entry.card.name, run) for entry, run in loaded], key="r")

@@ -17,6 +17,7 @@ from lib.charts import kept
 from lib.charts.charts import CHARTS, frames
 from lib.results import run_file
 from lib.results.analysis import analyse
+from lib.results.groups import WHOLE
 from lib.runs import first_screen as first_screen_of
 from lib.runs import front, store
 from lib.runs.store import RECORDED_DIR, RunStore
@@ -24,8 +25,10 @@ from lib.search.charts import COLUMNS
 
 # The same work around a bare wait.
 BARE = "tutorial-server-450ms"
+# What others wait meanwhile.
+SERVICE = "service-server"
 # The charts of a page's first view of a run; the others are made when their view is chosen.
-DRAWN_FIRST = ("wall_time", "speedup", "sweep", "rates", "losses", "served", "heartbeat")
+DRAWN_FIRST = ("waterfall", "wall_time", "sweep", "rates", "losses", "served", "heartbeat")
 
 
 def first_screen() -> str:
@@ -33,7 +36,9 @@ def first_screen() -> str:
     with tempfile.TemporaryDirectory() as empty:
         kept = RunStore(Path(empty))
         bare = next(each for each in kept.entries() if each.path.stem == BARE)
-        made = first_screen_of.make(kept.through_client(), bare.load())
+        everything = [each for each in kept.entries() if each.path.stem.startswith("all-")]
+        service = kept.get(f"recorded-{SERVICE}")
+        made = first_screen_of.make(kept.through_client(), bare.load(), everything, service)
     return _text(dataclasses.asdict(made))
 
 
@@ -46,11 +51,9 @@ def charts() -> str:
     """Return the text of assets/charts.json: the specifications that pages draw first."""
     found = {}
     for path in sorted(RECORDED_DIR.glob("*.json")):
-        analysed = analyse(run_file.read(path))
-        for name, frame in frames(analysed, analysed.largest_groups[0], DRAWN_FIRST).items():
-            chart = CHARTS[name]
-            key = kept.key_of(chart.name_with(**chart.standing(frame)), frame)
-            found[key] = kept.made(chart.drawn(frame))
+        told = analyse(run_file.read(path))
+        for name, frame in frames(told, told.focus or WHOLE, DRAWN_FIRST).items():
+            found[kept.key_of(name, frame)] = kept.made(CHARTS[name].draw(frame))
     for draw, columns in COLUMNS.items():
         table = pd.DataFrame(columns=columns)
         found[kept.key_of(draw.__name__, table)] = kept.made(draw(table))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.words import ms_text
+from lib.words import bounds_text, ms_text, ratio_text
 
 
 @pytest.mark.parametrize(
@@ -12,3 +12,27 @@ from lib.words import ms_text
 )  # fmt: skip
 def test_a_latency_has_no_exponent_however_long_it_is(ms: float, text: str) -> None:
     assert ms_text(ms) == text
+
+
+def number(text: str) -> float:
+    """Return the number that a text writes."""
+    return float(text.rstrip("×").replace(",", ""))
+
+
+@pytest.mark.parametrize("ratio", [0.3337, 0.9949, 1.004, 1.996, 9.53, 19.97, 20.4, 20.6, 1e4])
+@pytest.mark.parametrize("width", [0.0, 0.0007, 0.013, 0.11, 0.9])
+def test_an_interval_contains_what_it_belongs_to_as_both_are_written(
+    ratio: float, width: float
+) -> None:
+    low, high = ratio / (1 + width), ratio * (1 + width)
+    told = [number(text) for text in bounds_text(low, high).split("–")]
+    assert told[0] <= number(ratio_text(ratio)) <= told[1]
+    assert told[0] <= low + 1e-6
+    assert told[1] >= high - 1e-6
+
+
+def test_an_interval_has_as_many_digits_as_its_ends_deserve() -> None:
+    assert bounds_text(49.2, 58.7) == "49–59"
+    assert bounds_text(0.931, 1.096) == "0.93–1.10"
+    assert bounds_text(1.04, 2.46) == "1.04–2.5"
+    assert bounds_text(50, 50) == "50–50"

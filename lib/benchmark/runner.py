@@ -292,7 +292,7 @@ class _Session:
             )
             if not trial.is_void:
                 return trial
-            late = f"void: the client started {trial.late_starts:,} of {len(calls):,} calls late"
+            late = f"not valid: client too slow, {trial.late_starts:,} of {len(calls):,} calls late"
             if trial.late_pings:
                 late += f", and {trial.late_pings:,} of the neighbour's {len(pings):,} requests"
             return replace(trial, verified=False, verification=f"{late}; {trial.verification}")

@@ -24,15 +24,14 @@ from lib.words import counted, duration_text, ratio_text
 
 AnyChart: TypeAlias = "alt.Chart | alt.LayerChart | alt.FacetChart"
 
-# Operations further apart than this start on a log axis.
-WIDE_SPAN = 20
 ROW_HEIGHT = 30
 # A chart's height on a page includes its axis, and its legend where it has one.
 AXIS_HEIGHT = 70
 LEGEND_HEIGHT = 50
 LABEL_SIZE = 15
-# Room for the label behind the longest bar.
+# Room for the label behind the longest bar, and for one with a gain and its interval.
 HEADROOM = 1.3
+WITH_GAIN = 1.6
 TITLE_CHARS = 78
 SHADES = {"embedding": 0.45, "Milvus and client": 1}
 HEAD = "|"  # separates a group from a strategy in a row's key; no name contains it
@@ -49,7 +48,7 @@ def _shades(field: str, shades: Mapping[str, float], orient: Any = "top") -> alt
     # Ordinal: the default, a point scale, would read the range as two ends.
     scale = alt.Scale(type="ordinal", domain=list(shades), range=list(shades.values()))
     legend = alt.Legend(orient=orient, title=None, symbolType="square", symbolFillColor="gray")
-    return alt.Opacity(f"{field}:N", scale=scale, legend=legend)
+    return alt.Opacity(f"{field}:O", scale=scale, legend=legend)
 
 
 def _dashes(**options: Any) -> alt.StrokeDash:
@@ -152,29 +151,12 @@ def _with_intervals(
     )
 
 
-def spans_widely(frame: pd.DataFrame) -> bool:
-    """Say whether one operation's bars would shrink another's of as many calls to nothing.
-
-    A loop and async far apart are the finding, and stay on a linear axis.
-    """
-    longest = frame.groupby(["count", "group"])["wall_s"].max().groupby("count")
-    return bool((longest.max() > WIDE_SPAN * longest.min()).any())
-
-
-def wall_time(frame: pd.DataFrame, *, log: bool = False) -> AnyChart:
-    """Draw the time of each cell, the geometric mean of its repeats, as a bar in seconds."""
+def wall_time(frame: pd.DataFrame) -> AnyChart:
+    """Draw the time of each cell as a bar, as long as its share of its group's longest time."""
     rows, order = _with_rows(frame)
-    longest = float(rows["wall_s"].max())
-    shortest = float(rows["wall_s"].min())
-    start = shortest / 2 if log else 0.0
-    end = longest * (longest / start) ** 0.3 if log else longest * HEADROOM
-    scale = alt.Scale(type="log" if log else "linear", domain=[start, end], nice=False)
-    axis = alt.Axis(tickCount=5, format="~g" if log else "~r", grid=True)
-    title = "time of a trial (s, log)" if log else "time of a trial (s)"
-    x = alt.X("wall_s:Q", scale=scale, title=title, axis=axis)
-    base = alt.Chart(rows).encode(y=_y(order), x=x)
+    scale = alt.Scale(domain=[0, WITH_GAIN], nice=False)
+    base = alt.Chart(rows).encode(y=_y(order), x=alt.X("share:Q", scale=scale, axis=None))
     bars = base.mark_bar(height={"band": 0.8}).encode(
-        x2=alt.datum(start),
         color=_colour(),
         tooltip=[
             alt.Tooltip("group:N", title="calls"),
@@ -194,7 +176,8 @@ def wall_time_finding(frame: pd.DataFrame) -> str:
         for _, mine in frame.groupby("group", sort=False)
     ]
     fast, slow = max(ends, key=lambda pair: float(pair[1]["wall_s"] / pair[0]["wall_s"]))
-    return f"{fast['group']}: {slow['strategy']} {slow['text']}, {fast['strategy']} {fast['text']}"
+    told = [f"{one['strategy']} {duration_text(one['wall_s'])}" for one in (slow, fast)]
+    return f"{fast['group']}: {', '.join(told)}"
 
 
 def speedup(frame: pd.DataFrame) -> AnyChart:
@@ -262,11 +245,12 @@ def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
         f"{lane['lane']}: {counted(lane['total'], 'call')} in {duration_text(lane['shown_s'])}"
         for lane in _records(lanes)
     ]
-    y_scale = alt.Scale(
-        reverse=True, domain=[-0.09 * frame["row_end"].max(), frame["row_end"].max()]
-    )
+    # What the finding alone needs is not sent to the browser.
+    drawn = frame.drop(columns=["ok", "shown", "total", "wall_s", "shown_s", "repeat"]).round(4)
+    bottom = float(frame["row_end"].max())
+    y_scale = alt.Scale(reverse=True, domain=[-chart_data.LANE_GAP * bottom, bottom])
     bars = (
-        alt.Chart(frame)
+        alt.Chart(drawn)
         .mark_rect(clip=True)
         .encode(
             x=alt.X(
@@ -326,56 +310,16 @@ def drawn_repeat(frame: pd.DataFrame) -> str:
     return ", ".join(f"{lane} repeat {repeat}" for lane, repeat in repeats.items())
 
 
-def race(frame: pd.DataFrame) -> AnyChart:
-    """Draw one moment of the race: two lanes of cells, waiting, in flight or done."""
-    total = int(frame["to_call"].max())
-    order = list(dict.fromkeys(frame["lane"]))
-    top = frame["lane"].map(order.index).astype(float)
-    frame = frame.assign(
-        right=frame["to_call"] - 0.12 * (frame["to_call"] - frame["from_call"]),
-        top=top + 0.42,
-        bottom=top + 0.92,
-    )
-    done = frame.assign(done=frame["to_call"].where(frame["state"] == "done", 0))
-    counts = done.groupby("lane", sort=False).agg(done=("done", "max"), top=("top", "first"))
-    counts = counts.reset_index()
-    counts["text"] = [
-        f"{row['lane']}: {int(row['done']):,} of {total:,}" for row in _records(counts)
-    ]
-    y = alt.Y("top:Q", axis=None, scale=alt.Scale(domain=[0, len(order)], reverse=True, nice=False))
-    cells = (
-        alt.Chart(frame)
-        .mark_rect()
-        .encode(
-            x=alt.X(
-                "from_call:Q",
-                title="calls done, in the order they ended",
-                scale=alt.Scale(domain=[0, total], nice=False),
-                axis=alt.Axis(grid=False, format="~s", tickCount=5),
-            ),
-            x2="right:Q",
-            y=y,
-            y2="bottom:Q",
-            color=_colour(),
-            opacity=_shades("state", {"waiting": 0.12, "in flight": 0.45, "done": 1}, "bottom"),
-        )
-    )
-    names = _names(counts, y, LABEL_SIZE + 7, baseline="bottom", dy=-8)
-    return alt.layer(cells, names).properties(height=360)
-
-
 def race_finding(frame: pd.DataFrame) -> str:
-    """Say the time of each lane, the fastest first, and what a cell stands for.
+    """Say the time of each lane, which repeat is drawn, and what a cell stands for.
 
     The times are those shown everywhere; the cells are of the repeat nearest to them.
     """
-    times = frame.groupby("lane", sort=False)["shown_s"].first().sort_values()
+    times = frame.groupby("lane", sort=False)["shown_s"].first()
+    told = " ".join(f"{lane}: {duration_text(float(time))}." for lane, time in times.items())
     per_cell = int(frame["per_cell"].max())
     cell = f" Each cell is {per_cell:,} calls." if per_cell > 1 else ""
-    if len(times) < 2:
-        return f"{times.index[0]} takes {duration_text(float(times.iloc[0]))}.{cell}"
-    told = " ".join(f"{lane}: {duration_text(float(time))}." for lane, time in times.items())
-    return f"{told}{cell}"
+    return f"{told} Drawn: {drawn_repeat(frame)}.{cell}"
 
 
 def race_picture(frame: pd.DataFrame) -> dict[str, Any]:
@@ -395,8 +339,6 @@ def race_picture(frame: pd.DataFrame) -> dict[str, Any]:
         for label, mine in frame.groupby("lane", sort=False)
         for rows in [list[Any](mine.itertuples())]
     ]
-    # The winner stands on top: it is what the picture is about.
-    lanes.sort(key=lambda lane: lane["wall"])
     return {"lanes": lanes, "finding": race_finding(frame)}
 
 
@@ -457,7 +399,7 @@ def sweep(frame: pd.DataFrame) -> AnyChart:
         scale=alt.Scale(zero=False, padding=30),
         axis=alt.Axis(tickCount=5),
     )
-    y = _log(alt.Y, "p95_ms", "p95 latency of one call (ms, log scale)", 24)
+    y = _log(alt.Y, "p95_ms", "p95 latency of a call (ms, log)", 24)
     base = alt.Chart(frame).encode(x=x, y=y)
     tooltip = [
         alt.Tooltip("strategy:N"),
@@ -511,7 +453,7 @@ def sweep_finding(frame: pd.DataFrame) -> str:
 def rates(frame: pd.DataFrame) -> AnyChart:
     """Draw the p99 of each rate that was tried, and the line below which it shall stay."""
     x = _log(alt.X, "rate_per_s", "calls started a second", 52)
-    y = _log(alt.Y, "p99_ms", "p99 latency, from the scheduled start (ms, log)", 24)
+    y = _log(alt.Y, "p99_ms", "p99 (ms, log)", 24)
     base = alt.Chart(frame).encode(x=x, y=y)
     limit = alt.Chart(frame.head(1)).mark_rule(strokeDash=[6, 4], strokeWidth=2)
     points = base.mark_point(filled=True, size=170, opacity=1).encode(
@@ -522,7 +464,7 @@ def rates(frame: pd.DataFrame) -> AnyChart:
                 domain=list(chart_data.VERDICTS),
                 range=["circle", "diamond", "cross", "triangle"],
             ),
-            legend=alt.Legend(orient="top", title=None, symbolFillColor="gray"),
+            legend=alt.Legend(orient="top", title=None, symbolFillColor="gray", columns=2),
         ),
         tooltip=[
             alt.Tooltip("rate_per_s:Q", title="calls/s", format=",.4g"),
@@ -658,7 +600,7 @@ def heartbeat(frame: pd.DataFrame) -> AnyChart:
     most_s = float(frame["most_s"].max())
     x = alt.X(
         "answered_s:Q",
-        title="a health check was answered (s from the start)",
+        title="answers to a health check (s)",
         scale=alt.Scale(domain=[0, most_s], nice=False),
         axis=alt.Axis(tickCount=6, grid=False),
     )
@@ -761,29 +703,17 @@ class Chart:
     finding: Callable[[pd.DataFrame], str]
     focused: bool = True  # whether it looks at one group; otherwise at the whole run
     switches: Mapping[str, str] = field(default_factory=dict)  # an argument of `draw` → its label
-    starts_on: Callable[[pd.DataFrame], bool] = lambda frame: (
-        False
-    )  # whether the switches are on at first
 
     def titled(self, frame: pd.DataFrame, *, note: str = "") -> AnyChart:
         """Return the chart as a picture: finding as title, note below it, fixed width."""
         lines = textwrap.wrap(self.finding(frame), TITLE_CHARS)
         title = alt.TitleParams(text=lines, subtitle=textwrap.wrap(note, TITLE_CHARS) or [""])
-        chart: AnyChart = readable(self.drawn(frame)).properties(title=title, width=860)
+        chart: AnyChart = readable(self.draw(frame)).properties(title=title, width=860)
         return chart
 
     def name_with(self, **options: bool) -> str:
         """Return its name with its switches, which tells its pictures of one table apart."""
         return " ".join([self.name, *sorted(name for name, is_on in options.items() if is_on)])
-
-    def standing(self, frame: pd.DataFrame) -> dict[str, bool]:
-        """Return its switches as they stand first."""
-        return dict.fromkeys(self.switches, self.starts_on(frame))
-
-    def drawn(self, frame: pd.DataFrame) -> AnyChart:
-        """Draw it with its switches as they stand first."""
-        chart: AnyChart = self.draw(frame, **self.standing(frame))
-        return chart
 
 
 _ALL = (
@@ -794,8 +724,6 @@ _ALL = (
         draw=wall_time,
         finding=wall_time_finding,
         focused=False,
-        switches={"log": "Log scale"},
-        starts_on=spans_widely,
     ),
     Chart(
         name="speedup",
@@ -807,22 +735,22 @@ _ALL = (
     ),
     Chart(
         name="waterfall",
-        title="Waterfall",
+        title="Timeline",
         frame=chart_data.waterfall,
         draw=waterfall,
         finding=waterfall_finding,
-        switches={"zoom": "Only until the faster side is done"},
+        switches={"zoom": "Zoom"},
     ),
     Chart(
         name="latency",
-        title="Latency distribution",
+        title="Latency",
         frame=chart_data.latencies,
         draw=latency,
         finding=latency_finding,
     ),
     Chart(
         name="sweep",
-        title="Concurrency sweep",
+        title="Sweep",
         frame=chart_data.sweep,
         draw=sweep,
         finding=sweep_finding,
@@ -837,7 +765,7 @@ _ALL = (
     ),
     Chart(
         name="losses",
-        title="What was lost",
+        title="Losses",
         frame=chart_data.losses,
         draw=losses,
         finding=told_finding,
@@ -845,7 +773,7 @@ _ALL = (
     ),
     Chart(
         name="served",
-        title="Requests a second, and the neighbour's wait",
+        title="Requests",
         frame=chart_data.served,
         draw=served,
         finding=told_finding,
@@ -853,7 +781,7 @@ _ALL = (
     ),
     Chart(
         name="heartbeat",
-        title="The neighbour's heartbeat",
+        title="Heartbeat",
         frame=chart_data.heartbeat,
         draw=heartbeat,
         finding=heartbeat_finding,
@@ -861,14 +789,14 @@ _ALL = (
     ),
     Chart(
         name="split",
-        title="Where the time goes",
+        title="Split",
         frame=chart_data.split,
         draw=split,
         finding=split_finding,
     ),
     Chart(
         name="loop_lag",
-        title="Event-loop lag",
+        title="Loop lag",
         frame=chart_data.loop_lag,
         draw=loop_lag,
         finding=loop_lag_finding,

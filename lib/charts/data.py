@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -24,6 +24,12 @@ MAX_RACE_CELLS = 100
 # Points of one cumulative curve.
 MAX_CURVE_POINTS = 200
 MARKED_PERCENTILES = (50, 95, 99)
+# Of a timeline's height, the room above a lane for its name.
+LANE_GAP = 0.12
+# The families that stand side by side, in the order in which they stand everywhere.
+LANES = ("loop", "threads", "async", "batch")
+# Those of them that a timeline draws: the staircase and the block.
+STAIRCASE = ("loop", "async")
 # What is drawn of a neighbour's requests, which are due every 50 ms.
 HEARTBEAT_S = 10.0
 HELD, CONFIRMED, NOT_HELD = "held once", "held, confirmed", "did not hold"
@@ -49,20 +55,28 @@ def _table(rows: list[dict[str, Any]], columns: str) -> pd.DataFrame:
 
 
 def wall_times(found: Analysis) -> pd.DataFrame:
-    """Return one row per cell: the geometric mean of its wall times in seconds."""
+    """Return one row per cell: the geometric mean of its wall times in seconds.
+
+    `share` is its part of the longest time in its group: operations lie up to ten thousand times
+    apart, and a bar is never drawn on a log axis. `text` is the time with its gain.
+    """
     rows = [
         {
             **_names(cell.cell),
             "wall_s": cell.geomean_wall_s,
             "count": cell.count,
             "repeats": cell.repeats,
-            "text": duration_text(cell.geomean_wall_s),
+            "text": " · ".join(
+                part for part in (duration_text(cell.geomean_wall_s), cell.interval_text) if part
+            ),
         }
         for cell in found.cells
-        # Timed trials all last as long as they were asked to. A log axis has no zero.
+        # Timed trials all last as long as they were asked to.
         if cell.geomean_wall_s and cell.count
     ]
-    return _table(rows, "group strategy family wall_s count repeats text")
+    table = _table(rows, "group strategy family wall_s count repeats text")
+    longest = table.groupby("group")["wall_s"].transform("max")
+    return table.assign(share=table["wall_s"] / longest)
 
 
 def speedups(found: Analysis) -> pd.DataFrame:
@@ -98,39 +112,45 @@ def speedups(found: Analysis) -> pd.DataFrame:
 
 
 def lanes(found: Analysis, focus: Focus) -> tuple[Trial, ...]:
-    """Return two trials of a group: the sync loop, and gather or what stands for it.
+    """Return a trial of each way of a group: Loop, Threads, Async and One batch, in this order.
 
-    Of each way it is the repeat whose time is nearest to the time that is shown of it; of the same
-    repeat, where the two share one. None of a service: its users never begin together.
+    Of several limits it is the fastest one, of async the one without a limit. Drawn is the repeat
+    that is nearest to the times that are shown; of each way its own, where they share none. None
+    of a service: its users never begin together.
     """
     if found.run.experiment == SERVICE:
         return ()
-    mine = {
-        cell.cell: [trial for trial in found.trials[cell.cell] if trial.counts]
-        for cell in found.cells_of(focus)
-    }
-    timed = [cell for cell in found.cells_of(focus) if mine[cell.cell] and cell.geomean_wall_s]
-    counting = [key for key, trials in mine.items() if trials]
-    baseline = summaries.baseline_of(timed[0].cell, counting) if timed else None
-    loop = [cell for cell in timed if cell.cell == baseline]
-    others = [cell for cell in timed if STRATEGIES[cell.strategy].family == "async"]
-    unlimited = [cell for cell in others if cell.strategy == "gather"]
-    fastest = sorted(others, key=lambda cell: cell.geomean_wall_s or 0.0)
-    shown = [*loop, *(unlimited or fastest)[:1]]
-    if not shown:
-        return ()
+    sides = [
+        {
+            trial.repeat: (abs(math.log(trial.wall_s / (cell.geomean_wall_s or 1.0))), trial)
+            for trial in found.trials[cell.cell]
+            if trial.counts and trial.wall_s
+        }
+        for cell in _ways(found, focus)
+    ]
+    sides = [side for side in sides if side]
+    shared = set.intersection(*map(set, sides)) if sides else set()
+    if not shared:
+        return tuple(min(side.values(), key=lambda each: each[0])[1] for side in sides)
+    nearest = min(sorted(shared), key=lambda repeat: sum(side[repeat][0] for side in sides))
+    return tuple(side[nearest][1] for side in sides)
 
-    def away(*trials: Trial) -> float:
-        """Return how far trials lie from the shown times of their cells, as a ratio's logarithm."""
-        return sum(
-            abs(math.log(trial.wall_s / (cell.geomean_wall_s or 1.0)))
-            for trial, cell in zip(trials, shown, strict=True)
-        )
 
-    sides = [[trial for trial in mine[cell.cell] if trial.wall_s] for cell in shown]
-    drawn = list(product(*sides))
-    same = [trials for trials in drawn if len({trial.repeat for trial in trials}) == 1]
-    return min(same or drawn, key=lambda trials: away(*trials))
+def _ways(found: Analysis, focus: Focus) -> list[CellSummary]:
+    """Return the cell of each way of a group that is drawn beside the others."""
+    timed = [cell for cell in found.cells_of(focus) if cell.geomean_wall_s]
+    keys = [cell.cell for cell in timed]
+    loop = next((summaries.baseline_of(key, keys) for key in keys), None)
+
+    def rank(cell: CellSummary) -> tuple[bool, float]:
+        is_preferred = cell.cell == loop or cell.strategy == "gather"
+        return not is_preferred, cell.geomean_wall_s or 0.0
+
+    ways = []
+    for family in LANES:
+        mine = [cell for cell in timed if STRATEGIES[cell.strategy].family == family]
+        ways += sorted(mine, key=rank)[:1]
+    return ways
 
 
 def shown_time(found: Analysis, trial: Trial) -> float:
@@ -149,6 +169,8 @@ def waterfall(found: Analysis, focus: Focus) -> pd.DataFrame:
     rows = []
     row = 0
     for trial in lanes(found, focus):
+        if STRATEGIES[trial.strategy].family not in STAIRCASE:
+            continue
         order = sorted(range(len(trial.calls)), key=lambda i: trial.calls[i].start_s)
         kept = _evenly(order, MAX_LANE_CALLS)
         for i in kept:
@@ -178,7 +200,7 @@ def waterfall(found: Analysis, focus: Focus) -> pd.DataFrame:
                     }
                 )
             row += 1
-        row += max(2, len(kept) // 20)  # a gap between the lanes
+        row += max(2, round(2 * LANE_GAP * len(kept)))  # room for the name of the next lane
     return _table(
         rows,
         "lane family row row_end call part start_s end_s ok shown total wall_s shown_s repeat",
@@ -202,14 +224,16 @@ def race(found: Analysis, focus: Focus) -> pd.DataFrame:
     for trial in lanes(found, focus):
         ended = sorted(trial.calls, key=lambda call: call.end_s)
         per_cell = -(-len(ended) // MAX_RACE_CELLS)
+        # A batched call stands for many.
+        stands_for = trial.count if STRATEGIES[trial.strategy].is_batch else 1
         for cell in range(0, len(ended), per_cell):
             calls = ended[cell : cell + per_cell]
             rows.append(
                 {
                     "lane": summaries.cell_label(trial.cell),
                     "family": STRATEGIES[trial.strategy].family,
-                    "from_call": cell,
-                    "to_call": cell + len(calls),
+                    "from_call": cell * stands_for,
+                    "to_call": (cell + len(calls)) * stands_for,
                     "start_s": min(call.start_s for call in calls),
                     "end_s": calls[-1].end_s,
                     "per_cell": per_cell,
@@ -221,16 +245,6 @@ def race(found: Analysis, focus: Focus) -> pd.DataFrame:
     return _table(
         rows, "lane family from_call to_call start_s end_s per_cell wall_s shown_s repeat"
     )
-
-
-def race_at(cells: pd.DataFrame, clock_s: float) -> pd.DataFrame:
-    """Return the race's cells with their `state` at a moment: waiting, in flight or done."""
-    moment = cells.copy()
-    moment["state"] = "waiting"
-    moment.loc[cells["start_s"] <= clock_s, "state"] = "in flight"
-    moment.loc[cells["end_s"] <= clock_s, "state"] = "done"
-    moment["clock_s"] = clock_s
-    return moment
 
 
 def _one_limit_each(found: Analysis, focus: Focus) -> list[tuple[CellSummary, list[Call]]]:

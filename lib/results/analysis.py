@@ -21,6 +21,7 @@ from lib.results.chain import ChainVerdict, chain_verdict
 from lib.results.groups import Focus, groups
 from lib.results.service import ServiceVerdict, service_verdict
 from lib.results.summaries import (
+    FASTER,
     CellSummary,
     baseline_of,
     by_cell,
@@ -29,6 +30,9 @@ from lib.results.summaries import (
 )
 from lib.results.trials import CellKey, Run, Trial
 
+# From this many on, the headline is about all operations and not about the first.
+MANY_OPERATIONS = 4
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -36,7 +40,8 @@ class Analysis:
 
     `trials` are those of each cell, without the warm-up. `groups` are as they were run,
     `warnings` the messages by their title, the gravest first. `leading` are the async cells that
-    are told, one of each operation, in the order of the run.
+    are told, one of each operation, in the order of the run. `waits` is the part of the time of a
+    cell's calls that was spent on embeddings, from 0 to 1.
     """
 
     run: Run
@@ -51,6 +56,7 @@ class Analysis:
     sentences: tuple[str, ...]  # all advice
     warnings: Mapping[str, Sequence[str]]
     leading: tuple[CellSummary, ...]
+    waits: Mapping[CellKey, float]
 
     @property
     def advice(self) -> Advice | None:
@@ -73,8 +79,21 @@ class Analysis:
 
     @property
     def lead(self) -> CellSummary | None:
-        """The async cell that the headline is about; None where nothing is compared."""
+        """The async cell that the headline is about; None where nothing is compared.
+
+        Of many operations it is the one that gains the most.
+        """
+        gains = [cell for cell in self.leading if cell.verdict == FASTER]
+        if len(self.leading) >= MANY_OPERATIONS and gains:
+            return max(gains, key=lambda cell: cell.speedup or 0.0)
         return next(iter(self.leading), None)
+
+    @property
+    def focus(self) -> Focus | None:
+        """The group of calls that the headline is about; None for a run without any."""
+        if self.lead is not None:
+            return Focus(self.lead.operation, self.lead.count)
+        return next(iter(self.largest_groups), None)
 
     @property
     def largest_groups(self) -> tuple[Focus, ...]:
@@ -127,7 +146,14 @@ def _analysed(run: Run) -> Analysis:
         sentences=sentences(sweeps, rate, overload, service or chain),
         warnings=warnings(run.environment, run.experiment, cells, trials),
         leading=_leading(cells),
+        waits={key: _waiting_share(mine) for key, mine in trials.items()},
     )
+
+
+def _waiting_share(trials: Sequence[Trial]) -> float:
+    calls = [call for trial in trials if trial.counts for call in trial.calls]
+    spent_s = sum(call.duration_s for call in calls)
+    return sum(call.embed_s for call in calls) / spent_s if spent_s else 0.0
 
 
 def _leading(cells: Sequence[CellSummary]) -> tuple[CellSummary, ...]:

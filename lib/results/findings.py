@@ -7,17 +7,9 @@ from typing import Any
 
 from lib.results import effects, summaries
 from lib.results import plan as plans
-from lib.results.analysis import Analysis, analyse
+from lib.results.analysis import MANY_OPERATIONS, Analysis, analyse
 from lib.results.catalogue import OPERATIONS, PRIMARY_FIELD, STRATEGIES, Effect
 from lib.results.groups import Focus, group_label
-from lib.results.service import (
-    AWAITED,
-    BLOCKING,
-    ServiceVerdict,
-    basis,
-    per_s,
-    waits,
-)
 from lib.results.summaries import BUSY_SHARE, FASTER, SLOWER, CellSummary, Speedup
 from lib.results.trials import ENDPOINT_MS, Run
 from lib.words import bounds_text, counted, duration_text, ratio_text
@@ -26,12 +18,13 @@ from lib.words import bounds_text, counted, duration_text, ratio_text
 CI = "95%\u00a0CI"
 # A call shorter than this leaves little waiting to overlap.
 SHORT_CALL_MS = 5.0
-# From this many on, the headline is about all operations and not about the first.
-MANY_OPERATIONS = 4
 # So many comparisons that come out alike are one finding.
 ALIKE = 3
-# So many large numbers stand under the headline.
-MOST_METRICS = 3
+NO_DIFFERENCE = "no measurable difference"
+TOO_FEW = "too few repeats to tell"
+# An interval around 1 that reaches further than this shows neither a difference nor that there is
+# none.
+NEAR = 1.25
 METHOD = (
     "Setup and warm-up are outside the clock. The strategies alternate in an order shuffled by the "
     "seed. Each trial's effect is checked row by row; a failed trial does not count. The time of a "
@@ -48,23 +41,6 @@ _DONE = {
     Effect.CREATES: "created {} collections",
     Effect.READS: "answered {} lookups",
 }
-# A figure that names no strategy is of this one.
-_PLAIN = STRATEGIES["gather"].title
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One large number, what it is, and what it rests on."""
-
-    label: str
-    value: str
-    interval: str
-    how: str
-
-    @property
-    def basis(self) -> str:
-        """The interval, and the strategy where it is another than plain async."""
-        return self.interval if self.how == _PLAIN else f"{self.interval}, {self.how}"
 
 
 @dataclass(frozen=True)
@@ -133,7 +109,7 @@ def headline(found: Analysis) -> str:
         return said[0] if said else _without_comparison(found)
     if len(found.leading) >= MANY_OPERATIONS:
         return _many(found)
-    return f"{_comparison(found.lead)}{_conditions(found, found.lead)}."
+    return f"{_comparison(found, found.lead)}{_conditions(found, found.lead)}."
 
 
 def _many(found: Analysis) -> str:
@@ -201,37 +177,47 @@ def advised(found: Analysis) -> tuple[str, ...]:
     return said[1:] if said and said[0] == headline(found) else said
 
 
-def _comparison(cell: CellSummary) -> str:
+def _comparison(found: Analysis, cell: CellSummary) -> str:
     ratio = cell.speedup or 0.0
     if cell.is_undecided:
         group = group_label(cell.operation, cell.count)
-        return f"{group}: no measurable difference with {cell.label}"
+        return f"{group}, {cell.label}: {undecided(found, cell)}"
     if ratio >= 1:
-        return f"{_did(cell)} {ratio_text(ratio)} faster than the loop"
-    return f"{_did(cell)} {ratio_text(1 / ratio)} slower than the loop"
+        return f"{did(cell)} {ratio_text(ratio)} faster than the loop"
+    return f"{did(cell)} {ratio_text(1 / ratio)} slower than the loop"
 
 
-def _did(cell: CellSummary) -> str:
-    """Return 'Async, at most 32, added 100 documents': the concurrency is always named."""
+def _done(cell: CellSummary) -> str:
     operation = OPERATIONS[cell.operation]
     done = "answered {} searches" if operation.searches else _DONE[operation.effect]
+    # Timed trials make as many calls as they can.
+    return " ".join(done.format(f"{cell.count:,}" if cell.count else "").split())
+
+
+def did(cell: CellSummary) -> str:
+    """Return 'Async, at most 32, added 100 documents': the concurrency is always named."""
     comma = "," if "," in cell.label else ""
-    return f"{cell.label}{comma} {done.format(f'{cell.count:,}')}"
+    return f"{cell.label}{comma} {_done(cell)}"
+
+
+def work(cell: CellSummary) -> str:
+    """Return what a cell's calls did it to: '100 documents', '100 searches'."""
+    return _done(cell).partition(" ")[2]
 
 
 def _conditions(found: Analysis, cell: CellSummary) -> str:
-    wait = embedding_wait(found.run)
-    parts = [_interval(cell), too_few(found, cell), _chosen_from(found, cell), wait]
+    parts = [interval(cell), chosen_from(found, cell), embedding_wait(found.run)]
     return f" ({'; '.join(part for part in parts if part)})"
 
 
-def _chosen_from(found: Analysis, cell: CellSummary) -> str:
+def chosen_from(found: Analysis, cell: CellSummary) -> str:
     """Say from how many limits the fastest was picked: the best of many is better by chance."""
     tried = {key.concurrency for key in found.trials if key[:3] == cell.cell[:3]}
     return f"the fastest of {len(tried)} limits" if len(tried) > 1 else ""
 
 
-def _interval(cell: CellSummary) -> str:
+def interval(cell: CellSummary) -> str:
+    """Return the interval of a headline's figure, with the ratio where that is not told."""
     low, high, ratio = cell.speedup_low, cell.speedup_high, cell.speedup or 1.0
     if cell.is_undecided:
         return f"{ratio_text(ratio)}, {_short_interval(cell)}"
@@ -264,7 +250,7 @@ def _without_comparison(found: Analysis) -> str:
     if not good:
         return "No trial was verified: nothing can be compared."
     cell = good[0]
-    return f"{_did(cell)} in {duration_text(cell.geomean_wall_s or 0)}; nothing to compare it with."
+    return f"{did(cell)} in {duration_text(cell.geomean_wall_s or 0)}; nothing to compare it with."
 
 
 def load(run: Run) -> str:
@@ -328,69 +314,19 @@ def why_deleting_gains(found: Analysis, beside: Beside) -> Finding | None:
     )
 
 
-def metrics(found: Analysis) -> list[Metric]:
-    """Return the numbers under the headline: one speed-up for each of the first operations.
-
-    Runs of fewer operations fill up with throughput and latency of the leading cell.
-    """
-    if found.service:
-        return _of_service(found.service)
-    shown = [
-        Metric(
-            label=group_label(cell.operation, cell.count),
-            value=ratio_text(cell.speedup or 0),
-            interval=_short_interval(cell),
-            how=cell.label,
-        )
-        for cell in found.leading
-    ]
-    for cell in found.leading[:1]:
-        loop = found.baseline(cell)
-        per_s = f"{loop.throughput_per_s:,.0f}" if loop and loop.throughput_per_s else "unknown"
-        shown += [
-            Metric(
-                label="Rows per second" if cell.batch > 1 else "Calls per second",
-                value=f"{cell.throughput_per_s or 0:,.0f}",
-                interval=f"Loop: {per_s}",
-                how=cell.label,
-            ),
-            Metric(
-                label="p95 latency of one call",
-                value=f"{cell.p95_ms or 0:,.3g} ms",
-                interval=f"n = {cell.samples:,}",
-                how=cell.label,
-            ),
-        ]
-    return shown[:MOST_METRICS]
-
-
-def _of_service(service: ServiceVerdict) -> list[Metric]:
-    """Return what the neighbour waits beside the blocking call and beside the awaited one."""
-    pair = [cell for name in (BLOCKING, AWAITED) if (cell := service.way(name))]
-    return [
-        Metric(
-            label=f"Health check beside: {STRATEGIES[cell.strategy].title}",
-            value=waits(cell),
-            interval=f"{basis(cell)}, {per_s(cell)}",
-            how=_PLAIN,
-        )
-        for cell in pair or service.ways[:1]
-    ]
-
-
 def _short_interval(cell: CellSummary) -> str:
     if cell.speedup_low is None or cell.speedup_high is None:
         return f"no interval: {cell.repeats} of 3 repeats"
     return f"{CI} {bounds_text(cell.speedup_low, cell.speedup_high)}"
 
 
-def too_few(found: Analysis, cell: CellSummary) -> str:
-    """Say that a difference cannot be told only because it is one of many verdicts, or nothing."""
-    low, high = cell.speedup_low, cell.speedup_high
-    if not cell.is_undecided or low is None or high is None or low <= 1 <= high:
-        return ""
-    verdicts = sum(bool(each.verdict) for each in found.cells)
-    return f"too few repeats to tell, as one of {verdicts} verdicts"
+def undecided(found: Analysis, cell: CellSummary) -> str:
+    """Say why a cell is told neither faster nor slower: nothing differs, or nobody can tell yet."""
+    low, high = cell.speedup_low or 0.0, cell.speedup_high or 0.0
+    if not low <= 1 <= high:
+        verdicts = sum(bool(each.verdict) for each in found.cells)
+        return f"{TOO_FEW}, as one of {verdicts} verdicts"
+    return NO_DIFFERENCE if max(1 / low, high) <= NEAR else TOO_FEW
 
 
 def where_async_loses(analysed: Analysis) -> list[Finding]:
@@ -401,7 +337,7 @@ def where_async_loses(analysed: Analysis) -> list[Finding]:
     fastest async strategy.
     """
     found: list[tuple[float, Finding]] = []
-    undecided: list[CellSummary] = []
+    unclear: dict[str, list[CellSummary]] = {}
     compared: list[tuple[Speedup, _Beaten]] = []
     for focus in analysed.groups:
         cells = [cell for cell in analysed.cells_of(focus) if cell.geomean_wall_s is not None]
@@ -410,7 +346,7 @@ def where_async_loses(analysed: Analysis) -> list[Finding]:
             continue
         best = max(asynchronous, key=lambda cell: cell.throughput_per_s or 0.0)
         if best.is_undecided:
-            undecided.append(best)
+            unclear.setdefault(undecided(analysed, best), []).append(best)
         found += _slower_than_loop(analysed, focus, best)
         compared += _against_others(analysed, focus, best, cells)
     verdicts = summaries.verdicts_on([gain for gain, _ in compared])
@@ -420,10 +356,7 @@ def where_async_loses(analysed: Analysis) -> list[Finding]:
             beaten_by.setdefault(beaten.by, []).append(beaten)
     for many in beaten_by.values():
         found += _alike(many) if len(many) >= ALIKE else [(one.ratio, one.finding) for one in many]
-    for is_many in (False, True):
-        alike = [cell for cell in undecided if bool(too_few(analysed, cell)) == is_many]
-        if alike:
-            found.append((1.0, _no_difference(analysed, alike)))
+    found += [(1.0, _unclear(analysed, why, alike)) for why, alike in unclear.items()]
     return [finding for _, finding in sorted(found, key=lambda item: -item[0])]
 
 
@@ -449,18 +382,20 @@ def _alike(many: Sequence[_Beaten]) -> Iterable[tuple[float, Finding]]:
     yield most.ratio, Finding(sentence, most.finding.cause, figures)
 
 
-def _no_difference(found: Analysis, cells: list[CellSummary]) -> Finding:
+def _unclear(found: Analysis, why: str, cells: list[CellSummary]) -> Finding:
     """Say once for all cells that nothing was shown, all for the same reason."""
-    parts = [
+    told = tuple(
         f"{group_label(cell.operation, cell.count)} "
         f"({ratio_text(cell.speedup or 0.0)}, {_short_interval(cell)})"
         for cell in cells
-    ]
-    if why := too_few(found, cells[0]):
-        sentence = f"{why[0].upper()}{why[1:]}: {'; '.join(parts)}."
-        return Finding(sentence, "Measure these alone, or with more repeats.")
-    sentence = f"No measurable difference between async and the loop: {'; '.join(parts)}."
-    return Finding(sentence, _cause(found, cells[0]))
+    )
+    is_long = len(told) > ALIKE
+    sentence = f"{why[0].upper()}{why[1:]}"
+    sentence += " between async and the loop" if why == NO_DIFFERENCE else ""
+    sentence += f" in {len(told)} comparisons." if is_long else f": {'; '.join(told)}."
+    cause = "Measure these alone, or with more repeats."
+    cause = _cause(found, cells[0]) if why == NO_DIFFERENCE else cause
+    return Finding(sentence, cause, told if is_long else ())
 
 
 def _slower_than_loop(
@@ -470,7 +405,7 @@ def _slower_than_loop(
         slower = 1 / best.speedup
         sentence = (
             f"{focus.label}: {best.label} is {ratio_text(slower)} slower than the loop "
-            f"({_interval(best)})."
+            f"({interval(best)})."
         )
         yield slower, Finding(sentence, _cause(found, best))
 
@@ -550,15 +485,13 @@ def note(run: Run) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def conditions(run: Run, origin: str, headline: str) -> list[str]:
+def conditions(run: Run, origin: str) -> list[str]:
     """Return the parts of the line under a headline: where, when, on what."""
-    wait = embedding_wait(run)
     parts = [
         f"Stopped early: partial result. {run.note}".strip() if run.partial else "",
         origin[:1].upper() + origin[1:],
         backend(run),
         str(run.environment.get("embedding_label") or run.environment.get("embedding") or ""),
-        "" if wait in headline else wait,
         deletes_asked_for(run),
         str(run.environment.get("time", ""))[:16].replace("T", " ") + " UTC",
     ]
@@ -606,6 +539,6 @@ def _result(found: Analysis) -> tuple[float | None, str]:
         return (max(gains), f"up to {ratio_text(max(gains))}") if gains else (None, "no gain")
     cell = cells[0]
     # A ratio whose interval contains 1 is no gain.
-    if cell.is_undecided or cell.speedup is None:
-        return None, "no difference"
-    return cell.speedup, ratio_text(cell.speedup)
+    if cell.is_undecided:
+        return None, "no difference" if undecided(found, cell) == NO_DIFFERENCE else TOO_FEW
+    return cell.speedup, ratio_text(cell.speedup or 0.0)

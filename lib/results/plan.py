@@ -655,7 +655,7 @@ PRESETS: dict[str, Preset] = {
             ),
         ),
         Preset(
-            label="RAG chain",
+            label="RAG",
             summary="What 1, 10 and 50 askers of retriever, prompt and chat model wait.",
             plan=Plan(
                 operations=("similarity_search",),

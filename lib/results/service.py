@@ -60,7 +60,7 @@ class ServiceVerdict:
         blocking, awaited = self.way(BLOCKING), self.way(AWAITED)
         if blocking is None or awaited is None:
             return f"{STRATEGIES[self.ways[0].strategy].title} answers the most"
-        return f"Neighbours wait {waits(blocking)}; awaited, {waits(awaited)}"
+        return f"Neighbours wait {waits(blocking)}, awaited {waits(awaited)}"
 
     @property
     def brief(self) -> str:

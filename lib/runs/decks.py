@@ -1,143 +1,163 @@
-"""A run → a slide deck: the five steps of the presentation, with the method in its notes."""
+"""A run → a slide deck: a cover and the steps of the presentation, with the method in its notes.
+
+No text is below 18 points, every shape lies inside the slide, and none over another.
+"""
 
 import io
 import struct
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
 from pptx import Presentation
+from pptx.dml.color import RGBColor
+from pptx.enum.shapes import MSO_SHAPE
 from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 from pptx.util import Emu, Inches, Pt
 
-from lib.charts import charts
-from lib.charts import data as chart_data
-from lib.charts.charts import CHARTS, AnyChart, frames, readable, with_data
+from lib.charts.charts import CHARTS
+from lib.charts.theme import family_colour
 from lib.results import findings
 from lib.results.analysis import Analysis, analyse
 from lib.results.findings import ALONE, Beside
 from lib.results.trials import Run
-from lib.runs import story
-from lib.runs.pictures import Step, drawn, unwatched
+from lib.runs import card, story
+from lib.runs.card import Bar
+from lib.runs.pictures import Step, drawn, slide_spec, unwatched
 
+RGB: Any = RGBColor  # python-pptx has no types
 WIDTH, HEIGHT = Inches(13.333), Inches(7.5)
-MARGIN = Inches(0.6)  # also of the title from the top
+MARGIN = Inches(0.6)
+ACROSS = WIDTH - 2 * MARGIN
+TITLE_TOP, TITLE_HEIGHT = Inches(0.4), Inches(1.3)
+LINES_TOP, LINES_HEIGHT = Inches(1.7), Inches(0.9)
+BODY_TOP, BODY_HEIGHT = Inches(2.65), Inches(4.0)
+FOOT_TOP, FOOT_HEIGHT = Inches(6.85), Inches(0.45)
 TITLE_ONLY = 5  # the default template's layout with nothing but a title
+SMALL, TEXT, LARGE = 18, 22, 36  # points
+# More text than this does not fit a slide in the usual size.
+MOST_CHARACTERS = 700
 MOST_WARNINGS = 3
-# More text than this would run into the footer at the usual size.
-MOST_CHARACTERS_LARGE = 600
 PICTURE_SCALE = 2.5
+# A lane of bars: where its name, bar, time and gain begin, and how wide they are.
+NAME, BAR, TIME, GAIN = (
+    (Inches(left), Inches(width))
+    for left, width in ((0.6, 3.2), (3.9, 5.4), (9.4, 1.6), (11.0, 1.7))
+)
+LANE_HEIGHT, MOST_LANE = Inches(0.5), Inches(0.9)
+# A bar is seen however short it is.
+LEAST_BAR = Inches(0.04)
 
 
 def deck(run: Run, beside: Beside = ALONE, step: Step = unwatched) -> bytes:
-    """Return a .pptx file: the five steps of the presentation, one statement and picture each."""
+    """Return a .pptx file: a cover, and each step with one statement and picture."""
     presentation = Presentation()
     presentation.slide_width, presentation.slide_height = WIDTH, HEIGHT
     found = analyse(run)
     told = story.steps(found, beside)
-    # Without a loop beside async the steps tell what the run advises.
-    advised = findings.advised(found) if found.lead else ()
-    total = len(told) + (len(story.ADVICE_CHARTS) if advised else 0)
-    for done, each in enumerate(told):
-        step(done, total)
-        _step_slide(presentation, each, found)
-    if advised:
-        _advice_slides(presentation, found, advised, lambda done: step(len(told) + done, total))
+    step(0, len(told) + 1)
+    _cover(presentation, found)
+    for done, each in enumerate(told, 1):
+        step(done, len(told) + 1)
+        _slide(presentation, each, found)
     buffer = io.BytesIO()
     presentation.save(buffer)
     return buffer.getvalue()
 
 
-def _advice_slides(
-    presentation: Any, found: Analysis, advised: Sequence[str], step: Callable[[int], None]
-) -> None:
-    """Add a slide for each picture of the advice, and one for what follows from it."""
-    for done, name in enumerate(story.ADVICE_CHARTS):
-        step(done)
-        for frame in frames(found, found.groups[0], [name]).values():
-            finding = CHARTS[name].finding(frame)
-            _picture_slide(presentation, finding, CHARTS[name].draw(frame), finding, found.run)
-    _text_slide(presentation, "What follows", list(advised), found.run)
+def _cover(presentation: Any, found: Analysis) -> None:
+    slide = _titled(presentation, "Milvus Async Lab", Inches(2.0))
+    lines = [findings.title(found.run), card.headline(found)]
+    _text(slide, lines, MARGIN, Inches(3.4), ACROSS, Inches(2.0), size=TEXT)
+    _footer(slide, found.run)
+    _notes(slide, found, "")
 
 
-def _step_slide(presentation: Any, told: story.Step, found: Analysis) -> None:
-    run = found.run
-    if told.frame is None or not told.chart:
-        _text_slide(presentation, told.statement, list(told.lines), run)
+def _slide(presentation: Any, told: story.Step, found: Analysis) -> None:
+    slide = _titled(presentation, told.statement, TITLE_TOP)
+    if told.bars or told.chart:
+        _text(slide, [" ".join(told.lines)], MARGIN, LINES_TOP, ACROSS, LINES_HEIGHT, size=SMALL)
+        if told.bars:
+            _lanes(slide, told.bars)
+        elif told.frame is not None:
+            _picture(slide, told, told.frame)
     else:
-        lines = " ".join(told.lines)
-        chart = _drawing(told.chart, told.frame)
-        slide = _picture_slide(presentation, told.statement, chart, lines, run)
-        _lines(slide, [lines], top=Inches(1.3), size=16, height=Inches(0.6))
-    slide = list(presentation.slides)[-1]
-    slide.notes_slide.notes_text_frame.text = "\n".join((told.notes, *_method(found)))
+        size = TEXT if sum(map(len, told.lines)) <= MOST_CHARACTERS else SMALL
+        _text(slide, told.lines, MARGIN, LINES_TOP, ACROSS, FOOT_TOP - LINES_TOP, size=size)
+    _footer(slide, found.run)
+    _notes(slide, found, told.notes)
 
 
-def _drawing(chart: str, frame: pd.DataFrame) -> AnyChart:
-    """Return a still picture of a step: of the race, the moment the winner is done."""
-    if chart == "race":
-        return charts.race(chart_data.race_at(frame, float(frame["wall_s"].min())))
-    return CHARTS[chart].drawn(frame)
-
-
-def _picture_slide(presentation: Any, title: str, chart: AnyChart, alt: str, run: Run) -> Any:
-    slide = _slide(presentation, title, size=28)
-    spec = with_data(readable(chart).properties(width=1000))
-    (png,) = drawn(spec, ".png", scale=PICTURE_SCALE)
-    across, down = struct.unpack(">II", png[16:24])  # a PNG's size stands in its first chunk
-    room_across, room_down = WIDTH - 2 * MARGIN, HEIGHT - Inches(2.6)
-    scale = min(room_across / across, room_down / down)
-    width, height = Emu(int(across * scale)), Emu(int(down * scale))
-    picture = slide.shapes.add_picture(
-        io.BytesIO(png), Emu((WIDTH - width) // 2), Inches(1.95), width, height
-    )
-    picture._element.nvPicPr.cNvPr.set("descr", alt)
-    _footer(slide, run)
-    return slide
-
-
-def _text_slide(presentation: Any, title: str, lines: list[str], run: Run) -> None:
-    slide = _slide(presentation, title)
-    size = 20 if sum(map(len, lines)) <= MOST_CHARACTERS_LARGE else 16
-    _lines(slide, [f"•  {line}" for line in lines], top=Inches(1.8), size=size)
-    _footer(slide, run)
-
-
-def _slide(presentation: Any, title: str, *, size: int = 24) -> Any:
+def _titled(presentation: Any, title: str, top: Any) -> Any:
     slide = presentation.slides.add_slide(presentation.slide_layouts[TITLE_ONLY])
     box = slide.shapes.title
-    box.left, box.top, box.width, box.height = MARGIN, MARGIN, WIDTH - 2 * MARGIN, Inches(1.2)
+    box.left, box.top, box.width, box.height = MARGIN, top, ACROSS, TITLE_HEIGHT
     box.text_frame.word_wrap = True
     box.text_frame.vertical_anchor = MSO_ANCHOR.TOP
     box.text_frame.text = title
     for paragraph in box.text_frame.paragraphs:
-        paragraph.font.size, paragraph.font.bold = Pt(size), True
+        paragraph.font.size, paragraph.font.bold = Pt(LARGE), True
         paragraph.alignment = PP_ALIGN.LEFT
     return slide
 
 
-def _lines(slide: Any, lines: list[str], *, top: Any, size: int, height: Any = None) -> None:
-    height = height or HEIGHT - top - Inches(0.8)
-    box = slide.shapes.add_textbox(MARGIN, top, WIDTH - 2 * MARGIN, height)
+def _lanes(slide: Any, bars: tuple[Bar, ...]) -> None:
+    """Draw the ways as shapes of the deck: names, bars, times and gains."""
+    longest = max(bar.value for bar in bars) or 1.0
+    pitch = min(BODY_HEIGHT // len(bars), MOST_LANE)
+    for i, bar in enumerate(bars):
+        top = BODY_TOP + i * pitch
+        left, width = BAR
+        length = max(int(width * bar.value / longest), LEAST_BAR)
+        shape = slide.shapes.add_shape(MSO_SHAPE.RECTANGLE, left, top, length, LANE_HEIGHT)
+        shape.fill.solid()
+        colour = bytes.fromhex(family_colour(bar.family, "light").removeprefix("#"))
+        shape.fill.fore_color.rgb = RGB(*colour)
+        shape.line.fill.background()
+        for (place, room), said, aligned, size in (
+            (NAME, bar.label, PP_ALIGN.LEFT, SMALL),
+            (TIME, bar.shown, PP_ALIGN.RIGHT, SMALL),
+            (GAIN, bar.gain, PP_ALIGN.RIGHT, TEXT),
+        ):
+            _text(slide, [said], place, top, room, LANE_HEIGHT, size=size, aligned=aligned)
+
+
+def _picture(slide: Any, told: story.Step, frame: pd.DataFrame) -> None:
+    """Draw a chart as large as the slide's body allows."""
+    spec = slide_spec(CHARTS[told.chart], frame)
+    (png,) = drawn(spec, ".png", scale=PICTURE_SCALE)
+    across, down = struct.unpack(">II", png[16:24])  # a PNG's size stands in its first chunk
+    scale = min(ACROSS / across, BODY_HEIGHT / down)
+    width, height = Emu(int(across * scale)), Emu(int(down * scale))
+    picture = slide.shapes.add_picture(io.BytesIO(png), MARGIN, BODY_TOP, width, height)
+    picture._element.nvPicPr.cNvPr.set("descr", " ".join(told.lines) or told.statement)
+
+
+def _text(
+    slide: Any,
+    lines: Any,
+    left: Any,
+    top: Any,
+    width: Any,
+    height: Any,
+    *,
+    size: int,
+    aligned: Any = PP_ALIGN.LEFT,
+) -> None:
+    box = slide.shapes.add_textbox(left, top, width, height)
     box.text_frame.word_wrap = True
     for i, line in enumerate(lines):
         frame = box.text_frame
         paragraph = frame.paragraphs[0] if i == 0 else frame.add_paragraph()
-        paragraph.text = line
+        paragraph.text, paragraph.alignment = line, aligned
         paragraph.font.size, paragraph.space_after = Pt(size), Pt(10)
 
 
 def _footer(slide: Any, run: Run) -> None:
-    box = slide.shapes.add_textbox(MARGIN, HEIGHT - Inches(0.6), WIDTH - 2 * MARGIN, Inches(0.4))
-    box.text_frame.text = findings.note(run)
-    box.text_frame.paragraphs[0].font.size = Pt(14)
+    _text(slide, [findings.note(run)], MARGIN, FOOT_TOP, ACROSS, FOOT_HEIGHT, size=SMALL)
 
 
-def _method(found: Analysis) -> list[str]:
+def _notes(slide: Any, found: Analysis, told: str) -> None:
     repeats = found.run.settings.get("repeats", "?")
-    return [
-        f"{repeats} repeats after warm-up; the strategies alternate in shuffled order.",
-        "After each trial the effect is checked row by row; failures never count as speed.",
-        "Speed-up: geometric mean of paired ratios of wall times, 95% interval by Student's t.",
-        *[message for messages in found.warnings.values() for message in messages][:MOST_WARNINGS],
-    ]
+    messages = [message for kind in found.warnings.values() for message in kind][:MOST_WARNINGS]
+    method = (f"{repeats} repeats after warm-up.", findings.METHOD, *messages)
+    slide.notes_slide.notes_text_frame.text = "\n".join((told, *method))

@@ -5,27 +5,39 @@ application does, at an endpoint of a known latency.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from lib.results import findings
 from lib.results.analysis import Analysis, analyse
-from lib.results.catalogue import OPERATIONS, STRATEGIES
+from lib.results.catalogue import STRATEGIES
 from lib.results.plan import PRESETS
 from lib.results.published import PUBLISHED
+from lib.results.service import AWAITED, BLOCKING, basis, typical, waits
 from lib.results.summaries import CellSummary
 from lib.results.trials import ENDPOINT_MS, Run, Trial
+from lib.runs import card
 from lib.runs.front import Front
 from lib.runs.store import Entry
-from lib.words import bounds_text, counted, duration_text, ratio_text
+from lib.words import counted, ratio_text
 
 # The order of the ways is the same everywhere.
 WAYS = ("sync_loop", "thread_pool", "gather", "one_batch")
 
 
-def make(through_client: Sequence[Entry], bare: Run) -> Front:
+# The two ways whose neighbour is told, in this order.
+NEIGHBOURS = {BLOCKING: "Blocking call", AWAITED: "Awaited"}
+# Of a line that is drawn of its waits.
+SPANS = 100
+
+
+def make(
+    through_client: Sequence[Entry], bare: Run, everything: Sequence[Entry], service: Entry | None
+) -> Front:
     """Return the first screen of recorded runs, by the length of their wait.
 
-    `bare` is the same work around the longest wait, without a client.
+    `bare` is the same work around the longest wait, without a client; `everything` are the runs of
+    all operations; `service` is one of a service, where it was recorded.
     """
     quick = PRESETS["quick"].plan
     return Front(
@@ -34,32 +46,67 @@ def make(through_client: Sequence[Entry], bare: Run) -> Front:
         ],
         here=f"The button: {max(quick.counts)} documents and {max(quick.counts)} searches, "
         f"{quick.embedding_latency_ms:g} ms simulated wait, on this app's Milvus.",
+        method=findings.METHOD,
+        limits=[
+            {
+                "title": entry.card.name,
+                "run_id": entry.id,
+                "said": " ".join(
+                    loss.text for loss in findings.where_async_loses(analyse(entry.load()))
+                ),
+            }
+            for entry in everything
+        ],
+        neighbour=_neighbour(service, analyse(service.load())) if service else {},
     )
+
+
+def _neighbour(entry: Entry, found: Analysis) -> dict[str, Any]:
+    """Return what a health check waited beside a blocking call and beside an awaited one."""
+    verdict = found.service
+    pair = [cell for name in NEIGHBOURS if verdict and (cell := verdict.way(name))]
+    if verdict is None or len(pair) < len(NEIGHBOURS):
+        return {}
+    return {
+        "run_id": entry.id,
+        "title": "And everybody else on the server?",
+        "said": f"What a health check waits, every 50 ms, beside {verdict.users} users who search. "
+        f"The number is the {basis(pair[0])}.",
+        "lanes": [
+            {
+                "label": NEIGHBOURS[cell.strategy],
+                "family": STRATEGIES[cell.strategy].family,
+                "shown": waits(cell),
+                "waits_s": _longest(typical(found.trials, cell)),
+            }
+            for cell in pair
+        ],
+    }
+
+
+def _longest(trial: Trial) -> list[float]:
+    """Return the longest wait of a trial's neighbour in each of equal spans of time, in seconds."""
+    first_s, last_s = trial.pings[0].start_s, trial.pings[-1].start_s
+    span_s = (last_s - first_s) / SPANS or 1.0
+    longest = [0.0] * SPANS
+    for ping in trial.pings:
+        at = min(int((ping.start_s - first_s) / span_s), SPANS - 1)
+        longest[at] = max(longest[at], round(ping.latency_s, 4))
+    return longest
 
 
 def _position(entry: Entry, found: Analysis, bare: Analysis) -> dict[str, Any]:
     """Return one position of the control: what it is called, and what each way took."""
     waited_ms = float(found.run.environment[ENDPOINT_MS])
     cells = {cell.strategy: cell for cell in found.cells}
-    loop, quick = cells["sync_loop"], cells["gather"]
     return {
         "label": f"{waited_ms:g} ms",
         "run_id": entry.id,
-        "headline": headline(quick),
-        "source": source(found.run, loop),
-        "lanes": [_lane(found, cells[way], loop) for way in WAYS],
+        "headline": card.headline(found),
+        "source": source(found.run, cells["sync_loop"]),
+        "lanes": [asdict(bar) for bar in card.bars(found)],
         "caveat": caveat(found.run, cells, bare),
     }
-
-
-def headline(cell: CellSummary) -> str:
-    """Return at most ten words, true also where async does not win."""
-    work = f"{cell.count:,} {'searches' if OPERATIONS[cell.operation].searches else 'calls'}"
-    if cell.speedup is None or cell.is_undecided:
-        return f"{work}: async or not, no measurable difference."
-    if cell.speedup < 1:
-        return f"Async answered {work} {ratio_text(1 / cell.speedup)} later."
-    return f"Async answered {work} {ratio_text(cell.speedup).removesuffix('×')} times sooner."
 
 
 def source(run: Run, loop: CellSummary) -> str:
@@ -71,29 +118,6 @@ def source(run: Run, loop: CellSummary) -> str:
         counted(loop.repeats, "repeat"),
     )
     return " · ".join(parts)
-
-
-def _lane(found: Analysis, cell: CellSummary, loop: CellSummary) -> dict[str, Any]:
-    took_s = cell.geomean_wall_s or 0.0
-    bounds = ""
-    if cell.speedup_low is not None and cell.speedup_high is not None:
-        bounds = f"{findings.CI} {bounds_text(cell.speedup_low, cell.speedup_high)}"
-    return {
-        "label": cell.label,
-        "family": STRATEGIES[cell.strategy].family,
-        "took_s": round(took_s, 4),
-        "shown": duration_text(took_s),
-        "gain": "1×" if cell is loop or cell.speedup is None else ratio_text(cell.speedup),
-        "interval": bounds,
-        "waits": round(_waiting_share(found.trials[cell.cell]), 3),
-    }
-
-
-def _waiting_share(trials: Sequence[Trial]) -> float:
-    """Return the part of the calls' time that was spent on embeddings."""
-    calls = [call for trial in trials if trial.counts for call in trial.calls]
-    spent_s = sum(call.duration_s for call in calls)
-    return sum(call.embed_s for call in calls) / spent_s if spent_s else 0.0
 
 
 def caveat(run: Run, cells: dict[str, CellSummary], bare: Analysis) -> str:

@@ -20,12 +20,18 @@ class Front:
     """What the first screen shows, in plain text, made by `lib.runs.first_screen`.
 
     Each position of its control is `label`, `run_id`, `headline`, `source`, `caveat` and `lanes`,
-    of which each is `label`, `family`, `took_s`, `shown`, `gain`, `interval` and `waits`, the part
-    of its time that is spent on embeddings. `here` says what the button measures instead.
+    of which each is a `lib.runs.card.Bar`. `here` says what the button measures instead, `method`
+    how the runs were made. `limits` are where async does not help: `title`, `run_id` and what the
+    run found, `said`. `neighbour` is what a service's health check waits: `run_id`, `title`,
+    `said` and `lanes`, of which each is `label`, `family`, `shown` and `waits_s`, the longest wait
+    in each of equal spans of time; empty where no service was recorded.
     """
 
     positions: list[dict[str, Any]]
     here: str
+    method: str
+    limits: list[dict[str, str]]
+    neighbour: dict[str, Any]
 
     @property
     def last(self) -> dict[str, Any]:
@@ -40,11 +46,6 @@ def read() -> Front | None:
         return Front(**json.loads(FRONT.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-
-
-def recorded_summary(name: str) -> dict[str, Any] | None:
-    """Return the summary of the recorded run of this name, or None where it was not recorded."""
-    return summary_of(FRONT.parent / "runs" / f"{name}.json")
 
 
 def summary_of(run: Path) -> dict[str, Any] | None:

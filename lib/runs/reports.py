@@ -13,13 +13,13 @@ from typing import Any
 import pandas as pd
 
 from lib.charts import data as chart_data
-from lib.charts.theme import VEGA_LITE_VERSION, vega_config
+from lib.charts.theme import FAMILIES, VEGA_LITE_VERSION, family_colour, vega_config
 from lib.late import vl_convert
 from lib.results import findings, published, run_file
 from lib.results.analysis import Analysis, analyse
 from lib.results.findings import ALONE, Beside
 from lib.results.trials import Run
-from lib.runs import pictures
+from lib.runs import card, pictures
 from lib.runs.pictures import DRAWING, ENGINE, Figure, Step, figures, said, unwatched
 from lib.words import inert
 from lib.workers import work
@@ -101,10 +101,10 @@ STYLE = """
 body { font: 17px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1, h2, p, li, dd, .loss { overflow-wrap: anywhere; }
 h1 { font-size: 2rem; line-height: 1.2; } h2 { font-size: 1.35rem; margin-top: 2.5rem; }
-.metrics { display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; list-style: none; }
-.metrics li { border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem; }
-.metrics li { flex: 1 0 8rem; }
-.metrics strong { display: block; font-size: 2.2rem; }
+header { border: 1px solid var(--line); border-radius: .9rem; padding: .5rem 1.5rem; }
+header table { width: 100%; font-size: 1rem; } header td, header th { border: 0; }
+header h1 { margin: .5rem 0; } .track { width: 50%; } .track i { display: block; height: 1.3rem; }
+.track i { min-width: 3px; border-radius: 4px; }
 .loss { font-size: 2rem; font-weight: bold; line-height: 1.2; margin-bottom: .25rem; }
 figure[data-spec] { display: block; margin: 1.5rem 0; overflow-x: auto; }
 figure[data-spec] svg { max-width: 100%; height: auto; }
@@ -166,7 +166,7 @@ def page(title: str, body: str, *, scripts: str = "") -> bytes:
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
 script-src 'unsafe-inline' 'unsafe-eval'{scripts}; style-src 'unsafe-inline'; img-src data:">
 <title>{_text(title)}</title>
-<style>{STYLE}</style>
+<style>{STYLE}{_hues("light")}@media (prefers-color-scheme: dark) {{ {_hues("dark")} }}</style>
 </head>
 <body>
 {body}
@@ -175,6 +175,13 @@ script-src 'unsafe-inline' 'unsafe-eval'{scripts}; style-src 'unsafe-inline'; im
 </body>
 </html>
 """.encode()
+
+
+def _hues(mode: str) -> str:
+    """Return the style of bars: what a colour means."""
+    return "".join(
+        f".track .{family} {{ background: {family_colour(family, mode)}; }}" for family in FAMILIES
+    )
 
 
 def drawing(figure: Figure, name: str, *, packed: bool) -> str:
@@ -195,13 +202,11 @@ def sections(found: Analysis, beside: Beside, drawings: str) -> str:
     """Return what the report says, in the order of reading, around its drawings."""
     run = found.run
     return f"""<p class="quiet">{_text(findings.note(run))}</p>
-<h1>{_text(findings.headline(found))}</h1>
-{_metrics(found)}
-{drawings}
-<p>{_text(findings.without_the_wait(beside))}</p>
+{_card(found, beside)}
 {_list("What follows", findings.advised(found))}
 {_losses(found, beside)}
 {_warnings(found)}
+{drawings}
 {_published(found)}
 <h2>All figures</h2>
 <div class="scroll">{_table(chart_data.summary(found))}</div>
@@ -233,12 +238,21 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _metrics(found: Analysis) -> str:
-    items = "".join(
-        f"<li>{_text(metric.label)}<strong>{_text(metric.value)}</strong>{_text(metric.basis)}</li>"
-        for metric in findings.metrics(found)
+def _card(found: Analysis, beside: Beside) -> str:
+    """Return the result card: the headline, the ways as bars, and what they rest on."""
+    bars = card.bars(found)
+    longest = max((bar.value for bar in bars), default=1.0) or 1.0
+    rows = "".join(
+        f'<tr><th>{_text(bar.label)}</th><td class="track"><i class="{bar.family}" '
+        f'style="width:{100 * bar.value / longest:.2f}%"></i></td><td>{_text(bar.shown)}</td>'
+        f"<td><strong>{_text(bar.gain)}</strong></td><td>{_text(bar.interval)}</td></tr>"
+        for bar in bars
     )
-    return f'<ul class="metrics">{items}</ul>' if items else ""
+    caveat = " ".join((card.caveat(found, beside), findings.without_the_wait(beside)))
+    return (
+        f"<header><h1>{_text(card.headline(found))}</h1><p>{_text(findings.headline(found))}</p>"
+        f"<table>{rows}</table><p>{_text(card.basis(found))}</p><p>{_text(caveat)}</p></header>"
+    )
 
 
 def _list(title: str, lines: Iterable[str]) -> str:

@@ -4,6 +4,8 @@ const KEYS = {
   ArrowRight: 1, ArrowDown: 1, PageDown: 1, " ": 1,
   ArrowLeft: -1, ArrowUp: -1, PageUp: -1,
 };
+// Controls are hidden after this long without a movement.
+const QUIET_MS = 2000;
 let clean = () => {};
 
 function element(name, text, attributes = {}) {
@@ -18,19 +20,50 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const stage = parentElement.querySelector("#stage");
   const memory = "milvus-async-lab-step-" + data.run;
   let at = Math.min(Number(sessionStorage.getItem(memory)) || 0, data.steps.length - 1);
-  let notes = false;
+  let notes = null; // the window of the notes, or true where they stand on the slide
   let stop = () => {};
+  let resting = 0;
 
   function picture(step) {
     const place = element("div", "", { id: "picture" });
-    if (step.race) {
-      const lanes = element("div");
-      place.append(lanes);
-      stop = race(lanes, step.race);
+    if (step.lanes) {
+      place.setAttribute("role", "img");
+      place.setAttribute("aria-label", step.lanes.map((one) => `${one.label} ${one.shown}`).join(", "));
+      const rows = element("div");
+      stop = lanesAlone(rows, step.lanes, true);
+      place.append(rows);
+      if (!standsStill()) place.append(element("p", speedText(speedOf(step.lanes)), { class: "dim" }));
     } else if (step.image) {
-      place.append(element("img", "", { src: step.image, alt: step.statement }));
+      place.append(element("img", "", { src: step.image, alt: step.lines[0] || step.statement }));
     }
     return place;
+  }
+
+  function awake() {
+    stage.classList.remove("quiet");
+    clearTimeout(resting);
+    resting = setTimeout(() => stage.classList.add("quiet"), QUIET_MS);
+  }
+
+  // The second window is for the speaker; without one, notes stand below the slide.
+  function toggleNotes() {
+    if (notes) {
+      if (notes !== true) notes.close();
+      notes = null;
+    } else {
+      notes = window.open("", "milvus-async-lab-notes", "width=700,height=500") || true;
+    }
+    show();
+  }
+
+  function tellNotes(step) {
+    if (notes === true) {
+      stage.append(element("div", step.notes, { id: "notes" }));
+    } else if (notes && !notes.closed) {
+      notes.document.title = "Notes";
+      notes.document.body.style.font = "24px sans-serif";
+      notes.document.body.textContent = `${at + 1} of ${data.steps.length}. ${step.notes}`;
+    }
   }
 
   function button(label, act, attributes = {}) {
@@ -44,7 +77,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     stop = () => {};
     sessionStorage.setItem(memory, String(at));
     const step = data.steps[at];
-    const drawn = step.race || step.image;
+    const drawn = step.lanes || step.image;
     const lines = element("ul", "", drawn ? {} : { class: "large" });
     for (const line of step.lines) lines.append(element("li", line));
     const back = button("← Back", () => go(-1));
@@ -55,14 +88,15 @@ export default function ({ data, parentElement, setTriggerValue }) {
     bar.append(
       back,
       next,
-      button("Notes", () => { notes = !notes; show(); }, { "aria-pressed": String(notes) }),
+      button("Notes", toggleNotes, { "aria-pressed": String(Boolean(notes)) }),
       element("span", `${at + 1} of ${data.steps.length}`, { id: "count" }),
       button("Close", close),
     );
-    const below = drawn ? [picture(step), lines] : [lines, picture(step)];
+    const below = drawn ? [picture(step), lines] : [lines];
     stage.replaceChildren(element("h1", step.statement), ...below);
-    if (notes && step.notes) stage.append(element("div", step.notes, { id: "notes" }));
-    stage.append(element("small", data.source), bar);
+    tellNotes(step);
+    stage.append(element("div", data.source, { id: "source" }), bar);
+    awake();
   }
 
   function go(by) {
@@ -79,7 +113,13 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     if (event.key === " " && event.composedPath()[0].tagName === "BUTTON") return;
     if (event.key in KEYS) go(KEYS[event.key]);
-    else if (event.key === "n") { notes = !notes; show(); }
+    else if (event.key === "Home") go(-data.steps.length);
+    else if (event.key === "End") go(data.steps.length);
+    else if (event.key === "n") toggleNotes();
+    else if (event.key === "f") {
+      if (document.fullscreenElement) document.exitFullscreen();
+      else document.documentElement.requestFullscreen();
+    }
     else if (event.key === "Escape") close();
     else return;
     event.preventDefault();
@@ -87,10 +127,13 @@ export default function ({ data, parentElement, setTriggerValue }) {
   }
 
   window.addEventListener("keydown", pressed, true);
+  window.addEventListener("pointermove", awake);
   show();
   clean = () => {
     stop();
+    clearTimeout(resting);
     window.removeEventListener("keydown", pressed, true);
+    window.removeEventListener("pointermove", awake);
   };
   return clean;
 }

@@ -1,12 +1,13 @@
-"""Presentation mode: a run in five steps on the whole screen, which needs no server afterwards."""
+"""Presentation mode: a run in steps on the whole screen, which needs no server afterwards."""
 
 import base64
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from lib.charts.charts import CHARTS, race_picture
+from lib.charts.charts import CHARTS
 from lib.results import findings
 from lib.results.analysis import analyse
 from lib.runs import front, pictures, story
@@ -14,9 +15,9 @@ from lib.runs.store import Entry, RunStore
 from lib.runs.story import Step
 from lib.ui.common.component import component
 from lib.ui.common.errors import show_error
+from lib.ui.common.lanes import CSS as LANES_CSS
+from lib.ui.common.lanes import JS as LANES_JS
 from lib.ui.common.links import WHICH_PARAMETER
-from lib.ui.common.race import CSS as RACE_CSS
-from lib.ui.common.race import JS as RACE_JS
 from lib.ui.common.race import colour_mode, with_colours
 from lib.ui.common.session import frame_is_drawn
 from lib.ui.runs.downloads import drawing_limits
@@ -24,10 +25,9 @@ from lib.ui.runs.list import CHOSEN_PARAMETER
 from lib.ui.runs.saved import run_store
 from lib.workers.work import Limits
 
-PICTURE_WIDTH = 760
 FOLDER = Path(__file__).parent
-CSS = RACE_CSS + (FOLDER / "present.css").read_text("utf-8")
-JS = RACE_JS + (FOLDER / "present.js").read_text("utf-8")
+CSS = LANES_CSS + (FOLDER / "present.css").read_text("utf-8")
+JS = LANES_JS + (FOLDER / "present.js").read_text("utf-8")
 
 
 def show(page: str) -> None:
@@ -76,11 +76,9 @@ def _told(
 
 
 def _picture(step: Step, mode: str, limits: Limits) -> dict[str, Any]:
+    if step.bars:
+        return with_colours({"lanes": [asdict(bar) for bar in step.bars]}, mode)
     if step.frame is None or not step.chart:
         return {}
-    if step.chart == "race":
-        return {"race": with_colours(race_picture(step.frame), mode)}
-    svg = pictures.slide_picture(
-        CHARTS[step.chart], step.frame, mode, width=PICTURE_WIDTH, limits=limits
-    )
+    svg = pictures.slide_picture(CHARTS[step.chart], step.frame, mode, limits)
     return {"image": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"}

@@ -11,7 +11,7 @@ import pytest
 
 from lib.charts.charts import CHARTS
 from lib.results import run_file
-from lib.runs import front, reports
+from lib.runs import front, reports, story
 from tests.run_builder import make_run, make_trial
 from tests.waiting import page_of_another
 
@@ -48,7 +48,7 @@ def app(
 def open_benchmark(page: "Page", app: str, query: str) -> None:
     page.goto(f"{app}/benchmark?{query}")
     run = page.get_by_role("button", name="Run", exact=True)
-    run.or_(page.get_by_role("button", name="Copy link")).first.wait_for()
+    run.or_(page.get_by_role("button", name="Share")).first.wait_for()
 
 
 def test_a_run_survives_a_refresh_and_a_stop_keeps_what_was_finished(
@@ -76,13 +76,15 @@ def test_a_run_survives_a_refresh_and_a_stop_keeps_what_was_finished(
     # What is further down is seen, and Stop and the link still are.
     chromium_page.set_viewport_size({"width": 1280, "height": 400})
     chromium_page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, main.scrollHeight)")
-    for button in (stop, chromium_page.get_by_role("button", name="Copy link")):
+    for button in (stop, chromium_page.get_by_role("button", name="Share")):
         box = button.bounding_box()
         assert box is not None
         assert 0 < box["y"] < 200
     stop.click()
     chromium_page.get_by_text("Stopped early: partial result").wait_for()
 
+    chromium_page.set_viewport_size({"width": 1280, "height": 800})
+    chromium_page.get_by_role("button", name="Export", exact=True).click()
     with chromium_page.expect_download() as caught:
         chromium_page.get_by_role("button", name="Run (JSON)").click()
     caught.value.save_as(tmp_path / "run.json")
@@ -92,14 +94,13 @@ def test_a_run_survives_a_refresh_and_a_stop_keeps_what_was_finished(
     assert 0 < len(document["trials"]) < 100
 
 
-def test_a_quick_run_ends_in_headline_bars_and_waterfall(app: str, chromium_page: "Page") -> None:
+def test_a_quick_run_ends_in_headline_race_and_waterfall(app: str, chromium_page: "Page") -> None:
     open_benchmark(chromium_page, app, "b_preset=Ten+seconds&b_latency=10")
     chromium_page.get_by_role("button", name="Run", exact=True).click()
     # Whichever way wins: a busy machine may leave no difference between two of them.
     chromium_page.get_by_role("heading", name=re.compile(r"\b20\b")).first.wait_for()
     chromium_page.get_by_role("img", name="Async: ").first.wait_for()
-    chromium_page.locator(CHART).nth(1).wait_for()  # bars, speed-up
-    chromium_page.get_by_text("Timeline", exact=True).click()
+    chromium_page.locator(CHART).first.wait_for()
     chromium_page.get_by_text("finished all 20 calls in").wait_for()
     assert chromium_page.get_by_test_id("stException").count() == 0
 
@@ -114,11 +115,58 @@ def test_the_page_of_ten_thousand_calls_gets_little_data_and_stays_responsive(
 
     chromium_page.on("websocket", lambda socket: socket.on("framereceived", count))
     open_benchmark(chromium_page, app, "b_run=large")
-    chromium_page.get_by_text("Timeline", exact=True).click()
     chromium_page.get_by_text("of 10,000 calls a lane").wait_for()
     chromium_page.get_by_text("Latency", exact=True).click()
     chromium_page.get_by_text("Median latency of one call").wait_for()
     assert 0 < received[0] < MAX_DATA_BYTES
+
+
+# The smallest letters of a slide's HTML and of its pictures, as they stand on the screen.
+SMALLEST = """() => {
+  const sizes = [];
+  const look = (root) => {
+    for (const node of root.querySelectorAll("*")) {
+      if (node.shadowRoot) look(node.shadowRoot);
+      const said = [...node.childNodes].some((each) => each.nodeType === 3 && each.data.trim());
+      if (said && node.getClientRects().length && root instanceof ShadowRoot) {
+        sizes.push([parseFloat(getComputedStyle(node).fontSize), node.textContent]);
+      }
+      if (node.tagName === "IMG" && node.src.startsWith("data:image/svg")) {
+        const svg = new DOMParser().parseFromString(atob(node.src.split(",")[1]), "image/svg+xml");
+        const box = node.getBoundingClientRect();
+        const scale = Math.min(box.width / node.naturalWidth, box.height / node.naturalHeight);
+        for (const text of svg.querySelectorAll("text")) {
+          const size = parseFloat(text.getAttribute("font-size")) * scale;
+          if (text.textContent.trim()) sizes.push([size, text.textContent]);
+        }
+      }
+    }
+  };
+  look(document);
+  return sizes.filter(([size]) => size < 24);
+}"""
+
+
+@pytest.mark.parametrize("name", ["client-server-450ms", "sweep-server", "rate-server"])
+def test_no_text_of_a_slide_is_smaller_than_24_pixels(
+    shared_app: str, chromium_page: "Page", name: str
+) -> None:
+    page = chromium_page
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(f"{shared_app}/?present=1&run=recorded-{name}")
+    count = page.locator("#count")
+    count.wait_for()
+    total = int(count.inner_text().split()[-1])
+    for step in range(1, total + 1):
+        page.get_by_text(f"{step} of {total}").wait_for()
+        page.wait_for_function(
+            "() => [...document.images].every((image) => image.complete)", timeout=30_000
+        )
+        assert page.evaluate(SMALLEST) == []
+        # Nothing is beyond the screen.
+        assert page.locator("#stage").evaluate("node => node.scrollHeight <= node.clientHeight + 1")
+        page.keyboard.press("ArrowRight")
 
 
 def test_the_presentation_goes_on_without_a_network_and_without_the_app(
@@ -128,28 +176,34 @@ def test_the_presentation_goes_on_without_a_network_and_without_the_app(
     own = run_app({})
     page.goto(f"{own}/?present=1")
     said = page.get_by_role("heading", level=1)
-    page.get_by_role("heading", name="What does async buy me?").wait_for()
+    page.get_by_text("1 of 4").wait_for()
     assert page.get_by_test_id("stSidebar").count() == 0
+    first = said.inner_text()
     page.keyboard.press("ArrowRight")
     shown = front.read()
     assert shown is not None
-    # The number of the first screen, in a story's words.
-    assert said.inner_text() == f"{shown.last['lanes'][2]['gain']} faster, same results"
+    # The number of the first screen, in its words.
+    assert said.inner_text() == shown.last["headline"]
+    for lane in shown.last["lanes"]:
+        page.get_by_text(lane["shown"], exact=True).first.wait_for()
+        page.get_by_text(lane["gain"], exact=True).first.wait_for()
 
     page.context.set_offline(True)
     run_app.kill(own)
-    page.get_by_role("button", name="Next").click()
-    assert said.inner_text().startswith("Async finished all 100 calls")
-    picture = page.get_by_role("img", name="Async finished")
+    page.get_by_role("button", name="Back").click()
+    assert said.inner_text() == first
+    picture = page.get_by_role("img", name="Async finished all 100 calls")
     assert picture.evaluate("node => node.complete && node.naturalWidth > 100")
-    page.get_by_role("button", name="Notes").click()
-    page.get_by_text("The staircase is the loop.").wait_for()
-    page.keyboard.press("ArrowRight")
-    assert "95" in said.inner_text()
-    page.keyboard.press("ArrowRight")
-    assert said.inner_text() == "Where async does not help"
+    with page.expect_popup() as opened:
+        page.get_by_role("button", name="Notes").click()
+    opened.value.get_by_text("The staircase is the loop.").wait_for()
+    page.keyboard.press("End")
+    page.get_by_text("4 of 4").wait_for()
+    assert said.inner_text() == story.MONDAY
     page.keyboard.press("ArrowLeft")
-    assert "95" in said.inner_text()
+    page.get_by_text("3 of 4").wait_for()
+    page.keyboard.press("Home")
+    assert said.inner_text() == first
 
 
 def test_a_run_just_made_is_presented_after_its_server_was_killed(
@@ -165,24 +219,23 @@ def test_a_run_just_made_is_presented_after_its_server_was_killed(
         page.get_by_role("button", name="Measure it here").click()
         page.get_by_role("button", name="Stop the run").wait_for()
         page.get_by_role("link", name="Present").first.wait_for()
-        page.get_by_role("heading", name="Export", exact=True).wait_for()
+        page.get_by_role("button", name="Export", exact=True).wait_for()
         page.get_by_role("link", name="Present").first.click()
-        page.get_by_role("heading", name="What does async buy me?").wait_for()
+        page.get_by_text("1 of 4").wait_for()
         page.keyboard.press("Escape")
         page.get_by_role("heading", name="Runs", exact=True).wait_for()
         page.get_by_role("link", name="Present").first.click()
-        page.get_by_role("heading", name="What does async buy me?").wait_for()
-        page.keyboard.press("ArrowRight")
-        page.get_by_text("2 of 5").wait_for()
+        page.get_by_text("1 of 4").wait_for()
         server.kill()
     page.context.set_offline(True)
     seen = []
-    for step in range(3, 6):
+    for step in range(2, 5):
         page.keyboard.press("ArrowRight")
-        page.get_by_text(f"{step} of 5").wait_for()
+        page.get_by_text(f"{step} of 4").wait_for()
         seen.append(page.get_by_role("heading", level=1).inner_text())
     assert len(set(seen)) == 3
-    page.get_by_role("button", name="Back").click()
+    page.keyboard.press("ArrowLeft")
+    page.get_by_text("3 of 4").wait_for()
     assert page.get_by_role("heading", level=1).inner_text() == seen[1]
 
 

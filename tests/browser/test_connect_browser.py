@@ -72,7 +72,7 @@ def test_what_is_typed_into_the_dialog_stays_when_the_first_load_ends(
     address.wait_for(state="hidden")
     expect(page.get_by_test_id("stMetric").first).to_contain_text("4,904")
     page.get_by_role("link", name="Benchmark").click()
-    page.get_by_role("heading", name="Benchmark", exact=True).wait_for()
+    page.get_by_role("button", name="Run", exact=True).wait_for()
     assert not page.get_by_role("dialog").is_visible()
 
 

@@ -9,9 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from lib.milvus import lite
-from lib.results import findings, run_file
+from lib.results import run_file
 from lib.results.analysis import analyse
 from lib.results.plan import PRESETS
+from lib.runs import card
 from lib.runs.store import RECORDED_DIR
 from tests.waiting import page_of_another, wait_until_drawn
 
@@ -278,11 +279,14 @@ def test_a_page_opened_plainly_links_to_the_benchmark_that_runs(
 def test_the_chosen_runs_are_in_the_address(app: str, chromium_page: "Page") -> None:
     page = chromium_page
     page.goto(f"{app}/runs?r_runs=recorded-sweep-server")
-    found = findings.headline(analyse(run_file.read(RECORDED_DIR / "sweep-server.json")))
-    page.get_by_text(found.partition(":")[0]).first.wait_for()
-    page.get_by_role("radio", name="Scaling", checked=True).wait_for()
-    page.get_by_role("button", name="Copy link").click()
-    page.get_by_text("/runs?r_runs=recorded-sweep-server").wait_for()
+    found = card.headline(analyse(run_file.read(RECORDED_DIR / "sweep-server.json")))
+    page.get_by_role("heading", name=found).wait_for()
+    page.get_by_role("tab", name="Scaling", selected=True).wait_for()
+    page.context.grant_permissions(["clipboard-read"])
+    page.get_by_role("button", name="Share").click()
+    page.get_by_role("button", name="Link copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == f"{app}/runs?r_runs=recorded-sweep-server"
     page.goto(f"{app}/runs?r_runs=recorded-tutorial-server,recorded-tutorial-server-450ms")
     page.get_by_text("2 runs, cell by cell").wait_for()
     page.reload()

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,7 @@ from lib.results.catalogue import OPERATIONS, STRATEGIES
 from lib.results.groups import Focus
 from lib.results.plan import PRESETS
 from lib.results.trials import Run
-from lib.runs import measured_code
+from lib.runs import card, measured_code
 from lib.runs.store import RECORDED_DIR
 from lib.settings import PROJECT_ROOT
 from lib.words import bounds_text
@@ -107,7 +108,8 @@ def test_fewer_than_three_repeats_give_no_interval_and_say_why() -> None:
     run = make_run(repeats=2)
     assert "no interval: 2 of 3 repeats" in findings.headline(analyse(run))
     assert chart_data.speedups(analyse(run))["low"].isna().all()
-    assert findings.metrics(analyse(run))[0].interval == "no interval: 2 of 3 repeats"
+    assert card.basis(analyse(run)).startswith("no interval: 2 of 3 repeats")
+    assert [bar.interval for bar in card.bars(analyse(run))] == ["", ""]
 
 
 def test_async_that_loses_is_said_in_the_headline_and_explained_for_the_embedded_store() -> None:
@@ -122,14 +124,25 @@ def test_async_that_loses_is_said_in_the_headline_and_explained_for_the_embedded
     assert "one request at a time" in finding.cause
 
 
-def test_an_interval_around_one_is_no_difference_in_headline_and_findings() -> None:
+@pytest.mark.parametrize(
+    ("calls_s", "said"),
+    [
+        ((0.97, 1.0, 1.04), "no measurable difference"),
+        ((0.7, 1.0, 1.5), "too few repeats to tell"),
+    ],
+)
+def test_an_interval_around_one_is_no_difference_only_where_it_is_narrow(
+    calls_s: tuple[float, ...], said: str
+) -> None:
     trials = []
-    for repeat, call_s in enumerate((0.9, 1.0, 1.15)):
+    for repeat, call_s in enumerate(calls_s):
         trials.append(make_trial(repeat=repeat, call_s=0.01))
         trials.append(make_trial("gather", concurrency=None, repeat=repeat, call_s=call_s))
     run = make_run(*trials)
-    assert "no measurable difference" in findings.headline(analyse(run))
-    assert "No measurable difference" in findings.where_async_loses(analyse(run))[0].sentence
+    assert said in findings.headline(analyse(run))
+    assert said in card.headline(analyse(run))
+    assert said[1:] in findings.where_async_loses(analyse(run))[0].sentence
+    assert findings.digest(analyse(run)).result == said.replace("measurable ", "")
 
 
 def test_what_shows_no_difference_is_one_finding_however_many_operations_it_is() -> None:
@@ -160,25 +173,26 @@ def test_a_run_of_many_operations_is_headed_by_what_stands_out() -> None:
     assert "32 threads 15.4 s (1 repeat)" in headline
 
 
-@pytest.mark.parametrize(("call_s", "axis"), [(0.1, "linear"), (10.0, "log")])
-def test_bars_of_groups_that_lie_far_apart_stand_on_a_log_axis(call_s: float, axis: str) -> None:
-    run = make_run(
-        make_trial(call_s=0.1, count=10), make_trial(operation="delete", call_s=call_s, count=10)
-    )
-    frame = chart_data.wall_times(analyse(run))
-    assert frame["group"].nunique() == 2
-    layers = CHARTS["wall_time"].drawn(frame).to_dict()["layer"]
-    assert layers[0]["encoding"]["x"]["scale"]["type"] == axis
+@pytest.mark.parametrize("name", CHARTS)
+def test_no_bar_stands_on_a_log_axis(name: str) -> None:
+    run, focus = run_for(name)
+    for each in (run, recorded("all-server"), recorded("tutorial-server-450ms")):
+        frame = frame_of(CHARTS[name], each, focus)
+        if frame.empty:
+            continue
+        for layer in CHARTS[name].draw(frame).to_dict()["layer"]:
+            if layer["mark"]["type"] == "bar":
+                scales = [layer["encoding"][axis].get("scale", {}) for axis in "xy"]
+                assert "log" not in [scale.get("type") for scale in scales]
 
 
-def test_async_far_below_the_loop_stays_on_a_linear_axis_and_the_switch_decides() -> None:
-    frame = chart_data.wall_times(analyse(recorded("tutorial-server-450ms")))
-    assert frame["wall_s"].max() > 50 * frame["wall_s"].min()
-    assert not charts.spans_widely(frame)
-    wide = chart_data.wall_times(analyse(recorded("all-server")))
-    assert charts.spans_widely(wide)
-    layers = charts.wall_time(wide, log=False).to_dict()["layer"]
-    assert layers[0]["encoding"]["x"]["scale"]["type"] == "linear"
+def test_a_bar_is_its_share_of_the_longest_of_its_group_and_says_time_and_gain() -> None:
+    frame = chart_data.wall_times(analyse(recorded("all-server")))
+    assert frame.groupby("group")["share"].max().tolist() == [1.0] * frame["group"].nunique()
+    row = frame[(frame["group"] == "Add texts × 100") & (frame["strategy"] == "Async")].iloc[0]
+    longest = frame[frame["group"] == "Add texts × 100"]["wall_s"].max()
+    assert row["share"] == pytest.approx(row["wall_s"] / longest)
+    assert re.fullmatch(r"[\d.]+ s · [\d.]+× \([\d.]+–[\d.]+\)", row["text"])
 
 
 def test_a_batch_that_is_faster_in_many_comparisons_is_one_finding_with_each_figure() -> None:
@@ -255,19 +269,27 @@ def test_the_race_counts_what_has_ended_at_every_moment() -> None:
     cells = chart_data.race(analyse(make_run()), ADD)
     assert cells["per_cell"].unique().tolist() == [1]
     for clock_s, done in ((0.0, (0, 0)), (0.25, (2, 100)), (99.0, (100, 100))):
-        moment = chart_data.race_at(cells, clock_s)
-        ended = moment[moment["state"] == "done"].groupby("family").size()
+        ended = cells[cells["end_s"] <= clock_s].groupby("family").size()
         assert (ended.get("loop", 0), ended.get("async", 0)) == done
 
 
-def test_done_is_drawn_in_full_colour_and_waiting_faintly() -> None:
-    moment = chart_data.race_at(chart_data.race(analyse(make_run()), ADD), 0.25)
-    spec = charts.readable(charts.race(moment)).to_dict()
-    vega = vl_convert.vegalite_to_vega(spec, vl_version=VEGA_LITE_VERSION)
-    (opacity,) = [scale for scale in vega["scales"] if scale["name"] == "opacity"]
-    # A point scale would take the first two of three values for the ends of its range.
-    assert opacity["type"] == "ordinal"
-    assert dict(zip(opacity["domain"], opacity["range"], strict=True))["done"] == 1
+def test_the_ways_stand_in_one_order_everywhere_and_a_batch_stands_for_its_calls() -> None:
+    ways = [("one_batch", 1), ("gather", None), ("thread_pool", 16), ("sync_loop", 1)]
+    trials = [
+        make_trial(name, concurrency=limit, repeat=i, call_s=0.1)
+        for i in range(3)
+        for name, limit in ways
+    ]
+    found = analyse(make_run(*trials))
+    assert [trial.strategy for trial in chart_data.lanes(found, ADD)] == [
+        name for name, _ in reversed(ways)
+    ]
+    race = charts.race_picture(chart_data.race(found, ADD))
+    assert [lane["label"] for lane in race["lanes"]] == ["Loop", "16 threads", "Async", "One batch"]
+    assert [lane["total"] for lane in race["lanes"]] == [100] * 4
+    assert race["finding"].endswith("Drawn: repeat 1.")
+    bars = chart_data.wall_times(found)
+    assert list(bars["strategy"]) == ["Loop", "16 threads", "Async", "One batch"]
 
 
 def test_a_race_of_ten_thousand_calls_has_at_most_a_hundred_cells_a_lane() -> None:
@@ -475,6 +497,7 @@ def test_the_two_trials_that_are_drawn_are_of_the_repeat_nearest_to_the_shown_ti
     gather = next(cell for cell in analyse(run).cells if cell.strategy == "gather")
     assert shown["Loop"] / shown["Async"] == pytest.approx(gather.speedup)
     assert "Drawn: repeat 2." in charts.waterfall_finding(chart_data.waterfall(analyse(run), ADD))
+    assert "Drawn: repeat 2." in charts.race_finding(frame)
 
 
 def test_a_trial_that_took_no_time_stands_on_no_log_axis() -> None:

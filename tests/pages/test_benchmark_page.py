@@ -1,5 +1,6 @@
 """The benchmark page without a browser: the form, a run, a stop, a link, and what goes wrong."""
 
+import json
 import re
 import threading
 from collections.abc import Callable
@@ -15,9 +16,11 @@ from lib.benchmark.endpoint import OpenAIEndpoint
 from lib.errors import ConnectionFailed
 from lib.jobs import Job, State
 from lib.results import audit, run_file
+from lib.results.analysis import analyse
 from lib.results.audit import Audit, Audited, Instead
 from lib.results.plan import PRESETS
 from lib.results.trials import Run
+from lib.runs import card
 from lib.runs.store import RunStore
 from lib.ui.common.sidebar import RUN_PARAMETER
 from tests.pages.conftest import OpenApp, wait_for_jobs
@@ -35,6 +38,7 @@ def text_of(app: AppTest) -> str:
 def raw_text_of(app: AppTest) -> str:
     """Return the same as Markdown."""
     parts = [
+        *app.title,
         *app.header,
         *app.subheader,
         *app.markdown,
@@ -49,6 +53,12 @@ def raw_text_of(app: AppTest) -> str:
 def charts_of(app: AppTest) -> list[Any]:
     """Return the charts on the page."""
     return list(app.get("vega_lite_chart"))
+
+
+def bars_of(app: AppTest) -> list[dict[str, Any]]:
+    """Return the ways on the result card."""
+    found = [json.loads(each.proto.json) for each in app.get("bidi_component") if each.proto.json]
+    return next(data[0]["lanes"] for data in found if isinstance(data, list) and "lanes" in data[0])
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +86,14 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Job], Run]]
     return replace
 
 
+def command_of(app: AppTest) -> str:
+    """Return the command that the run's method shows."""
+    app.session_state["b_view"] = app.session_state["b_view_scaling"] = "Method"
+    app.run()
+    [command] = [each.value for each in app.code if "python -m lib.benchmark" in each.value]
+    return str(command)
+
+
 def start(app: AppTest) -> None:
     """Press Run and wait for the job."""
     app.button(key="b_go").click().run()
@@ -83,7 +101,7 @@ def start(app: AppTest) -> None:
     app.run()
 
 
-def test_a_quick_run_on_the_embedded_store_ends_in_headline_metrics_and_charts(
+def test_a_quick_run_on_the_embedded_store_ends_in_headline_bars_and_chart(
     open_app: OpenApp,
 ) -> None:
     app = open_app(PAGE)
@@ -95,9 +113,9 @@ def test_a_quick_run_on_the_embedded_store_ends_in_headline_metrics_and_charts(
     text = text_of(app)
     assert "Async added 20 documents" in text
     assert "no interval: 1 of 3 repeats" in text
-    assert "5 ms simulated" in text
-    assert len(app.metric) >= 3
-    assert len(charts_of(app)) >= 2
+    assert "simulated 5 ms embedding wait" in text
+    assert bars_of(app)[0]["label"] == "Loop"
+    assert len(charts_of(app)) == 1
     assert app.query_params["b_run"]
 
 
@@ -144,7 +162,7 @@ def test_threads_are_timed_on_another_index_from_the_custom_form(open_app: OpenA
     app.selectbox(key="b_index").select("HNSW").run()
     start(app)
     assert not app.exception
-    [command] = [each.value for each in app.code if "python -m lib.benchmark" in each.value]
+    command = command_of(app)
     assert "--strategies sync_loop,thread_pool" in command
     assert "--seconds 2" in command
     assert "--index HNSW" in command
@@ -163,7 +181,7 @@ def test_how_deletes_find_their_rows_can_be_chosen_where_something_is_deleted(
     start(app)
     assert not app.exception
     assert "deletes with consistency level Bounded" in text_of(app)
-    [command] = [each.value for each in app.code if "python -m lib.benchmark" in each.value]
+    command = command_of(app)
     assert "--delete-by id --delete-consistency Bounded" in command
     app.multiselect(key="b_operations").set_value(["similarity_search"]).run()
     assert not app.exception
@@ -329,7 +347,7 @@ def test_a_server_that_dies_half_way_is_one_message_and_its_trials_are_kept(
     start(app)
     assert not app.exception
     assert "Milvus stopped answering." in text_of(app)
-    assert "50× faster" in text_of(app)
+    assert "50 times sooner" in text_of(app)
     assert RunStore(tmp_path / "data" / "runs").get(run_id_of(app)) is not None
 
 
@@ -340,7 +358,7 @@ def test_a_link_to_a_kept_run_works_after_the_job_is_forgotten(
     app = open_app(PAGE)
     app.query_params["b_run"] = "kept"
     app.run()
-    assert "Async added 100 documents 50× faster" in text_of(app)
+    assert "Async added 100 documents 50 times sooner." in text_of(app)
 
 
 @pytest.mark.parametrize("run_id", ["unknown", "../../etc/passwd", "<script>"])
@@ -357,11 +375,11 @@ def test_the_views_are_those_that_have_data(open_app: OpenApp, tmp_path: Path) -
     app = open_app(PAGE)
     app.query_params["b_run"] = "kept"
     app.run()
-    view = next(each for each in app.segmented_control if each.label == "View")
-    assert view.options == ["Race", "Timeline", "Latency"]
-    for name in view.options:
-        view = next(each for each in app.segmented_control if each.label == "View")
-        view.set_value(name).run()
+    names = ["Calls", "Scaling", "Audit", "Method", "Data"]
+    assert [tab.label for tab in app.tabs] == names
+    for name in names:
+        app.session_state["b_view"] = name
+        app.run()
         assert not app.exception, name
 
 
@@ -371,13 +389,11 @@ def test_a_sweep_opens_on_the_scaling(open_app: OpenApp, tmp_path: Path) -> None
         for limit in (1, 4)
         for i in range(3)
     ]
-    run = make_run(*make_run().trials, *limits)
-    RunStore(tmp_path / "data" / "runs").save(run, name="Mine", run_id="kept")
+    RunStore(tmp_path / "data" / "runs").save(make_run(*limits), name="Mine", run_id="kept")
     app = open_app(PAGE)
     app.query_params["b_run"] = "kept"
     app.run()
-    view = next(each for each in app.segmented_control if each.label == "View")
-    assert view.value == "Scaling"
+    assert app.session_state["b_view_scaling"] == "Scaling"
 
 
 def test_markup_in_a_run_is_shown_as_text(open_app: OpenApp, tmp_path: Path) -> None:
@@ -389,19 +405,10 @@ def test_markup_in_a_run_is_shown_as_text(open_app: OpenApp, tmp_path: Path) -> 
     assert "\\<b\\>\\*\\*loud\\*\\*" in raw_text_of(app)
 
 
-def test_a_run_with_a_gain_says_what_it_would_save_a_day(open_app: OpenApp) -> None:
-    app = open_app(PAGE)  # shows the recorded run: 45.6 s for 100 calls, 80 times as fast
-    assert not app.exception
-    app.number_input(key="b_save_calls").set_value(1_000_000).run()
-    [saved] = [each for each in app.metric if each.label == "Hours of waiting saved a day"]
-    assert saved.value == "125 h"
-    assert saved.delta.startswith("of 127 h")
-
-
 def test_the_audit_is_a_view_that_names_what_blocks_and_nothing_else(open_app: OpenApp) -> None:
     app = open_app(PAGE)
-    assert not app.exception
-    app.segmented_control(key="view").set_value("Audit").run()
+    app.query_params["b_view"] = "Audit"
+    app.run()
     assert not app.exception
     recorded = audit.recorded()
     assert next(iter(recorded)).startswith("Milvus server")
@@ -419,9 +426,8 @@ def test_the_audit_is_a_view_that_names_what_blocks_and_nothing_else(open_app: O
         scored = shown.loc["asimilarity_search_with_relevance_scores"]
         assert scored["RPCs"] == "2 × DescribeIndex, Search"
         assert scored["RPCs on the loop's thread"] == "2 × DescribeIndex"
-    assert not app.button  # nothing to run in this view
-    app.segmented_control(key="view").set_value("Measure").run()
-    assert app.button(key="b_go")
+    app.session_state["b_view"] = "Calls"
+    app.run()
     assert not app.exception
 
 
@@ -438,7 +444,8 @@ def test_the_audit_shows_what_else_does_the_same_and_how_many_times_its_time_a_p
     (tmp_path / "audit.json").write_text(made, encoding="utf-8")
     monkeypatch.setattr(audit, "FOLDER", tmp_path)
     app = open_app(PAGE)
-    app.segmented_control(key="view").set_value("Audit").run()
+    app.query_params["b_view"] = "Audit"
+    app.run()
     assert not app.exception
     [shown] = app.dataframe[1].value.to_dict("records")
     assert shown["async method"] == "asimilarity_search_by_vector"
@@ -452,4 +459,26 @@ def test_the_overview_links_the_audit_with_its_sentence(open_app: OpenApp) -> No
     found = next(iter(audit.recorded().values()))
     links = [link.proto for link in app.get("page_link")]
     (linked,) = [link for link in links if found.sentence in link.label]
-    assert "view=Audit" in linked.query_string
+    assert "b_view=Audit" in linked.query_string
+
+
+@pytest.mark.parametrize("preset", ["tutorial", "sweep", "rate", "overload"])
+def test_a_preset_shows_its_own_recorded_run(open_app: OpenApp, preset: str) -> None:
+    app = open_app(PAGE)
+    app.segmented_control(key="b_preset").set_value(preset).run()
+    entry = RunStore(Path("none")).recorded_of(preset)
+    assert entry is not None
+    assert app.title[0].value.replace("\\", "") == card.headline(analyse(entry.load()))
+
+
+def test_a_preset_of_which_nothing_is_recorded_shows_no_other_ones_run(
+    open_app: OpenApp, tmp_path: Path
+) -> None:
+    RunStore(tmp_path / "data" / "runs").save(make_run(), name="Mine", run_id="kept")
+    app = open_app(PAGE)
+    app.query_params["b_run"] = "kept"
+    app.run()
+    app.segmented_control(key="b_preset").set_value("batches").run()
+    assert "Nothing is recorded of this preset" in text_of(app)
+    assert "sooner" not in text_of(app)
+    assert "b_run" not in app.query_params

@@ -31,6 +31,11 @@ Show = Callable[[Visitor], Coroutine[Any, Any, None]]
 
 async def show_run(visitor: Visitor) -> None:
     await visitor.act("open", "runs", RUN)
+
+
+async def show_code_of_a_run(visitor: Visitor) -> None:
+    await visitor.act("open", "runs", RUN)
+    await visitor.act("open", "runs", RUN, r_view="Method")
     await visitor.act("open", "runs", RUN, r_code=True)
 
 
@@ -68,7 +73,8 @@ async def show_ingestion(visitor: Visitor) -> None:
 CODE = ("Download as script", "Open as notebook")
 # What is shown, and how the labels of the downloads that are then on the page begin.
 PLACES: dict[str, tuple[Show, tuple[str, ...]]] = {
-    "run": (show_run, ("Run (JSON)", "Summary (CSV)", "PNG", "SVG", *CODE)),
+    "run": (show_run, ("Run (JSON)", "Summary (CSV)", "PNG", "SVG")),
+    "code of a run": (show_code_of_a_run, CODE),
     "report": (made_by_a_job("html"), ("Download Report (HTML)",)),
     "calls": (made_by_a_job("calls"), ("Download Calls (CSV)",)),
     "charts": (made_by_a_job("pictures"), ("Download Charts (ZIP)",)),

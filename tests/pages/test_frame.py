@@ -24,7 +24,9 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.results.trials import Run
+from lib.runs import front
 from lib.settings import Settings
+from lib.ui.common.front import MEASURE_KEY
 from lib.ui.ingestion import action
 from lib.ui.search import form
 from lib.workers.supervised import Supervised
@@ -229,3 +231,18 @@ def test_a_milvus_lite_that_was_killed_is_said_and_the_page_goes_on(
     [warning] = app.sidebar.warning
     assert "Milvus Lite ended (SIGKILL) and was started again" in warning.value
     assert "What was stored is there" in warning.value
+
+
+def test_without_recorded_runs_the_overview_says_what_the_app_can_do_and_measures(
+    open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front, "FRONT", tmp_path / "none.json")
+    front.read.cache_clear()
+    try:
+        app = open_app()
+    finally:
+        front.read.cache_clear()
+    assert not app.exception
+    assert app.title[0].value == "What does async buy you?"
+    assert "one by one, in threads, awaited together and as one batch" in said(app)
+    assert app.button(key=MEASURE_KEY)

@@ -66,9 +66,10 @@ def missed(): raise Missed
 with tempfile.TemporaryDirectory() as empty:
     run = RunStore(Path(empty)).featured().load()
 found = analyse(run)
-for name, frame in frames(found, found.largest_groups[0], ("wall_time", "speedup")).items():
-    chart = CHARTS[name]
-    kept.specification(chart.name_with(**chart.standing(frame)), frame, missed, "dark")
+drawn = frames(found, found.focus, ("waterfall", "wall_time"))
+assert len(drawn) == 2
+for name, frame in drawn.items():
+    kept.specification(name, frame, missed, "dark")
 for draw, columns in COLUMNS.items():
     kept.specification(draw.__name__, pd.DataFrame(columns=columns), missed, "light")
 print(sorted({"altair", "vl_convert", "pptx"} & set(sys.modules)))

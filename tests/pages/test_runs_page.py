@@ -13,6 +13,7 @@ from lib.jobs import State
 from lib.results import analysis, run_file
 from lib.results.analysis import Analysis, analyse
 from lib.results.trials import Run
+from lib.runs import card
 from lib.runs import store as run_store
 from lib.runs.store import RECORDED_DIR, RunStore
 from lib.ui.runs.list import DELETED_KEY, table_key
@@ -71,14 +72,12 @@ def test_a_recorded_run_of_a_preset_opens_with_its_advice(open_app: OpenApp, nam
     app.query_params["r_runs"] = f"recorded-{name}"
     app.switch_page(PAGE).run()
     assert not app.exception
-    first, *others = analyse(run_file.read(RECORDED_DIR / f"{name}.json")).sentences
-    assert first in app.header[0].value.replace("\\", "")
-    text = " ".join(each.value for each in app.markdown).replace("\\", "")
-    assert all(sentence in text for sentence in others)
-    view = next(each for each in app.segmented_control if each.label == "View")
-    assert view.value == "Scaling"
-    # One picture of what is advised, and none of a sweep that was not made.
-    assert len(app.get("vega_lite_chart")) == 1
+    found = analyse(run_file.read(RECORDED_DIR / f"{name}.json"))
+    assert app.header[0].value.replace("\\", "") == card.headline(found)
+    text = " ".join(each.value for each in (*app.caption, *app.markdown)).replace("\\", "")
+    assert all(sentence in text for sentence in found.sentences)
+    # The picture of what is advised, on the card.
+    assert app.get("vega_lite_chart")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in BROKEN if kind != "60 MB"])
@@ -185,17 +184,6 @@ def test_lists_of_runs_that_differ_anywhere_have_keys_that_differ(count: int) ->
     assert table_key(runs) not in keys
 
 
-def drawn_run(run_id: str) -> None:
-    """Draw a run as the pages Runs and Benchmark do; a script of its own."""
-    from lib.ui.runs.saved import run_store
-    from lib.ui.runs.view import run_view
-
-    store = run_store()
-    entry = store.get(run_id)
-    assert entry is not None
-    run_view(entry.load(), origin=entry.origin.value, key="r", store=store)
-
-
 def test_each_recorded_run_is_analysed_once_a_page(
     open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,13 +195,13 @@ def test_each_recorded_run_is_analysed_once_a_page(
         return analysed(run)
 
     monkeypatch.setattr(analysis, "_analysed", counting)
-    open_app()  # with the settings that the page reads
+    app = open_app("pages/benchmark.py")
     for path in sorted(RECORDED_DIR.glob("*.json")):
         run_store._read.cache_clear()
         made.clear()
-        app = AppTest.from_function(drawn_run, args=(f"recorded-{path.stem}",), default_timeout=60)
+        app.query_params["b_run"] = f"recorded-{path.stem}"
         assert not app.run().exception
-        assert app.header
+        assert app.title
         # Beside it stand runs without which its figures would mislead.
         assert made[path.name] == 1
         assert set(made.values()) == {1}

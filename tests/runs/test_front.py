@@ -8,12 +8,12 @@ import pytest
 from lib.charts import kept
 from lib.results.analysis import analyse
 from lib.results.trials import ENDPOINT_MS
-from lib.runs import first_screen, front
+from lib.runs import card, first_screen, front
 from lib.runs.store import RECORDED_DIR, RunStore
 from lib.words import duration_text, ratio_text
 from scripts import summarise_runs
 from tests.fresh_process import printed_by
-from tests.run_builder import make_run, make_trial
+from tests.run_builder import make_run, make_service_run, make_trial
 
 AGAIN = "run python -m scripts.summarise_runs"
 
@@ -64,15 +64,32 @@ def test_a_headline_has_at_most_ten_words_and_is_true(all_s: float) -> None:
             ),
         )
     ]
-    cells = {cell.strategy: cell for cell in analyse(make_run(*trials)).cells}
-    cell = cells["gather"]
-    said = first_screen.headline(cell)
+    found = analyse(make_run(*trials))
+    (cell,) = [cell for cell in found.cells if cell.strategy == "gather"]
+    said = card.headline(found)
     assert len(said.split()) <= 10
     assert cell.speedup_low is not None
     assert cell.speedup_high is not None
     assert ("sooner" in said) == (cell.speedup_low > 1)
     assert ("later" in said) == (cell.speedup_high < 1)
     assert ("no measurable difference" in said) == (cell.speedup_low <= 1 <= cell.speedup_high)
+
+
+def test_the_neighbour_is_told_beside_a_blocking_call_and_an_awaited_one(tmp_path: Path) -> None:
+    kept_runs, run = RunStore(tmp_path), make_service_run()
+    kept_runs.save(run, name="Service", run_id="service")
+    told = first_screen.make([], make_run(), [], kept_runs.get("service")).neighbour
+    assert [(lane["label"], lane["family"], lane["shown"]) for lane in told["lanes"]] == [
+        ("Blocking call", "blocking", "5.05 s"),
+        ("Awaited", "async", "0.020 s"),
+    ]
+    assert "beside 50 users who search" in told["said"]
+    assert "slowest of 100 in each repeat" in told["said"]
+    awaited = [trial for trial in run.trials if trial.strategy == "service_async"][1]
+    drawn = told["lanes"][1]["waits_s"]
+    assert len(drawn) == first_screen.SPANS
+    assert max(drawn) == round(max(ping.latency_s for ping in awaited.pings), 4)
+    assert first_screen.make([], make_run(), [], None).neighbour == {}
 
 
 @pytest.mark.parametrize("path", sorted(RECORDED_DIR.glob("*.json")), ids=lambda path: path.stem)
@@ -104,7 +121,7 @@ def test_the_first_screen_loads_neither_milvus_nor_langchain_nor_pandas() -> Non
         "import sys, lib.ui.common.front, lib.ui.common.links, lib.ui.common.tab\n"
         "from streamlit.testing.v1 import AppTest\n"
         "script = 'from lib.runs import front\\nfrom lib.ui.common.lanes import show_lanes\\n'\n"
-        "script += 'show_lanes(front.read().positions, key=\"lanes\")'\n"
+        "script += 'show_lanes(front.read().positions, {}, key=\"lanes\")'\n"
         "assert not AppTest.from_string(script).run(timeout=60).exception\n"
         "print({name.split('.')[0] for name in sys.modules})"
     )

@@ -1,4 +1,4 @@
-"""A run in five steps: short, true, and the same in pages and decks."""
+"""A run on a stage: few steps, short, true, and the same in pages and decks."""
 
 from dataclasses import replace
 
@@ -7,45 +7,80 @@ import pytest
 from lib.results import run_file
 from lib.results.analysis import analyse
 from lib.results.findings import ALONE, Beside
-from lib.runs import story
+from lib.runs import card, story
 from lib.runs.store import RECORDED_DIR
 from tests.run_builder import make_run, make_trial
 
 
+def gather_of(times_s: tuple[float, ...], loop_s: float = 0.01) -> tuple:
+    """Return the trials of a loop of 100 calls that vary a little, and of gather."""
+    return (
+        *(make_trial(repeat=i, call_s=loop_s * 1.01**i) for i in range(len(times_s))),
+        *(
+            make_trial("gather", concurrency=None, repeat=i, call_s=time_s)
+            for i, time_s in enumerate(times_s)
+        ),
+    )
+
+
 def test_the_headline_has_at_most_twelve_words_and_the_line_both_times() -> None:
     run = make_run()
-    assert story.headline(analyse(run)) == "50× faster, same results"
+    assert card.headline(analyse(run)) == "Async added 100 documents 50 times sooner."
     assert story.line(analyse(run)) == "100 documents, one by one (loop): 10.1 s. Async: 0.20 s."
 
 
 def test_the_headline_is_true_where_async_does_not_win() -> None:
-    slower = make_run(
-        *(make_trial(repeat=i, call_s=0.001 * 1.01**i) for i in range(3)),
-        *(make_trial("gather", concurrency=None, repeat=i, call_s=0.3 * 1.01**i) for i in range(3)),
-    )
-    assert story.headline(analyse(slower)) == "3.0× slower with async"
-    equal = make_run(
-        *(make_trial(repeat=i, call_s=0.01 * (1 + 0.1 * i)) for i in range(3)),
-        *(make_trial("gather", concurrency=None, repeat=i, call_s=1.1) for i in range(3)),
-    )
-    assert story.headline(analyse(equal)) == "Async or not: no measurable difference"
+    slower = make_run(*gather_of((0.3, 0.303, 0.306), loop_s=0.001))
+    assert card.headline(analyse(slower)) == "Async added 100 documents 3.0 times later."
+    equal = make_run(*gather_of((1.0, 1.02, 1.03)))
+    assert card.headline(analyse(equal)) == "100 documents: no measurable difference."
+    unclear = make_run(*gather_of((0.5, 1.0, 2.1)))
+    assert card.headline(analyse(unclear)) == "100 documents: too few repeats to tell."
+
+
+@pytest.mark.parametrize("path", sorted(RECORDED_DIR.glob("*.json")), ids=lambda path: path.stem)
+def test_no_recorded_headline_is_longer_than_twelve_words_or_has_a_semicolon(path) -> None:
+    run = run_file.read(path)
+    said = card.headline(analyse(run))
+    assert len(said.split()) <= 12
+    statements = [step.statement for step in story.steps(analyse(run), ALONE)]
+    assert said in statements
+    assert all(len(each.split()) <= 12 and ";" not in each for each in statements)
 
 
 def test_the_caveat_names_the_simulated_wait_and_the_gain_without_it() -> None:
     plain = make_run(environment={"simulated_latency_ms": 0})
-    assert story.caveat(analyse(plain), ALONE) == "Nothing is simulated."
-    assert story.caveat(analyse(make_run()), ALONE) == "With a simulated 450 ms embedding wait."
-    told = story.caveat(analyse(make_run()), Beside(plain=plain))
+    assert card.caveat(analyse(plain), ALONE) == "Nothing is simulated."
+    assert card.caveat(analyse(make_run()), ALONE) == "With a simulated 450 ms embedding wait."
+    told = card.caveat(analyse(make_run()), Beside(plain=plain))
     assert told == "With a simulated 450 ms embedding wait. Without it: 50×."
 
 
-def test_the_five_steps_have_one_statement_each_and_none_twice() -> None:
-    steps = story.steps(analyse(make_run()), ALONE)
-    assert len({step.statement for step in steps}) == len(steps)
-    assert [step.chart for step in steps] == ["", "race", "waterfall", "speedup", ""]
+def test_the_four_steps_are_the_wait_the_race_what_remains_and_monday() -> None:
+    run = make_run()
+    steps = story.steps(analyse(run), ALONE)
+    assert [step.statement for step in steps] == [
+        "79% of a loop's time is waiting for embeddings.",
+        card.headline(analyse(run)),
+        story.LIMITS,
+        story.MONDAY,
+    ]
+    assert [step.chart for step in steps] == ["waterfall", "", "", ""]
+    assert [bar.label for bar in steps[1].bars] == ["Loop", "Async"]
+    assert steps[3].lines == (
+        "Await the async methods where calls wait: 50× here.",
+        story.ACCIDENT,
+    )
 
 
-def test_the_last_step_names_one_batch_where_async_beat_the_loop() -> None:
+def test_what_remains_without_the_wait_is_shown_as_the_same_bars() -> None:
+    plain = make_run(environment={"simulated_latency_ms": 0})
+    step = story.steps(analyse(make_run()), Beside(plain=plain))[2]
+    assert step.statement == "Without the simulated wait: 50×."
+    assert step.bars == card.bars(analyse(plain))
+
+
+def test_the_third_step_names_one_batch_where_async_beat_the_loop() -> None:
     trials = [
         trial
         for i in range(3)
@@ -55,45 +90,49 @@ def test_the_last_step_names_one_batch_where_async_beat_the_loop() -> None:
             make_trial("one_batch", repeat=i, call_s=0.2 * 1.2 ** (2 - i)),
         )
     ]
-    said = " ".join(story.steps(analyse(make_run(*trials)), ALONE)[-1].lines)
+    steps = story.steps(analyse(make_run(*trials)), ALONE)
+    said = " ".join(steps[2].lines)
     assert "Async beat the loop in this run. One batch took 0.24 s beside its 0.24 s" in said
-    assert "won every" not in said
+    assert "Batch what is known in advance: 42× here." in steps[3].lines
     slower = [
         make_trial("one_batch", repeat=t.repeat, call_s=0.4) if t.strategy == "one_batch" else t
         for t in trials
     ]
-    said = " ".join(story.steps(analyse(make_run(*slower)), ALONE)[-1].lines)
+    said = " ".join(story.steps(analyse(make_run(*slower)), ALONE)[2].lines)
     assert "One batch took" not in said
 
 
 @pytest.mark.parametrize(
-    ("name", "chart"),
-    [("sweep-server", "sweep"), ("rate-server", "rates"), ("overload-server", "losses")],
+    ("name", "chart", "question"),
+    [
+        ("sweep-server", "sweep", story.ADVICE_QUESTION),
+        ("rate-server", "rates", "What load does it hold?"),
+        ("overload-server", "losses", "What breaks first?"),
+    ],
 )
-def test_a_run_without_a_loop_beside_async_claims_no_gain_and_shows_its_advice(
-    name: str, chart: str
+def test_a_run_of_advice_has_the_question_the_chart_and_what_to_set(
+    name: str, chart: str, question: str
 ) -> None:
     run = run_file.read(RECORDED_DIR / f"{name}.json")
     steps = story.steps(analyse(run), ALONE)
     said = " ".join(text for step in steps for text in (step.statement, *step.lines))
-    assert "beat the loop" not in said
-    assert "twice" not in said
-    assert "must be equal" not in said
-    assert "Nothing to compare" not in said
-    assert "No call was recorded" not in said
+    for wrong in ("beat the loop", "sooner", "Nothing to compare", "No call was recorded"):
+        assert wrong not in said
     assert "says nothing about a gain" in said
+    assert [step.statement for step in steps] == [
+        question,
+        f"{analyse(run).advice.short}.",
+        story.TO_SET,
+    ]
     assert steps[1].chart == chart
-    assert steps[1].statement == analyse(run).advice.short
-    assert steps[3].lines == analyse(run).sentences
-    assert "staircase" not in " ".join(step.notes for step in steps)
-    assert len({step.statement for step in steps}) == len(steps) == 5
+    assert steps[2].lines == (*analyse(run).sentences, story.ELSEWHERE)
 
 
 def test_a_run_of_warm_ups_alone_has_its_steps() -> None:
     run = make_run(replace(make_trial(), warmup=True))
-    assert [step.chart for step in story.steps(analyse(run), ALONE)] == [""] * 5
+    assert [step.chart for step in story.steps(analyse(run), ALONE)] == [""] * 3
 
 
-def test_a_run_without_a_verified_trial_still_has_five_steps() -> None:
+def test_a_run_without_a_verified_trial_still_has_its_steps() -> None:
     steps = story.steps(analyse(make_run(make_trial(verified=False))), ALONE)
-    assert len(steps) == 5
+    assert len(steps) == 3

@@ -14,7 +14,7 @@ from lib.results.analysis import analyse
 from lib.results.findings import ALONE
 from lib.results.plan import PRESETS
 from lib.results.trials import Run
-from lib.runs import pictures, reports
+from lib.runs import pictures, reports, story
 from lib.runs.store import RunStore
 from tests.run_builder import ENVIRONMENT, SETTINGS, make_run, make_trial
 
@@ -37,12 +37,13 @@ def drawn(data: bytes, folder: Path) -> Run:
     store.import_(data, "strange.json")
     (entry,) = store.entries()
     run = entry.load()
-    assert findings.headline(analyse(run))
-    assert reports.sections(analyse(run), ALONE, "")
+    found = analyse(run)
+    assert findings.headline(found)
+    assert reports.sections(found, ALONE, "")
     assert findings.stem(run)
-    findings.metrics(analyse(run))
-    findings.where_async_loses(analyse(run))
-    findings.warnings(analyse(run))
+    assert story.steps(found, ALONE)
+    findings.where_async_loses(found)
+    findings.warnings(found)
     comparison.differences([("A", run), ("B", RUN)])
     return run
 

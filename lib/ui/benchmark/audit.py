@@ -9,7 +9,6 @@ from lib.results.summaries import QUIET_SHARE, Speedup
 from lib.words import bounds_text, counted
 
 AUDIT = "Audit"
-VIEWS = ("Measure", AUDIT)
 COMMAND = "python -m lib.benchmark audit --uri http://localhost:19530"
 
 

@@ -30,6 +30,7 @@ from lib.ui.common.sidebar import RUN_PARAMETER
 from lib.ui.runs.saved import measure
 from lib.words import counted
 
+SHOWN_KEY = "benchmark_run"
 DELETE_LABELS = {"pk": "the primary key", "id": "a metadata field"}
 
 
@@ -42,8 +43,7 @@ def run_form(opened: Connection, model: EmbeddingModel) -> None:
     @st.fragment
     def _form() -> None:
         address.keep_preset()
-        top = st.container(horizontal=True, vertical_alignment="bottom")
-        preset: str = top.segmented_control(
+        preset: str = st.segmented_control(
             "Preset",
             [*PRESETS, CUSTOM],
             format_func=lambda name: PRESETS[name].label if name in PRESETS else "Custom",
@@ -61,11 +61,18 @@ def run_form(opened: Connection, model: EmbeddingModel) -> None:
             or opened.is_lite
             or st.checkbox(f"Overload this Milvus. {OVERLOAD_WARNING}", key="b_overload")
         )
-        clicked = top.button(
+        told = st.container(horizontal=True, vertical_alignment="center")
+        clicked = told.button(
             "Run", type="primary", icon=":material/play_arrow:", key="b_go", disabled=not agreed
         )
+        # Beside a run the settings are folded.
+        settled = (
+            st.container(border=True)
+            if preset == CUSTOM and RUN_PARAMETER not in st.query_params
+            else told.popover("Settings", type="tertiary", icon=":material/tune:")
+        )
         address.write()
-        with st.expander("Settings", icon=":material/tune:", expanded=preset == CUSTOM):
+        with settled:
             with st.container(horizontal=True, vertical_alignment="bottom"):
                 _common_inputs(preset, model, settings)
             if preset == CUSTOM:
@@ -77,7 +84,8 @@ def run_form(opened: Connection, model: EmbeddingModel) -> None:
             error_box(error)
             return
         summary = PRESETS[preset].summary if preset in PRESETS else ""
-        st.caption(f"{summary} {_expectation(plan, embedded=opened.is_lite)}".strip())
+        expected = _expectation(plan, embedded=opened.is_lite)
+        told.caption(f"{summary} {expected}".strip(), width="content")
         if too_large := message_warning(plan, model.dimension):
             st.warning(too_large, icon=":material/scale:")
         if too_long := plan.time_warning(settings, embedded=opened.is_lite):
@@ -246,7 +254,12 @@ def _delete_inputs() -> None:
 
 
 def _preset_chosen() -> None:
-    """Fill the inputs from the preset; Custom starts from what was there before."""
+    """Fill the inputs from the preset, and leave the run that was shown.
+
+    Custom starts from what was there before.
+    """
+    st.query_params.pop(RUN_PARAMETER, None)
+    st.session_state.pop(SHOWN_KEY, None)
     if st.session_state.b_preset in PRESETS:
         st.session_state.update(preset_values(st.session_state.b_preset))
 
@@ -304,7 +317,7 @@ def _expectation(plan: Plan, *, embedded: bool) -> str:
     seconds = plan.estimate_s(embedded=embedded)
     about = f"{seconds:,.0f} s" if seconds < 90 else f"{seconds / 60:,.0f} min"
     # The preset's summary does not say how long this plan waits.
-    latency = f", {plan.embedding_latency_ms:g} ms simulated embedding wait"
+    latency = f", {plan.embedding_latency_ms:g} ms simulated wait"
     latency = latency if plan.embedding_latency_ms else ""
     if plan.counts_trials:
         return f"About {counted(plan.total_trials(), 'trial')}, {about}{latency}."

@@ -12,14 +12,21 @@ from lib.ui.common.race import colour_mode
 
 
 def show_chart(
-    name: str, table: pd.DataFrame, draw: Callable[[], AnyChart], *, alt: str, key: str
+    name: str,
+    table: pd.DataFrame,
+    draw: Callable[[], AnyChart],
+    *,
+    alt: str,
+    key: str,
+    height: int | None = None,
 ) -> None:
     """Draw a table as a chart with texts that can be read in light and in dark.
 
     `name` tells charts of one table apart. `alt` is what a screen reader says of the chart: a
-    sentence with its values.
+    sentence with its values. `height` in pixels, where not the chart's own, is without its axis.
     """
     spec = kept.specification(name, table, draw, colour_mode())
+    spec |= {"height": height} if height else {}
     st.vega_lite_chart(spec=spec, key=key, alt=alt)
 
 

@@ -10,15 +10,21 @@ from lib.ui.common.lanes import show_lanes
 from lib.ui.common.links import present_link
 
 MEASURE_KEY = "o_measure"
+WITHOUT_RUNS = """
+The app makes the same calls one by one, in threads, awaited together and as one batch, checks that
+all bring the same rows, and tells the times with their interval. No recorded run is here to show:
+the button below makes one.
+"""
 
 
 def show() -> None:
     """Draw the recorded runs in one screen; a click on the button is for the page to follow."""
     shown = front.read()
     if shown:
-        show_lanes(shown.positions, key="o_lanes")
+        show_lanes(shown.positions, shown.neighbour, key="o_lanes")
     else:
         st.title("What does async buy you?", anchor=False)
+        st.markdown(WITHOUT_RUNS)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Measure it here, in ten seconds",
@@ -27,11 +33,19 @@ def show() -> None:
             key=MEASURE_KEY,
         )
         if shown:
-            st.page_link(
-                "pages/runs.py",
-                label="How this was measured",
-                query_params={"r_runs": shown.last["run_id"]},
-            )
+            with st.popover("How this was measured", type="tertiary"):
+                st.markdown(shown.method)
+                for label, told in (
+                    ("The recorded run", shown.last),
+                    ("The recorded service", shown.neighbour),
+                ):
+                    if told:
+                        st.page_link(
+                            "pages/runs.py",
+                            label=label,
+                            icon=":material/bar_chart:",
+                            query_params={"r_runs": told["run_id"]},
+                        )
             present_link(shown.last["run_id"])
     if shown:
         st.caption(shown.here)

@@ -23,16 +23,100 @@ function lane(one) {
   track.append(bar);
   const time = made("span", one.shown, "time");
   const gain = made("span", one.gain, "gain");
-  gain.title = one.interval;
-  row.append(made("span", one.label, "name"), track, time, gain);
-  return { ...one, row, bar, time, gain };
+  const interval = made("span", one.interval, "interval dim");
+  interval.title = one.interval && "95% interval";
+  row.append(made("span", one.label, "name"), track, time, gain, interval);
+  return { ...one, row, bar, time, gain, interval };
+}
+
+// Draw lanes as they stand at a moment, in seconds.
+function drawLanes(lanes, clock) {
+  const longest = Math.max(...lanes.map((one) => one.value));
+  for (const one of lanes) {
+    one.bar.style.width = `${(100 * Math.min(clock, one.value)) / longest}%`;
+    const done = clock >= one.value;
+    one.time.textContent = done ? one.shown : `${clock.toFixed(one.value < 10 ? 2 : 1)} s`;
+    for (const said of [one.gain, one.interval]) {
+      said.style.visibility = done ? "visible" : "hidden";
+    }
+  }
+}
+
+// Fill the bars once, as many times faster than it was; returns what stops it.
+function playLanes(lanes, times) {
+  const longest = Math.max(...lanes.map((one) => one.value));
+  let frame = 0;
+  let started = null;
+  const step = (now) => {
+    started ??= now;
+    const clock = ((now - started) / 1000) * times;
+    drawLanes(lanes, Math.min(clock, longest));
+    if (clock < longest) frame = requestAnimationFrame(step);
+  };
+  frame = requestAnimationFrame(step);
+  return () => stop();
+}
+
+// The speed at which lanes fill in six seconds; slow ones only.
+const speedOf = (lanes) =>
+  Math.max(1, (1000 * Math.max(...lanes.map((one) => one.value))) / PLAYED_MS);
+
+const speedText = (times) =>
+  times === 1 ? "played as it was" : `played ${times.toFixed(times < 2 ? 1 : 0)}× faster`;
+
+const standsStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+// Bars at rest, or played once.
+function lanesAlone(place, bars, plays = false) {
+  const lanes = bars.map(lane);
+  const rows = lanes.map((one) => one.row);
+  if (!bars.some((one) => one.interval)) rows.forEach((row) => row.classList.add("bare"));
+  place.replaceChildren(...rows);
+  if (plays && !standsStill()) return playLanes(lanes, speedOf(lanes));
+  drawLanes(lanes, Infinity);
+  return () => {};
+}
+
+const drawnAs = (tag, attributes) => {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+};
+
+// What a neighbour waited over time, as high as its share of the longest wait of any.
+const LINE = { width: 560, height: 40 };
+function waiting(one, longest) {
+  const high = LINE.height - 3;
+  const points = one.waits_s.map((wait, i) =>
+    [(LINE.width * i) / (one.waits_s.length - 1), LINE.height - 1 - (high * wait) / longest]);
+  const picture = drawnAs("svg", {
+    viewBox: `0 0 ${LINE.width} ${LINE.height}`, preserveAspectRatio: "none", "aria-hidden": true,
+  });
+  const text = points.map((at) => at.join()).join(" ");
+  picture.append(
+    drawnAs("polygon", { points: `0,${LINE.height} ${text} ${LINE.width},${LINE.height}` }),
+    drawnAs("polyline", { points: text }),
+  );
+  const row = made("div", "", "waits");
+  row.style.setProperty("--hue", one.colour);
+  row.append(made("span", one.label, "name"), picture, made("span", one.shown, "gain"));
+  return row;
+}
+
+// What others on the same server wait meanwhile.
+function neighbour(data) {
+  const told = made("div");
+  told.append(made("h2", data.title), made("p", data.said, "small dim"));
+  const lines = made("div");
+  const longest = Math.max(...data.lanes.flatMap((one) => one.waits_s));
+  lines.append(...data.lanes.map((one) => waiting(one, longest)));
+  const box = made("section", "", "neighbour");
+  box.append(told, lines);
+  return box;
 }
 
 function lanesScreen(place, data) {
   place.replaceChildren();
-  for (const [name, value] of Object.entries(data.colours)) {
-    place.style.setProperty(`--${name}`, value);
-  }
   const title = made("h1");
   const source = made("p", "", "dim");
   const choice = made("div", "", "choice");
@@ -53,40 +137,21 @@ function lanesScreen(place, data) {
   );
   const caveat = made("p", "", "small");
   place.append(title, source, row, rows, legend, caveat);
+  if (data.neighbour) place.append(neighbour(data.neighbour));
 
   let lanes = [];
-  let frame = 0;
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-
-  const draw = (clock, slowest) => {
-    for (const one of lanes) {
-      const share = Math.min(clock, one.took_s) / slowest;
-      one.bar.style.width = `${100 * share}%`;
-      const done = clock >= one.took_s;
-      one.time.textContent = done ? one.shown : `${clock.toFixed(one.took_s < 10 ? 2 : 1)} s`;
-      one.gain.style.visibility = done ? "visible" : "hidden";
-    }
-  };
+  let stop = () => {};
 
   const play = (factor) => {
-    cancelAnimationFrame(frame);
-    const slowest = Math.max(...lanes.map((one) => one.took_s));
-    const times = factor || Math.max(1, (1000 * slowest) / PLAYED_MS);
-    speed.textContent =
-      times === 1 ? "played as it was" : `played ${times.toFixed(times < 2 ? 1 : 0)}× faster`;
-    if (still && !factor) {
+    stop();
+    const times = factor || speedOf(lanes);
+    speed.textContent = speedText(times);
+    if (standsStill() && !factor) {
       speed.textContent = "at its end";
-      draw(slowest, slowest);
+      drawLanes(lanes, Infinity);
       return;
     }
-    let started = null;
-    const step = (now) => {
-      started ??= now;
-      const clock = ((now - started) / 1000) * times;
-      draw(Math.min(clock, slowest), slowest);
-      if (clock < slowest) frame = requestAnimationFrame(step);
-    };
-    frame = requestAnimationFrame(step);
+    stop = playLanes(lanes, times);
   };
 
   const show = (chosen) => {
@@ -122,5 +187,5 @@ function lanesScreen(place, data) {
   replay.addEventListener("click", () => play(0.0));
   real.addEventListener("click", () => play(1));
   show(data.positions.length - 1);
-  return () => cancelAnimationFrame(frame);
+  return () => stop();
 }

@@ -1,9 +1,8 @@
-"""The first screen's lanes: what each way took, and a control for how long an embedding takes."""
+"""The ways of one work as bars with time and gain; on the first screen with a control over them."""
 
 from pathlib import Path
 from typing import Any
 
-from lib.charts import theme
 from lib.ui.common.component import component
 from lib.ui.common.race import colour_mode, with_colours
 
@@ -19,24 +18,25 @@ export default function ({ data, parentElement }) {
   if (drawn === JSON.stringify(data) && place.childElementCount) return stop;
   drawn = JSON.stringify(data);
   stop();
-  stop = lanesScreen(place, data[0]);
+  stop = data[0].positions ? lanesScreen(place, data[0]) : lanesAlone(place, data[0].lanes);
   return stop;
 }
 """
 
 
-def show_lanes(positions: list[dict[str, Any]], *, key: str) -> None:
-    """Draw the positions of `lib.runs.front.Front`, the last one first."""
+def show_lanes(positions: list[dict[str, Any]], neighbour: dict[str, Any], *, key: str) -> None:
+    """Draw the positions of `lib.runs.front.Front`, the last one first, and its neighbour below."""
     mode = colour_mode()
-    look = theme.colours(mode)
-    data = {
-        "positions": [with_colours(position, mode) for position in positions],
-        "colours": {
-            "ink": look["textColor"],
-            "paper": look["backgroundColor"],
-            "line": look["borderColor"],
-            "focus": look["linkColor"],
-        },
-    }
+    drawn = [with_colours(position, mode) for position in positions]
+    beside = with_colours(neighbour, mode) if neighbour else None
+    _draw({"positions": drawn, "neighbour": beside}, key)
+
+
+def show_bars(bars: list[dict[str, Any]], *, key: str) -> None:
+    """Draw the ways of a run, each a `lib.runs.card.Bar` as a dict, at rest."""
+    _draw(with_colours({"lanes": bars}, colour_mode()), key)
+
+
+def _draw(data: dict[str, Any], key: str) -> None:
     # In a list: Streamlit would load pandas to look for tables among the values of a dict.
     component("lanes", html='<div id="lanes"></div>', css=CSS, js=JS + MOUNT)(key=key, data=[data])

@@ -1,8 +1,10 @@
 """Links to a presentation and to what a page shows; they need nothing heavy."""
 
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import streamlit as st
+
+from lib.ui.common.component import component
 
 PRESENT_PARAMETER = "present"
 WHICH_PARAMETER = "run"
@@ -23,10 +25,35 @@ def present_link(run_id: str) -> None:
     )
 
 
-def copy_link(page: str, **parameters: str) -> None:
-    """Draw a button that shows the address of a page with these parameters, ready to be copied."""
-    shown = urlsplit(str(st.context.url or ""))
-    root = f"{shown.scheme}://{shown.netloc}{shown.path.rpartition('/')[0]}"
+# A page without HTTPS has no clipboard; a selected field is copied everywhere.
+SHARE = """
+export default function ({ data, parentElement }) {
+  const button = parentElement.querySelector("button");
+  button.onclick = () => {
+    const field = document.createElement("textarea");
+    field.value = new URL(data, location.href).href;
+    document.body.append(field);
+    field.select();
+    const copied = document.execCommand("copy");
+    field.remove();
+    button.textContent = copied ? "Link copied" : new URL(data, location.href).href;
+    setTimeout(() => { button.textContent = "Share"; }, 4000);
+  };
+}
+"""
+SHARE_CSS = """
+button { font: inherit; color: var(--st-text-color); background: none; cursor: pointer;
+  border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
+  padding: 0.3rem 0.75rem; min-height: 2.5rem; }
+button:hover { border-color: var(--st-link-color); color: var(--st-link-color); }
+button:focus-visible { outline: 3px solid var(--st-link-color); outline-offset: 2px; }
+"""
+
+
+def share(page: str, *, key: str, **parameters: str) -> None:
+    """Draw a button that copies the address of a page with these parameters."""
     query = urlencode(parameters, safe=",")
-    with st.popover("Copy link", icon=":material/link:"):
-        st.code(f"{root}/{page}?{query}", language=None, wrap_lines=True)
+    button = '<button type="button" aria-live="polite">Share</button>'
+    component("share", html=button, css=SHARE_CSS, js=SHARE)(
+        key=key, data=f"{page}?{query}", width="content"
+    )

@@ -28,32 +28,32 @@ def drawing_limits() -> Limits:
 
 
 def downloads(run: Run, *, key: str, beside: Beside) -> None:
-    """Draw the buttons that export the whole run."""
-    st.markdown("### Export")
+    """Draw the menu that exports the whole run."""
     stem = findings.stem(run)
     subject = f"{stem}:{run.environment.get('time', '')}"
 
     @st.fragment
-    def _buttons() -> None:
-        with st.container(horizontal=True):
-            for export in EXPORTS.values():
-                if export.is_slow:
-                    _start_button(run, beside, export, subject, key=f"{key}_make_{export.name}")
-                else:
-                    exports.download(
-                        export.label,
-                        partial(export.make, run, beside),
-                        f"{stem}{export.suffix}",
-                        export.mime,
-                        key=f"{key}_get_{export.name}",
-                    )
+    def _menu() -> None:
+        for export in EXPORTS.values():
+            if export.is_slow:
+                _start_button(run, beside, export, subject, key=f"{key}_make_{export.name}")
+            else:
+                exports.download(
+                    export.label,
+                    partial(export.make, run, beside),
+                    f"{stem}{export.suffix}",
+                    export.mime,
+                    key=f"{key}_get_{export.name}",
+                    width="stretch",
+                )
         exports.offer(subject=subject, parameter=PARAMETER)
 
-    _buttons()
+    with st.popover("Export", icon=":material/download:"):
+        _menu()
 
 
 def _start_button(run: Run, beside: Beside, export: Export, subject: str, *, key: str) -> None:
-    if not st.button(export.label, key=key, icon=":material/draw:"):
+    if not st.button(export.label, key=key, icon=":material/draw:", width="stretch"):
         return
     limits = drawing_limits()
 

@@ -1,6 +1,7 @@
 """One run on a page: headline, picture, numbers, then every detail below."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 
 import pandas as pd
 import streamlit as st
@@ -11,212 +12,241 @@ from lib.charts.charts import CHARTS, RACE, Chart, frames
 from lib.jobs import Job, State
 from lib.results import comparison, findings, published
 from lib.results.analysis import Analysis, analyse
-from lib.results.findings import Finding, Metric, Warned
+from lib.results.findings import Beside
 from lib.results.groups import WHOLE
 from lib.results.trials import CHAIN, SERVICE, Run
-from lib.runs import measured_code
-from lib.runs.savings import gains
+from lib.runs import card, measured_code
 from lib.runs.store import Entry, Origin, RunStore
 from lib.ui.common import session
 from lib.ui.common.chart import show_chart
 from lib.ui.common.errors import error_box
-from lib.ui.common.folded import folded
+from lib.ui.common.lanes import show_bars
+from lib.ui.common.links import present_link, share
 from lib.ui.common.race import show_race
 from lib.ui.common.snippet import snippet
 from lib.ui.common.table import show_table
 from lib.ui.common.text import literal
 from lib.ui.runs.downloads import chart_downloads, downloads
-from lib.ui.runs.savings import savings
-from lib.words import counted
+from lib.words import counted, duration_text
 
-MOST_LOSSES = 3
-# The views of a run, each with what is drawn in it from top to bottom.
+# The views of a run below its card, each with what is drawn in it from top to bottom.
 VIEWS = {
-    "Service": ["served", "heartbeat"],
-    "Race": [RACE, "wall_time"],
-    "Timeline": ["waterfall"],
-    "Latency": ["latency", "split", "loop_lag"],
-    "Scaling": ["sweep", "rates", "losses"],
+    "Calls": ("waterfall", "latency", "split", "loop_lag"),
+    "Scaling": ("wall_time", "speedup", "sweep", "rates", "losses", "served"),
 }
+METHOD, DATA = "Method", "Data"
+# What answers the question of a run that no race answers.
+QUESTIONED = ("heartbeat", "sweep", "rates", "losses")
+# In the card, and in a view; pixels.
+CARD_HEIGHT, CALLS_HEIGHT = 260, 185
 
 
-def show_outcome(job: Job | None, kept: Entry | None, store: RunStore, *, key: str) -> Run | None:
-    """Draw the run that a job measured, or that was kept, and return it."""
+def show_outcome(
+    job: Job | None,
+    kept: Entry | None,
+    store: RunStore,
+    *,
+    key: str,
+    more: Mapping[str, Callable[[], None]] | None = None,
+) -> Run | None:
+    """Draw the run that a job measured, or that was kept, and return it; `more` as in run_view."""
     if job and job.error:
         error_box(job.error)
     run = job.result if job else kept.load() if kept else None
     if isinstance(run, Run) and (kept or run.trials):
-        run_view(run, origin=(kept.origin if kept else Origin.SAVED).value, key=key, store=store)
+        run_id = job.id if job else kept.id if kept else ""
+        origin = (kept.origin if kept else Origin.SAVED).value
+        run_view(run, run_id=run_id, origin=origin, key=key, store=store, more=more)
         return run
     if job and job.state is State.STOPPED:
         st.info("Stopped before the first trial had finished.")
     return None
 
 
-def run_view(run: Run, *, origin: str, key: str, store: RunStore) -> None:
-    """Draw a run. `origin` says where it comes from; `key` keeps two views on a page apart."""
+def run_view(
+    run: Run,
+    *,
+    run_id: str,
+    origin: str,
+    key: str,
+    store: RunStore,
+    more: Mapping[str, Callable[[], None]] | None = None,
+) -> None:
+    """Draw a run: its card, and below it one view at a time.
+
+    `origin` says where it comes from; `key` keeps two views on a page apart. A page that is about
+    runs has `more` views, beside those of the run, and its title is the run's.
+    """
     # Recorded runs without which the numbers of this one would mislead.
-    beside = store.beside(run)
-    found = analyse(run)
-    headline = findings.headline(found)
-    shown = findings.metrics(found)
+    beside, found = store.beside(run), analyse(run)
+    with st.container(border=True, gap="xsmall"):
+        head, actions = st.columns([3, 1], vertical_alignment="center")
+        write = head.header if more is None else head.title
+        write(literal(card.headline(found)), anchor=False)
+        with actions, st.container(horizontal=True, horizontal_alignment="right"):
+            share("runs", key=f"{key}_share", r_runs=run_id)
+            downloads(run, key=key, beside=beside)
+        said, basis = _picture(found, key=key), card.basis(found)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if basis != said:
+                st.caption(literal(basis), width="content")
+            # The method opens where one stands.
+            with st.popover("How this was measured", type="tertiary", key=f"{key}_how"):
+                st.markdown(f"{findings.load(run)} {findings.METHOD}")
+            present_link(run_id)
+        made_on = " · ".join(findings.conditions(run, origin))
+        st.caption(literal(f"{made_on}. {_caveat(found, beside)}"))
+    _notes(found, beside, key=key)
+    look_inside(found, key=key, more=more or {})
+
+
+def _caveat(found: Analysis, beside: Beside) -> str:
+    """Return what is simulated and what was published of the same work."""
+    told, cell = card.caveat(found, beside), found.lead
+    figure = published.PUBLISHED.get((cell.operation, cell.count)) if cell else None
+    if figure is None:
+        return told
+    return (
+        f"{told} The published tutorial, through OpenAI: {duration_text(figure.sync_s)} and "
+        f"{duration_text(figure.async_s)}, {figure.speedup:.1f}×."
+    )
+
+
+def _picture(found: Analysis, *, key: str) -> str:
+    """Draw the ways with their times and gains, and the race or the chart of the question.
+
+    Return what the chart was said to show.
+    """
+    bars = card.bars(found)
+    if found.focus is None:
+        return ""
+    drawn = frames(found, found.focus, (*QUESTIONED, RACE))
+    name, frame = next(iter(drawn.items()), ("", pd.DataFrame()))
+    left, right = st.columns(2, gap="large") if bars else (None, st.container())
+    if left is not None:
+        with left:
+            show_bars([asdict(bar) for bar in bars], key=f"{key}_bars")
+    with right:
+        if name in CHARTS:
+            return _draw(CHARTS[name], frame, key=f"{key}_question", height=CARD_HEIGHT)
+        if name and bars:
+            st.caption(f"Calls as they ended; drawn: {charts.drawn_repeat(frame)}.")
+            show_race(charts.race_picture(frame), key=f"{key}_race")
+    return ""
+
+
+def _notes(found: Analysis, beside: Beside, *, key: str) -> None:
+    """Draw what must be known beside the card: advice, where async does not win, warnings."""
+    advised, warned = findings.advised(found), findings.warnings(found)
+    lines = [literal(line) for line in advised]
+    lines += [literal(plainly)] if (plainly := findings.without_the_wait(beside)) else []
     losses = findings.where_async_loses(found)
-    warned = findings.warnings(found)
-    deleting = findings.why_deleting_gains(found, beside)
-    advised = findings.advised(found)
-    st.header(literal(headline), anchor=False)
-    st.caption(" · ".join(map(literal, findings.conditions(run, origin, headline))))
-    if plainly := findings.without_the_wait(beside):
-        st.markdown(f":material/balance: {literal(plainly)}")
-    # The view below opens on the picture of what the run advises.
-    if advised:
-        st.markdown("\n".join(f"- {literal(line)}" for line in advised))
-    look_inside(found, key=key)
-    _metrics(shown)
-    savings(gains(found), key=key)
-    if deleting:
-        st.markdown(f"**{literal(deleting.sentence)}** {literal(deleting.cause)}")
-    _losses(losses)
-    _warnings(warned)
-    _speedups(frames(found, WHOLE, ["speedup"]), published.reasons(run.environment), key=key)
-    folded(
-        "All figures",
-        lambda: summary_table(chart_data.summary(found)),
-        icon=":material/table:",
-        key=f"{key}_figures",
-    )
-    folded(
-        "Method and environment",
-        lambda: method(run),
-        icon=":material/science:",
-        key=f"{key}_method",
-    )
-    downloads(run, key=key, beside=beside)
-
-
-def _metrics(shown: Sequence[Metric]) -> None:
-    """Draw up to three numbers, each with its interval."""
-    if shown:
-        grid = st.grid(len(shown), border=True)
-        for metric in shown:
-            with grid.cell():
-                st.metric(
-                    metric.label, metric.value, metric.basis, delta_color="off", delta_arrow="off"
-                )
-
-
-def _losses(found: Sequence[Finding]) -> None:
-    """Draw where async does not win, in the size of the headline."""
-    for finding in found[:MOST_LOSSES]:
-        st.header(literal(finding.sentence), anchor=False)
-        st.markdown(finding.cause)
-    more = [f"**{finding.sentence}** {finding.cause}" for finding in found[MOST_LOSSES:]]
-    more = [figure for finding in found for figure in finding.figures] + more
-    if more:
-        with st.expander(counted(len(more), "comparison"), icon=":material/list:"):
-            st.markdown("\n".join(f"- {line}" for line in more))
-
-
-def _warnings(found: Sequence[Warned]) -> None:
-    """Draw what a reader must know before believing the numbers."""
-    if not found:
-        return
-    st.warning(
-        "\n".join(f"- {literal(warned.line)}" for warned in found),
-        title="Warnings",
-        icon=":material/warning:",
-    )
-    many = [
-        {"Warning": warned.title, "Cell": message} for warned in found for message in warned.cells
+    losses += filter(None, [findings.why_deleting_gains(found, beside)])
+    lines += [f"**{literal(loss.sentence)}** {literal(loss.cause)}" for loss in losses]
+    lines += [
+        f":material/warning: {literal(warning.line)}{', listed in Data' if warning.cells else ''}"
+        for warning in warned
     ]
-    if many:
-        with st.expander("Each warning", icon=":material/list:"):
-            show_table(many, alt="Each warning and its cell")
-
-
-def _speedups(drawn: dict[str, pd.DataFrame], reasons: Sequence[str], *, key: str) -> None:
-    """Draw the speed-ups, and below them why the published ones differ."""
-    for frame in drawn.values():
-        _draw(CHARTS["speedup"], frame, key=f"{key}_speedup")
-        if not (frame["source"] == "published").any():
-            return
-        with st.expander(
-            "Why the tutorial's figures differ", icon=":material/help:", key=f"{key}_why"
-        ):
-            st.markdown("\n".join(f"- {literal(reason)}" for reason in reasons))
-            st.caption(f"Published: {published.SOURCE}.")
-
-
-def look_inside(found: Analysis, *, key: str) -> None:
-    """Draw one view at a time, of one group of calls; a view without data is not offered."""
-    run, every = found.run, found.groups
-    if not every:
+    if not lines:
         return
-    by_label = {group.label: group for group in every}
+    kinds = {
+        "what it advises": bool(advised),
+        "where async does not help": bool(losses),
+        counted(len(warned), "warning"): bool(warned),
+    }
+    named = ", ".join(kind for kind, is_there in kinds.items() if is_there)
+    title = f"{named[:1].upper()}{named[1:]}" or "What it is without the wait"
+    with st.expander(title, icon=":material/balance:", key=f"{key}_notes"):
+        st.markdown("\n".join(f"- {line}" for line in lines))
+
+
+def look_inside(found: Analysis, *, key: str, more: Mapping[str, Callable[[], None]]) -> None:
+    """Draw one view at a time; one without data is not offered."""
+    if found.focus is None:
+        return
 
     # A fragment: choosing another view must not draw the whole page again.
     @st.fragment
     def _inside() -> None:
-        top = st.container(horizontal=True, vertical_alignment="bottom")
-        # By label, not by place: the next run on this page may have fewer groups.
-        chosen = top.selectbox(
-            "Calls",
-            list(by_label),
-            index=every.index(found.largest_groups[0]),
-            key=f"{key}_focus",
-            bind="query-params",
-            width=300,
-        )
-        focus = by_label[chosen]
-        made = frames(found, focus, [name for names in VIEWS.values() for name in names])
-        drawn = {
-            view: {name: made[name] for name in names if name in made}
-            for view, names in VIEWS.items()
-            if not made.keys().isdisjoint(names)
-        }
-        if not drawn:
-            st.info("No trial of these calls was verified.", icon=":material/info:")
-            return
-        view = top.segmented_control(
-            "View",
-            list(drawn),
-            # A sweep is run to see how far more in flight helps.
-            default="Scaling" if "Scaling" in drawn else next(iter(drawn)),
-            # A run with fewer views has a key of its own, so that no missing view is chosen.
-            key=f"{key}_view" if len(drawn) == len(VIEWS) else f"{key}_view_{len(drawn)}",
-            required=True,
-        )
-        for name, frame in drawn[view or next(iter(drawn))].items():
-            if name == RACE:
-                st.markdown(f"**{literal(charts.race_finding(frame))}**")
-                show_race(charts.race_picture(frame), key=f"{key}_race")
+        drawn = [view for view, names in VIEWS.items() if _has(found, names)]
+        shown = [*drawn, *more, METHOD, DATA]
+        # A sweep is run to see how far more in flight helps.
+        first = "Scaling" if found.lead is None and "Scaling" in drawn else shown[0]
+        # A run that opens on another view has a key of its own, so that the one before stays apart.
+        own = f"{key}_view" if first == shown[0] else f"{key}_view_{first.lower()}"
+        tabs = st.tabs(shown, default=first, key=own, on_change="rerun", bind="query-params")
+        for name, tab in zip(shown, tabs, strict=True):
+            if not tab.open:
                 continue
-            chart = CHARTS[name]
-            switches = {
-                option: st.toggle(
-                    label,
-                    value=chart.starts_on(frame),
-                    key=f"{key}_{option}",
-                    bind="query-params",
-                )
-                for option, label in chart.switches.items()
-            }
-            _draw(chart, frame, key=f"{key}_{name}", **switches)
-            chart_downloads(run, chart, frame, key=f"{key}_{name}")
-        # A service's code is more than a call, and so is a chain's.
-        if not run.settings.get("collection") and run.experiment not in (SERVICE, CHAIN):
-            snippet(
-                lambda: measured_code.measured_code(
-                    run, focus, hide_paths=session.current_settings().public
-                ),
-                key=f"{key}_code",
-                title="The measured code",
-            )
+            with tab:
+                if name in VIEWS:
+                    _charts(found, name, key=key)
+                elif name in more:
+                    more[name]()
+                elif name == METHOD:
+                    method(found, key=key)
+                else:
+                    data(found)
 
     _inside()
 
 
-def _draw(chart: Chart, frame: pd.DataFrame, *, key: str, **options: bool) -> None:
+def _has(found: Analysis, names: Sequence[str]) -> bool:
+    return any(frames(found, group, [name]) for name in names for group in found.groups)
+
+
+def _charts(found: Analysis, view: str, *, key: str) -> None:
+    """Draw one chart of a view, of one group of calls."""
+    top = st.container(horizontal=True, vertical_alignment="center")
+    run, group = found.run, found.focus or WHOLE
+    if len(found.groups) > 1:
+        by_label = {each.label: each for each in found.groups}
+        # By label, not by place: the next run on this page may have fewer groups.
+        group = by_label[
+            top.selectbox(
+                "Calls",
+                list(by_label),
+                index=found.groups.index(group),
+                key=f"{key}_focus",
+                bind="query-params",
+                width=240,
+                label_visibility="collapsed",
+            )
+        ]
+    made = frames(found, group, VIEWS[view])
+    drawn = {CHARTS[name].title: name for name in made}
+    if not drawn:
+        st.info("No trial of these calls was verified.", icon=":material/info:")
+        return
+    title = top.segmented_control(
+        "Chart",
+        list(drawn),
+        default=next(iter(drawn)),
+        # A run with fewer charts has a key of its own, so that no missing one is chosen.
+        key=f"{key}_{view}_{len(drawn)}",
+        required=True,
+        label_visibility="collapsed",
+    )
+    name = drawn[title or next(iter(drawn))]
+    chart, frame = CHARTS[name], made[name]
+    switches = {
+        option: top.toggle(label, key=f"{key}_{option}", bind="query-params")
+        for option, label in chart.switches.items()
+    }
+    with top.popover("Picture", icon=":material/download:"):
+        chart_downloads(run, chart, frame, key=f"{key}_{name}")
+    height = CALLS_HEIGHT if name == "waterfall" else None
+    _draw(chart, frame, key=f"{key}_{name}", height=height, **switches)
+    if name == "speedup" and (frame["source"] == "published").any():
+        reasons = [f"- {literal(reason)}" for reason in published.reasons(run.environment)]
+        st.markdown("\n".join(("**Why the tutorial's figures differ**\n", *reasons)))
+        st.caption(f"Published: {published.SOURCE}.")
+
+
+def _draw(
+    chart: Chart, frame: pd.DataFrame, *, key: str, height: int | None = None, **options: bool
+) -> str:
+    """Draw a chart below what it shows, and return that."""
     finding = chart.finding(frame)
     st.markdown(f"**{literal(finding)}**")
     show_chart(
@@ -225,7 +255,24 @@ def _draw(chart: Chart, frame: pd.DataFrame, *, key: str, **options: bool) -> No
         lambda: chart.draw(frame, **options),
         key=f"{key}_chart",
         alt=finding,
+        height=height,
     )
+    return finding
+
+
+def data(found: Analysis) -> None:
+    """Draw the table of all figures, and every warning with its cell."""
+    summary_table(chart_data.summary(found))
+    many = [
+        {"Warning": title, "Cell": message}
+        for title, messages in found.warnings.items()
+        for message in messages
+    ]
+    if many:
+        show_table(many, alt="Each warning and its cell")
+    figures = [text for loss in findings.where_async_loses(found) for text in loss.figures]
+    if figures:
+        st.markdown("\n".join(f"- {literal(text)}" for text in figures))
 
 
 def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
@@ -293,8 +340,9 @@ def summary_table(table: pd.DataFrame) -> None:
     )
 
 
-def method(run: Run) -> None:
+def method(found: Analysis, *, key: str) -> None:
     """Draw how the run was made, on what, and the command that repeats it."""
+    run = found.run
     st.markdown(f"{findings.load(run)} {findings.METHOD}")
     environment = {
         name.replace("_", " "): str(value)
@@ -314,3 +362,11 @@ def method(run: Run) -> None:
     if command := findings.command(run):
         st.markdown("The same run from a terminal:")
         st.code(command, language="bash", wrap_lines=True)
+    # A service's code is more than a call, and so is a chain's.
+    if not run.settings.get("collection") and run.experiment not in (SERVICE, CHAIN):
+        hide_paths = session.current_settings().public
+        snippet(
+            lambda: measured_code.measured_code(run, found.focus or WHOLE, hide_paths=hide_paths),
+            key=f"{key}_code",
+            title="The measured code",
+        )

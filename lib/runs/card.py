@@ -1,0 +1,124 @@
+"""The result card of a run: its headline, and the ways in their order with time, gain and interval.
+
+The first screen, a run's page, slides, report and deck show the same card.
+"""
+
+from dataclasses import dataclass
+
+from lib.charts import data as chart_data
+from lib.results import findings, service
+from lib.results.analysis import MANY_OPERATIONS, Analysis, analyse
+from lib.results.catalogue import STRATEGIES
+from lib.results.findings import Beside
+from lib.results.groups import Focus
+from lib.results.summaries import FASTER, CellSummary
+from lib.results.trials import ENDPOINT_MS
+from lib.words import bounds_text, counted, duration_text, ratio_text
+
+NOTHING = "Nothing to compare in this run."
+RANKED = "Requests a second, and what a health check beside each way waits"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One way: as long as `value`, which is seconds, or of a service its requests a second.
+
+    `gain` is against the loop, of a service the neighbour's wait. `interval` is 95 %, and empty
+    without one. `waits` is the part of the calls' time that was spent on embeddings, from 0 to 1.
+    """
+
+    label: str
+    family: str
+    value: float
+    shown: str
+    gain: str
+    interval: str
+    waits: float = 0.0
+
+
+def headline(found: Analysis) -> str:
+    """Return at most twelve words, true also where async does not win."""
+    cell = found.lead
+    if cell is None or cell.speedup is None:
+        return f"{found.advice.short}." if found.advice else NOTHING
+    gains = [each for each in found.leading if each.verdict == FASTER]
+    if len(found.leading) >= MANY_OPERATIONS:
+        most = f", up to {ratio_text(cell.speedup)}" if gains else ""
+        return f"Async is faster in {len(gains)} of {len(found.leading)} operations{most}."
+    if cell.is_undecided:
+        return f"{findings.work(cell).capitalize()}: {findings.undecided(found, cell)}."
+    is_sooner = cell.speedup >= 1
+    times = ratio_text(cell.speedup if is_sooner else 1 / cell.speedup).removesuffix("×")
+    return f"{findings.did(cell)} {times} times {'sooner' if is_sooner else 'later'}."
+
+
+def basis(found: Analysis) -> str:
+    """Return what the headline's figure rests on: '95% CI 49–59 · 3 repeats · same rows …'."""
+    cell = found.lead
+    if cell is None:
+        return RANKED if found.service else "".join(found.sentences[:1])
+    group = Focus(cell.operation, cell.count)
+    mine = [found.trials[each.cell] for each in found.cells_of(group)]
+    parts = [
+        group.label if len(found.leading) >= MANY_OPERATIONS else "",
+        findings.interval(cell),
+        counted(cell.repeats, "repeat"),
+        findings.chosen_from(found, cell),
+        "same rows from every way ✓" if all(t.verified for way in mine for t in way) else "",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def bars(found: Analysis, chosen: Focus | None = None) -> tuple[Bar, ...]:
+    """Return the ways of a group, Loop, Threads, Async, One batch; those of a service ranked.
+
+    None of a run that says nothing about a gain.
+    """
+    if found.service:
+        return tuple(_served(cell) for cell in found.service.ways)
+    chosen = chosen or found.focus
+    if chosen is None or found.lead is None:
+        return ()
+    cells = map(found.cell, (trial.cell for trial in chart_data.lanes(found, chosen)))
+    return tuple(_bar(found, cell) for cell in cells if cell)
+
+
+def _bar(found: Analysis, cell: CellSummary) -> Bar:
+    took_s = cell.geomean_wall_s or 0.0
+    has_interval = cell.speedup_low is not None and cell.speedup_high is not None
+    is_loop = STRATEGIES[cell.strategy].family == "loop"
+    return Bar(
+        label=cell.label,
+        family=STRATEGIES[cell.strategy].family,
+        value=round(took_s, 4),
+        shown=duration_text(took_s),
+        gain="1×" if is_loop else ratio_text(cell.speedup) if cell.speedup else "",
+        interval=bounds_text(cell.speedup_low or 0, cell.speedup_high or 0) if has_interval else "",
+        waits=round(found.waits[cell.cell], 3),
+    )
+
+
+def _served(cell: CellSummary) -> Bar:
+    return Bar(
+        label=STRATEGIES[cell.strategy].title,
+        family=STRATEGIES[cell.strategy].family,
+        value=round(cell.throughput_per_s or 0.0, 4),
+        shown=service.per_s(cell).replace(" requests", ""),
+        gain=service.waits(cell),
+        interval="",
+    )
+
+
+def caveat(found: Analysis, beside: Beside) -> str:
+    """Return what is simulated, and the gain without it."""
+    environment = found.run.environment
+    latency = environment.get("simulated_latency_ms") or 0
+    if ENDPOINT_MS in environment:
+        return f"Through {findings.embedding_wait(found.run)} on the same machine."
+    if not latency:
+        return "Nothing is simulated."
+    told = f"With a simulated {latency:g} ms embedding wait."
+    plain = analyse(beside.plain).lead if beside.plain else None
+    if found.lead is None or plain is None or plain.operation != found.lead.operation:
+        return told
+    return f"{told} Without it: {ratio_text(plain.speedup or 0.0)}."
