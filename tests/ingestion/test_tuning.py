@@ -102,6 +102,7 @@ class SlowEmbeddings(Recorded):
         return super().embed_documents(texts)
 
 
+@pytest.mark.alone  # five repeats of each way are compared by the clock
 def test_a_gain_is_a_difference_where_embedding_waits(
     store: Connection, model: EmbeddingModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
