@@ -595,12 +595,12 @@ def served(frame: pd.DataFrame) -> AnyChart:
 
 
 def heartbeat(frame: pd.DataFrame) -> AnyChart:
-    """Draw a mark for each answered request of the neighbour: where its line is flat, nobody is."""
+    """Draw a mark for each request of the neighbour answered in time: a flat line is silence."""
     y, height = _strategies(frame)
     most_s = float(frame["most_s"].max())
     x = alt.X(
         "answered_s:Q",
-        title="answers to a health check (s)",
+        title=f"health checks answered within {chart_data.IN_TIME_S:g} s",
         scale=alt.Scale(domain=[0, most_s], nice=False),
         axis=alt.Axis(tickCount=6, grid=False),
     )
@@ -632,7 +632,7 @@ def heartbeat_finding(frame: pd.DataFrame) -> str:
     if len(ways) > 1:
         said += f", beside “{calm['strategy']}” {calm['wait']}"
     drawn = ", ".join(sorted({str(way["repeat"]) for way in ways}))
-    return f"{said}. One mark an answer; drawn: repeat {drawn}."
+    return f"{said}. Flat: none answered within {chart_data.IN_TIME_S:g} s. Drawn: repeat {drawn}."
 
 
 def loop_lag(frame: pd.DataFrame) -> AnyChart:

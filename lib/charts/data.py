@@ -32,6 +32,8 @@ LANES = ("loop", "threads", "async", "batch")
 STAIRCASE = ("loop", "async")
 # What is drawn of a neighbour's requests, which are due every 50 ms.
 HEARTBEAT_S = 10.0
+# Those answered later are beats that were missed: what held them answers many at once.
+IN_TIME_S = 0.25
 HELD, CONFIRMED, NOT_HELD = "held once", "held, confirmed", "did not hold"
 NOT_VALID = "not valid: client too slow"
 VERDICTS = (CONFIRMED, HELD, NOT_HELD, NOT_VALID)
@@ -448,16 +450,21 @@ def _per_s(cell: CellSummary) -> float:
 
 
 def heartbeat(found: Analysis) -> pd.DataFrame:
-    """Return one row per request of the neighbour: when it was answered, beside each way.
+    """Return one row per request of the neighbour that was answered in time, beside each way.
 
     In seconds from a trial's start, for its first seconds, of the repeat nearest to the wait that
-    is shown; `silent_s` is the longest time without an answer there.
+    is shown; `silent_s` is the longest time without such an answer there. A way without any has one
+    row without a time.
     """
     rows: list[dict[str, Any]] = []
     for cell in found.service.ways if found.service else ():
         trial = service.typical(found.trials, cell)
         most_s = min(trial.seconds or trial.wall_s, HEARTBEAT_S)
-        answered = sorted(ping.end_s for ping in trial.pings if ping.ok and ping.end_s <= most_s)
+        answered = sorted(
+            ping.end_s
+            for ping in trial.pings
+            if ping.ok and ping.end_s <= most_s and ping.latency_s <= IN_TIME_S
+        )
         moments = [0.0, *answered, most_s]
         silent_s = max(after - before for before, after in pairwise(moments))
         rows += [
@@ -471,7 +478,7 @@ def heartbeat(found: Analysis) -> pd.DataFrame:
                 "neighbour_ms": cell.neighbour_ms,
                 "repeat": trial.repeat + 1,
             }
-            for end_s in answered or [most_s]
+            for end_s in answered or [math.nan]
         ]
     return _table(rows, "strategy family answered_s most_s silent_s wait neighbour_ms repeat")
 

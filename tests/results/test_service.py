@@ -125,6 +125,9 @@ def test_the_charts_rank_by_requests_and_show_the_silence() -> None:
     silent = heartbeat.groupby("strategy")["silent_s"].first()
     assert silent["Sync call in async def"] > 2
     assert silent["Awaited"] < 0.1
+    # What was held for seconds and then answered all at once is no beat.
+    beats = heartbeat.groupby("strategy")["answered_s"].count()
+    assert beats["Sync call in async def"] < 0.1 * beats["Awaited"]
     assert "Beside “Sync call in async def” a health check waits 5.05 s" in CHARTS[
         "heartbeat"
     ].finding(heartbeat)
