@@ -435,6 +435,7 @@ def test_a_look_that_began_before_a_write_is_not_shown_after_it(open_app: OpenAp
 def test_the_measured_code_names_no_folder_of_the_host(open_app: OpenApp) -> None:
     app = open_app(**PUBLIC)
     app.query_params["r_runs"] = "recorded-tutorial-server"
+    app.query_params["r_view"] = "Method"
     app.switch_page("pages/runs.py").run()
     code = " ".join(each.value for each in app.code)
     assert BUNDLED_MODEL_DIR.name in code
