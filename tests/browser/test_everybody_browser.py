@@ -45,6 +45,13 @@ def findings(page: "Page") -> list[str]:
     ]
 
 
+# Nothing is being redrawn: what is stale is faint, and becomes so and clear again by a transition.
+STANDS_STILL = """() => !document.querySelector('[data-stale=true], .stSpinner')
+  && document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
+  && !document.getAnimations().some(
+    each => each instanceof CSSTransition && each.playState === 'running')"""
+
+
 def test_every_page_is_among_the_places() -> None:
     assert {place.partition("?")[0] or "overview" for place in PLACES} == PAGES
 
@@ -85,8 +92,7 @@ def test_every_page_is_for_everybody_and_quiet(
     page.goto(f"{shared_app}/{place}")
     page.locator(PLACES[place]).last.wait_for()
     page.wait_for_load_state("networkidle")
-    # Nothing is being redrawn: what is stale is faint.
-    page.wait_for_function("() => !document.querySelector('[data-stale=true], .stSpinner')")
+    page.wait_for_function(STANDS_STILL)
     assert page.get_by_test_id("stException").count() == 0
     assert findings(page) == []
     assert said == []
