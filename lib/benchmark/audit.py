@@ -89,22 +89,22 @@ class _Cured:
         index_params: dict[str, Any],
         **options: Any,
     ) -> Milvus:
-        """Create, index and load the collection with the async client, then add."""
+        """Create the collection with the async client, build its store in a thread, then add."""
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=True)
         text = {"datatype": DataType.VARCHAR, "max_length": MAX_VARCHAR_BYTES}
         schema.add_field(PRIMARY_FIELD, is_primary=True, **text)
         schema.add_field(TEXT_FIELD, **text)
         schema.add_field(VECTOR_FIELD, DataType.FLOAT_VECTOR, dim=self._dimension)
-        index = self._client.prepare_index_params()
-        index.add_index(VECTOR_FIELD, **index_params)
         await self._client.create_collection(
             options["collection_name"],
             schema=schema,
-            index_params=index,
             consistency_level="Session",  # as afrom_texts does
         )
-        # Building a store asks Milvus through the sync client.
-        store: Milvus = await asyncio.to_thread(Milvus, embedding, **options)
+        # Building a store asks Milvus through the sync client, which makes the index and loads it.
+        # The async one asks for a time first, which Milvus Lite does not give.
+        store: Milvus = await asyncio.to_thread(
+            Milvus, embedding, index_params=index_params, **options
+        )
         await store.aadd_texts(texts, metadatas=metadatas, ids=ids)
         return store
 
