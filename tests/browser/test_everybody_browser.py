@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.waiting import wait_until_drawn, wait_until_still
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -43,13 +45,6 @@ def findings(page: "Page") -> list[str]:
         if violation["impact"] in ("serious", "critical") or violation["id"] == "heading-order"
         for node in violation["nodes"]
     ]
-
-
-# Nothing is being redrawn: what is stale is faint, and becomes so and clear again by a transition.
-STANDS_STILL = """() => !document.querySelector('[data-stale=true], .stSpinner')
-  && document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
-  && !document.getAnimations().some(
-    each => each instanceof CSSTransition && each.playState === 'running')"""
 
 
 def test_every_page_is_among_the_places() -> None:
@@ -92,7 +87,10 @@ def test_every_page_is_for_everybody_and_quiet(
     page.goto(f"{shared_app}/{place}")
     page.locator(PLACES[place]).last.wait_for()
     page.wait_for_load_state("networkidle")
-    page.wait_for_function(STANDS_STILL)
+    # Nothing is being redrawn: what is stale is faint, and becomes so and clear again slowly.
+    page.wait_for_function("() => !document.querySelector('[data-stale=true], .stSpinner')")
+    wait_until_drawn(page)
+    wait_until_still(page)
     assert page.get_by_test_id("stException").count() == 0
     assert findings(page) == []
     assert said == []

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import search_in_browser
 from benchmarks.search_in_browser import bare_page, search_ms, slider_ms
-from tests.waiting import wait_until_drawn
+from tests.waiting import wait_until, wait_until_drawn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -99,11 +99,16 @@ def test_lambda_and_both_lists_are_in_the_first_screen_and_lambda_stays_in_view(
         assert box is not None
         assert box["y"] + box["height"] < 800
     chromium_page.mouse.move(800, 600)
-    chromium_page.mouse.wheel(0, 3_000)
     slider = chromium_page.get_by_role("slider")
-    chromium_page.wait_for_function(
-        "() => document.querySelector('[data-testid=stMain]').scrollTop > 300"
-    )
+
+    def is_scrolled() -> bool:
+        # A page that is being redrawn takes no notice of the wheel.
+        chromium_page.mouse.wheel(0, 3_000)
+        return bool(
+            chromium_page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop > 300")
+        )
+
+    wait_until(is_scrolled)
     box = slider.bounding_box()
     assert box is not None
     assert 0 < box["y"] < 200
