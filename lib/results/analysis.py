@@ -17,7 +17,7 @@ from lib.results.advice import (
     sweep_advice,
 )
 from lib.results.catalogue import STRATEGIES
-from lib.results.chain import ChainVerdict, chain_verdict
+from lib.results.chain import ChainVerdict, chain_verdict, waits_s
 from lib.results.groups import Focus, groups
 from lib.results.service import ServiceVerdict, service_verdict
 from lib.results.summaries import (
@@ -132,7 +132,7 @@ def _analysed(run: Run) -> Analysis:
     sweeps, rate = sweep_advice(run.trials), rate_advice(run.settings, run.trials)
     overload = overload_advice(run.experiment, run.trials)
     service = service_verdict(run.experiment, cells, trials)
-    chain = chain_verdict(run.experiment, cells, trials)
+    chain = chain_verdict(run.experiment, cells, trials, waits_s(run.environment))
     return Analysis(
         run=run,
         trials=trials,

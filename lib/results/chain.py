@@ -1,11 +1,12 @@
 """What a run of a RAG chain showed: what async saves for so many askers, and the first token.
 
-Pure functions. What async can save is predicted from the loop alone: what a call waits for may
-overlap, what it takes of the client's processor may not.
+Pure functions. What async can save is predicted from the loop and the known waits: what a call
+waits for may overlap, what it takes beyond that of the client's processor may not.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lib.results.catalogue import BASELINE
 from lib.results.summaries import CellSummary, median
@@ -75,23 +76,34 @@ class ChainVerdict:
         return tuple(level.sentence for level in self.levels)
 
 
-def predicted_share(loop: Sequence[Trial]) -> float:
+def waits_s(environment: Mapping[str, Any]) -> float:
+    """Return what each call is known to wait for its embedding and its answer, in seconds."""
+    known = (environment.get(name) for name in ("simulated_latency_ms", "chat_ms"))
+    return sum(float(each) for each in known if isinstance(each, int | float)) / 1000
+
+
+def predicted_share(loop: Sequence[Trial], wait_s: float = 0.0) -> float:
     """Return the share of a loop's time that async can save, from trials of the loop alone.
 
-    N calls of T seconds, of which c are the client's processor, take N x T in a loop; awaited
-    together they take at least T + (N - 1) x c.
+    N calls of T seconds take N x T in a loop; awaited together they take at least T + (N - 1) x c.
+    c is what the client's processor takes of a call, but no more than T exceeds the known wait
+    `wait_s`: tokens that come meanwhile are read while others wait.
     """
     shares = []
     for trial in loop:
         calls = len(trial.calls)
         call_s = sum(call.duration_s for call in trial.calls) / calls
-        together_s = call_s + (calls - 1) * min(trial.cpu_s / calls, call_s)
+        own_s = min(trial.cpu_s / calls, max(call_s - wait_s, 0.0))
+        together_s = call_s + (calls - 1) * own_s
         shares.append(1 - together_s / (calls * call_s))
     return median(shares)
 
 
 def chain_verdict(
-    experiment: str, cells: Sequence[CellSummary], trials: Mapping[CellKey, Sequence[Trial]]
+    experiment: str,
+    cells: Sequence[CellSummary],
+    trials: Mapping[CellKey, Sequence[Trial]],
+    wait_s: float = 0.0,
 ) -> ChainVerdict | None:
     """Return what a run of a chain showed; None for another run, or without both ways."""
     if experiment != CHAIN:
@@ -114,7 +126,7 @@ def chain_verdict(
                 count,
                 loop_s,
                 awaited_s,
-                predicted_share(counting[0]),
+                predicted_share(counting[0], wait_s),
                 1 - awaited_s / loop_s,
                 (_first_token_s(counting[0]), _first_token_s(counting[1])),
             )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lib.results.analysis import analyse
-from lib.results.chain import predicted_share
+from lib.results.chain import predicted_share, waits_s
 from lib.results.trials import Call, Run, Trial
 from tests.benchmark.stubs import trial
 
@@ -24,6 +24,11 @@ def test_a_share_is_predicted_from_the_loop_s_calls_and_its_processor() -> None:
     # One alone saves nothing, and neither do calls that only compute.
     assert predicted_share([chained("sync_loop", 1, 1.0, cpu_s=0.4)]) == pytest.approx(0)
     assert predicted_share([chained("sync_loop", 4, 1.0, cpu_s=9.0)]) == pytest.approx(0)
+    # Of 1 s each waits 0.95: what the processor does within the wait is no part of the others'.
+    reading = [chained("sync_loop", 4, 1.0, cpu_s=0.4)]
+    assert predicted_share(reading, wait_s=0.95) == pytest.approx(1 - 1.15 / 4)
+    assert waits_s({"simulated_latency_ms": 100, "chat_ms": 600.0}) == pytest.approx(0.7)
+    assert waits_s({"chat_ms": "abc"}) == 0
 
 
 def test_a_verdict_has_each_number_of_askers_and_its_first_token() -> None:
