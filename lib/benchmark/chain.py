@@ -14,10 +14,8 @@ from langchain_core.documents import Document
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableParallel, RunnablePassthrough
 
-from lib.benchmark.answers import Checked
 from lib.benchmark.endpoint import in_a_worker
-from lib.benchmark.recorder import Recorder
-from lib.benchmark.workspace import SearchWorkspace, Workspace
+from lib.benchmark.workspace import SearchWorkspace, WorkspaceAround
 from lib.errors import OperationFailed
 from lib.milvus.operations import Operation
 from lib.results.chain import ANSWER_S, FIRST_TOKEN_S
@@ -72,7 +70,7 @@ class Chain:
         return found
 
 
-class ChainWorkspace(Workspace):
+class ChainWorkspace(WorkspaceAround):
     """A workspace that is searched by a chain; all else is that of the one inside.
 
     The chat's first token comes after `first_token_s`, its last after `answer_s` seconds.
@@ -88,7 +86,7 @@ class ChainWorkspace(Workspace):
         from langchain_openai import ChatOpenAI
         from pydantic import SecretStr
 
-        self._inner = inner
+        super().__init__(inner)
         self._told = {"chat_first_ms": 1000 * first_token_s, "chat_ms": 1000 * answer_s}
         self._held = contextlib.ExitStack()
         url, pid = self._held.enter_context(in_a_worker(0.0, first_token_s, answer_s))
@@ -100,7 +98,6 @@ class ChainWorkspace(Workspace):
             max_retries=0,
             timeout=TIMEOUT_S,
         )
-        self.inputs = inner.inputs
         self.store: Chain = Chain(inner.store, chat, inner.inputs.k)
         self.processes = (pid,)
 
@@ -113,22 +110,6 @@ class ChainWorkspace(Workspace):
         self._inner.prepare(operation, count)
         self.store.first_token_s.clear()
 
-    def begin_repeat(self, repeat: int) -> None:
-        """Give all strategies of one repeat the same random waits."""
-        self._inner.begin_repeat(repeat)
-
-    def check(self, recorder: Recorder) -> Checked:
-        """Judge the rows that were retrieved."""
-        return self._inner.check(recorder)
-
-    def restore(self, recorder: Recorder) -> None:
-        """Undo what a trial did."""
-        self._inner.restore(recorder)
-
-    def release(self, recorder: Recorder) -> None:
-        """Let go of what the calls returned."""
-        self._inner.release(recorder)
-
     def observed(self) -> dict[str, Any]:
         """Return the times to the first token of the trial that has just ended."""
         return {"first_token_s": tuple(self.store.first_token_s)}
@@ -136,4 +117,4 @@ class ChainWorkspace(Workspace):
     def close(self) -> None:
         """End the chat model, then close the workspace inside."""
         self._held.close()
-        self._inner.close()
+        super().close()

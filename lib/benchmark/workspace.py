@@ -75,6 +75,42 @@ class Workspace:
         """Leave nothing behind."""
 
 
+class WorkspaceAround(Workspace):
+    """A workspace that is asked in another way; what its methods do not say is the one inside."""
+
+    def __init__(self, inner: Workspace) -> None:
+        self._inner = inner
+        self.inputs = inner.inputs
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the environment record says about the collection."""
+        return self._inner.facts()
+
+    def prepare(self, operation: Operation, count: int) -> None:
+        """Prepare the workspace inside."""
+        self._inner.prepare(operation, count)
+
+    def begin_repeat(self, repeat: int) -> None:
+        """Give all strategies of one repeat the same random waits."""
+        self._inner.begin_repeat(repeat)
+
+    def check(self, recorder: Recorder) -> Checked:
+        """Judge what came back, as the workspace inside does."""
+        return self._inner.check(recorder)
+
+    def restore(self, recorder: Recorder) -> None:
+        """Undo what a trial did."""
+        self._inner.restore(recorder)
+
+    def release(self, recorder: Recorder) -> None:
+        """Let go of what the calls returned."""
+        self._inner.release(recorder)
+
+    def close(self) -> None:
+        """Close the workspace inside."""
+        self._inner.close()
+
+
 class SearchWorkspace(Workspace):
     """A collection that was there before and is only searched, with the questions of the plan."""
 

@@ -10,14 +10,11 @@ from urllib.parse import urlencode
 import psutil
 
 from lib.benchmark.access import Access
-from lib.benchmark.answers import Checked
-from lib.benchmark.recorder import Recorder
 from lib.benchmark.service.client import Client, many_sockets
 from lib.benchmark.service.neighbour import Neighbour
-from lib.benchmark.workspace import SearchWorkspace, Workspace
+from lib.benchmark.workspace import SearchWorkspace, Workspace, WorkspaceAround
 from lib.errors import LabError, OperationFailed
 from lib.milvus.embeddings import note_embedding
-from lib.milvus.operations import Operation
 from lib.results.plan import Plan
 from lib.workers.service import Service
 from lib.workers.work import Ended
@@ -121,40 +118,19 @@ class Served:
         self.neighbour.kill()
 
 
-class ServedWorkspace(Workspace):
+class ServedWorkspace(WorkspaceAround):
     """A workspace that is searched through the API; all else is that of the one inside."""
 
     def __init__(self, inner: Workspace, served: Served, seed: int) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._served = served
         self._seed = seed
-        self.inputs = inner.inputs
         self.store = served
         self.processes = served.pids
-
-    def facts(self) -> dict[str, Any]:
-        """Return what the environment record says about the collection."""
-        return self._inner.facts()
-
-    def prepare(self, operation: Operation, count: int) -> None:
-        """Prepare the workspace inside."""
-        self._inner.prepare(operation, count)
 
     def begin_repeat(self, repeat: int) -> None:
         """Give all styles of one repeat the same random waits, in the service's process."""
         self._served.begin(self._seed + repeat)
-
-    def check(self, recorder: Recorder) -> Checked:
-        """Judge the keys that came back over HTTP."""
-        return self._inner.check(recorder)
-
-    def restore(self, recorder: Recorder) -> None:
-        """Undo what a trial did."""
-        self._inner.restore(recorder)
-
-    def release(self, recorder: Recorder) -> None:
-        """Let go of what the calls returned."""
-        self._inner.release(recorder)
 
     def observed(self) -> dict[str, Any]:
         """Return what the service took in the trial that has just ended."""
@@ -163,7 +139,7 @@ class ServedWorkspace(Workspace):
     def close(self) -> None:
         """End the service, then close the workspace inside."""
         self._served.close()
-        self._inner.close()
+        super().close()
 
 
 def serve(inner: SearchWorkspace, plan: Plan, access: Access) -> ServedWorkspace:

@@ -7,11 +7,9 @@ import streamlit as st
 
 from lib import settings
 from lib.errors import SettingsError
+from lib.milvus import lite
 from lib.settings import Settings
 from lib.workers import host
-
-# As `lib.milvus.lite` names it, which loads what the first screen need not wait for.
-STORE = "lib.workers.lite_server"
 
 
 @st.cache_resource(show_spinner=False)
@@ -36,5 +34,5 @@ def begin() -> None:
     found = host_settings()
     if isinstance(found, Settings) and found.is_embedded:
         threading.Thread(
-            target=host.shared().warm, args=(STORE,), name="lab-store", daemon=True
+            target=host.shared().warm, args=(lite.SERVER,), name="lab-store", daemon=True
         ).start()
