@@ -183,3 +183,24 @@ def make_service_run(repeats: int = 3) -> Run:
         settings=SERVICE_SETTINGS,
         environment={"simulated_latency_ms": 100.0},
     )
+
+
+def make_chain_run(repeats: int = 3) -> Run:
+    """Return a run of a chain that answers after 1 s, its first token after 0.25 s; 1 and 4 ask."""
+    trials = [
+        replace(
+            make_trial(
+                strategy, operation="similarity_search", count=count, concurrency=limit,
+                repeat=repeat, call_s=1.0,
+            ),
+            first_token_s=(0.25,) * count,
+        )
+        for repeat in range(repeats)
+        for count in (1, 4)
+        for strategy, limit in (("sync_loop", 1), ("gather", None))
+    ]  # fmt: skip
+    return make_run(
+        *trials,
+        settings=SETTINGS | {"experiment": "chain", "preset": "chain"},
+        environment={"simulated_latency_ms": 100.0, "chat_ms": 600.0},
+    )

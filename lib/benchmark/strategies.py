@@ -81,6 +81,11 @@ def _one_batch(recorder: Recorder) -> None:
         recorder.measure(0, lambda: search_at_once(recorder.store, operation, arguments))
 
 
+async def _chain_abatch(recorder: Recorder) -> None:
+    questions = [recorder.arguments(i)["query"] for i in range(recorder.count)]
+    await recorder.ameasure(0, lambda: recorder.store.abatch(questions))
+
+
 Execute = Callable[[Recorder], None] | Callable[[Recorder], Coroutine[Any, Any, None]]
 
 
@@ -150,6 +155,8 @@ def keeper(
         return lambda store: store  # somebody has to close it
     if strategy.style:
         return tuple  # a service answers with keys
+    if strategy.of_a_chain:
+        return lambda answers: [result_keys(found, key) for found in answers]
     if strategy.is_batch and operation.searches:
         return partial(_keys_of_hits, key=key)
     return partial(result_keys, key=key)

@@ -635,6 +635,32 @@ def heartbeat_finding(frame: pd.DataFrame) -> str:
     return f"{said}. Flat: none answered within {chart_data.IN_TIME_S:g} s. Drawn: repeat {drawn}."
 
 
+def askers(frame: pd.DataFrame) -> AnyChart:
+    """Draw when half of a chain's askers have a first token, and pale when all are answered."""
+    rows, order = _with_rows(frame)
+    scale = alt.Scale(domain=[0, float(rows["answered_s"].max()) * 1.8], nice=False)
+    axis = alt.Axis(tickCount=5)
+    base = alt.Chart(rows).encode(y=_y(order))
+    tooltip = [
+        alt.Tooltip("group:N", title="at once"),
+        alt.Tooltip("strategy:N", title="way"),
+        alt.Tooltip("first_token_s:Q", title="half have a first token (s)", format=",.2f"),
+        alt.Tooltip("answered_s:Q", title="all are answered (s)", format=",.2f"),
+    ]
+    bars = [
+        base.mark_bar(height={"band": 0.8}, opacity=opacity).encode(
+            x=alt.X(f"{until}:Q", title="seconds from the question", scale=scale, axis=axis),
+            color=_colour(),
+            tooltip=tooltip,
+        )
+        for until, opacity in (("answered_s", 0.35), ("first_token_s", 1.0))
+    ]
+    labels = base.mark_text(align="left", dx=6, fontSize=LABEL_SIZE).encode(
+        x=alt.X("answered_s:Q", scale=scale), text="text:N"
+    )
+    return _on_rows(order, *bars, labels)
+
+
 def loop_lag(frame: pd.DataFrame) -> AnyChart:
     """Draw the longest event-loop lag of each trial, with the line above which calls suffer."""
     worst = max(float(frame["lag_ms"].max()), STALLED_LAG_MS)
@@ -785,6 +811,14 @@ _ALL = (
         frame=chart_data.heartbeat,
         draw=heartbeat,
         finding=heartbeat_finding,
+        focused=False,
+    ),
+    Chart(
+        name="askers",
+        title="First tokens",
+        frame=chart_data.askers,
+        draw=askers,
+        finding=told_finding,
         focused=False,
     ),
     Chart(

@@ -483,6 +483,28 @@ def heartbeat(found: Analysis) -> pd.DataFrame:
     return _table(rows, "strategy family answered_s most_s silent_s wait neighbour_ms repeat")
 
 
+def askers(found: Analysis) -> pd.DataFrame:
+    """Return one row per way of a chain and number of askers: seconds until half of them have a
+    first token, and until all are answered.
+    """
+    rows = [
+        {
+            "group": counted(level.askers, "asker"),
+            "strategy": STRATEGIES[way.strategy].title,
+            "family": STRATEGIES[way.strategy].family,
+            "first_token_s": way.first_token_s,
+            "answered_s": way.answered_s,
+            "text": f"{duration_text(way.first_token_s)}, all answered "
+            f"{duration_text(way.answered_s)}",
+            "finding": found.chain.sentence,
+        }
+        for level in (found.chain.levels if found.chain else ())
+        for way in level.ways
+        if found.chain
+    ]
+    return _table(rows, "group strategy family first_token_s answered_s text finding")
+
+
 def split(found: Analysis, focus: Focus) -> pd.DataFrame:
     """Return the mean milliseconds of a call per strategy, in two parts.
 

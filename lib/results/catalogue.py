@@ -200,6 +200,7 @@ class Strategy:
     can_be_timed: bool = False  # whether it can make calls for a time instead of a number of them
     only: Collection[str] = ()  # the operations it can issue; all of them when empty
     style: str = ""  # the endpoint of the search API that it asks; empty for those without one
+    of_a_chain: bool = False  # whether only a chain can be asked this way
     kind: str = ""  # its family, where that does not follow from the rest
 
     @property
@@ -364,6 +365,16 @@ STRATEGIES: dict[str, Strategy] = {
             can_be_timed=True,
             only=SEARCH_TYPES,
         ),
+        Strategy(
+            name="chain_abatch",
+            title="Chain, abatch",
+            summary="The chain's `abatch`: it searches for all questions, then answers them all. "
+            "Each first token waits for the slowest search.",
+            is_async=True,
+            is_batch=True,
+            only=("similarity_search",),
+            of_a_chain=True,
+        ),
         _served(
             "blocking",
             "Sync call in async def",
@@ -391,8 +402,8 @@ STRATEGIES: dict[str, Strategy] = {
         ),
     )
 }
-# Those that make their calls themselves, and those that ask a service to.
-OWN_WAYS = tuple(each.name for each in STRATEGIES.values() if not each.style)
+# Those that make their calls to a store themselves, and those that ask a service to.
+OWN_WAYS = tuple(each.name for each in STRATEGIES.values() if not (each.style or each.of_a_chain))
 SERVED_WAYS = tuple(each.name for each in STRATEGIES.values() if each.style)
 
 

@@ -8,41 +8,65 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lib.results.catalogue import BASELINE
+from lib.results.catalogue import BASELINE, STRATEGIES
 from lib.results.summaries import CellSummary, median
 from lib.results.trials import CHAIN, CellKey, Trial
 from lib.words import counted, duration_text
 
-AWAITED = "gather"
+AWAITED, STEPWISE = "gather", "chain_abatch"
 # The chat model of the chain, in seconds from its request: its first token, and its last.
 FIRST_TOKEN_S, ANSWER_S = 0.2, 0.6
 
 
 @dataclass(frozen=True)
+class Waited:
+    """What so many askers waited in one way; seconds from the moment when all ask.
+
+    All have their answer after `answered_s`, half of them a first token after `first_token_s`.
+    """
+
+    strategy: str
+    answered_s: float
+    first_token_s: float
+
+
+@dataclass(frozen=True)
 class Askers:
-    """So many who ask a chain at the same moment; times in seconds from that moment.
+    """So many who ask a chain at the same moment, and what they waited in each way.
 
     `predicted` and `saved` are shares of the loop's time: predicted from the loop, and measured.
-    `first_token_s` is when half of them have their first token, in the loop and awaited.
     """
 
     askers: int
-    loop_s: float
-    awaited_s: float
+    ways: tuple[Waited, ...]
     predicted: float
     saved: float
-    first_token_s: tuple[float, float]
+
+    def waited(self, strategy: str) -> Waited:
+        """Return what they waited in one way. Raises KeyError."""
+        return {way.strategy: way for way in self.ways}[strategy]
 
     @property
     def sentence(self) -> str:
-        """What they wait, in one sentence."""
-        loop_s, awaited_s = self.first_token_s
-        return (
-            f"{counted(self.askers, 'asker')}: answered after {duration_text(self.loop_s)} in a "
-            f"loop and {duration_text(self.awaited_s)} awaited, half of them with a first token "
-            f"after {duration_text(loop_s)} and {duration_text(awaited_s)}. Saved: "
-            f"{self.saved:.0%}, predicted {self.predicted:.0%}."
-        )
+        """What they wait, in one sentence for the loop and async, and one for `abatch`."""
+        ways = {way.strategy: way for way in self.ways}
+        loop, awaited, stepwise = (ways.get(name) for name in (BASELINE, AWAITED, STEPWISE))
+        said = ""
+        if loop and awaited:
+            said = (
+                f"{counted(self.askers, 'asker')}: answered after "
+                f"{duration_text(loop.answered_s)} in a loop and "
+                f"{duration_text(awaited.answered_s)} awaited, half of them with a first token "
+                f"after {duration_text(loop.first_token_s)} and "
+                f"{duration_text(awaited.first_token_s)}. Saved: {self.saved:.0%}, predicted "
+                f"{self.predicted:.0%}."
+            )
+        if stepwise:
+            said += (
+                f" The chain's `abatch`: {duration_text(stepwise.answered_s)}, first token "
+                f"{duration_text(stepwise.first_token_s)}."
+            )
+        return said
 
 
 @dataclass(frozen=True)
@@ -117,18 +141,19 @@ def chain_verdict(
         loop, awaited = ways.get(BASELINE), ways.get(AWAITED)
         if loop is None or awaited is None:
             continue
-        loop_s, awaited_s = loop.geomean_wall_s or 0.0, awaited.geomean_wall_s or 0.0
-        counting = [
-            [trial for trial in trials[cell.cell] if trial.counts] for cell in (loop, awaited)
-        ]
+        counting = {
+            name: [trial for trial in trials[cell.cell] if trial.counts]
+            for name, cell in ways.items()
+        }
         levels.append(
             Askers(
                 count,
-                loop_s,
-                awaited_s,
-                predicted_share(counting[0], wait_s),
-                1 - awaited_s / loop_s,
-                (_first_token_s(counting[0]), _first_token_s(counting[1])),
+                tuple(
+                    Waited(name, cell.geomean_wall_s or 0.0, _first_token_s(counting[name]))
+                    for name, cell in ways.items()
+                ),
+                predicted_share(counting[BASELINE], wait_s),
+                1 - (awaited.geomean_wall_s or 0.0) / (loop.geomean_wall_s or 1.0),
             )
         )
     return ChainVerdict(tuple(levels)) if levels else None
@@ -136,19 +161,11 @@ def chain_verdict(
 
 def _first_token_s(trials: Sequence[Trial]) -> float:
     """Return when half of the askers have a first token, from the moment when all ask."""
-    return median(
-        [
-            median(
-                [
-                    call.start_s + first_s
-                    for call, first_s in zip(
-                        sorted(trial.calls, key=lambda call: call.start_s),
-                        trial.first_token_s,
-                        strict=False,
-                    )
-                ]
-            )
-            for trial in trials
-            if trial.first_token_s
-        ]
-    )
+    return median([median(_firsts(trial)) for trial in trials if trial.first_token_s])
+
+
+def _firsts(trial: Trial) -> list[float]:
+    starts = sorted(call.start_s for call in trial.calls)
+    if STRATEGIES[trial.strategy].is_batch:
+        starts *= len(trial.first_token_s)  # one call asks for all
+    return [start + first for start, first in zip(starts, trial.first_token_s, strict=False)]

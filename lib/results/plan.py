@@ -74,7 +74,15 @@ _EMBEDDED_BETWEEN_TRIALS_S = 0.05
 
 EXPERIMENT_NAMES = (COMPARE, RATE, OVERLOAD, SERVICE, CHAIN)
 # How a chain can be asked.
-CHAIN_WAYS = ("sync_loop", "thread_pool", "gather", "gather_limited", "blocking", "to_thread")
+CHAIN_WAYS = (
+    "sync_loop",
+    "thread_pool",
+    "gather",
+    "gather_limited",
+    "blocking",
+    "to_thread",
+    "chain_abatch",
+)
 # Each user and each of a stalled neighbour's requests has a socket.
 MAX_USERS = 500
 SERVED_WARMUP_S = 2.0
@@ -332,8 +340,7 @@ class Plan:
                     next_step=f"Add {' or '.join(loops)} to the strategies.",
                 )
         self._check_service()
-        if self.experiment == CHAIN:
-            self._check_chain()
+        self._check_chain()
         if not self.seconds:
             return
         if not MIN_SECONDS <= self.seconds <= MAX_SECONDS:
@@ -374,6 +381,10 @@ class Plan:
             )
 
     def _check_chain(self) -> None:
+        if self.experiment != CHAIN:
+            if asked := [name for name in self.strategies if STRATEGIES[name].of_a_chain]:
+                raise InvalidInput(f"{asked[0]} asks a chain: it takes --experiment chain.")
+            return
         if self.operations != ("similarity_search",) or self.seconds:
             raise InvalidInput("The experiment chain counts questions of similarity_search.")
         if others := set(self.strategies) - set(CHAIN_WAYS):
@@ -659,7 +670,7 @@ PRESETS: dict[str, Preset] = {
             summary="What 1, 10 and 50 askers of retriever, prompt and chat model wait.",
             plan=Plan(
                 operations=("similarity_search",),
-                strategies=("sync_loop", "thread_pool", "gather"),
+                strategies=("sync_loop", "thread_pool", "gather", "chain_abatch"),
                 counts=(1, 10, 50),
                 concurrency=(50,),
                 embedding_latency_ms=100.0,

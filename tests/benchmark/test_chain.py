@@ -74,9 +74,10 @@ def test_what_async_saves_of_a_chain_is_what_the_loop_alone_predicts(
         assert verdict is not None
         [ten] = verdict.levels
         # Nobody waits less for a first token than the chat model and the embedding take.
-        assert min(ten.first_token_s) >= first_token_s + embedding_ms / 1000
+        least_s = first_token_s + embedding_ms / 1000
+        assert all(way.first_token_s >= least_s for way in ten.ways)
         # In the loop half of them wait for four answers before.
-        assert ten.first_token_s[0] >= 4 * (answer_s + embedding_ms / 1000)
+        assert ten.waited("sync_loop").first_token_s >= 4 * (answer_s + embedding_ms / 1000)
         if abs(ten.saved - ten.predicted) <= 0.05 or time.monotonic() > deadline:
             break
     assert ten.saved == pytest.approx(ten.predicted, abs=0.05)
@@ -145,7 +146,12 @@ def test_other_rows_than_asked_for_void_a_chain_s_trial(connection: Connection) 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"operations": ("add_texts",)}, {"strategies": ("one_batch",)}, {"seconds": 2.0}],
+    [
+        {"operations": ("add_texts",)},
+        {"strategies": ("one_batch",)},
+        {"seconds": 2.0},
+        {"strategies": ("sync_loop", "chain_abatch"), "experiment": "compare"},
+    ],
 )
 def test_what_no_chain_can_be_asked_is_one_sentence(changes: dict[str, object]) -> None:
     with pytest.raises(InvalidInput, match=r"chain"):

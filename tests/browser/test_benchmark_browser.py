@@ -250,8 +250,8 @@ def test_the_report_draws_every_chart_from_disk_without_a_network(
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("requestfailed", lambda request: problems.append(request.url))
     page.goto(path.as_uri())
-    # This run has no sweep, no rates, no service with a neighbour, and nothing was lost.
-    expected = len(CHARTS) - 5
+    # This run has no sweep, no rates, no service with a neighbour, no chain, and nothing was lost.
+    expected = len(CHARTS) - 6
     page.wait_for_function(f"document.querySelectorAll('figure svg').length === {expected}")
     assert problems == []
     # On a telephone nothing is cut off at the side, and the picture comes before the caveats.

@@ -25,7 +25,7 @@ from lib.settings import PROJECT_ROOT
 from lib.words import bounds_text
 from tests.benchmark.capacity import SEARCH, Capacity, measured
 from tests.frames import frame_of
-from tests.run_builder import make_run, make_service_run, make_trial
+from tests.run_builder import make_chain_run, make_run, make_service_run, make_trial
 
 ADD = Focus("add_documents", 100)
 
@@ -57,6 +57,8 @@ def run_for(name: str) -> tuple[Run, Focus]:
         return measured(plan, Capacity(0.01, 64, queue=100)), Focus(SEARCH, 500)
     if name in ("served", "heartbeat"):
         return make_service_run(), Focus(SEARCH, 0)
+    if name == "askers":
+        return make_chain_run(), Focus(SEARCH, 4)
     return make_run(), ADD
 
 

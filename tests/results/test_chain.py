@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from lib.charts.charts import CHARTS
+from lib.charts.data import askers
 from lib.results.analysis import analyse
 from lib.results.chain import predicted_share, waits_s
 from lib.results.trials import Call, Run, Trial
@@ -44,7 +46,8 @@ def test_a_verdict_has_each_number_of_askers_and_its_first_token() -> None:
     assert found.advice is verdict
     assert [level.askers for level in verdict.levels] == [1, 4]
     assert verdict.levels[1].saved == pytest.approx(0.75)
-    assert verdict.levels[1].first_token_s == pytest.approx((1.75, 0.25))
+    firsts = [verdict.levels[1].waited(name).first_token_s for name in ("sync_loop", "gather")]
+    assert firsts == pytest.approx([1.75, 0.25])
     assert verdict.sentence == (
         "Of a RAG chain with 4 askers async saves 75% of the loop's time; 60% was predicted from "
         "the loop alone."
@@ -58,3 +61,18 @@ def test_a_verdict_has_each_number_of_askers_and_its_first_token() -> None:
     without_loop = [each for each in trials if each.strategy == "gather"]
     assert analyse(Run({}, {"experiment": "chain"}, tuple(without_loop))).chain is None
     assert analyse(Run({}, {}, tuple(trials))).chain is None
+
+
+def test_abatch_is_one_call_whose_askers_all_wait_from_its_start() -> None:
+    stepwise = replace(chained("chain_abatch", 1, 1.5), count=3, first_token_s=(1.0, 0.9, 1.1))
+    trials = (chained("sync_loop", 3, 1.0), chained("gather", 3, 1.0), stepwise)
+    found = analyse(Run({}, {"experiment": "chain"}, trials))
+    assert found.chain is not None
+    [three] = found.chain.levels
+    assert three.waited("chain_abatch").first_token_s == pytest.approx(1.0)
+    assert three.sentence.endswith(" The chain's `abatch`: 1.50 s, first token 1.00 s.")
+    drawn = askers(found)
+    assert list(drawn["strategy"]) == ["Loop", "Async", "Chain, abatch"]
+    assert list(drawn["answered_s"]) == pytest.approx([3.0, 1.0, 1.5])
+    assert (drawn["first_token_s"] < drawn["answered_s"]).all()
+    CHARTS["askers"].titled(drawn).to_dict()

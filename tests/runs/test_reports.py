@@ -40,7 +40,7 @@ def evil_run() -> Run:
 
 
 # The charts of other runs than the one that is reported here.
-OTHERS = (*ADVICE_CHARTS, "served", "heartbeat")
+OTHERS = (*ADVICE_CHARTS, "served", "heartbeat", "askers")
 
 
 @pytest.fixture(scope="module")

@@ -32,11 +32,11 @@ from lib.words import counted, duration_text
 # The views of a run below its card, each with what is drawn in it from top to bottom.
 VIEWS = {
     "Calls": ("waterfall", "latency", "split", "loop_lag"),
-    "Scaling": ("wall_time", "speedup", "sweep", "rates", "losses", "served"),
+    "Scaling": ("wall_time", "speedup", "sweep", "rates", "losses", "served", "askers"),
 }
 METHOD, DATA = "Method", "Data"
 # What answers the question of a run that no race answers.
-QUESTIONED = ("heartbeat", "sweep", "rates", "losses")
+QUESTIONED = ("heartbeat", "sweep", "rates", "losses", "askers")
 # In the card, and in a view; pixels.
 CARD_HEIGHT, CALLS_HEIGHT = 260, 185
 
