@@ -140,6 +140,10 @@ class OpenAIEndpoint:
         """Return the base URL, to whoever has it in a worker."""
         return self.base_url
 
+    def counts(self) -> tuple[int, int]:
+        """Return the requests that came in since the last `reset()`, and those refused."""
+        return self.requests, sum(self.refused.values())
+
     def close(self) -> None:
         """Answer nothing more and free the port; a second call does nothing."""
         self._server.should_exit = True
@@ -253,18 +257,25 @@ def in_a_worker(
 
     Raises Ended and NotStarted.
     """
-    told = (latency_s, first_token_s, answer_s)
-    service = Service(_started, *told, what="The endpoint")
-    try:
+    with served(latency_s=latency_s, first_token_s=first_token_s, answer_s=answer_s) as service:
         yield service.call("where", timeout=START_TIMEOUT_S), service.pid
+
+
+@contextmanager
+def served(**options: float) -> Iterator[Service]:
+    """Serve in a process of its own an OpenAIEndpoint with these options; its methods are called.
+
+    Raises Ended and NotStarted.
+    """
+    service = Service(_started, options, what="The endpoint")
+    try:
+        yield service
     finally:
         service.close()
 
 
-def _started(latency_s: float, first_token_s: float, answer_s: float) -> OpenAIEndpoint:
-    return OpenAIEndpoint(
-        latency_s=latency_s, first_token_s=first_token_s, answer_s=answer_s
-    ).start()
+def _started(options: dict[str, Any]) -> OpenAIEndpoint:
+    return OpenAIEndpoint(**options).start()
 
 
 def _fail(kind: str) -> Response:
