@@ -11,81 +11,22 @@ repeats at one start agree with each other and not with the next start's. Afterw
 """
 
 import argparse
-import contextlib
 import dataclasses
-import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lib.benchmark.command import main as benchmark
-from lib.benchmark.endpoint import in_a_worker
 from lib.benchmark.environment import ONE_START
 from lib.benchmark.interruption import Interruption
+from lib.benchmark.kit import INTERRUPTED, RECORDINGS, Recording, endpoint, told
 from lib.results import audit, run_file
-from lib.results.catalogue import OPERATIONS
-from lib.results.trials import ENDPOINT_MS, Run
+from lib.results.trials import Run
 from scripts.milvus_server import MilvusServer
 
 RUNS = Path(__file__).resolve().parent.parent / "assets" / "runs"
-REPEATED = ",".join(name for name in OPERATIONS if name != "from_texts")
-# The audit has the sync call in coroutines and in `to_thread`. A page of all ways times fourteen
-# operations is slow to draw.
-COMPARED = "sync_loop,thread_pool,gather,gather_limited,one_batch"
-ALL = f"--operations {REPEATED} --strategies {COMPARED} --counts 100 --repeats 5"
-CREATION = (
-    "--operations from_texts --strategies sync_loop,thread_pool,gather,gather_limited "
-    "--counts 20 --repeats 3"
-)
 FIRST_SEED = 7
-INTERRUPTED = 128  # and above: the command's exit codes when a signal ended it
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What to run: words for the command, and how often on a server that was started anew."""
-
-    words: str
-    starts: int = 1
-    lite: bool = False
-    endpoint_ms: float | None = None  # embeds by OpenAI's client over HTTP, answered after so long
-
-
-# What an application gets: the provider's own client, here with an endpoint of a known latency.
-THROUGH_CLIENT = (
-    "--operations similarity_search --strategies sync_loop,thread_pool,gather,one_batch "
-    "--concurrency 100 --counts 100 --repeats 5 --embedding openai"
-)
-RECORDINGS = {
-    **{
-        f"client-server-{ms}ms": Recording(THROUGH_CLIENT, endpoint_ms=ms)
-        for ms in (0, 50, 200, 450)
-    },
-    "tutorial-server-450ms": Recording(
-        "--preset tutorial --repeats 1 --embedding-latency-ms 450", starts=10
-    ),
-    "tutorial-server": Recording("--preset tutorial --repeats 1", starts=10),
-    "delete-bounded-server": Recording(
-        "--operations delete --delete-by id --delete-consistency Bounded --counts 10,100 "
-        "--strategies sync_loop,thread_pool,gather,gather_limited --repeats 7"
-    ),
-    "sweep-server": Recording("--preset sweep --concurrency 1,2,4,8,16,32,64 --repeats 7"),
-    "rate-server": Recording("--preset rate"),
-    "overload-server": Recording("--preset overload --counts 500,1000,2000,4000 --repeats 1 --yes"),
-    # 500 requests of the neighbour make a p99.
-    "service-server": Recording("--preset service --seconds 26 --repeats 5"),
-    "chain-server": Recording("--preset chain --repeats 5"),
-    "bulk-server": Recording("--preset bulk --repeats 5"),
-    "all-server": Recording(ALL),
-    "from-texts-server": Recording(CREATION),
-    "tutorial-lite-50ms": Recording(
-        "--preset tutorial --repeats 5 --embedding-latency-ms 50", lite=True
-    ),
-    "all-lite": Recording(ALL, lite=True),
-    "from-texts-lite": Recording(CREATION, lite=True),
-}
 # Audits of the methods, a file each for the page and the overview.
 AUDITS = {"audit-server": False, "audit-lite": True}  # whether it is Milvus Lite
 JOINED = {"all-server": "from-texts-server", "all-lite": "from-texts-lite"}
@@ -132,7 +73,7 @@ def _record(recording: Recording, note: str, stop: Interruption) -> tuple[int, l
     """Run the command once for each start; return the worst exit code and the runs it wrote."""
     codes, runs = [], []
     for start in range(recording.starts):
-        with tempfile.TemporaryDirectory() as folder, _endpoint(recording.endpoint_ms):
+        with tempfile.TemporaryDirectory() as folder, endpoint(recording.endpoint_ms):
             target = Path(folder, "run.json")
             words = [*recording.words.split(), "--seed", str(FIRST_SEED + start)]
             words += ["--note", note, "--output", str(target)]
@@ -148,11 +89,7 @@ def _record(recording: Recording, note: str, stop: Interruption) -> tuple[int, l
             if codes[-1] >= INTERRUPTED:
                 return codes[-1], []
             if target.exists():
-                run = run_file.read(target)
-                if recording.endpoint_ms is not None:
-                    facts = {**run.environment, ENDPOINT_MS: recording.endpoint_ms}
-                    run = dataclasses.replace(run, environment=facts)
-                runs.append(run)
+                runs.append(told(run_file.read(target), recording.endpoint_ms))
     return max(codes), runs
 
 
@@ -165,21 +102,6 @@ def _audit(target: Path, stop: Interruption, *, lite: bool) -> int:
             return benchmark([*words, str(Path(folder, "recorded.db"))], interruption=stop)
         with MilvusServer(Path(folder, "server")) as server:
             return benchmark([*words, server.uri], interruption=stop)
-
-
-@contextlib.contextmanager
-def _endpoint(latency_ms: float | None) -> Iterator[None]:
-    """Serve embeddings in a process of their own, and point the command's settings there."""
-    if latency_ms is None:
-        yield
-        return
-    with in_a_worker(latency_ms / 1000) as (url, _):
-        os.environ |= {
-            "OPENAI_BASE_URL": url,
-            "OPENAI_API_KEY": "any",
-            "OPENAI_EMBEDDING_MODEL": "the-bundled-model",
-        }
-        yield
 
 
 def _join_files(path: Path, addition: Path) -> None:

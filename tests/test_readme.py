@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.benchmark.kit import RECORDINGS
 from lib.results import run_file
 from lib.results.analysis import analyse
 from lib.results.plan import PRESETS
@@ -14,7 +15,6 @@ from lib.runs.store import RECORDED_DIR
 from lib.settings import VARIABLES
 from lib.words import bounds_text, duration_text, ratio_text
 from scripts import rooms
-from scripts.record_runs import RECORDINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lib.benchmark import measurement, options, runner
+from lib.benchmark import kit, measurement, options, runner
 from lib.benchmark.access import Access
 from lib.benchmark.answers import OTHER_ROWS
 from lib.benchmark.audit import audit
@@ -68,6 +68,8 @@ def main(
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["audit"]:
         return _audit(words[1:], interruption)
+    if words[:1] == ["record"]:
+        return _record(words[1:], interruption)
     given = options.parser().parse_args(words)
     try:
         settings = options.settings_of(given)
@@ -127,6 +129,14 @@ def _audit(words: Sequence[str], interruption: Interruption) -> int:
     Path(given.output).write_text(audited.to_json(found), encoding="utf-8")
     _print(f"{found.sentence} {found.blocking}".strip())
     return VERIFIED
+
+
+def _record(words: Sequence[str], interruption: Interruption) -> int:
+    """Make what ships with the app on another Milvus, and return the exit code."""
+    try:
+        return kit.record(words, interruption, main, _print)
+    except LabError as error:
+        return _say(error, WRONG)
 
 
 def _say_pair(pair: Audited) -> None:

@@ -188,7 +188,8 @@ def parser() -> argparse.ArgumentParser:
     made = _Parser(
         prog="python -m lib.benchmark",
         description="Measure what the async methods of langchain-milvus buy. "
-        "`audit --help` says how it counts which of them are really async.",
+        "`audit --help` says how it counts which of them are really async, `record --help` how to "
+        "record what ships with the app.",
         epilog=f"Exit codes. {'; '.join(f'{code}: {said}' for code, said in CODES.items())}.",
     )
     option = made.add_argument
@@ -265,6 +266,22 @@ def audit_parser() -> argparse.ArgumentParser:
     option("--calls", type=_whole, default=100, help="in a loop, and gathered (default: 100)")
     option("--repeats", type=_whole, default=3, help="an interval takes three (default: 3)")
     option("--output", default="audit.json", help="its file, replaced (default: audit.json)")
+    return made
+
+
+def record_parser() -> argparse.ArgumentParser:
+    """Return the parser of the options of `record`."""
+    made = _Parser(
+        prog="python -m lib.benchmark record",
+        description="Make the runs that ship with the app on a Milvus of yours, about an hour, and "
+        "write them to one file that is imported as one.",
+    )
+    option = made.add_argument
+    option("--uri", help="a path ending in .db or http(s)://host:port (default: MILVUS_URI)")
+    option("--token", help="user:password or an API key (default: MILVUS_TOKEN)")
+    option("--note", default="", help="a remark for the file: where and with what it was made")
+    option("--only", help="names with commas; an unknown one prints them all")
+    option("--output", default="recorded.json-seq", help="the file (default: recorded.json-seq)")
     return made
 
 

@@ -666,6 +666,18 @@ PRESETS: dict[str, Preset] = {
             ),
         ),
         Preset(
+            label="Searches",
+            summary="Frequent searches: how many a second one by one, in threads, async, at once.",
+            plan=Plan(
+                operations=("similarity_search",),
+                strategies=("sync_loop", "thread_pool", "gather_limited", "one_batch"),
+                counts=(200,),
+                concurrency=(50,),
+                embedding_latency_ms=50.0,
+                preset="searches",
+            ),
+        ),
+        Preset(
             label="RAG",
             summary="What 1, 10 and 50 askers of retriever, prompt and chat model wait.",
             plan=Plan(

@@ -57,6 +57,7 @@ SECRET_NAMES = re.compile(r"token|password|passwd|secret|api_?key|authorization"
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 HOST_PATH = re.compile(r"(?<![\w:/.])(?:~|/[\w.~-]+|[A-Za-z]:\\[\w.~-]+)(?:[/\\][\w.~-]+)+")
 SECRET_OPTION = re.compile(r"(--?(?:token|password|api-key)[= ])\S+", re.IGNORECASE)
+SEPARATOR, MAX_PARTS = b"\x1e", 50  # of a sequence of runs
 KEY_LIKE = re.compile(r"\b(?:sk|pk)-[A-Za-z0-9_-]{8,}")
 
 
@@ -79,6 +80,21 @@ def to_json(run: Run) -> str:
     trials = ",\n".join(f"  {_trial_json(trial)}" for trial in run.trials)
     cells = ",\n".join(f"  {json.dumps(cell, ensure_ascii=False)}" for cell in summary)
     return f'{head},\n "trials": [\n{trials}\n ],\n "summary": [\n{cells}\n ]\n}}\n'
+
+
+def sequence(runs: Sequence[bytes]) -> bytes:
+    """Return the files of several runs as one: a JSON text sequence (RFC 7464)."""
+    return b"".join(b"%b%b\n" % (SEPARATOR, run.rstrip()) for run in runs)
+
+
+def parts(data: bytes) -> list[bytes]:
+    """Return the files of a sequence; of a file of one run that file.
+
+    Raises InvalidInput for more than MAX_PARTS.
+    """
+    if data.count(SEPARATOR) > MAX_PARTS:
+        raise InvalidInput(f"It holds more than {MAX_PARTS} runs.", next_step="Import them apart.")
+    return [part for part in data.split(SEPARATOR) if part.strip()] or [data]
 
 
 def write(run: Run, path: Path) -> None:

@@ -306,6 +306,28 @@ class RunStore:
                 raise
         return Entry(run_id, self._read_card(run_id), _digest(path), path)
 
+    def import_all(self, data: bytes, filename: str, limits: Limits = READING) -> list[Entry]:
+        """Keep the run of an uploaded file, or each of a sequence of them.
+
+        Raises what `import_` raises; the runs before the one that cannot be used are kept.
+        """
+        parts = run_file.parts(data)
+        if len(parts) == 1:
+            return [self.import_(parts[0], filename, limits)]
+        kept: list[Entry] = []
+        for place, part in enumerate(parts, 1):
+            try:
+                entry = self.import_(part, filename, limits)
+            except InvalidInput as error:
+                raise InvalidInput(
+                    f"Run {place} of {len(parts)}: {error.what}",
+                    kept=f"{counted(len(kept), 'run')} before it were imported." if kept else "",
+                    next_step=error.next_step,
+                ) from error
+            name = f"{entry.digest.title}, {entry.digest.backend}"[:MAX_NAME_CHARS]
+            kept.append(self.rename(entry, name, ""))
+        return kept
+
     def rename(self, entry: Entry, name: str, notes: str) -> Entry:
         """Give a run another name and notes. Raises InvalidInput for one that cannot be changed."""
         _check_is_own(entry)

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 
 from lib.benchmark.environment import ONE_START
+from lib.benchmark.kit import RECORDINGS
 from lib.results.summaries import summarise
 from lib.results.trials import Run
-from scripts.record_runs import RECORDINGS, join_operations, join_starts
+from scripts.record_runs import join_operations, join_starts
 from tests.run_builder import ENVIRONMENT, make_run, make_trial
 
 

@@ -37,7 +37,8 @@ def import_form(store: RunStore) -> None:
                 "Run files (JSON)",
                 accept_multiple_files=True,
                 max_upload_size=min(MAX_BYTES // 1024**2, session.host_settings().max_upload_mb),
-                help="Exported here, or written by `python -m lib.benchmark --output`.",
+                help="Exported here, or written by `python -m lib.benchmark`: one run, or several "
+                "by its `record`.",
                 key="runs_files",
             )
             submitted = st.form_submit_button("Import", icon=":material/upload:")
@@ -48,9 +49,11 @@ def import_form(store: RunStore) -> None:
         for upload in uploads.taken(chosen) if submitted and chosen else []:
             with show_error(ends_page=False):
                 check_room(host)
-                entry = store.import_(upload.getvalue(), upload.name, limits)
+                entries = store.import_all(upload.getvalue(), upload.name, limits)
                 log.by_visitor("run_imported", bytes=upload.size)
-                st.success(literal(f"{entry.card.name} was imported."), icon=":material/check:")
+                said = entries[0].card.name if len(entries) == 1 else f"{len(entries)} runs"
+                was = "was" if len(entries) == 1 else "were"
+                st.success(literal(f"{said} {was} imported."), icon=":material/check:")
 
 
 def choose(entries: Sequence[Entry]) -> list[Entry]:

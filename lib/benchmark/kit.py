@@ -1,0 +1,161 @@
+"""The recording kit: the runs that ship with the app, made on another Milvus, in one file.
+
+    python -m lib.benchmark record --uri http://milvus:19530 --output recorded.json-seq
+
+The file is a JSON text sequence (RFC 7464) of run files, and is imported as one. Nothing overloads
+the Milvus, and what ships over ten starts of a server is repeated at one.
+"""
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.benchmark.endpoint import in_a_worker
+from lib.benchmark.interruption import Interruption
+from lib.benchmark.options import record_parser
+from lib.errors import InvalidInput
+from lib.results import run_file
+from lib.results.catalogue import OPERATIONS
+from lib.results.trials import ENDPOINT_MS, Run
+
+REPEATED = ",".join(name for name in OPERATIONS if name != "from_texts")
+# The audit has the sync call in coroutines and in `to_thread`. A page of all ways times fourteen
+# operations is slow to draw.
+COMPARED = "sync_loop,thread_pool,gather,gather_limited,one_batch"
+ALL = f"--operations {REPEATED} --strategies {COMPARED} --counts 100 --repeats 5"
+CREATION = (
+    "--operations from_texts --strategies sync_loop,thread_pool,gather,gather_limited "
+    "--counts 20 --repeats 3"
+)
+REPEATS = 5  # at the one start that there is, of what ships over several
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What to run: words for the command, and how often on a server that was started anew."""
+
+    words: str
+    starts: int = 1
+    lite: bool = False
+    endpoint_ms: float | None = None  # embeds by OpenAI's client over HTTP, answered after so long
+    overloads: bool = False  # not done to a Milvus that others may use
+
+
+# What an application gets: the provider's own client, here with an endpoint of a known latency.
+THROUGH_CLIENT = (
+    "--operations similarity_search --strategies sync_loop,thread_pool,gather,one_batch "
+    "--concurrency 100 --counts 100 --repeats 5 --embedding openai"
+)
+RECORDINGS = {
+    **{
+        f"client-server-{ms}ms": Recording(THROUGH_CLIENT, endpoint_ms=ms)
+        for ms in (0, 50, 200, 450)
+    },
+    # The tutorial's experiments through the client.
+    "client-tutorial-server-450ms": Recording(
+        "--preset tutorial --repeats 5 --embedding openai", endpoint_ms=450
+    ),
+    "tutorial-server-450ms": Recording(
+        "--preset tutorial --repeats 1 --embedding-latency-ms 450", starts=10
+    ),
+    "tutorial-server": Recording("--preset tutorial --repeats 1", starts=10),
+    "delete-bounded-server": Recording(
+        "--operations delete --delete-by id --delete-consistency Bounded --counts 10,100 "
+        "--strategies sync_loop,thread_pool,gather,gather_limited --repeats 7"
+    ),
+    "sweep-server": Recording("--preset sweep --concurrency 1,2,4,8,16,32,64 --repeats 7"),
+    "rate-server": Recording("--preset rate"),
+    "overload-server": Recording(
+        "--preset overload --counts 500,1000,2000,4000 --repeats 1 --yes", overloads=True
+    ),
+    # 500 requests of the neighbour make a p99.
+    "service-server": Recording("--preset service --seconds 26 --repeats 5"),
+    "service-users-server": Recording(
+        "--preset service --seconds 5 --repeats 1 --concurrency 10,50,200"
+    ),
+    "chain-server": Recording("--preset chain --repeats 5"),
+    "bulk-server": Recording("--preset bulk --repeats 5"),
+    "searches-server": Recording("--preset searches --repeats 5"),
+    "all-server": Recording(ALL),
+    "from-texts-server": Recording(CREATION),
+    "tutorial-lite-50ms": Recording(
+        "--preset tutorial --repeats 5 --embedding-latency-ms 50", lite=True
+    ),
+    "all-lite": Recording(ALL, lite=True),
+    "from-texts-lite": Recording(CREATION, lite=True),
+}
+INTERRUPTED = 128  # and above: the command's exit codes when a signal ended it
+
+
+def record(
+    words: Sequence[str],
+    interruption: Interruption,
+    benchmark: Callable[..., int],
+    say: Callable[[str], None],
+) -> int:
+    """Make the runs one after another with the command `benchmark`, and write them to one file.
+
+    What was made before an interruption or a failure is kept. Returns the exit code.
+    """
+    given = record_parser().parse_args(words)
+    known = {name: each for name, each in RECORDINGS.items() if not (each.lite or each.overloads)}
+    wanted = given.only.split(",") if given.only else list(known)
+    if unknown := sorted(set(wanted) - set(known)):
+        raise InvalidInput(
+            f"There is no recording named {', '.join(unknown)}.",
+            next_step=f"Known: {', '.join(known)}.",
+        )
+    codes, made = [], []
+    where = [*(["--uri", given.uri] if given.uri else [])]
+    where += ["--token", given.token] if given.token else []
+    for place, name in enumerate(wanted, 1):
+        say(f"{name}, {place} of {len(wanted)}")
+        with tempfile.TemporaryDirectory() as folder, endpoint(known[name].endpoint_ms):
+            target = Path(folder, f"{name}.json")
+            repeats = [] if known[name].starts == 1 else ["--repeats", str(REPEATS)]
+            asked = [*known[name].words.split(), *repeats, *where, "--note", given.note]
+            codes.append(benchmark([*asked, "--output", str(target)], interruption=interruption))
+            if target.exists():
+                run = told(run_file.read(target), known[name].endpoint_ms)
+                made.append(run_file.to_json(run).encode())
+                _write(Path(given.output), made)
+        if codes[-1] >= INTERRUPTED:
+            break
+    say(f"{len(made)} of {len(wanted)} runs are in {given.output}.")
+    return max(codes)
+
+
+def told(run: Run, endpoint_ms: float | None) -> Run:
+    """Return the run with what it does not know: how long the endpoint takes."""
+    if endpoint_ms is None:
+        return run
+    return dataclasses.replace(run, environment={**run.environment, ENDPOINT_MS: endpoint_ms})
+
+
+def _write(path: Path, runs: Sequence[bytes]) -> None:
+    """Write all runs so far; an interrupted write leaves what was there."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_bytes(run_file.sequence(runs))
+        part.replace(path)
+    except OSError as error:
+        raise InvalidInput(f"--output {path.name} cannot be written: {error.strerror}.") from error
+
+
+@contextlib.contextmanager
+def endpoint(latency_ms: float | None) -> Iterator[None]:
+    """Serve embeddings in a process of their own, and point the command's settings there."""
+    if latency_ms is None:
+        yield
+        return
+    with in_a_worker(latency_ms / 1000) as (url, _):
+        os.environ |= {
+            "OPENAI_BASE_URL": url,
+            "OPENAI_API_KEY": "any",
+            "OPENAI_EMBEDDING_MODEL": "the-bundled-model",
+        }
+        yield
