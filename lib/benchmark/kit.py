@@ -1,6 +1,7 @@
 """The recording kit: the runs that ship with the app, made on another Milvus, in one file.
 
     python -m lib.benchmark record --uri http://milvus:19530 --output recorded.json-seq
+    docker compose run --rm -T app python -m lib.benchmark record --output - > recorded.json-seq
 
 The file is a JSON text sequence (RFC 7464) of run files, and is imported as one. Nothing overloads
 the Milvus, and what ships over ten starts of a server is repeated at one.
@@ -9,6 +10,7 @@ the Milvus, and what ships over ten starts of a server is repeated at one.
 import contextlib
 import dataclasses
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -88,6 +90,7 @@ RECORDINGS = {
     "all-lite": Recording(ALL, lite=True),
     "from-texts-lite": Recording(CREATION, lite=True),
 }
+STDOUT = "-"
 INTERRUPTED = 128  # and above: the command's exit codes when a signal ended it
 
 
@@ -122,10 +125,15 @@ def record(
             if target.exists():
                 run = told(run_file.read(target), known[name].endpoint_ms)
                 made.append(run_file.to_json(run).encode())
-                _write(Path(given.output), made)
+                if given.output != STDOUT:
+                    _write(Path(given.output), made)
         if codes[-1] >= INTERRUPTED:
             break
-    say(f"{len(made)} of {len(wanted)} runs are in {given.output}.")
+    if given.output == STDOUT:
+        sys.stdout.buffer.write(run_file.sequence(made))
+        sys.stdout.flush()
+    where_to = "written out" if given.output == STDOUT else f"in {given.output}"
+    say(f"{len(made)} of {len(wanted)} runs are {where_to}.")
     return max(codes)
 
 

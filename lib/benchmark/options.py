@@ -281,7 +281,11 @@ def record_parser() -> argparse.ArgumentParser:
     option("--token", help="user:password or an API key (default: MILVUS_TOKEN)")
     option("--note", default="", help="a remark for the file: where and with what it was made")
     option("--only", help="names with commas; an unknown one prints them all")
-    option("--output", default="recorded.json-seq", help="the file (default: recorded.json-seq)")
+    option(
+        "--output",
+        default="recorded.json-seq",
+        help="the file, - for standard output (default: recorded.json-seq)",
+    )
     return made
 
 
