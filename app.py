@@ -3,7 +3,7 @@
 import streamlit as st
 
 from lib.settings import PROJECT_ROOT
-from lib.ui.common import ahead, front, links, memory, parameters, style, tab
+from lib.ui.common import ahead, front, links, memory, opening, parameters, style, tab
 
 memory.use_few_heaps()
 st.set_page_config(
@@ -40,11 +40,19 @@ if links.asks_for_presentation():
 stands_first = page.url_path == "" and not tab.has_note()
 if stands_first:
     front.show()
+    # Nor does it wait for them, unless its button was pressed.
+    if not opening.is_done() and not st.session_state.get(front.MEASURE_KEY):
+        opening.show()
+        page.run()
+        opening.begin()
+        st.stop()
 
 with memory.loading():
     from lib.ui.common import corpus, sidebar  # takes half a second at the first visit
 
+opening.tell()
 sidebar.show(page.url_path)
+opening.done()
 if page.url_path == "" and not stands_first:
     front.show()
 try:

@@ -10,6 +10,7 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
+from lib.ui.common import opening
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 OpenApp = Callable[..., AppTest]
@@ -22,6 +23,12 @@ def packages_are_read_once() -> Iterator[None]:
         scan = functools.cache(manifest_scanner.scan_component_manifests)
         patch.setattr(manifest_scanner, "scan_component_manifests", scan)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def milvus_counts_as_opened() -> None:
+    """The first screen of a process is drawn before Milvus is opened; a test reads what follows."""
+    opening.done()
 
 
 # What is made when it is unfolded; the tests read it.

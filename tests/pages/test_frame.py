@@ -21,11 +21,12 @@ from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.jobs import State
 from lib.milvus import collections as milvus_collections
-from lib.milvus.connection import open_connection
+from lib.milvus.connection import CONNECT_TIMEOUT_S, open_connection
 from lib.milvus.embeddings import open_model
 from lib.results.trials import Run
 from lib.runs import front
 from lib.settings import Settings
+from lib.ui.common import opening
 from lib.ui.common.front import MEASURE_KEY
 from lib.ui.ingestion import action
 from lib.ui.search import form
@@ -122,6 +123,25 @@ def test_a_store_that_held_rows_is_not_filled_by_itself_after_they_were_deleted(
     st.cache_data.clear()
     assert open_app().sidebar.metric[0].value == "0"
     assert len(jobs.shared()._jobs) == before
+
+
+def test_the_first_screen_of_a_process_does_not_wait_for_milvus_and_is_drawn_with_it_after(
+    open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "_opened", threading.Event())
+    monkeypatch.setattr(opening, "_failures", [])
+    opening.begin.cache_clear()
+    app = open_app(MILVUS_URI=nobody())
+    assert not app.exception
+    assert "Opening Milvus" in app.sidebar.caption[0].value
+    assert any("Fourteen method pairs" in each.value for each in app.header)
+    wait_until(opening.is_done)
+    # It was tried once, beside the page: the page says what came of it, and does not try again.
+    began = time.monotonic()
+    app.run()
+    assert "Not connected" in " ".join(each.value for each in app.sidebar.markdown)
+    assert any("No Milvus answered" in each.value for each in app.sidebar.caption)
+    assert time.monotonic() - began < CONNECT_TIMEOUT_S, "it waited for it once more"
 
 
 @pytest.mark.alone

@@ -11,11 +11,14 @@ from lib.settings import PROJECT_ROOT
 SAID = "Milvus Lite is not installed: it exists for Linux and macOS only."
 # A program of its own: what is imported once stays imported.
 PROGRAM = """
-import json, sys
+import json, sys, time
 sys.modules["milvus_lite"] = None  # every import of it fails as where it is not installed
 from streamlit.testing.v1 import AppTest
 
 app = AppTest.from_file(sys.argv[1], default_timeout=60).run()
+while any("Opening Milvus" in each.value for each in app.sidebar.caption):
+    time.sleep(0.1)
+    app.run()
 shown = {
     "caption": [each.value for each in app.sidebar.caption],
     "buttons": [each.label for each in app.sidebar.button],

@@ -312,6 +312,25 @@ def host_lease() -> Lease:
     return _pool().lease(host_settings())
 
 
+def open_hosts() -> Lease:
+    """Open the host's connection and its model before anybody asks, and return a hold on it.
+
+    Needs no session. Raises LabError.
+    """
+    host = ahead.host_settings()
+    if isinstance(host, SettingsError):
+        raise host
+    lease = _pool().lease(host)
+    with contextlib.suppress(LabError):  # a page says it
+        _host_model(host.embedding_provider, host.openai_model, host)
+    return lease
+
+
+def has_failed(moment: float, error: LabError) -> None:
+    """Note that connecting to the host's Milvus failed at a moment of the monotonic clock."""
+    st.session_state.setdefault(FAILURE_KEY, (moment, error))
+
+
 def host_users() -> int:
     """Return how many sessions and jobs hold the host's connection."""
     return _pool().users
