@@ -40,23 +40,24 @@ if links.asks_for_presentation():
 stands_first = page.url_path == "" and not tab.has_note()
 if stands_first:
     front.show()
-    # Nor does it wait for them, unless its button was pressed.
-    if not opening.is_done() and not st.session_state.get(front.MEASURE_KEY):
-        opening.show()
-        page.run()
-        opening.begin()
-        st.stop()
+# Nor does it wait for Milvus, unless its button was pressed.
+waits = stands_first and not opening.is_done() and not st.session_state.get(front.MEASURE_KEY)
+if waits:
+    opening.show()
+else:
+    with memory.loading():
+        from lib.ui.common import corpus, sidebar  # takes half a second at the first visit
 
-with memory.loading():
-    from lib.ui.common import corpus, sidebar  # takes half a second at the first visit
-
-opening.tell()
-sidebar.show(page.url_path)
-opening.done()
+    opening.tell()
+    sidebar.show(page.url_path)
+    opening.done()
 if page.url_path == "" and not stands_first:
     front.show()
 try:
     page.run()
 finally:
-    corpus.page_is_drawn()
+    if waits:
+        opening.begin()
+    else:
+        corpus.page_is_drawn()
     memory.give_back()

@@ -47,7 +47,7 @@ def test_the_kit_s_file_is_imported_as_one_and_its_runs_are_called_by_their_milv
 def test_an_unknown_recording_is_one_sentence_with_those_that_there_are(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["record", "--uri", "unused.db", "--only", "nonsense"]) == 1
+    assert main(["record", "--uri", "unused.db", "--only", "nonsense"]) == 2
     said = capsys.readouterr().err
     assert "nonsense" in said
     assert "sweep-server" in said

@@ -138,7 +138,7 @@ def test_the_first_screen_of_a_process_does_not_wait_for_milvus_and_is_drawn_wit
     wait_until(opening.is_done)
     # It was tried once, beside the page: the page says what came of it, and does not try again.
     began = time.monotonic()
-    app.run()
+    app = open_app()
     assert "Not connected" in " ".join(each.value for each in app.sidebar.markdown)
     assert any("No Milvus answered" in each.value for each in app.sidebar.caption)
     assert time.monotonic() - began < CONNECT_TIMEOUT_S, "it waited for it once more"

@@ -15,10 +15,13 @@ import json, sys, time
 sys.modules["milvus_lite"] = None  # every import of it fails as where it is not installed
 from streamlit.testing.v1 import AppTest
 
-app = AppTest.from_file(sys.argv[1], default_timeout=60).run()
+def visit():
+    return AppTest.from_file(sys.argv[1], default_timeout=60).run()
+
+app = visit()
 while any("Opening Milvus" in each.value for each in app.sidebar.caption):
     time.sleep(0.1)
-    app.run()
+    app = visit()
 shown = {
     "caption": [each.value for each in app.sidebar.caption],
     "buttons": [each.label for each in app.sidebar.button],
