@@ -73,7 +73,7 @@ def _record(recording: Recording, note: str, stop: Interruption) -> tuple[int, l
     """Run the command once for each start; return the worst exit code and the runs it wrote."""
     codes, runs = [], []
     for start in range(recording.starts):
-        with tempfile.TemporaryDirectory() as folder, endpoint(recording.endpoint_ms):
+        with tempfile.TemporaryDirectory() as folder, endpoint(recording):
             target = Path(folder, "run.json")
             words = [*recording.words.split(), "--seed", str(FIRST_SEED + start)]
             words += ["--note", note, "--output", str(target)]
@@ -89,7 +89,7 @@ def _record(recording: Recording, note: str, stop: Interruption) -> tuple[int, l
             if codes[-1] >= INTERRUPTED:
                 return codes[-1], []
             if target.exists():
-                runs.append(told(run_file.read(target), recording.endpoint_ms))
+                runs.append(told(run_file.read(target), recording))
     return max(codes), runs
 
 

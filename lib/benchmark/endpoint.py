@@ -17,6 +17,7 @@ import base64
 import hashlib
 import http.client
 import json
+import random
 import re
 import socket
 import threading
@@ -61,6 +62,9 @@ class OpenAIEndpoint:
     `requests` and `texts` count what came in since the start or the last `reset()`, `headers` are
     those of each request. With `redirect_to`, every request is sent on to that address.
 
+    With a `spread`, waits are log-normal around the median `latency_s`: the standard deviation of
+    their logarithms. Their sequence is the same for each endpoint.
+
     With `most_in_flight` or `most_per_s` it has a quota: what exceeds it gets 429 with Retry-After,
     and `refused` counts it.
     """
@@ -78,6 +82,7 @@ class OpenAIEndpoint:
         redirect_to: str | None = None,
         most_in_flight: int | None = None,
         most_per_s: float | None = None,
+        spread: float = 0.0,
     ) -> None:
         """Bind the port at once, a free one by default, so that `base_url` is known."""
         self.latency_s = latency_s
@@ -88,6 +93,7 @@ class OpenAIEndpoint:
         self.redirect_to = redirect_to
         self.most_in_flight = most_in_flight
         self.most_per_s = most_per_s
+        self._spread, self._dice = spread, random.Random(0)
         self._in_flight = 0
         self.reset()
         self._embed = _bundled() if use_bundled_model and BUNDLED_MODEL_DIR.is_dir() else _hashed
@@ -214,6 +220,7 @@ class OpenAIEndpoint:
         else:
             answer = self._vectors(model, body)
         latency_s = float(slowness["seconds"]) if slowness else latency_s
+        latency_s *= self._dice.lognormvariate(0.0, self._spread)  # 1 without a spread
         # What the answer took to make is part of its latency.
         due = came_in + (HANG_S if kind == "hang" else latency_s)
         await asyncio.sleep(max(due - time.monotonic(), 0))

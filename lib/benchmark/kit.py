@@ -9,6 +9,7 @@ the Milvus, and what ships over ten starts of a server is repeated at one.
 
 import contextlib
 import dataclasses
+import math
 import os
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.benchmark.endpoint import in_a_worker
+from lib.benchmark.endpoint import START_TIMEOUT_S, served
 from lib.benchmark.interruption import Interruption
 from lib.benchmark.options import record_parser
 from lib.errors import InvalidInput
@@ -44,6 +45,7 @@ class Recording:
     starts: int = 1
     lite: bool = False
     endpoint_ms: float | None = None  # embeds by OpenAI's client over HTTP, answered after so long
+    varies: bool = False  # its waits are log-normal, with `endpoint_ms` as the median
     overloads: bool = False  # not done to a Milvus that others may use
 
 
@@ -58,8 +60,12 @@ RECORDINGS = {
         for ms in (0, 50, 200, 450)
     },
     # The tutorial's experiments through the client.
-    "client-tutorial-server-450ms": Recording(
-        "--preset tutorial --repeats 5 --embedding openai", endpoint_ms=450
+    "openai-tutorial-server-450ms": Recording(
+        "--preset tutorial --repeats 3 --embedding openai", endpoint_ms=450
+    ),
+    # As many requests take: half of them 450 ms, one of a hundred 1.5 s.
+    "openai-varied-server-450ms": Recording(
+        THROUGH_CLIENT.replace("--repeats 5", "--repeats 3"), endpoint_ms=450, varies=True
     ),
     "tutorial-server-450ms": Recording(
         "--preset tutorial --repeats 1 --embedding-latency-ms 450", starts=10
@@ -91,6 +97,8 @@ RECORDINGS = {
     "from-texts-lite": Recording(CREATION, lite=True),
 }
 STDOUT = "-"
+VARIED_P99 = 1.5 / 0.45  # of waits that vary, over their median
+STANDARD_P99 = 2.326  # of a normal distribution, in standard deviations
 INTERRUPTED = 128  # and above: the command's exit codes when a signal ended it
 
 
@@ -117,13 +125,13 @@ def record(
     where += ["--token", given.token] if given.token else []
     for place, name in enumerate(wanted, 1):
         say(f"{name}, {place} of {len(wanted)}")
-        with tempfile.TemporaryDirectory() as folder, endpoint(known[name].endpoint_ms):
+        with tempfile.TemporaryDirectory() as folder, endpoint(known[name]):
             target = Path(folder, f"{name}.json")
             repeats = [] if known[name].starts == 1 else ["--repeats", str(REPEATS)]
             asked = [*known[name].words.split(), *repeats, *where, "--note", given.note]
             codes.append(benchmark([*asked, "--output", str(target)], interruption=interruption))
             if target.exists():
-                run = told(run_file.read(target), known[name].endpoint_ms)
+                run = told(run_file.read(target), known[name])
                 made.append(run_file.to_json(run).encode())
                 if given.output != STDOUT:
                     _write(Path(given.output), made)
@@ -137,11 +145,18 @@ def record(
     return max(codes)
 
 
-def told(run: Run, endpoint_ms: float | None) -> Run:
+def told(run: Run, recording: Recording) -> Run:
     """Return the run with what it does not know: how long the endpoint takes."""
-    if endpoint_ms is None:
+    if recording.endpoint_ms is None:
         return run
-    return dataclasses.replace(run, environment={**run.environment, ENDPOINT_MS: endpoint_ms})
+    environment = {**run.environment, ENDPOINT_MS: recording.endpoint_ms}
+    if recording.varies:
+        said = (
+            f"The endpoint's waits are log-normal: half of them below {recording.endpoint_ms:g} "
+            f"ms, one of a hundred above {VARIED_P99 * recording.endpoint_ms:,.0f} ms."
+        )
+        environment["notes"] = [*environment.get("notes", []), said]
+    return dataclasses.replace(run, environment=environment)
 
 
 def _write(path: Path, runs: Sequence[bytes]) -> None:
@@ -155,14 +170,15 @@ def _write(path: Path, runs: Sequence[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def endpoint(latency_ms: float | None) -> Iterator[None]:
+def endpoint(recording: Recording) -> Iterator[None]:
     """Serve embeddings in a process of their own, and point the command's settings there."""
-    if latency_ms is None:
+    if recording.endpoint_ms is None:
         yield
         return
-    with in_a_worker(latency_ms / 1000) as (url, _):
+    spread = math.log(VARIED_P99) / STANDARD_P99 if recording.varies else 0.0
+    with served(latency_s=recording.endpoint_ms / 1000, spread=spread) as service:
         os.environ |= {
-            "OPENAI_BASE_URL": url,
+            "OPENAI_BASE_URL": service.call("where", timeout=START_TIMEOUT_S),
             "OPENAI_API_KEY": "any",
             "OPENAI_EMBEDDING_MODEL": "the-bundled-model",
         }

@@ -229,13 +229,13 @@ class RunStore:
     ) -> Run | None:
         """Return the recorded run with these settings of a run and its Milvus.
 
-        A `plain` one has no simulated latency.
+        A `plain` one waits for no embedding.
         """
         for entry in self._recorded_entries(pattern):
             other = entry.about
-            simulated = plain and other.environment.get("simulated_latency_ms")
+            slow = other.environment.get("simulated_latency_ms") or ENDPOINT_MS in other.environment
             same = _same(other.settings, run.settings, settings)
-            if same and not simulated and _same(other.environment, run.environment, MILVUS):
+            if same and not (plain and slow) and _same(other.environment, run.environment, MILVUS):
                 return entry.load()
         return None
 

@@ -237,3 +237,18 @@ def test_an_answer_is_no_later_than_it_was_asked_to_be(with_proxy: bool) -> None
             break
     assert ASKED_S <= min(first) <= MOST_S
     assert ASKED_S <= min(kept) <= MOST_S
+
+
+def test_waits_that_vary_lie_around_their_median_and_come_again_in_the_same_order() -> None:
+    def waits() -> list[float]:
+        with OpenAIEndpoint(latency_s=0.02, spread=1.0) as endpoint:
+            client, took = embeddings(endpoint), []
+            for _ in range(11):
+                began = time.perf_counter()
+                client.embed_query(TEXTS[0])
+                took.append(time.perf_counter() - began)
+            return took
+
+    first, again = waits(), waits()
+    assert min(first) < 0.02 < max(first)
+    assert int(np.argmax(first)) == int(np.argmax(again))
