@@ -58,8 +58,8 @@ class Askers:
                 f"{duration_text(loop.answered_s)} in a loop and "
                 f"{duration_text(awaited.answered_s)} awaited, half of them with a first token "
                 f"after {duration_text(loop.first_token_s)} and "
-                f"{duration_text(awaited.first_token_s)}. Saved: {self.saved:.0%}, predicted "
-                f"{self.predicted:.0%}."
+                f"{duration_text(awaited.first_token_s)}. Saved: {_share(self.saved)}, predicted "
+                f"{_share(self.predicted)}."
             )
         if stepwise:
             said += (
@@ -98,6 +98,10 @@ class ChainVerdict:
     def lines(self) -> tuple[str, ...]:
         """One sentence for each number of askers."""
         return tuple(level.sentence for level in self.levels)
+
+
+def _share(share: float) -> str:
+    return f"{round(share, 2) + 0:.0%}"  # which says 0% for a little less than nothing
 
 
 def waits_s(environment: Mapping[str, Any]) -> float:

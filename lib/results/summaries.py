@@ -601,10 +601,7 @@ def outliers(values: Sequence[float]) -> tuple[int, ...]:
 def _client_busy(cell: CellSummary, trials: list[Trial]) -> str:
     if cell.cpu_share is None or cell.cpu_share < BUSY_SHARE:
         return ""
-    return (
-        f"the client (and Milvus Lite in it) used {cell.cpu_share:.0%} of a processor core: it is "
-        "the bottleneck"
-    )
+    return f"the client used {cell.cpu_share:.0%} of a processor core: it is the bottleneck"
 
 
 def _stalled(cell: CellSummary, trials: list[Trial]) -> str:

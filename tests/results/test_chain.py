@@ -58,6 +58,7 @@ def test_a_verdict_has_each_number_of_askers_and_its_first_token() -> None:
         "token after 1.75 s and 0.25 s. Saved: 75%, predicted 60%."
     )
     assert len(verdict.short.split()) <= 8
+    assert "Saved: 0%, predicted 0%" in verdict.lines[0]
     without_loop = [each for each in trials if each.strategy == "gather"]
     assert analyse(Run({}, {"experiment": "chain"}, tuple(without_loop))).chain is None
     assert analyse(Run({}, {}, tuple(trials))).chain is None
