@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from lib.results.catalogue import STRATEGIES
+from lib.results.catalogue import BASELINE, STRATEGIES
 from lib.results.chain import ChainVerdict
 from lib.results.service import ServiceVerdict
 from lib.results.summaries import (
     BUSY_SHARE,
     MIN_REPEATS,
     P99_SAMPLES,
+    CellSummary,
     Speedup,
     by_cell,
     cell_label,
@@ -26,7 +27,7 @@ from lib.results.summaries import (
     percentile,
 )
 from lib.results.trials import OVERLOAD, CellKey, Trial
-from lib.words import counted, duration_text, ms_text
+from lib.words import counted, duration_text, ms_text, ratio_text
 
 # A level reaches the best when its interval holds this share of the best throughput: for the rest
 # nobody keeps more calls in flight.
@@ -728,3 +729,28 @@ def sentences(
     if verdict:
         said += [verdict.sentence, *verdict.lines]
     return tuple(filter(None, said))
+
+
+def rows_a_second(cells: Sequence[CellSummary]) -> str:
+    """Say what batches bring and what gathering them adds; empty unless a loop has both.
+
+    The gains of the two multiply, so that the largest alone would claim that of batches for async.
+    """
+    measured = [cell for cell in cells if cell.throughput_per_s]
+    loops = [cell for cell in measured if cell.strategy == BASELINE]
+    sizes = {cell.batch for cell in loops}
+    if len(sizes) < 2 or len({(cell.operation, cell.count) for cell in measured}) > 1:
+        return ""
+    told = ", ".join(f"{cell.label} {cell.throughput_per_s:,.0f}" for cell in measured)
+    single, batched = (pick(loops, key=lambda cell: cell.batch) for pick in (min, max))
+    gain = (batched.throughput_per_s or 0) / (single.throughput_per_s or 1)
+    said = f"Rows a second: {told}. Batches of {batched.batch} alone bring {ratio_text(gain)}"
+    awaited = [
+        cell.throughput_per_s or 0
+        for cell in measured
+        if STRATEGIES[cell.strategy].is_async and cell.batch == batched.batch
+    ]
+    if awaited:
+        more = max(awaited) / (batched.throughput_per_s or 1)
+        said += f", gathering them {ratio_text(more)} more"
+    return f"{said}."

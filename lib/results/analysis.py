@@ -13,6 +13,7 @@ from lib.results.advice import (
     SweepAdvice,
     overload_advice,
     rate_advice,
+    rows_a_second,
     sentences,
     sweep_advice,
 )
@@ -143,7 +144,12 @@ def _analysed(run: Run) -> Analysis:
         overload=overload,
         service=service,
         chain=chain,
-        sentences=sentences(sweeps, rate, overload, service or chain),
+        sentences=tuple(
+            filter(
+                None,
+                (*sentences(sweeps, rate, overload, service or chain), rows_a_second(cells)),
+            )
+        ),
         warnings=warnings(run.environment, run.experiment, cells, trials),
         leading=_leading(cells),
         waits={key: _waiting_share(mine) for key, mine in trials.items()},

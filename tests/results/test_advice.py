@@ -22,6 +22,7 @@ from lib.results.plan import PRESETS, Plan
 from lib.results.summaries import Speedup, percentile
 from lib.results.trials import Call, Run, Trial
 from tests.benchmark.capacity import SEARCH, SERVERS, Capacity, measured
+from tests.run_builder import make_run, make_trial
 
 pytestmark = pytest.mark.slow
 
@@ -590,3 +591,21 @@ def test_a_provider_s_refusals_are_counted_as_the_provider_counts_them(
     assert by_strategy["token_bucket", 0].verified
     assert by_strategy["gather", 0].refused
     assert "40 calls at once are too many" in capsys.readouterr().err
+
+
+def test_what_batches_bring_is_told_apart_from_what_gathering_them_adds() -> None:
+    def trial_of(strategy: str, batch: int, wall_s: float) -> Trial:
+        made = make_trial(strategy, count=-(-100 // batch), concurrency=1, call_s=0.01)
+        return replace(made, count=100, batch=batch, wall_s=wall_s)
+
+    ways = [
+        trial_of("sync_loop", 1, 10.0),
+        trial_of("sync_loop", 50, 0.5),
+        trial_of("gather_limited", 1, 1.0),
+        trial_of("gather_limited", 50, 0.25),
+    ]
+    said = analyse(make_run(*ways)).sentences[-1]
+    assert said.startswith("Rows a second: Loop 10, Loop, 50 rows a call 200, ")
+    assert said.endswith("Batches of 50 alone bring 20×, gathering them 2.0× more.")
+    without = analyse(make_run(ways[0], ways[2])).sentences
+    assert not any("Rows a second" in each for each in without)
