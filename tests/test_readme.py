@@ -43,7 +43,10 @@ ADVISED = {
     "rate-server": "rate",
     "overload-server": "overload",
     "service-server": "service",
+    "chain-server": "chain",
+    "bulk-server": "bulk",
 }
+COMPARING = ("sweep", "bulk")  # the presets of them that are no experiment of their own
 
 
 @pytest.mark.parametrize(("name", "preset"), ADVISED.items())
@@ -53,9 +56,21 @@ def test_the_advice_in_the_readme_is_the_recorded_run_s(name: str, preset: str) 
     said = analyse(run).sentences[0]
     command = f"`python -m lib.benchmark {RECORDINGS[name].words}`"
     assert f"| `{name}.json` | {PRESETS[preset].label} | {said} | {command} |" in README
-    assert f"--experiment {preset}" in run.settings["command"] or preset == "sweep"
+    assert f"--experiment {preset}" in run.settings["command"] or preset in COMPARING
     assert run.environment["backend"] == "server"
     assert not run.partial
+
+
+def test_where_forty_threads_end_is_the_recorded_run_s() -> None:
+    run = run_file.read(RECORDED_DIR / "service-users-server.json")
+    cells = {(cell.strategy, cell.concurrency): cell for cell in summarise(run.trials)}
+    per_s = [
+        f"{cells[way, users].throughput_per_s or 0:,.0f}"
+        for users in (50, 200)
+        for way in ("service_def", "service_async")
+    ]
+    said = "at 50 users plain `def` answers {} requests/s and awaited {}, at 200 users {} and {} "
+    assert said.format(*per_s) in README
 
 
 @pytest.mark.parametrize(("run", "operation"), RECORDED)
