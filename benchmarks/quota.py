@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from langchain_openai import OpenAIEmbeddings
-from openai import RateLimitError
+from openai import DefaultAsyncHttpxClient, RateLimitError
 from pydantic import SecretStr
 
 from lib.benchmark.endpoint import START_TIMEOUT_S, served
@@ -77,14 +77,23 @@ WAYS: dict[str, tuple[Way, int]] = {
 }
 
 
-async def _pass(way: Way, embeddings: OpenAIEmbeddings, calls: int, per_s: float) -> list[bool]:
-    async def call() -> bool:
-        try:
-            return bool(await embeddings.aembed_query(TEXT))
-        except RateLimitError:
-            return False
+async def _pass(way: Way, url: str, retries: int, calls: int, per_s: float) -> list[bool]:
+    async with DefaultAsyncHttpxClient() as client:
+        embeddings = OpenAIEmbeddings(
+            base_url=url,
+            api_key=SecretStr("any"),
+            http_async_client=client,
+            max_retries=retries,
+            check_embedding_ctx_length=False,
+        )
 
-    return await way(call, calls, per_s)
+        async def call() -> bool:
+            try:
+                return bool(await embeddings.aembed_query(TEXT))
+            except RateLimitError:
+                return False
+
+        return await way(call, calls, per_s)
 
 
 def main() -> None:
@@ -103,16 +112,10 @@ def main() -> None:
         url = endpoint.call("where", timeout=START_TIMEOUT_S)
         for _ in range(given.repeats):
             for name, (way, retries) in WAYS.items():
-                embeddings = OpenAIEmbeddings(
-                    base_url=url,
-                    api_key=SecretStr("any"),
-                    max_retries=retries,
-                    check_embedding_ctx_length=False,
-                )
                 time.sleep(FULL_AGAIN_S)
                 endpoint.call("reset")
                 began = time.perf_counter()
-                answered = asyncio.run(_pass(way, embeddings, given.calls, per_s))
+                answered = asyncio.run(_pass(way, url, retries, given.calls, per_s))
                 seconds = time.perf_counter() - began
                 sent, refused = endpoint.call("counts")
                 found[name].append(Passed(seconds, answered.count(False), sent, refused))

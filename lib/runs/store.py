@@ -324,7 +324,7 @@ class RunStore:
                     kept=f"{counted(len(kept), 'run')} before it were imported." if kept else "",
                     next_step=error.next_step,
                 ) from error
-            name = f"{entry.digest.title}, {entry.digest.backend}"[:MAX_NAME_CHARS]
+            name = f"{entry.digest.backend}: {entry.digest.title}"[:MAX_NAME_CHARS]
             kept.append(self.rename(entry, name, ""))
         return kept
 

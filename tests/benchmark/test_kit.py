@@ -37,7 +37,7 @@ def test_the_kit_s_file_is_imported_as_one_and_its_runs_are_called_by_their_milv
     store = RunStore(tmp_path / "runs")
     first, second = store.import_all(output.read_bytes(), output.name)
     assert first.card.origin == Origin.IMPORTED.name
-    assert re.search(r", Milvus Lite [\d.]+$", first.card.name)
+    assert re.match(r"Milvus Lite \(embedded\) [\d.]+: Similarity search", first.card.name)
     run = second.load()
     assert run.environment[ENDPOINT_MS] == 10
     assert run.settings["repeats"] == 2

@@ -606,6 +606,6 @@ def test_what_batches_bring_is_told_apart_from_what_gathering_them_adds() -> Non
     ]
     said = analyse(make_run(*ways)).sentences[-1]
     assert said.startswith("Rows a second: Loop 10, Loop, 50 rows a call 200, ")
-    assert said.endswith("Batches of 50 alone bring 20×, gathering them 2.0× more.")
+    assert said.endswith("Batches of 50 alone bring 20.0×, gathering them 2.0× more.")
     without = analyse(make_run(ways[0], ways[2])).sentences
     assert not any("Rows a second" in each for each in without)
