@@ -3,7 +3,9 @@
 import streamlit as st
 
 from lib.settings import PROJECT_ROOT
-from lib.ui.common import ahead, front, links, memory, opening, parameters, style, tab
+from lib.ui.frame import front, opening
+from lib.ui.visitor import ahead, memory, tab
+from lib.ui.widgets import links, parameters, style
 
 memory.use_few_heaps()
 st.set_page_config(
@@ -31,7 +33,7 @@ page = st.navigation(
     position="hidden" if links.asks_for_presentation() else "sidebar",
 )
 if links.asks_for_presentation():
-    from lib.ui import present
+    from lib.ui.frame import present
 
     present.show(page.url_path)
     st.stop()
@@ -46,7 +48,7 @@ if waits:
     opening.show()
 else:
     with memory.loading():
-        from lib.ui.common import corpus, sidebar  # takes half a second at the first visit
+        from lib.ui.frame import corpus, sidebar  # takes half a second at the first visit
 
     opening.tell()
     sidebar.show(page.url_path)

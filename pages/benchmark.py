@@ -9,12 +9,12 @@ from lib.ui.benchmark.address import PRESET_KEY
 from lib.ui.benchmark.audit import AUDIT, show_audit
 from lib.ui.benchmark.form import SHOWN_KEY, run_form
 from lib.ui.benchmark.live import live
-from lib.ui.common import session
-from lib.ui.common.errors import show_error
-from lib.ui.common.session import connection, model
-from lib.ui.common.sidebar import RUN_PARAMETER
 from lib.ui.runs.saved import run_store
 from lib.ui.runs.view import show_outcome
+from lib.ui.visitor import session
+from lib.ui.visitor.errors import show_error
+from lib.ui.visitor.session import connection, model
+from lib.ui.widgets.links import RUN_PARAMETER
 
 MORE = {AUDIT: show_audit}
 

@@ -6,15 +6,15 @@ from lib.programs.writing import row_changes
 from lib.ui.collections.files import offer_drop, offer_export
 from lib.ui.collections.list import offer_creation, show_list
 from lib.ui.collections.rows import browse, delete_many
-from lib.ui.common.errors import show_error
-from lib.ui.common.session import (
+from lib.ui.visitor.errors import show_error
+from lib.ui.visitor.session import (
     collection_facts,
     connection_or_stop,
     current_collection,
     model_or_stop,
 )
-from lib.ui.common.snippet import here, snippet
-from lib.ui.common.text import literal
+from lib.ui.widgets.snippet import here, snippet
+from lib.ui.widgets.text import literal
 from lib.words import shown_name
 
 st.title("Collections", anchor=False)

@@ -6,16 +6,6 @@ from lib.ingestion.chosen import ingest_chosen
 from lib.ingestion.report import IngestionReport
 from lib.jobs import FINISHED, Job
 from lib.programs.writing import EXAMPLE_ROWS, ingestion
-from lib.ui.common import session
-from lib.ui.common.errors import show_error
-from lib.ui.common.progress import follow
-from lib.ui.common.session import (
-    connection_or_stop,
-    current_settings,
-    model_or_stop,
-    rows_changed,
-)
-from lib.ui.common.snippet import here, snippet
 from lib.ui.ingestion.action import offer_ingestion, remember_rate
 from lib.ui.ingestion.chunks import DEFAULTS, choose_chunking, show_preview, show_problems
 from lib.ui.ingestion.plan import choose_plan, offer_tuning
@@ -26,6 +16,16 @@ from lib.ui.ingestion.source import (
     forecast_of,
     needs_chunking,
 )
+from lib.ui.visitor import session
+from lib.ui.visitor.errors import show_error
+from lib.ui.visitor.session import (
+    connection_or_stop,
+    current_settings,
+    model_or_stop,
+    rows_changed,
+)
+from lib.ui.widgets.progress import follow
+from lib.ui.widgets.snippet import here, snippet
 
 st.title("Ingestion", anchor=False)
 

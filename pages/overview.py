@@ -4,8 +4,8 @@ import streamlit as st
 
 from lib.results.catalogue import OPERATIONS
 from lib.runs import front
-from lib.ui.common.browser_ahead import load_scripts
-from lib.ui.common.front import MEASURE_KEY
+from lib.ui.frame.browser_ahead import load_scripts
+from lib.ui.frame.front import MEASURE_KEY
 
 
 def _run_link(title: str, run_id: str, said: str) -> None:

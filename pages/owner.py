@@ -11,10 +11,10 @@ import streamlit as st
 from lib import jobs
 from lib.jobs import State
 from lib.milvus import leftovers
-from lib.ui.common import log, memory, session, visitor
-from lib.ui.common.errors import show_error
-from lib.ui.common.table import show_table
-from lib.ui.common.text import literal
+from lib.ui.visitor import log, memory, session, visitor
+from lib.ui.visitor.errors import show_error
+from lib.ui.widgets.table import show_table
+from lib.ui.widgets.text import literal
 
 KNOWN_KEY = "lab_is_owner"
 # Guessing is hopeless by the token's length. These keep one session from trying it in earnest;

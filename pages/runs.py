@@ -3,11 +3,11 @@
 import streamlit as st
 
 from lib.errors import InvalidInput
-from lib.ui.common.links import share
-from lib.ui.common.text import literal
 from lib.ui.runs.list import choose, edit, import_form, is_folded, undo_deletion
 from lib.ui.runs.saved import run_store
 from lib.ui.runs.view import comparison_view, run_view
+from lib.ui.widgets.links import share
+from lib.ui.widgets.text import literal
 from lib.words import counted
 
 st.title("Runs", anchor=False)

@@ -6,16 +6,6 @@ from lib.milvus.collections import metric_of
 from lib.programs.snippet import Snippet
 from lib.search import ask as search
 from lib.search.code import comparison_code
-from lib.ui.common import log
-from lib.ui.common.errors import show_error
-from lib.ui.common.parameters import choice
-from lib.ui.common.session import (
-    collection_or_stop,
-    connection_or_stop,
-    model_or_stop,
-    rows_version,
-)
-from lib.ui.common.snippet import here
 from lib.ui.search.form import (
     chance_if_known,
     learn_chance,
@@ -28,6 +18,16 @@ from lib.ui.search.hybrid import show_hybrid
 from lib.ui.search.many import MANY, RETRIEVER, show_many
 from lib.ui.search.methods import show_methods
 from lib.ui.search.results import show_comparison
+from lib.ui.visitor import log
+from lib.ui.visitor.errors import show_error
+from lib.ui.visitor.session import (
+    collection_or_stop,
+    connection_or_stop,
+    model_or_stop,
+    rows_version,
+)
+from lib.ui.widgets.parameters import choice
+from lib.ui.widgets.snippet import here
 
 COMPARE, METHODS, WORDS, AT_ONCE, AS_RETRIEVER = (
     "Similarity and MMR",

@@ -3,7 +3,7 @@
 import secrets
 
 from lib.milvus.territory import Quota, Territory
-from lib.ui.common.identity import Identity
+from lib.ui.visitor.identity import Identity
 
 KEY = secrets.token_bytes(32)
 

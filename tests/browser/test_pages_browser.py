@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from lib.runs import front
-from lib.ui.common import browser_ahead
+from lib.ui.frame import browser_ahead
 from tests.waiting import page_of_another
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from lib import jobs
-from lib.ui.common import opening
+from lib.ui.frame import opening
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 OpenApp = Callable[..., AppTest]

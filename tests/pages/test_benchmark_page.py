@@ -22,7 +22,7 @@ from lib.results.plan import PRESETS
 from lib.results.trials import Run
 from lib.runs import card
 from lib.runs.store import RunStore
-from lib.ui.common.sidebar import RUN_PARAMETER
+from lib.ui.widgets.links import RUN_PARAMETER
 from tests.pages.conftest import OpenApp, wait_for_jobs
 from tests.run_builder import make_run, make_trial
 from tests.waiting import wait_until
@@ -64,7 +64,7 @@ def bars_of(app: AppTest) -> list[dict[str, Any]]:
 @pytest.fixture(autouse=True)
 def no_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the corpus that a first visit loads: a benchmark makes rows of its own."""
-    monkeypatch.setattr("lib.ui.common.corpus.first_load", lambda opened: None)
+    monkeypatch.setattr("lib.ui.frame.corpus.first_load", lambda opened: None)
 
 
 def run_id_of(app: AppTest) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from lib.milvus.territory import Quota
 from lib.runs.store import RunStore
-from lib.ui.common.cleaner import EXPORT_KEPT_S, drop_expired_folders, drop_old_exports
-from lib.ui.common.identity import Identity
-from lib.ui.common.visitor import Visitor
+from lib.ui.visitor.cleaner import EXPORT_KEPT_S, drop_expired_folders, drop_old_exports
+from lib.ui.visitor.identity import Identity
+from lib.ui.visitor.visitor import Visitor
 from tests.run_builder import make_run
 from tests.territories import new_territory
 

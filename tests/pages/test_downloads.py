@@ -12,9 +12,9 @@ from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.testing.v1 import AppTest
 
-from lib.ui.common import exports, held_files
-from lib.ui.common.exports import parts_of, read_part
-from lib.ui.common.held_files import HeldFiles
+from lib.ui.widgets import exports, held_files
+from lib.ui.widgets.exports import parts_of, read_part
+from lib.ui.widgets.held_files import HeldFiles
 from scripts import soak
 from scripts.soak import Visitor
 from tests.pages.conftest import said, wait_for_jobs

@@ -126,7 +126,7 @@ def test_an_ingestion_backs_off_says_so_and_keeps_what_was_written(
     assert "0 rows were written before and are kept" in problems(app)
     assert "It asks to wait 1 s" in problems(app)
 
-    monkeypatch.setattr("lib.ui.common.progress.SILENT_S", 0.5)
+    monkeypatch.setattr("lib.ui.widgets.progress.SILENT_S", 0.5)
     service.failure = "hang"
     next(each for each in app.button if each.label.startswith("Ingest ")).click().run()
     wait_until(lambda: "A call without an answer ends by itself" in said(app.run()))

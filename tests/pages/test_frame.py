@@ -26,8 +26,8 @@ from lib.milvus.embeddings import open_model
 from lib.results.trials import Run
 from lib.runs import front
 from lib.settings import Settings
-from lib.ui.common import opening
-from lib.ui.common.front import MEASURE_KEY
+from lib.ui.frame import opening
+from lib.ui.frame.front import MEASURE_KEY
 from lib.ui.ingestion import action
 from lib.ui.search import form
 from lib.workers.supervised import Supervised

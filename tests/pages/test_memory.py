@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from lib.settings import load
-from lib.ui.common import memory
-from lib.ui.common.memory import MEGABYTE, NoRoom, check_room
+from lib.ui.visitor import memory
+from lib.ui.visitor.memory import MEGABYTE, NoRoom, check_room
 from tests.fresh_process import printed_by
 
 PROGRAM = """
 import threading
-from lib.ui.common import memory
+from lib.ui.visitor import memory
 memory.use_few_heaps()
 kept = []
 def allocate():
@@ -31,7 +31,7 @@ print(memory.used_mb() - before)
 # Batches of a table as Milvus Lite makes them; what is kept of each lies between what is freed.
 ARROW_PROGRAM = """
 import threading
-from lib.ui.common import memory
+from lib.ui.visitor import memory
 memory.use_few_heaps()
 import pyarrow as pa
 kept = []
@@ -94,7 +94,7 @@ def test_recorded_charts_and_search_charts_are_drawn_without_altair() -> None:
 
 FORKS = """
 import os, time
-from lib.ui.common import memory
+from lib.ui.visitor import memory
 held = bytearray(100_000_000)
 for i in range(0, len(held), 4096): held[i] = 1
 alone, (read, write) = memory._written_mb(), os.pipe()

@@ -13,7 +13,7 @@ from lib.milvus import rows
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
 from lib.settings import load
-from lib.ui.common.session import COLLECTION_KEY
+from lib.ui.visitor.session import COLLECTION_KEY
 from tests.milvus.other_peoples import KINDS, ROWS, Kind, make
 from tests.pages.conftest import FOLDED, PROJECT_ROOT, figures, problems, said, wait_for_jobs
 

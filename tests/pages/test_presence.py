@@ -3,7 +3,7 @@
 import threading
 
 from lib.jobs import Job, Jobs, Share, State
-from lib.ui.common.presence import Presence
+from lib.ui.visitor.presence import Presence
 from tests.waiting import PATIENCE_S, wait_until
 
 

@@ -8,7 +8,7 @@ from lib.jobs import Job
 
 def follow_two() -> None:
     """Look at two jobs in turn, as a page that follows both; the second has news each time."""
-    from lib.ui.common.progress import _silent_s
+    from lib.ui.widgets.progress import _silent_s
 
     quiet, busy = st.session_state["jobs"]
     busy.progress.done += 1

@@ -21,8 +21,8 @@ from lib.milvus.embeddings import open_model
 from lib.milvus.territory import expiry
 from lib.results import run_file
 from lib.settings import BUNDLED_MODEL_DIR, load
-from lib.ui.common import session
-from lib.ui.common.visitor import VISITOR_KEY
+from lib.ui.visitor import session
+from lib.ui.visitor.visitor import VISITOR_KEY
 from lib.words import shown_name
 from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
 from tests.run_builder import make_run

@@ -8,7 +8,7 @@ import pytest
 
 from lib import jobs
 from lib.jobs import Job
-from lib.ui.common import memory
+from lib.ui.visitor import memory
 from tests.pages.conftest import OpenApp, said
 from tests.run_builder import make_run, make_trial
 from tests.waiting import PATIENCE_S, wait_until
@@ -17,7 +17,7 @@ from tests.waiting import PATIENCE_S, wait_until
 @pytest.fixture(autouse=True)
 def no_first_load(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the corpus that a first visit loads: it would wait for what runs here."""
-    monkeypatch.setattr("lib.ui.common.corpus.first_load", lambda opened: None)
+    monkeypatch.setattr("lib.ui.frame.corpus.first_load", lambda opened: None)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ PAGE = "pages/runs.py"
 @pytest.fixture(autouse=True)
 def no_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the corpus that a first visit loads: this page needs none."""
-    monkeypatch.setattr("lib.ui.common.corpus.first_load", lambda opened: None)
+    monkeypatch.setattr("lib.ui.frame.corpus.first_load", lambda opened: None)
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from lib.milvus.embeddings import open_model
 from lib.search import ask as search
 from lib.search.hybrid import WAYS
 from lib.settings import load
-from lib.ui.common.session import COLLECTION_KEY, NEXT_KEY
 from lib.ui.search.form import EXAMPLES
+from lib.ui.visitor.session import COLLECTION_KEY, NEXT_KEY
 from tests.milvus.test_filters import NASTY
 from tests.pages.conftest import OpenApp, problems, said, wait_for_jobs
 

@@ -16,7 +16,7 @@ from lib.milvus import lite
 from lib.results import run_file
 from lib.results.findings import ALONE
 from lib.runs.reports import EXPORTS
-from lib.ui.common.session import CHOICE_KEY, CHOSEN_KEY
+from lib.ui.visitor.session import CHOICE_KEY, CHOSEN_KEY
 from tests.pages.conftest import OpenApp, problems, wait_for_jobs
 
 HOSTS_KEY, HOSTS_TOKEN = "sk-planted-of-the-host", "planted:token-of-the-host"

@@ -12,7 +12,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from lib.documents.sources import MEGABYTE, Upload
 from lib.settings import load
-from lib.ui.common.uploads import Uploads, listed
+from lib.ui.widgets.uploads import Uploads, listed
 from scripts import soak
 
 LIMITS = replace(load({}), max_upload_mb=7, max_uploads_mb=11, max_all_uploads_mb=23)

@@ -9,8 +9,8 @@ import pytest
 from lib import jobs
 from lib.jobs import Share
 from lib.milvus.territory import Quota, Territory
-from lib.ui.common.identity import KEY_BYTES, KEY_FILE, Identity, host_key, read
-from lib.ui.common.visitor import VISITOR_KEY, address
+from lib.ui.visitor.identity import KEY_BYTES, KEY_FILE, Identity, host_key, read
+from lib.ui.visitor.visitor import VISITOR_KEY, address
 from tests.pages.conftest import OpenApp
 from tests.pages.test_public_mode import PUBLIC
 from tests.waiting import PATIENCE_S

@@ -118,9 +118,9 @@ def test_a_summary_of_another_file_is_not_used(tmp_path: Path) -> None:
 
 def test_the_first_screen_loads_neither_milvus_nor_langchain_nor_pandas() -> None:
     program = (
-        "import sys, lib.ui.common.front, lib.ui.common.links, lib.ui.common.tab\n"
+        "import sys, lib.ui.frame.front, lib.ui.widgets.links, lib.ui.visitor.tab\n"
         "from streamlit.testing.v1 import AppTest\n"
-        "script = 'from lib.runs import front\\nfrom lib.ui.common.lanes import show_lanes\\n'\n"
+        "script = 'from lib.runs import front\\nfrom lib.ui.widgets.lanes import show_lanes\\n'\n"
         "script += 'show_lanes(front.read().positions, {}, key=\"lanes\")'\n"
         "assert not AppTest.from_string(script).run(timeout=60).exception\n"
         "print({name.split('.')[0] for name in sys.modules})"

@@ -10,8 +10,8 @@ from lib.ingestion.writing import ingest
 from lib.milvus import collections as milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.ui.common import session
 from lib.ui.search import form
+from lib.ui.visitor import session
 from tests.stores import COLLECTION, copy_of, fill
 
 ROWS = 53

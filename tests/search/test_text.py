@@ -3,7 +3,7 @@
 import pytest
 from markdown_it import MarkdownIt
 
-from lib.ui.common.text import APART, highlighted, literal
+from lib.ui.widgets.text import APART, highlighted, literal
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,10 @@ from lib.results.trials import OVERLOAD, SERVICE
 from lib.settings import Settings
 from lib.ui.benchmark import address
 from lib.ui.benchmark.address import CUSTOM, INPUTS, OVERLOADED, preset_values
-from lib.ui.common import session
-from lib.ui.common.errors import error_box, show_error
-from lib.ui.common.sidebar import RUN_PARAMETER
 from lib.ui.runs.saved import measure
+from lib.ui.visitor import session
+from lib.ui.visitor.errors import error_box, show_error
+from lib.ui.widgets.links import RUN_PARAMETER
 from lib.words import counted
 
 SHOWN_KEY = "benchmark_run"

@@ -7,10 +7,10 @@ import streamlit as st
 
 from lib.jobs import Job, State
 from lib.results.trials import Run
-from lib.ui.common.links import share
-from lib.ui.common.progress import rerun_at_end, show_state, stop_button
-from lib.ui.common.style import in_view
-from lib.ui.common.text import literal
+from lib.ui.widgets.links import share
+from lib.ui.widgets.progress import rerun_at_end, show_state, stop_button
+from lib.ui.widgets.style import in_view
+from lib.ui.widgets.text import literal
 from lib.words import counted
 
 REFRESH_S = 0.5

@@ -10,9 +10,10 @@ from lib.milvus import rows
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.ui.collections import list as collection_list
-from lib.ui.common import exports, log, session, typed_filter
-from lib.ui.common.errors import show_error
-from lib.ui.common.text import literal
+from lib.ui.visitor import log, session
+from lib.ui.visitor.errors import show_error
+from lib.ui.widgets import exports, typed_filter
+from lib.ui.widgets.text import literal
 from lib.words import counted, shown_name
 
 EXPORT_PARAMETER = "export"

@@ -9,10 +9,10 @@ from lib.milvus.collections import Listed
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import is_scratch
-from lib.ui.common import log, session, visitor
-from lib.ui.common.errors import error_box, show_error
-from lib.ui.common.table import show_table
-from lib.ui.common.text import literal
+from lib.ui.visitor import log, session, visitor
+from lib.ui.visitor.errors import error_box, show_error
+from lib.ui.widgets.table import show_table
+from lib.ui.widgets.text import literal
 from lib.words import shown_name
 
 NOTE_KEY = "collections_note"

@@ -20,10 +20,11 @@ from lib.milvus.reading import Row, layout
 from lib.milvus.rows import Browser, Change, Edit, Matching
 from lib.milvus.undo import Undoable, UndoFolder
 from lib.ui.collections import list as collection_list
-from lib.ui.common import exports, log, session, typed_filter, visitor
-from lib.ui.common.cleaner import undo_folder
-from lib.ui.common.errors import error_box, show_error, worded
-from lib.ui.common.text import literal
+from lib.ui.visitor import log, session, visitor
+from lib.ui.visitor.cleaner import undo_folder
+from lib.ui.visitor.errors import error_box, show_error, worded
+from lib.ui.widgets import exports, typed_filter
+from lib.ui.widgets.text import literal
 from lib.words import counted, shown_name
 
 PAGE_ROWS = 50

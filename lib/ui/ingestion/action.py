@@ -11,8 +11,8 @@ from lib.milvus import collections as milvus_collections
 from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.ui.common import session
-from lib.ui.common.text import literal
+from lib.ui.visitor import session
+from lib.ui.widgets.text import literal
 from lib.words import counted, shown_name
 
 REMAINING_KEY = "ingest_remaining"

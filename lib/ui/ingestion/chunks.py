@@ -6,8 +6,8 @@ from langchain_core.documents import Document
 from lib.documents import chunking
 from lib.documents.chunking import SPLITTERS, Chunking
 from lib.ingestion.chosen import Forecast
-from lib.ui.common.parameters import choice
-from lib.ui.common.text import literal
+from lib.ui.widgets.parameters import choice
+from lib.ui.widgets.text import literal
 from lib.words import counted
 
 DEFAULTS = Chunking()

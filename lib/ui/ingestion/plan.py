@@ -18,11 +18,11 @@ from lib.jobs import Job
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.territory import is_scratch
-from lib.ui.common import session
-from lib.ui.common.errors import show_error
-from lib.ui.common.parameters import choice
-from lib.ui.common.progress import follow
-from lib.ui.common.table import show_table
+from lib.ui.visitor import session
+from lib.ui.visitor.errors import show_error
+from lib.ui.widgets.parameters import choice
+from lib.ui.widgets.progress import follow
+from lib.ui.widgets.table import show_table
 from lib.words import ratio_text, shown_name
 
 WAYS = {"gather": "Side by side", "sync_loop": "One after another"}

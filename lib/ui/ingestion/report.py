@@ -4,9 +4,9 @@ import pandas as pd
 import streamlit as st
 
 from lib.ingestion.report import IngestionReport, SourceTally
-from lib.ui.common.exports import download
-from lib.ui.common.table import show_table
-from lib.ui.common.text import literal
+from lib.ui.widgets.exports import download
+from lib.ui.widgets.table import show_table
+from lib.ui.widgets.text import literal
 from lib.words import counted, inert, shown_name
 
 SHOWN_SOURCES = 200

@@ -14,10 +14,11 @@ from lib.documents.sources import MEGABYTE, Columns, Reading, Upload
 from lib.ingestion.chosen import Chosen, Forecast, TableFile, of_corpus, of_files, tables_of
 from lib.milvus.embeddings import EmbeddingModel
 from lib.settings import Settings
-from lib.ui.common import session, uploads
-from lib.ui.common.parameters import choice
-from lib.ui.common.table import show_table
-from lib.ui.common.text import literal
+from lib.ui.visitor import session
+from lib.ui.widgets import uploads
+from lib.ui.widgets.parameters import choice
+from lib.ui.widgets.table import show_table
+from lib.ui.widgets.text import literal
 from lib.words import plain
 from lib.workers import host
 

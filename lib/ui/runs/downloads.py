@@ -14,8 +14,9 @@ from lib.results.findings import Beside
 from lib.results.trials import Run
 from lib.runs import pictures, reports
 from lib.runs.reports import EXPORTS, Export
-from lib.ui.common import exports, session
-from lib.ui.common.errors import show_error
+from lib.ui.visitor import session
+from lib.ui.visitor.errors import show_error
+from lib.ui.widgets import exports
 from lib.workers.work import Limits
 
 PARAMETER = "file"

@@ -10,11 +10,12 @@ import streamlit as st
 from lib.results.comparison import MAX_RUNS
 from lib.results.run_file import MAX_BYTES
 from lib.runs.store import MAX_NAME_CHARS, MAX_NOTES_CHARS, READING, Entry, Origin, RunStore
-from lib.ui.common import log, session, uploads
-from lib.ui.common.errors import show_error
-from lib.ui.common.memory import check_room
-from lib.ui.common.table import show_table
-from lib.ui.common.text import literal
+from lib.ui.visitor import log, session
+from lib.ui.visitor.errors import show_error
+from lib.ui.visitor.memory import check_room
+from lib.ui.widgets import uploads
+from lib.ui.widgets.table import show_table
+from lib.ui.widgets.text import literal
 
 # The chosen runs in the address: /runs?r_runs=ID,ID
 CHOSEN_PARAMETER = "r_runs"

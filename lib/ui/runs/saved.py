@@ -6,8 +6,8 @@ from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.results.plan import Plan
 from lib.runs.store import Room, RunStore
-from lib.ui.common import session, visitor
-from lib.ui.common.memory import check_room
+from lib.ui.visitor import session, visitor
+from lib.ui.visitor.memory import check_room
 
 
 def run_store() -> RunStore:

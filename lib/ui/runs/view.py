@@ -17,16 +17,16 @@ from lib.results.groups import WHOLE
 from lib.results.trials import CHAIN, SERVICE, Run
 from lib.runs import card, measured_code
 from lib.runs.store import Entry, Origin, RunStore
-from lib.ui.common import session
-from lib.ui.common.chart import show_chart
-from lib.ui.common.errors import error_box
-from lib.ui.common.lanes import show_bars
-from lib.ui.common.links import present_link, share
-from lib.ui.common.race import show_race
-from lib.ui.common.snippet import snippet
-from lib.ui.common.table import show_table
-from lib.ui.common.text import literal
 from lib.ui.runs.downloads import chart_downloads, downloads
+from lib.ui.visitor import session
+from lib.ui.visitor.errors import error_box
+from lib.ui.widgets.chart import show_chart
+from lib.ui.widgets.lanes import show_bars
+from lib.ui.widgets.links import present_link, share
+from lib.ui.widgets.race import show_race
+from lib.ui.widgets.snippet import snippet
+from lib.ui.widgets.table import show_table
+from lib.ui.widgets.text import literal
 from lib.words import counted, duration_text
 
 # The views of a run below its card, each with what is drawn in it from top to bottom.

@@ -16,10 +16,10 @@ from lib.search import ask as search
 from lib.search import mmr
 from lib.search.ask import Question
 from lib.search.chance import TEXTS, Chance, embed_meaningless, measure_chance
-from lib.ui.common import typed_filter
-from lib.ui.common.errors import show_error
-from lib.ui.common.session import KEPT_UNTIL_WRITTEN, rows_version
-from lib.ui.common.text import literal
+from lib.ui.visitor.errors import show_error
+from lib.ui.visitor.session import KEPT_UNTIL_WRITTEN, rows_version
+from lib.ui.widgets import typed_filter
+from lib.ui.widgets.text import literal
 
 # For the standard library's docstrings; for another collection questions are made of its texts.
 EXAMPLES = (

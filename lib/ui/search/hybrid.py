@@ -8,12 +8,12 @@ from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.search.hybrid import WAYS, ask_hybrid, copied_name, copy_with_words
-from lib.ui.common import session
-from lib.ui.common.errors import show_error
-from lib.ui.common.parameters import choice
-from lib.ui.common.progress import follow
-from lib.ui.common.table import show_table
 from lib.ui.search.form import nothing_found, question_form
+from lib.ui.visitor import session
+from lib.ui.visitor.errors import show_error
+from lib.ui.widgets.parameters import choice
+from lib.ui.widgets.progress import follow
+from lib.ui.widgets.table import show_table
 from lib.words import shown_name
 
 COPY_PARAMETER = "copy"

@@ -15,12 +15,12 @@ from lib.results.trials import MAX_REPEATS
 from lib.search import ask as search
 from lib.search.code import many_code
 from lib.ui.benchmark.live import live
-from lib.ui.common import session
-from lib.ui.common.errors import show_error
-from lib.ui.common.snippet import here, snippet
 from lib.ui.runs.saved import measure, run_store
 from lib.ui.runs.view import show_outcome
 from lib.ui.search.form import k_input, lambda_input
+from lib.ui.visitor import session
+from lib.ui.visitor.errors import show_error
+from lib.ui.widgets.snippet import here, snippet
 from lib.words import plain
 
 

@@ -10,9 +10,9 @@ from lib.search import charts as search_charts
 from lib.search import mmr
 from lib.search.ask import TwoLists
 from lib.search.charts import QUERY
-from lib.ui.common import session
-from lib.ui.common.chart import show_table_chart
-from lib.ui.common.table import show_table
+from lib.ui.visitor import session
+from lib.ui.widgets.chart import show_table_chart
+from lib.ui.widgets.table import show_table
 
 # The room that a label takes, as a share of the map's width and height.
 LABEL_SIZE = (0.12, 0.06)

@@ -13,10 +13,6 @@ from lib.results.catalogue import Operation
 from lib.search import ask as search
 from lib.search.ask import METHODS, Hit, MethodAnswer, Request
 from lib.search.code import method_code
-from lib.ui.common.errors import show_error
-from lib.ui.common.parameters import choice
-from lib.ui.common.snippet import here, snippet
-from lib.ui.common.table import show_table
 from lib.ui.search.form import (
     ask_first_example,
     fetch_k_input,
@@ -28,6 +24,10 @@ from lib.ui.search.form import (
     lambda_input,
 )
 from lib.ui.search.results import answer_downloads, timing_line
+from lib.ui.visitor.errors import show_error
+from lib.ui.widgets.parameters import choice
+from lib.ui.widgets.snippet import here, snippet
+from lib.ui.widgets.table import show_table
 from lib.words import counted
 
 SHOWN_KEYS = 1_000

@@ -16,14 +16,14 @@ from lib.search import charts as search_charts
 from lib.search import mmr
 from lib.search.ask import Candidates, Timing, TwoLists, compare
 from lib.search.charts import CLOSE, REPEATS, UNLIKE
-from lib.ui.common import session
-from lib.ui.common.chart import show_table_chart
-from lib.ui.common.exports import download
-from lib.ui.common.snippet import snippet
-from lib.ui.common.style import in_view
-from lib.ui.common.text import highlighted, literal
 from lib.ui.search.form import lambda_input, more_like
 from lib.ui.search.map import show_map
+from lib.ui.visitor import session
+from lib.ui.widgets.chart import show_table_chart
+from lib.ui.widgets.exports import download
+from lib.ui.widgets.snippet import snippet
+from lib.ui.widgets.style import in_view
+from lib.ui.widgets.text import highlighted, literal
 from lib.words import counted
 
 PREVIEW_CHARACTERS = 48

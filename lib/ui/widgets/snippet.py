@@ -10,9 +10,9 @@ from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.place import place_of
 from lib.programs.snippet import OWN, Place, Snippet
-from lib.ui.common.exports import download
-from lib.ui.common.folded import folded
-from lib.ui.common.session import current_settings, is_hosts
+from lib.ui.visitor.session import current_settings, is_hosts
+from lib.ui.widgets.exports import download
+from lib.ui.widgets.folded import folded
 
 
 def here(opened: Connection, model: EmbeddingModel, collection: Collection | None = None) -> Place:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from lib.errors import LabError
 from lib.settings import Settings
-from lib.ui.common import ahead, memory
+from lib.ui.visitor import ahead, memory
 
 LOOK_AGAIN_S = 0.25
 # So long the connection is held for the visitor who waits for it.
@@ -34,7 +34,7 @@ def done() -> None:
 
 def tell() -> None:
     """Tell a session that waited of a failure, so that it does not wait for it once more."""
-    from lib.ui.common import session
+    from lib.ui.visitor import session
 
     for moment, error in _failures:
         session.has_failed(moment, error)
@@ -63,7 +63,8 @@ def _open() -> None:
     lease = None
     try:
         with memory.loading():
-            from lib.ui.common import session, sidebar  # noqa: F401  # what every page draws
+            from lib.ui.frame import sidebar  # noqa: F401  # what every page draws
+            from lib.ui.visitor import session
         try:
             lease = session.open_hosts()
         except LabError as error:

@@ -9,22 +9,14 @@ from lib import jobs
 from lib.errors import EmbeddingFailed, LabError
 from lib.milvus.connection import Connection, Description
 from lib.milvus.territory import Territory, is_scratch
-from lib.ui.common import (
-    connect,
-    corpus,
-    memory,
-    presence,
-    session,
-    tab,
-    uploads,
-    visitor,
-)
-from lib.ui.common.progress import follow
-from lib.ui.common.text import literal
+from lib.ui.frame import corpus
+from lib.ui.visitor import memory, presence, session, tab, visitor
+from lib.ui.widgets import connect, uploads
+from lib.ui.widgets.links import RUN_PARAMETER
+from lib.ui.widgets.progress import follow
+from lib.ui.widgets.text import literal
 from lib.words import shown_name
 
-# The address of a benchmark's run: /benchmark?b_run=ID
-RUN_PARAMETER = "b_run"
 REFRESH_S = 2.0
 MISHAP_SHOWN_S = 300.0
 

@@ -13,16 +13,16 @@ from lib.results.analysis import analyse
 from lib.runs import front, pictures, story
 from lib.runs.store import Entry, RunStore
 from lib.runs.story import Step
-from lib.ui.common.component import component
-from lib.ui.common.errors import show_error
-from lib.ui.common.lanes import CSS as LANES_CSS
-from lib.ui.common.lanes import JS as LANES_JS
-from lib.ui.common.links import WHICH_PARAMETER
-from lib.ui.common.race import colour_mode, with_colours
-from lib.ui.common.session import frame_is_drawn
 from lib.ui.runs.downloads import drawing_limits
 from lib.ui.runs.list import CHOSEN_PARAMETER
 from lib.ui.runs.saved import run_store
+from lib.ui.visitor.component import component
+from lib.ui.visitor.errors import show_error
+from lib.ui.visitor.session import frame_is_drawn
+from lib.ui.widgets.lanes import CSS as LANES_CSS
+from lib.ui.widgets.lanes import JS as LANES_JS
+from lib.ui.widgets.links import WHICH_PARAMETER
+from lib.ui.widgets.race import colour_mode, with_colours
 from lib.workers.work import Limits
 
 FOLDER = Path(__file__).parent

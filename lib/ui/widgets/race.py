@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from lib.charts import theme
-from lib.ui.common.component import component
+from lib.ui.visitor.component import component
 
 FOLDER = Path(__file__).parent
 JS = (FOLDER / "race.js").read_text("utf-8")

@@ -19,8 +19,8 @@ import streamlit as st
 
 from lib.milvus.territory import Quota, Territory
 from lib.settings import Settings
-from lib.ui.common.component import component
-from lib.ui.common.identity import Identity, host_key, read
+from lib.ui.visitor.component import component
+from lib.ui.visitor.identity import Identity, host_key, read
 
 VISITOR_KEY = "lab_visitor"
 COOKIE_STEM = "lab_visitor_"

@@ -4,7 +4,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from lib.charts.theme import colours
-from lib.ui.common.race import colour_mode
+from lib.ui.widgets.race import colour_mode
 
 # What react-aria calls a chosen segment or tab, and a slider's value.
 CHOSEN = (

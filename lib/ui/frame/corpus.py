@@ -20,7 +20,7 @@ from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection, Lease
 from lib.milvus.embeddings import EmbeddingModel, load_ahead
 from lib.settings import Settings
-from lib.ui.common import memory, session
+from lib.ui.visitor import memory, session
 from lib.workers import host
 
 if TYPE_CHECKING:

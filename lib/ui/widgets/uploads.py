@@ -21,8 +21,8 @@ from streamlit.typing import UploadedFile
 
 from lib.documents.sources import MEGABYTE, Upload
 from lib.settings import Settings
-from lib.ui.common import session
-from lib.ui.common.text import literal
+from lib.ui.visitor import session
+from lib.ui.widgets.text import literal
 from lib.words import plain
 
 SHOWN_NAMES = 3

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from lib.ui.common.component import component
-from lib.ui.common.race import colour_mode, with_colours
+from lib.ui.visitor.component import component
+from lib.ui.widgets.race import colour_mode, with_colours
 
 FOLDER = Path(__file__).parent
 JS = (FOLDER / "lanes.js").read_text("utf-8")

@@ -11,7 +11,7 @@ import time
 
 from lib import jobs
 from lib.jobs import Job
-from lib.ui.common import visitor
+from lib.ui.visitor import visitor
 
 _log = logging.getLogger("lab.actions")
 

@@ -7,9 +7,9 @@ import streamlit as st
 from lib.errors import LabError
 from lib.milvus.addresses import check_allowed
 from lib.settings import AIOHTTP, HTTPX, HTTPX_MORE, MORE_CONNECTIONS, Settings, check_uri
-from lib.ui.common import session, tab
-from lib.ui.common.errors import error_box
-from lib.ui.common.text import literal
+from lib.ui.visitor import session, tab
+from lib.ui.visitor.errors import error_box
+from lib.ui.widgets.text import literal
 
 PROVIDERS = {"bundled": "Bundled model", "openai": "OpenAI-compatible"}
 CLIENTS = {

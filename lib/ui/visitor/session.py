@@ -22,10 +22,10 @@ from lib.milvus.connection import Connection, Description, Lease, Pool, open_con
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.milvus.territory import Territory
 from lib.settings import Settings
-from lib.ui.common import ahead, log, visitor
-from lib.ui.common.cleaner import Cleaner
-from lib.ui.common.errors import error_box, show_error
-from lib.ui.common.memory import check_room
+from lib.ui.visitor import ahead, log, visitor
+from lib.ui.visitor.cleaner import Cleaner
+from lib.ui.visitor.errors import error_box, show_error
+from lib.ui.visitor.memory import check_room
 
 # Only notebooks may nest event loops.
 event_loop.shared().forbid_nesting()

@@ -13,9 +13,10 @@ import streamlit as st
 from lib import jobs
 from lib.jobs import Job, State
 from lib.milvus.connection import Connection
-from lib.ui.common import held_files, session
-from lib.ui.common.cleaner import drop_old_exports, exports_folder
-from lib.ui.common.progress import follow
+from lib.ui.visitor import session
+from lib.ui.visitor.cleaner import drop_old_exports, exports_folder
+from lib.ui.widgets import held_files
+from lib.ui.widgets.progress import follow
 
 # How the subject of an export's job begins; a name that a visitor typed may follow.
 SUBJECT = "export:"

@@ -6,9 +6,10 @@ import streamlit as st
 
 from lib import jobs
 from lib.jobs import FINISHED, Job, State
-from lib.ui.common import connect, visitor
-from lib.ui.common.errors import error_box
-from lib.ui.common.text import literal
+from lib.ui.visitor import visitor
+from lib.ui.visitor.errors import error_box
+from lib.ui.widgets import connect
+from lib.ui.widgets.text import literal
 from lib.words import counted
 
 REFRESH_S = 0.4

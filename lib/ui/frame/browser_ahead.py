@@ -11,7 +11,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from lib.ui.common.component import component
+from lib.ui.visitor.component import component
 
 FOLDER = Path(st.__file__).parent / "static" / "static" / "js"
 SCRIPTS = (

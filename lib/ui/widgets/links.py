@@ -4,10 +4,11 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from lib.ui.common.component import component
+from lib.ui.visitor.component import component
 
 PRESENT_PARAMETER = "present"
 WHICH_PARAMETER = "run"
+RUN_PARAMETER = "b_run"  # a benchmark, on its page: /benchmark?b_run=ID
 
 
 def asks_for_presentation() -> bool:

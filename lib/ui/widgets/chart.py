@@ -8,7 +8,7 @@ import streamlit as st
 
 from lib.charts import kept
 from lib.charts.charts import AnyChart
-from lib.ui.common.race import colour_mode
+from lib.ui.widgets.race import colour_mode
 
 
 def show_chart(

@@ -6,8 +6,8 @@ It reads a few kilobytes that were kept ready and needs no Milvus, no langchain 
 import streamlit as st
 
 from lib.runs import front
-from lib.ui.common.lanes import show_lanes
-from lib.ui.common.links import present_link
+from lib.ui.widgets.lanes import show_lanes
+from lib.ui.widgets.links import present_link
 
 MEASURE_KEY = "o_measure"
 WITHOUT_RUNS = """

@@ -9,8 +9,8 @@ from lib.errors import InvalidInput
 from lib.milvus.connection import Connection
 from lib.milvus.filters import Typed
 from lib.milvus.typed import MOST_READ, Meant, OnRead, meant
-from lib.ui.common import session
-from lib.ui.common.text import literal
+from lib.ui.visitor import session
+from lib.ui.widgets.text import literal
 
 HELP = (
     "Words that the text must hold, or a Milvus expression over the rows' fields. "

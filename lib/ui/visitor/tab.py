@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from lib.ui.common.component import component
+from lib.ui.visitor.component import component
 
 # What the tab may keep: never the token or the key of the embedding provider.
 KEPT = (

@@ -1,0 +1,1 @@
+"""What stands around each page: first screen, sidebar, corpus, presentation."""

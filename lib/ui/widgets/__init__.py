@@ -1,0 +1,1 @@
+"""Parts that several pages are built of: text, tables, charts, code, progress, downloads."""
