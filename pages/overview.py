@@ -4,7 +4,6 @@ import streamlit as st
 
 from lib.results.catalogue import OPERATIONS
 from lib.runs import front
-from lib.ui.frame.browser_ahead import load_scripts
 from lib.ui.frame.front import MEASURE_KEY
 
 
@@ -50,5 +49,3 @@ st.markdown(
         for each in OPERATIONS.values()
     )
 )
-
-load_scripts()

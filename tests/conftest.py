@@ -70,8 +70,6 @@ CHROMIUM_FLAGS = [
     "--disable-quic",
     "--no-first-run",
 ]
-# Running the next pages' scripts ahead is a third of what a page costs, and no test goes on to all.
-SAVE_DATA = "Object.defineProperty(navigator, 'connection', {value: {saveData: true}})"
 SHOWN_OF_A_PAGE = 4_000  # characters
 RUN_APP = [
     *(sys.executable, "-m", "streamlit", "run", "app.py"),
@@ -421,7 +419,6 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator["BrowserConte
             args=CHROMIUM_FLAGS,
             viewport={"width": 1280, "height": 800},
         )
-        profile.add_init_script(SAVE_DATA)
         yield profile
         profile.close()
 

@@ -7,11 +7,9 @@ import pytest
 from playwright.sync_api import expect
 
 from lib.runs import front
-from lib.ui.frame import browser_ahead
-from tests.waiting import page_of_another
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 QUESTION = "list all files whose names match a wildcard"
 
@@ -134,31 +132,3 @@ def test_lanes_play_once_at_a_speed_that_is_said_and_stand_still_where_that_is_a
         "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
     )
     assert clock.inner_text() == shown.last["lanes"][0]["shown"]
-
-
-RAN = """names => names.filter(name =>
-    performance.getEntriesByType('resource').some(each => each.name.endsWith(name)))"""
-
-
-def test_the_overview_runs_ahead_what_the_next_pages_draw_with(
-    shared_app: str, browser: "Browser"
-) -> None:
-    assert len(browser_ahead.names()) == len(browser_ahead.SCRIPTS)
-    page = page_of_another(browser)
-    failed: list[str] = []
-    page.on("console", lambda said: failed.append(said.text) if said.type == "error" else None)
-    page.goto(shared_app)
-    page.wait_for_function(
-        f"names => ({RAN})(names).length === names.length", arg=browser_ahead.names()
-    )
-    assert failed == []
-    page.context.close()
-
-
-def test_a_browser_that_saves_data_loads_nothing_ahead(
-    shared_app: str, chromium_page: "Page"
-) -> None:
-    chromium_page.goto(shared_app)
-    chromium_page.wait_for_function(f"performance.now() > {3 * browser_ahead.AFTER_MS}")
-    seen = chromium_page.evaluate(RAN, browser_ahead.names())
-    assert not {"DataFrame", "FileUploader", "NumberInput"} & {n.partition(".")[0] for n in seen}
