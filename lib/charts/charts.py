@@ -742,102 +742,44 @@ class Chart:
         return " ".join([self.name, *sorted(name for name, is_on in options.items() if is_on)])
 
 
-_ALL = (
-    Chart(
-        name="wall_time",
-        title="Wall time",
-        frame=chart_data.wall_times,
-        draw=wall_time,
-        finding=wall_time_finding,
-        focused=False,
-    ),
-    Chart(
-        name="speedup",
-        title="Speed-up",
-        frame=chart_data.speedups,
-        draw=speedup,
-        finding=speedup_finding,
-        focused=False,
-    ),
-    Chart(
-        name="waterfall",
-        title="Timeline",
-        frame=chart_data.waterfall,
-        draw=waterfall,
-        finding=waterfall_finding,
-        switches={"zoom": "Zoom"},
-    ),
-    Chart(
-        name="latency",
-        title="Latency",
-        frame=chart_data.latencies,
-        draw=latency,
-        finding=latency_finding,
-    ),
-    Chart(
-        name="sweep",
-        title="Sweep",
-        frame=chart_data.sweep,
-        draw=sweep,
-        finding=sweep_finding,
-    ),
-    Chart(
-        name="rates",
-        title="Rates",
-        frame=chart_data.rates,
-        draw=rates,
-        finding=told_finding,
-        focused=False,
-    ),
-    Chart(
-        name="losses",
-        title="Losses",
-        frame=chart_data.losses,
-        draw=losses,
-        finding=told_finding,
-        focused=False,
-    ),
-    Chart(
-        name="served",
-        title="Requests",
-        frame=chart_data.served,
-        draw=served,
-        finding=told_finding,
-        focused=False,
-    ),
-    Chart(
-        name="heartbeat",
-        title="Heartbeat",
-        frame=chart_data.heartbeat,
-        draw=heartbeat,
-        finding=heartbeat_finding,
-        focused=False,
-    ),
-    Chart(
-        name="askers",
-        title="First tokens",
-        frame=chart_data.askers,
-        draw=askers,
-        finding=told_finding,
-        focused=False,
-    ),
-    Chart(
-        name="split",
-        title="Split",
-        frame=chart_data.split,
-        draw=split,
-        finding=split_finding,
-    ),
-    Chart(
-        name="loop_lag",
-        title="Loop lag",
-        frame=chart_data.loop_lag,
-        draw=loop_lag,
-        finding=loop_lag_finding,
-    ),
-)
-
-CHARTS: dict[str, Chart] = {chart.name: chart for chart in _ALL}
+CHARTS: dict[str, Chart] = {
+    chart.name: chart
+    for chart in (
+        Chart(
+            "wall_time",
+            "Wall time",
+            chart_data.wall_times,
+            wall_time,
+            wall_time_finding,
+            focused=False,
+        ),
+        Chart("speedup", "Speed-up", chart_data.speedups, speedup, speedup_finding, focused=False),
+        Chart(
+            "waterfall",
+            "Timeline",
+            chart_data.waterfall,
+            waterfall,
+            waterfall_finding,
+            switches={"zoom": "Zoom"},
+        ),
+        Chart("latency", "Latency", chart_data.latencies, latency, latency_finding),
+        Chart("sweep", "Sweep", chart_data.sweep, sweep, sweep_finding),
+        Chart("rates", "Rates", chart_data.rates, rates, told_finding, focused=False),
+        Chart("losses", "Losses", chart_data.losses, losses, told_finding, focused=False),
+        Chart("served", "Requests", chart_data.served, served, told_finding, focused=False),
+        Chart(
+            "heartbeat",
+            "Heartbeat",
+            chart_data.heartbeat,
+            heartbeat,
+            heartbeat_finding,
+            focused=False,
+        ),
+        Chart("askers", "First tokens", chart_data.askers, askers, told_finding, focused=False),
+        Chart("split", "Split", chart_data.split, split, split_finding),
+        Chart("loop_lag", "Loop lag", chart_data.loop_lag, loop_lag, loop_lag_finding),
+    )
+}
 RACE = "race"  # a picture that moves, and no chart
 
 
