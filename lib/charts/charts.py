@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+import altair as alt
 import pandas as pd
 
 from lib.charts import data as chart_data
 from lib.charts.theme import FAMILIES
-from lib.late import alt
 from lib.results.analysis import Analysis
 from lib.results.groups import Focus
 from lib.results.summaries import STALLED_LAG_MS
@@ -84,6 +84,15 @@ def readable(chart: AnyChart) -> AnyChart:
         .configure_view(strokeWidth=0)
     )
     return sized
+
+
+def specification(chart: AnyChart) -> dict[str, Any]:
+    """Return what a page draws of a chart, sized to be read from afar."""
+    spec = with_data(readable(chart))
+    # altair's own theme gives a width, and a page has its own.
+    for size in ("continuousWidth", "continuousHeight"):
+        spec["config"]["view"].pop(size, None)
+    return spec
 
 
 def with_data(chart: AnyChart) -> dict[str, Any]:

@@ -38,6 +38,17 @@ def text_config(mode: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def coloured(spec: dict[str, Any], mode: str) -> dict[str, Any]:
+    """Give a specification's texts the page's colour in 'light' or 'dark'.
+
+    Streamlit's theme leaves text marks black and axes too faint. Vega would describe each mark by
+    the names of its fields; the chart's own sentence is enough.
+    """
+    for part, values in (text_config(mode) | {"mark": {"aria": False}}).items():
+        spec["config"].setdefault(part, {}).update(values)
+    return spec
+
+
 def vega_config(mode: str = "light") -> dict[str, Any]:
     """Return a Vega config with the hues and text colours of 'light' or 'dark'."""
     theme, texts = colours(mode), text_config(mode)

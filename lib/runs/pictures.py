@@ -17,7 +17,6 @@ import pandas as pd
 
 from lib.charts.charts import CHARTS, Chart, frames, readable, with_data
 from lib.charts.theme import VEGA_LITE_VERSION, vega_config
-from lib.late import vl_convert
 from lib.results import findings
 from lib.results.analysis import Analysis, analyse
 from lib.results.groups import WHOLE
@@ -127,6 +126,8 @@ def drawn(
 
 
 def _drawn(spec: dict[str, Any], kinds: tuple[str, ...], scale: float, mode: str) -> Any:
+    import vl_convert  # its engine is loaded in the worker that draws
+
     config = vega_config(mode)
     svg = str(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE_VERSION, config=config))
     return tuple(_png(svg, scale) if kind == ".png" else svg.encode() for kind in kinds)
@@ -134,6 +135,8 @@ def _drawn(spec: dict[str, Any], kinds: tuple[str, ...], scale: float, mode: str
 
 def _png(svg: str, scale: float) -> bytes:
     """Return a drawing as PNG; one of hundreds of bars is smaller, and takes no more memory."""
+    import vl_convert
+
     found = SIZE.match(svg)
     points = float(found["width"]) * float(found["height"]) if found else 0.0
     if points * scale**2 > MOST_PIXELS:

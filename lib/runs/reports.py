@@ -14,7 +14,6 @@ import pandas as pd
 
 from lib.charts import data as chart_data
 from lib.charts.theme import FAMILIES, VEGA_LITE_VERSION, family_colour, vega_config
-from lib.late import vl_convert
 from lib.results import findings, published, run_file
 from lib.results.analysis import Analysis, analyse
 from lib.results.findings import ALONE, Beside
@@ -226,6 +225,8 @@ def runtime() -> str:
 
 
 def _bundle() -> str:
+    import vl_convert  # loaded where a report is made
+
     return str(vl_convert.javascript_bundle(EXPOSE, vl_version=VEGA_LITE_VERSION))
 
 

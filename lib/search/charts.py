@@ -10,12 +10,11 @@ last, so that what is in both lists gets the neutral third colour again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
+import altair as alt
 import pandas as pd
 
-from lib.late import alt
 from lib.search.ask import BOTH, CANDIDATE, ONLY_MMR, ONLY_SIMILARITY
 
 QUERY = "the question"
@@ -185,12 +184,3 @@ def _measures(measures: list[str]) -> alt.Opacity:
 
 def _room() -> alt.Scale:
     return alt.Scale(zero=False, padding=26)
-
-
-# What the page draws, and the columns of each table.
-COLUMNS: dict[Callable[[pd.DataFrame], alt.LayerChart], tuple[str, ...]] = {
-    over_lambda: ("lambda_mult", "measure", "value", "current"),
-    rank_changes: ("key", "name", "fate", "rank", "pick", "side", "x", "y"),
-    pick_order: ("pick", "position", "measure", "value", "other"),
-    plane: ("x", "y", "key", "name", "fate", "caption", "rank", "relevance", "chosen"),
-}

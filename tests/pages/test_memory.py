@@ -48,33 +48,6 @@ memory.give_back()
 print(memory.used_mb() - before, pa.default_memory_pool().backend_name)
 """
 
-# What a visitor without a question of their own for a chart never needs.
-PAGES_PROGRAM = """
-import sys, tempfile
-from pathlib import Path
-from lib.charts import kept
-from lib.charts.charts import CHARTS
-from lib.charts.charts import frames
-from lib.results.analysis import analyse
-from lib.runs.store import RunStore
-import lib.ui.search.results, lib.ui.search.map, lib.ui.runs.downloads, lib.ui.runs.view
-from lib.search.charts import COLUMNS
-import pandas as pd
-
-class Missed(Exception): pass
-def missed(): raise Missed
-with tempfile.TemporaryDirectory() as empty:
-    run = RunStore(Path(empty)).featured().load()
-found = analyse(run)
-drawn = frames(found, found.focus, ("waterfall", "wall_time"))
-assert len(drawn) == 2
-for name, frame in drawn.items():
-    kept.specification(name, frame, missed, "dark")
-for draw, columns in COLUMNS.items():
-    kept.specification(draw.__name__, pd.DataFrame(columns=columns), missed, "light")
-print(sorted({"altair", "vl_convert", "pptx"} & set(sys.modules)))
-"""
-
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator is meant")
 def test_what_threads_have_freed_is_given_back() -> None:
@@ -86,10 +59,6 @@ def test_what_tables_have_freed_is_given_back() -> None:
     grown_mb, allocator = printed_by(ARROW_PROGRAM).split()
     assert allocator == "system"
     assert float(grown_mb) < 10
-
-
-def test_recorded_charts_and_search_charts_are_drawn_without_altair() -> None:
-    assert printed_by(PAGES_PROGRAM).strip() == "[]"
 
 
 FORKS = """

@@ -1,11 +1,9 @@
 """The first screen's file and the summaries say what the runs say, and need nothing heavy."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from lib.charts import kept
 from lib.results.analysis import analyse
 from lib.results.trials import ENDPOINT_MS
 from lib.runs import card, first_screen, front
@@ -96,16 +94,6 @@ def test_the_neighbour_is_told_beside_a_blocking_call_and_an_awaited_one(tmp_pat
 def test_a_summary_says_what_its_run_says(path: Path) -> None:
     kept = path.with_suffix(".summary").read_text(encoding="utf-8")
     assert kept == summarise_runs.summary(path), AGAIN
-
-
-def test_the_kept_charts_draw_what_their_runs_say() -> None:
-    kept_ones, made = (
-        json.loads(text) for text in (kept.FILE.read_text(), summarise_runs.charts())
-    )
-    assert list(kept_ones["charts"]) == list(made["charts"]), AGAIN
-    # Another altair writes another specification of the same picture.
-    if kept_ones["altair"] == made["altair"]:
-        assert kept_ones == made, AGAIN
 
 
 def test_a_summary_of_another_file_is_not_used(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ AHEAD = (
     "lib.ingestion.writing",
     "lib.runs.store",
     "lib.ingestion.chosen",
-    "lib.charts.kept",
+    "lib.charts.charts",
     "lib.ui.benchmark.form",
     "lib.ui.runs.view",
     "lib.ui.runs.list",

@@ -6,9 +6,15 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from lib.charts import kept
-from lib.charts.charts import AnyChart
+from lib.charts.charts import AnyChart, specification
+from lib.charts.theme import coloured
 from lib.ui.widgets.race import colour_mode
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _specification(name: str, table: pd.DataFrame, _draw: Callable[[], AnyChart]) -> dict[str, Any]:
+    """Return a chart's specification, made once for all visitors: it takes 30 to 150 ms."""
+    return specification(_draw())
 
 
 def show_chart(
@@ -25,7 +31,7 @@ def show_chart(
     `name` tells charts of one table apart. `alt` is what a screen reader says of the chart: a
     sentence with its values. `height` in pixels, where not the chart's own, is without its axis.
     """
-    spec = kept.specification(name, table, draw, colour_mode())
+    spec = coloured(_specification(name, table, draw), colour_mode())
     spec |= {"height": height} if height else {}
     st.vega_lite_chart(spec=spec, key=key, alt=alt)
 
@@ -44,7 +50,8 @@ def show_table_chart(
     Sending a table takes a few milliseconds. Returns the selection.
     """
     columns = table.iloc[:0]
-    spec = kept.specification(draw.__name__, columns, lambda: draw(columns), colour_mode())
+    spec = _specification(draw.__name__, columns, lambda: draw(columns))
+    spec = coloured(spec, colour_mode())
     return st.vega_lite_chart(
         table,
         {name: part for name, part in spec.items() if name not in ("data", "datasets")}
