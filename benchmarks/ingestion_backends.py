@@ -13,7 +13,7 @@ from typing import Any
 
 from lib import settings
 from lib.ingestion.batches import Batch
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from scripts.milvus_server import MilvusServer
 

@@ -37,7 +37,7 @@ from lib.ingestion.batches import Batch
 from lib.ingestion.chosen import ingest_chosen, of_files
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest_batches
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 

@@ -145,7 +145,7 @@ class Job:
 Work = Callable[[Job], Any]
 
 
-class Held(Protocol):
+class Releasable(Protocol):
     """Something a job needs until it ends, such as an open connection."""
 
     def release(self) -> None:
@@ -205,7 +205,7 @@ class Jobs:
         work: Work,
         *,
         subject: str,
-        held: Held | None = None,
+        held: Releasable | None = None,
         share: Share = WHOLE,
         is_short: bool = False,
         not_beside: str = "",

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from lib.milvus.collections import metric_of
+from lib.milvus.milvus_collections import metric_of
 from lib.programs.snippet import Snippet
 from lib.search import ask as search
 from lib.search.code import comparison_code

@@ -17,8 +17,7 @@ from pymilvus import DataType, Function, FunctionType
 
 from lib import settings
 from lib.errors import InvalidInput
-from lib.milvus import collections as milvus_collections
-from lib.milvus import rows
+from lib.milvus import milvus_collections, rows
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.milvus.reading import layout, walk

@@ -21,7 +21,7 @@ from langchain_core.documents import Document
 from lib import settings
 from lib.benchmark import runner
 from lib.benchmark.endpoint import OpenAIEndpoint
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.place import place_of

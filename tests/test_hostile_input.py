@@ -26,8 +26,7 @@ from lib.errors import LabError
 from lib.ingestion.batches import from_documents
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
-from lib.milvus import collections as milvus_collections
-from lib.milvus import filters
+from lib.milvus import filters, milvus_collections
 from lib.milvus.addresses import check_allowed
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model

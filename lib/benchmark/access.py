@@ -13,7 +13,7 @@ from typing import Any
 
 from lib.errors import ConnectionFailed, LabError
 from lib.jobs import Job
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection, open_lease
 from lib.milvus.embeddings import EmbeddingModel, open_model
 from lib.milvus.lite import Asked, Lite

@@ -27,9 +27,9 @@ from lib.benchmark.recorder import Recorder
 from lib.benchmark.strategies import STRATEGIES, keeper
 from lib.benchmark.workspace import MilvusWorkspace
 from lib.errors import OperationFailed
-from lib.milvus.collections import MAX_VARCHAR_BYTES
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.milvus_collections import MAX_VARCHAR_BYTES
 from lib.milvus.operations import OPERATIONS, Operation
 from lib.results.audit import Audit, Audited, Instead
 from lib.results.catalogue import PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD, Effect

@@ -20,7 +20,7 @@ from lib.benchmark.exact import METRICS, ExactRows
 from lib.benchmark.recorder import NO_EFFECT, Recorder
 from lib.documents.corpora import CORPORA
 from lib.errors import OperationFailed
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection, close_stores
 from lib.milvus.embeddings import EmbeddingModel, SimulatedLatency, TimedEmbeddings
 from lib.milvus.failures import reported

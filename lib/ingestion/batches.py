@@ -14,9 +14,9 @@ from lib.documents.metadata import clean, readable
 from lib.documents.problems import Problems
 from lib.documents.sources import VectorDocument
 from lib.errors import InvalidInput
-from lib.milvus.collections import MAX_VARCHAR_BYTES
 from lib.milvus.fields import INT64_KEYS, Schema
 from lib.milvus.filters import kind_of
+from lib.milvus.milvus_collections import MAX_VARCHAR_BYTES
 
 # A gRPC message of a Milvus server ends at 64 MB, and memory is batches times what one holds.
 MAX_BATCH_CHARACTERS = 4_000_000

@@ -14,18 +14,17 @@ from lib.documents.problems import Problem, Problems
 from lib.documents.sources import Columns, Part, Reading
 from lib.ingestion.batches import Batch, fitting, from_documents
 from lib.ingestion.known_rows import KnownRows
+from lib.ingestion.outdated import SOURCES_PER_QUERY
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.report import IngestionReport
-from lib.ingestion.sweep import SOURCES_PER_QUERY
 from lib.ingestion.writing import LOOK_UP_FAILED, ingest_batches
 from lib.jobs import Job
-from lib.milvus import collections as milvus_collections
-from lib.milvus import rows
-from lib.milvus.collections import Collection
+from lib.milvus import milvus_collections, rows
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.failures import reported
 from lib.milvus.filters import equals_any
+from lib.milvus.milvus_collections import Collection
 
 # How long a forecast may read and cut. What it has not seen by then it estimates.
 FORECAST_S = 2.0

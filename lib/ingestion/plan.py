@@ -6,7 +6,7 @@ from typing import Any
 
 from lib.errors import InvalidInput
 from lib.ingestion.batches import Batch
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 

@@ -15,7 +15,7 @@ from lib.errors import InvalidInput
 from lib.ingestion.plan import METHODS, IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.jobs import Job
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.results.summaries import Speedup, geometric_mean, speedup

@@ -30,16 +30,16 @@ from lib.errors import (
 )
 from lib.ingestion.batches import Batch, fitting, from_documents
 from lib.ingestion.known_rows import KnownRows
+from lib.ingestion.outdated import count, remove_outdated
 from lib.ingestion.plan import METHODS, IngestionPlan
 from lib.ingestion.report import IngestionReport, Tally
-from lib.ingestion.sweep import count, sweep
 from lib.jobs import Job
-from lib.milvus import collections as milvus_collections
-from lib.milvus.collections import Collection
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection, close_stores
 from lib.milvus.embeddings import WORK_S, EmbeddingModel, embedding_clock
 from lib.milvus.failures import reported
 from lib.milvus.fields import EMBEDDING_PROPERTY
+from lib.milvus.milvus_collections import Collection
 from lib.milvus.operations import OPERATIONS
 from lib.milvus.territory import store_class
 from lib.workers.watchdog import TICK_S, watched
@@ -110,12 +110,12 @@ def ingest_batches(
                 raise _with_what_was_kept(error, tally) from error
             finally:
                 tally.wall_s = time.perf_counter() - started - job.gave_s
-            # Before the sweep: Milvus Lite finds rows by their source in Python until they are
-            # flushed.
+            # Before outdated rows are removed: Milvus Lite finds rows by their source in Python
+            # until they are flushed.
             milvus_collections.prepare_for_search(connection, plan.collection)
             if before and not tally.stopped:
                 job.progress.message = "counting rows whose text is gone from its file"
-                sweep(connection, plan, known, problems, tally)
+                remove_outdated(connection, plan, known, problems, tally)
             after = count(connection, plan, tally)
         for source, skipped in problems.counts().items():
             tally.source(source).skipped = skipped

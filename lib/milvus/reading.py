@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.failures import reported
 from lib.milvus.fields import AS_BYTES, DYNAMIC_FIELD, Schema

@@ -20,7 +20,7 @@ from pymilvus import DataType
 from lib import event_loop
 from lib.errors import InvalidInput, OperationFailed
 from lib.jobs import Job, Progress
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.failures import reported
 from lib.milvus.fields import METADATA_COLUMN, Schema, StoredField
@@ -150,7 +150,7 @@ def _expire(change: "weakref.ref[Change]") -> None:
         alive.rows = ()  # their memory is given back
 
 
-class _Kept:
+class _Rows:
     """Rows kept for an undo, their vectors as arrays, until they take more than allowed."""
 
     def __init__(self, shape: Schema, most_bytes: int) -> None:
@@ -196,7 +196,7 @@ def matching(
     for each in _expressions(connection, name, shape, keys, expr):
         total += (count := milvus_collections.count(connection, name, each))
         shown += _shown(connection, name, shape, each, count)
-        sample = _Kept(shape, 0)
+        sample = _Rows(shape, 0)
         parts = walk(connection, name, each, fields=["*"], most=SAMPLE_ROWS, shape=shape)
         sample.add(next(parts, []))
         total_bytes += round(sample.bytes / max(len(sample.rows), 1) * count)
@@ -248,7 +248,7 @@ def delete(
     found = sum(milvus_collections.count(connection, name, each) for each in expressions)
     if not found:
         raise InvalidInput("No row matches, so there is nothing to delete.")
-    kept = _Kept(shape, most_bytes)
+    kept = _Rows(shape, most_bytes)
     for each in expressions if most_bytes else ():
         parts = walk(connection, name, each, fields=["*"], page_rows=EXPORT_ROWS, shape=shape)
         for part in parts:
@@ -349,7 +349,7 @@ def update(
         raise InvalidInput(f"The rows cannot be changed: {why}.", kept="Nothing was changed.")
     connection.check_room()
     with reported("The rows could not be changed."):
-        before = _Kept(shape, UNDO_BYTES)
+        before = _Rows(shape, UNDO_BYTES)
         before.add(rows_of(connection, name, shape, list(cells), shape.whole))
         stored = milvus_collections.count(connection, name, equals_any(key, cells))
         if stored > len(before.rows):

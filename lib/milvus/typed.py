@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lib.errors import InvalidInput
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.filters import Typed, combine, contains, equals_any
 from lib.milvus.reading import layout, walk

@@ -22,7 +22,7 @@ from lib.results.findings import ALONE, Beside
 from lib.results.trials import Run
 from lib.runs import card, story
 from lib.runs.card import Bar
-from lib.runs.pictures import Step, drawn, slide_spec, unwatched
+from lib.runs.pictures import OnPart, drawn, slide_spec, unwatched
 
 RGB: Any = RGBColor  # python-pptx has no types
 WIDTH, HEIGHT = Inches(13.333), Inches(7.5)
@@ -48,7 +48,7 @@ LANE_HEIGHT, MOST_LANE = Inches(0.5), Inches(0.9)
 LEAST_BAR = Inches(0.04)
 
 
-def deck(run: Run, beside: Beside = ALONE, step: Step = unwatched) -> bytes:
+def deck(run: Run, beside: Beside = ALONE, step: OnPart = unwatched) -> bytes:
     """Return a .pptx file: a cover, and each step with one statement and picture."""
     presentation = Presentation()
     presentation.slide_width, presentation.slide_height = WIDTH, HEIGHT

@@ -36,12 +36,12 @@ SIZE = re.compile(r'<svg [^>]*?\bwidth="(?P<width>[\d.]+)" height="(?P<height>[\
 # What drawing one picture, or making one file of a run, may take where nobody says otherwise.
 DRAWING = Limits(seconds=120, resident_mb=768, what="The picture", done="drawn")
 # One worker draws all pictures that are asked for one by one: its engine takes a second to start.
-_pen = work.Kept()
+_pen = work.Reused()
 ENGINE = ("altair", "vl_convert")
 
 
 # Called between two parts with how many of how many are done. It may raise to end the work.
-Step = Callable[[int, int], None]
+OnPart = Callable[[int, int], None]
 
 
 def unwatched(done: int, total: int) -> None:
@@ -58,7 +58,7 @@ class Figure:
     spec: dict[str, Any]
 
 
-def figures(found: Analysis, step: Step = unwatched) -> Iterator[Figure]:
+def figures(found: Analysis, step: OnPart = unwatched) -> Iterator[Figure]:
     """Make every chart that the run supports; detailed ones for each operation's most calls."""
     pairs = [
         (chart, focus)
@@ -158,7 +158,7 @@ def said(limits: Limits) -> Iterator[None]:
         ) from ended
 
 
-def archive(run: Run, step: Step = unwatched) -> bytes:
+def archive(run: Run, step: OnPart = unwatched) -> bytes:
     """Return every chart as PNG and SVG in one ZIP file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as written:

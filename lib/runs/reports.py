@@ -19,7 +19,7 @@ from lib.results.analysis import Analysis, analyse
 from lib.results.findings import ALONE, Beside
 from lib.results.trials import Run
 from lib.runs import card, pictures
-from lib.runs.pictures import DRAWING, ENGINE, Figure, Step, figures, said, unwatched
+from lib.runs.pictures import DRAWING, ENGINE, Figure, OnPart, figures, said, unwatched
 from lib.words import inert
 from lib.workers import work
 from lib.workers.work import Limits
@@ -50,7 +50,7 @@ def write(
     *,
     limits: Limits = DRAWING,
     check: Callable[[], None] = lambda: None,
-    step: Step = unwatched,
+    step: OnPart = unwatched,
 ) -> None:
     """Write a run's file of this kind, in a worker; what `check` raises ends it.
 
@@ -79,7 +79,7 @@ def _write(
     path.write_bytes(EXPORTS[name].make(run, beside, step, **given))
 
 
-def _deck(run: Run, beside: Beside, step: Step = unwatched) -> bytes:
+def _deck(run: Run, beside: Beside, step: OnPart = unwatched) -> bytes:
     # Imported at first use: python-pptx takes a third of a second and ten megabytes.
     from lib.runs import decks
 
@@ -135,7 +135,7 @@ async function read(id) {
 
 
 def html_report(
-    run: Run, beside: Beside = ALONE, step: Step = unwatched, script: str = ""
+    run: Run, beside: Beside = ALONE, step: OnPart = unwatched, script: str = ""
 ) -> bytes:
     """Return one self-contained page: text, charts, the chart runtime; nothing is loaded from
     anywhere.

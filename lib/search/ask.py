@@ -21,8 +21,7 @@ from pydantic import ValidationError
 
 from lib import event_loop
 from lib.errors import InvalidInput, LabError
-from lib.milvus import collections as milvus_collections
-from lib.milvus import filters
+from lib.milvus import filters, milvus_collections
 from lib.milvus.connection import ANSWER_S, Connection
 from lib.milvus.embeddings import ANSWER_S as EMBEDDING_ANSWER_S
 from lib.milvus.embeddings import EmbeddingClock, EmbeddingModel, embedding_clock

@@ -8,12 +8,12 @@ from typing import Any
 from lib import event_loop
 from lib.errors import InvalidInput
 from lib.jobs import Job
-from lib.milvus import collections as milvus_collections
-from lib.milvus.collections import Collection
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.failures import reported
 from lib.milvus.fields import METADATA_COLUMN, WORDS_FIELD, Schema
+from lib.milvus.milvus_collections import Collection
 from lib.milvus.operations import OPERATIONS
 from lib.milvus.reading import Row, walk
 from lib.milvus.rows import EXPORT_ROWS, exported

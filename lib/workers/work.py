@@ -17,7 +17,7 @@ from lib.errors import LabError
 from lib.workers.host import TICK_S, NotStarted, Request, shared
 from lib.workers.worker import MAX_MESSAGE_BYTES, MEGABYTE, Task, is_one
 
-__all__ = ["Ended", "Kept", "Limits", "NotStarted", "OutOfMemory", "OutOfTime", "TooMuchOutput"]
+__all__ = ["Ended", "Limits", "NotStarted", "OutOfMemory", "OutOfTime", "Reused", "TooMuchOutput"]
 
 # How long a worker is kept for the next caller.
 KEPT_S = 60.0
@@ -127,7 +127,7 @@ def stream(
                 yield from map(pickle.loads, value)
 
 
-class Kept:
+class Reused:
     """One worker that is kept from one piece of work to the next, for callers who take turns.
 
     What starts an engine in its worker is quick from the second time on. A worker in which work

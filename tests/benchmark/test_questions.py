@@ -14,7 +14,7 @@ from lib.errors import InvalidInput, LabError
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.jobs import Jobs, State
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.results.plan import Plan

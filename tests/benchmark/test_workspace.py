@@ -15,7 +15,7 @@ from lib.benchmark.runner import run
 from lib.benchmark.strategies import STRATEGIES, keeper, trial_arguments
 from lib.benchmark.workspace import MilvusWorkspace
 from lib.errors import InvalidInput, OperationFailed
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import ByDocuments, EmbeddingModel, TimedEmbeddings
 from lib.milvus.operations import OPERATIONS

@@ -13,7 +13,7 @@ from langchain_core.documents import Document
 from lib.benchmark.endpoint import OpenAIEndpoint
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.settings import load

@@ -14,7 +14,7 @@ from lib.documents.problems import Problems
 from lib.documents.sources import DEFAULT_MAX_BYTES, Reading, Upload
 from lib.errors import InvalidInput
 from lib.ingestion.batches import from_documents
-from lib.milvus.collections import MAX_VARCHAR_BYTES
+from lib.milvus.milvus_collections import MAX_VARCHAR_BYTES
 
 
 def cut(text: str, splitter: str = "recursive", size: int = 100, overlap: int = 0) -> list[str]:

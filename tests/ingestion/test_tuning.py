@@ -14,7 +14,7 @@ from lib.ingestion import tuning
 from lib.ingestion.plan import METHODS
 from lib.ingestion.tuning import REPEATS, Grid, Setting, find_best
 from lib.jobs import Job, Jobs, State
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel
 from tests.waiting import PATIENCE_S

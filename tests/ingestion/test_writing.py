@@ -31,8 +31,7 @@ from lib.ingestion.plan import METHODS, MODES, IngestionPlan, defaults
 from lib.ingestion.report import IngestionReport
 from lib.ingestion.writing import ingest, ingest_batches
 from lib.jobs import Job
-from lib.milvus import collections as milvus_collections
-from lib.milvus import rows
+from lib.milvus import milvus_collections, rows
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel, TimedEmbeddings
 from lib.settings import PROJECT_ROOT

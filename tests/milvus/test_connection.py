@@ -18,7 +18,7 @@ import pytest
 
 from lib import event_loop
 from lib.errors import CollectionMismatch, ConnectionFailed, InvalidInput
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection, Pool, open_connection
 from lib.milvus.embeddings import open_model
 from lib.milvus.territory import Quota

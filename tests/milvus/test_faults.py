@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.faults import COLLECTION, START_ROWS, Bench
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from scripts.tcp_proxy import TcpProxy
 
 

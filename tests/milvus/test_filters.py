@@ -17,8 +17,7 @@ from milvus_lite.search.filter.tokens import TokenKind, tokenize
 from pymilvus.exceptions import MilvusException
 
 from lib.errors import InvalidInput
-from lib.milvus import collections as milvus_collections
-from lib.milvus import filters
+from lib.milvus import filters, milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.filters import Condition, Field, FieldKind, quote
 from lib.settings import load

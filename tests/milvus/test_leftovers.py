@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lib.milvus import collections as milvus_collections
-from lib.milvus import leftovers
+from lib.milvus import leftovers, milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.territory import Quota, is_scratch
 from lib.settings import Settings
@@ -15,12 +14,12 @@ from tests.territories import new_territory
 
 MEASURE_AND_WAIT = """
 import sys, time
-from lib.milvus import collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import open_connection
 from lib.settings import Settings
 from tests.territories import new_territory
 opened = open_connection(Settings(milvus_uri=sys.argv[1]))
-collections.create(opened, opened.scratch_name(), 4)
+milvus_collections.create(opened, opened.scratch_name(), 4)
 print("made", flush=True)
 time.sleep(60)
 """

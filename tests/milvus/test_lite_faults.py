@@ -11,8 +11,7 @@ from lib.errors import ConnectionFailed, LabError, OperationFailed
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.jobs import Job
-from lib.milvus import collections as milvus_collections
-from lib.milvus import lite
+from lib.milvus import lite, milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
 from lib.search import ask

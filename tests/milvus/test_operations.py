@@ -7,8 +7,7 @@ from langchain_core.documents import Document
 from langchain_milvus import Milvus
 
 from lib import event_loop
-from lib.milvus import collections as milvus_collections
-from lib.milvus import operations
+from lib.milvus import milvus_collections, operations
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.operations import OPERATIONS, Inputs, Operation

@@ -22,12 +22,11 @@ from lib.errors import CollectionMismatch
 from lib.ingestion.chosen import ingest_chosen, of_files
 from lib.ingestion.plan import IngestionPlan, default_plan
 from lib.ingestion.writing import ingest
-from lib.milvus import collections as milvus_collections
-from lib.milvus import filters, rows
-from lib.milvus.collections import Collection
+from lib.milvus import filters, milvus_collections, rows
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.filters import Typed, equals
+from lib.milvus.milvus_collections import Collection
 from lib.results.plan import Plan
 from lib.search import ask
 from lib.search.hybrid import ask_hybrid, copy_with_words

@@ -19,8 +19,7 @@ from lib.errors import InvalidInput, OperationFailed
 from lib.ingestion.chosen import ingest_chosen, of_files
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
-from lib.milvus import collections as milvus_collections
-from lib.milvus import rows
+from lib.milvus import milvus_collections, rows
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import BUNDLED_MODEL_NAME, EmbeddingModel
 from lib.milvus.rows import Browser

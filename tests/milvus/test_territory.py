@@ -14,8 +14,7 @@ from lib.benchmark.workspace import MilvusWorkspace
 from lib.errors import LabError
 from lib.ingestion.plan import METHODS, IngestionPlan
 from lib.ingestion.writing import ingest
-from lib.milvus import collections as milvus_collections
-from lib.milvus import rows
+from lib.milvus import milvus_collections, rows
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
 from lib.milvus.rows import Change

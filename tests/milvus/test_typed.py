@@ -9,7 +9,7 @@ import pytest
 from pymilvus import DataType
 
 from lib.errors import InvalidInput
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus import typed as typed_filters
 from lib.milvus.connection import Connection
 from lib.milvus.filters import Typed

@@ -11,8 +11,7 @@ from langchain_core.documents import Document
 from streamlit.testing.v1 import AppTest
 
 from lib.errors import OperationFailed
-from lib.milvus import collections as milvus_collections
-from lib.milvus import rows
+from lib.milvus import milvus_collections, rows
 from lib.milvus.connection import Connection
 from lib.milvus.territory import SCRATCH_PREFIX
 from lib.settings import load

@@ -20,7 +20,7 @@ from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.jobs import State
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import CONNECT_TIMEOUT_S, open_connection
 from lib.milvus.embeddings import open_model
 from lib.results.trials import Run

@@ -16,8 +16,7 @@ from lib import jobs
 from lib.documents import files, loaders
 from lib.documents.sources import Part, Upload
 from lib.ingestion import tuning
-from lib.milvus import collections as milvus_collections
-from lib.milvus import rows
+from lib.milvus import milvus_collections, rows
 from lib.milvus.connection import Connection
 from lib.settings import load
 from tests.pages.conftest import OpenApp, figures, problems, said, wait_for_jobs

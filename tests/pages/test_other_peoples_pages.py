@@ -8,8 +8,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from lib.milvus import collections as milvus_collections
-from lib.milvus import rows
+from lib.milvus import milvus_collections, rows
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import open_model
 from lib.settings import load

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from lib import jobs
 from lib.jobs import Share
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Description, open_connection, open_lease
 from lib.milvus.embeddings import open_model
 from lib.milvus.territory import expiry

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection
 from tests.stores import COLLECTION, copy_of
 

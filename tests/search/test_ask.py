@@ -15,7 +15,7 @@ from lib.documents.corpora import CORPORA
 from lib.errors import InvalidInput, LabError
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.fields import read_schema

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.weak_matches import NONSENSE, SENSIBLE, judged_answered
 from lib.documents.corpora import CORPORA
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.search import ask as search

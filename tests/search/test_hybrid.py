@@ -10,10 +10,10 @@ from lib.errors import InvalidInput
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
 from lib.jobs import Jobs, State
-from lib.milvus import collections as milvus_collections
-from lib.milvus.collections import Collection
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.milvus_collections import Collection
 from lib.search import ask as search
 from lib.search.ask import Question
 from lib.search.hybrid import WAYS, ask_hybrid, copy_with_words

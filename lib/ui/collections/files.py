@@ -5,10 +5,9 @@ from pathlib import Path
 import streamlit as st
 
 from lib.jobs import Job
-from lib.milvus import collections as milvus_collections
-from lib.milvus import rows
-from lib.milvus.collections import Collection
+from lib.milvus import milvus_collections, rows
 from lib.milvus.connection import Connection
+from lib.milvus.milvus_collections import Collection
 from lib.ui.collections import list as collection_list
 from lib.ui.visitor import log, session
 from lib.ui.visitor.errors import show_error

@@ -4,10 +4,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from lib.errors import LabError
-from lib.milvus import collections as milvus_collections
-from lib.milvus.collections import Listed
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.milvus_collections import Listed
 from lib.milvus.territory import is_scratch
 from lib.ui.visitor import log, session, visitor
 from lib.ui.visitor.errors import error_box, show_error

@@ -10,12 +10,11 @@ import streamlit as st
 from lib.errors import LabError
 from lib.ingestion.batches import checked_text
 from lib.jobs import Job
-from lib.milvus import collections as milvus_collections
-from lib.milvus import rows
-from lib.milvus.collections import Collection
+from lib.milvus import milvus_collections, rows
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.filters import equals_any
+from lib.milvus.milvus_collections import Collection
 from lib.milvus.reading import Row, layout
 from lib.milvus.rows import Browser, Change, Edit, Matching
 from lib.milvus.undo import Undoable, UndoFolder

@@ -15,10 +15,10 @@ from lib.benchmark.access import modules_of
 from lib.documents.corpora import CORPORA
 from lib.errors import LabError
 from lib.jobs import FINISHED, Job
-from lib.milvus import collections as milvus_collections
-from lib.milvus.collections import Collection
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection, Lease
 from lib.milvus.embeddings import EmbeddingModel, load_ahead
+from lib.milvus.milvus_collections import Collection
 from lib.settings import Settings
 from lib.ui.visitor import memory, session
 from lib.workers import host

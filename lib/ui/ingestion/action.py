@@ -7,10 +7,10 @@ from lib.errors import LabError
 from lib.ingestion.chosen import LOOKED_UP_ROWS, Chosen, Forecast, Remaining, remaining
 from lib.ingestion.plan import METHODS, IngestionPlan
 from lib.ingestion.report import IngestionReport
-from lib.milvus import collections as milvus_collections
-from lib.milvus.collections import Collection
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.milvus_collections import Collection
 from lib.ui.visitor import session
 from lib.ui.widgets.text import literal
 from lib.words import counted, shown_name
@@ -122,7 +122,7 @@ def _remaining(
 
     # A failure is kept too: it is not looked up again at every rerun.
     asked = (opened.id, facts, session.rows_version(opened), chosen.identity)
-    return session.kept(REMAINING_KEY, asked, look_up)
+    return session.made_once(REMAINING_KEY, asked, look_up)
 
 
 @st.cache_resource(

@@ -115,7 +115,7 @@ def _files(
         st.session_state.pop(PARSED_KEY, None)
         return None
     max_bytes = limits.max_upload_mb * MEGABYTE
-    files = session.kept(
+    files = session.made_once(
         PARSED_KEY,
         tuple(file.file_id for file in uploaded),
         lambda: parsed(
@@ -142,7 +142,7 @@ def forecast_of(chosen: Chosen) -> Forecast:
         with st.spinner("Reading …"):
             return chosen.forecast()
 
-    return session.kept(FORECAST_KEY, chosen.identity, read)
+    return session.made_once(FORECAST_KEY, chosen.identity, read)
 
 
 def _columns(table: TableFile) -> Columns:
@@ -207,7 +207,7 @@ def _pasted(limits: Settings, chunking: Chunking) -> Chosen | None:
     name = plain(name).strip().removesuffix(".txt") or PASTED_NAME.removesuffix(".txt")
     content = text.encode(errors="replace")
     upload = Upload.of_bytes(f"{name}.txt", content)
-    files = session.kept(PARSED_KEY, (name, text), lambda: parsed([upload], len(content)))
+    files = session.made_once(PARSED_KEY, (name, text), lambda: parsed([upload], len(content)))
     return of_files(files, Reading(limits.max_rows), chunking)
 
 

@@ -7,10 +7,10 @@ import streamlit as st
 
 from lib.errors import InvalidInput, LabError
 from lib.milvus import filters
-from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.filters import OPERATORS, Condition, Field, FieldKind, Typed
+from lib.milvus.milvus_collections import Collection
 from lib.results.ranking import DEFAULT_FETCH_K, DEFAULT_K, DEFAULT_LAMBDA, MAX_K
 from lib.search import ask as search
 from lib.search import mmr

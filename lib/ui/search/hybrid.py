@@ -3,10 +3,10 @@
 import streamlit as st
 
 from lib.jobs import Job
-from lib.milvus import collections as milvus_collections
-from lib.milvus.collections import Collection
+from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.milvus_collections import Collection
 from lib.search.hybrid import WAYS, ask_hybrid, copied_name, copy_with_words
 from lib.ui.search.form import nothing_found, question_form
 from lib.ui.visitor import session

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import streamlit as st
 
 from lib.jobs import FINISHED
-from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.milvus_collections import Collection
 from lib.results.catalogue import SEARCH_TYPES
 from lib.results.plan import MAX_CONCURRENCY, Plan
 from lib.results.ranking import DEFAULT_FETCH_K, DEFAULT_LAMBDA

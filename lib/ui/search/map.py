@@ -21,7 +21,9 @@ LABEL_SIZE = (0.12, 0.06)
 def show_map(comparison: TwoLists) -> None:
     """Draw question, candidates and picks, and the table below them."""
     found = comparison.found
-    flat = session.kept("search_map", found, lambda: mmr.project(found.query_vector, found.vectors))
+    flat = session.made_once(
+        "search_map", found, lambda: mmr.project(found.query_vector, found.vectors)
+    )
     selected = st.session_state.get("map_rows", set())
     captions = captions_of(flat, comparison.chosen)
     rows = [

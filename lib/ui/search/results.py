@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from lib.milvus.collections import Metric
+from lib.milvus.milvus_collections import Metric
 from lib.programs.snippet import Snippet
 from lib.results.ranking import DEFAULT_K
 from lib.search import charts as search_charts
@@ -206,7 +206,9 @@ def _rank_changes(comparison: TwoLists, code: Callable[[float], Snippet]) -> Non
 def _trade_off(comparison: TwoLists, code: Callable[[float], Snippet]) -> None:
     here = comparison.spread(comparison.chosen)
     found = comparison.found
-    curve = session.kept("search_curve", found, lambda: mmr.curve(found.space, found.question.k))
+    curve = session.made_once(
+        "search_curve", found, lambda: mmr.curve(found.space, found.question.k)
+    )
     points = [(point.lambda_mult, point.spread, False) for point in curve] + [
         (comparison.lambda_mult, here, True)
     ]

@@ -15,11 +15,11 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from lib import event_loop, jobs, settings
 from lib.errors import LabError, SettingsError
 from lib.jobs import Job, Share, Work
-from lib.milvus import collections as milvus_collections
+from lib.milvus import milvus_collections
 from lib.milvus.addresses import check_allowed
-from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection, Description, Lease, Pool, open_connection, open_lease
 from lib.milvus.embeddings import EmbeddingModel, open_model
+from lib.milvus.milvus_collections import Collection
 from lib.milvus.territory import Territory
 from lib.settings import Settings
 from lib.ui.visitor import ahead, log, visitor
@@ -248,7 +248,7 @@ def _waited_for_once(key: str) -> Iterator[None]:
         raise
 
 
-def kept(key: str, asked: Hashable, make: Callable[[], T]) -> T:
+def made_once(key: str, asked: Hashable, make: Callable[[], T]) -> T:
     """Make something once and keep it in the session until something else is asked for."""
     before: tuple[Hashable, T] | None = st.session_state.get(key)
     if before is None or before[0] != asked:

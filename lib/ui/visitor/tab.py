@@ -14,7 +14,7 @@ import streamlit as st
 from lib.ui.visitor.component import component
 
 # What the tab may keep: never the token or the key of the embedding provider.
-KEPT = (
+REMEMBERED = (
     "milvus_uri",
     "milvus_database",
     "embedding_provider",
@@ -78,7 +78,7 @@ def remember(chosen: Mapping[str, Any] | None, *, key: str = "tab_keep") -> None
     Call it in every run of a page.
     """
     if chosen:
-        kept = {name: _without_credentials(str(chosen.get(name, ""))) for name in KEPT}
+        kept = {name: _without_credentials(str(chosen.get(name, ""))) for name in REMEMBERED}
         component("tab_memory", js=JS)(key=key, data={"keep": json.dumps(kept), "cookie": COOKIE})
         st.session_state[WRITTEN_KEY] = True
     elif st.session_state.get(WRITTEN_KEY):
@@ -106,6 +106,6 @@ def _checked(text: str) -> dict[str, str] | None:
         return None
     if not isinstance(kept, dict):
         return None
-    values = {name: kept.get(name, "") for name in KEPT}
+    values = {name: kept.get(name, "") for name in REMEMBERED}
     usable = all(isinstance(value, str) and len(value) <= MAX_CHARS for value in values.values())
     return values if usable and values["milvus_uri"] else None

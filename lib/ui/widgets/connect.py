@@ -179,7 +179,7 @@ def chosen_elsewhere() -> dict[str, Any] | None:
 
 
 def _note(chosen: Settings) -> dict[str, Any]:
-    kept = {name: getattr(chosen, name) for name in tab.KEPT}
+    kept = {name: getattr(chosen, name) for name in tab.REMEMBERED}
     if session.is_hosts(chosen):
         kept["milvus_database"] = ""
     return kept

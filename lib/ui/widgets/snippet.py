@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import streamlit as st
 
-from lib.milvus.collections import Collection
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.milvus_collections import Collection
 from lib.milvus.place import place_of
 from lib.programs.snippet import OWN, Place, Snippet
 from lib.ui.visitor.session import current_settings, is_hosts

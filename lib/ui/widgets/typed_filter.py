@@ -87,7 +87,7 @@ def found_once(
         bars[0].progress(share, f"Looking for the words in each text: {rows:,} rows")
 
     try:
-        return session.kept(f"{key}_found", asked, lambda: find(on_read))
+        return session.made_once(f"{key}_found", asked, lambda: find(on_read))
     except InvalidInput:
         if typed.is_words is False:
             _offer(WORDS, typed.text, key=key)

@@ -29,7 +29,7 @@ SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True)
-class _Held:
+class _Counted:
     file_id: str
     owner: str
     size: int
@@ -43,7 +43,7 @@ class Uploads:
         self._limits = limits
         self._lock = threading.RLock()
         self._owners: dict[str, str] = {}  # of sessions; one that is not known is its own
-        self._in_work: dict[int, _Held] = {}
+        self._in_work: dict[int, _Counted] = {}
         self._numbers = itertools.count()
         self._refused: dict[str, str] = {}  # why, by the file's id
         self._add = files.add_file
@@ -75,14 +75,14 @@ class Uploads:
         """Count a session's file for as long as something can open it."""
         number = next(self._numbers)
         owner = self._owners.get(session_id, session_id)
-        self._in_work[number] = _Held(file_id, owner, upload.size)
+        self._in_work[number] = _Counted(file_id, owner, upload.size)
         weakref.finalize(upload.open, self._in_work.pop, number, None)
 
-    def held(self) -> Iterable[_Held]:
+    def held(self) -> Iterable[_Counted]:
         """Return every file that is held, once."""
         with self._lock:
             stored = [
-                _Held(each.file_id, self._owners.get(session, session), len(each.data))
+                _Counted(each.file_id, self._owners.get(session, session), len(each.data))
                 for session, files in list(self._files.file_storage.items())
                 for each in list(files.values())
             ]

@@ -1,7 +1,7 @@
-"""The sweep: take away the rows of the given sources that are no longer theirs.
+"""Remove the rows of the given sources that are no longer theirs.
 
 When the text at a place in a source has changed, the new row is in already and the old one is
-removed. Rows beyond a source's new end are removed when the plan says so. The sweep runs after
+removed. Rows beyond a source's new end are removed when the plan says so. This runs after
 everything was inserted and needs no memory of an earlier run, so an ingestion that was killed and
 repeated gives the same rows. Sources with unread parts are left alone.
 """
@@ -17,8 +17,7 @@ from lib.documents.problems import Problems
 from lib.ingestion.known_rows import KnownRows, mark
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.report import Tally
-from lib.milvus import collections as milvus_collections
-from lib.milvus import rows
+from lib.milvus import milvus_collections, rows
 from lib.milvus.connection import Connection
 from lib.milvus.failures import reported
 from lib.milvus.filters import equals, equals_any
@@ -28,17 +27,17 @@ from lib.milvus.reading import walk
 SOURCES_PER_QUERY = 500
 
 
-def sweep(
+def remove_outdated(
     connection: Connection, plan: IngestionPlan, known: KnownRows, problems: Problems, tally: Tally
 ) -> None:
-    """Sweep the sources that were given whole, and count in the tally what went."""
+    """Remove them from the sources that were given whole, and count in the tally what went."""
     sources = {name: marks for name, marks in known.sources.items() if not problems.spoiled(name)}
     if sources and sum(map(len, sources.values())) != count(connection, plan, tally):
         for part in batch_iterate(SOURCES_PER_QUERY, sources):
             given = sum(len(sources[name]) for name in part)
             if count(connection, plan, tally, equals_any("source", part)) > given:
                 for name in part:
-                    _sweep_source(connection, plan, known, name, sources[name], tally)
+                    _remove_of_source(connection, plan, known, name, sources[name], tally)
 
 
 def count(connection: Connection, plan: IngestionPlan, tally: Tally, expr: str = "") -> int:
@@ -47,7 +46,7 @@ def count(connection: Connection, plan: IngestionPlan, tally: Tally, expr: str =
     return milvus_collections.count(connection, plan.collection, expr, consistency=consistency)
 
 
-def _sweep_source(
+def _remove_of_source(
     connection: Connection,
     plan: IngestionPlan,
     known: KnownRows,

@@ -11,14 +11,14 @@ import pytest
 
 from lib.errors import InvalidInput, JobCancelled
 from lib.workers import host
-from lib.workers.work import Ended, Kept, Limits, OutOfMemory, OutOfTime
+from lib.workers.work import Ended, Limits, OutOfMemory, OutOfTime, Reused
 from tests.waiting import wait_until
 from tests.workers import tasks
 
 
 @pytest.fixture
-def kept() -> Iterator[Kept]:
-    made = Kept()
+def kept() -> Iterator[Reused]:
+    made = Reused()
     yield made
     made.end()
 
@@ -31,7 +31,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(request.param)
 
 
-def test_the_next_caller_gets_the_same_worker(way: str, kept: Kept) -> None:
+def test_the_next_caller_gets_the_same_worker(way: str, kept: Reused) -> None:
     first = kept.run(tasks.process_id)
     assert first != os.getpid()
     assert [kept.run(tasks.length, bytes(size)) for size in (0, 3)] == [("bytes", 0), ("bytes", 3)]
@@ -39,7 +39,7 @@ def test_the_next_caller_gets_the_same_worker(way: str, kept: Kept) -> None:
 
 
 def test_it_ends_when_nobody_comes() -> None:
-    kept = Kept(idle_s=0.2)
+    kept = Reused(idle_s=0.2)
     process = psutil.Process(kept.run(tasks.process_id))
     wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
     assert kept.run(tasks.process_id) != process.pid
@@ -56,7 +56,7 @@ def test_it_ends_when_nobody_comes() -> None:
     ],
 )
 def test_one_in_which_work_failed_is_not_kept(
-    kept: Kept, task: object, arguments: tuple[object, ...], error: type[Exception]
+    kept: Reused, task: object, arguments: tuple[object, ...], error: type[Exception]
 ) -> None:
     first = kept.run(tasks.process_id)
     with pytest.raises(error):
@@ -64,7 +64,7 @@ def test_one_in_which_work_failed_is_not_kept(
     assert kept.run(tasks.process_id) != first
 
 
-def test_one_that_was_killed_meanwhile_is_replaced_without_a_word(kept: Kept) -> None:
+def test_one_that_was_killed_meanwhile_is_replaced_without_a_word(kept: Reused) -> None:
     first = kept.run(tasks.process_id)
     os.kill(first, signal.SIGKILL)
     assert kept.run(tasks.double, 4) == 8
@@ -72,7 +72,7 @@ def test_one_that_was_killed_meanwhile_is_replaced_without_a_word(kept: Kept) ->
     assert kept.run(tasks.double, 5) == 10
 
 
-def test_memory_counts_from_its_start_however_often_it_works(kept: Kept) -> None:
+def test_memory_counts_from_its_start_however_often_it_works(kept: Reused) -> None:
     limits = Limits(memory_mb=64)
     first = kept.run(tasks.hold, 40, limits=limits)
     second = kept.run(tasks.hold, 41, limits=limits)  # no room beside the first: in a new one
@@ -82,7 +82,7 @@ def test_memory_counts_from_its_start_however_often_it_works(kept: Kept) -> None
 
 
 @pytest.mark.alone
-def test_callers_take_turns_and_may_give_up_waiting(kept: Kept) -> None:
+def test_callers_take_turns_and_may_give_up_waiting(kept: Reused) -> None:
     working = threading.Thread(target=kept.run, args=(tasks.sleep, 1.0))
     working.start()
     wait_until(kept._turn.locked)
