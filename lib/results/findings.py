@@ -194,10 +194,14 @@ def _done(cell: CellSummary) -> str:
     return " ".join(done.format(f"{cell.count:,}" if cell.count else "").split())
 
 
-def did(cell: CellSummary) -> str:
-    """Return 'Async, at most 32, added 100 documents': the concurrency is always named."""
-    comma = "," if "," in cell.label else ""
-    return f"{cell.label}{comma} {_done(cell)}"
+def did(cell: CellSummary, called: str = "") -> str:
+    """Return 'Async, at most 32, added 100 documents': the concurrency is always named.
+
+    The way may be `called` otherwise.
+    """
+    called = called or cell.label
+    comma = "," if "," in called else ""
+    return f"{called}{comma} {_done(cell)}"
 
 
 def work(cell: CellSummary) -> str:

@@ -49,7 +49,8 @@ def headline(found: Analysis) -> str:
         return f"{findings.work(cell).capitalize()}: {findings.undecided(found, cell)}."
     is_sooner = cell.speedup >= 1
     times = ratio_text(cell.speedup if is_sooner else 1 / cell.speedup).removesuffix("×")
-    return f"{findings.did(cell)} {times} times {'sooner' if is_sooner else 'later'}."
+    called = f"Gathered batches of {cell.batch:,}" if cell.batch > 1 else ""
+    return f"{findings.did(cell, called)} {times} times {'sooner' if is_sooner else 'later'}."
 
 
 def basis(found: Analysis) -> str:

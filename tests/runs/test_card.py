@@ -3,6 +3,7 @@
 import html
 import io
 import math
+from typing import Any
 
 import pytest
 from pptx import Presentation
@@ -29,7 +30,7 @@ def texts_of(presentation: Presentation) -> list[str]:
     ]
 
 
-def means(analysed: Analysis, strategy_of: dict[str, str]) -> dict[str, float]:
+def means(analysed: Analysis, strategy_of: dict[str, Any]) -> dict[str, float]:
     """Return the geometric mean of each way's repeats, worked out here, by its label."""
     group = analysed.focus
     assert group is not None
@@ -40,7 +41,7 @@ def means(analysed: Analysis, strategy_of: dict[str, str]) -> dict[str, float]:
             for trial in analysed.run.trials
             if trial.counts
             and (trial.operation, trial.count) == (group.operation, group.count)
-            and (trial.strategy, trial.concurrency) == strategy
+            and (trial.strategy, trial.concurrency, trial.batch) == strategy
         ]
         found[label] = math.exp(sum(map(math.log, walls)) / len(walls))
     return found
@@ -62,7 +63,8 @@ def test_race_bars_headline_slides_report_and_deck_show_one_number(name: str) ->
         return
     drawn = chart_data.lanes(found, group)
     labels = {
-        summaries.cell_label(trial.cell): (trial.strategy, trial.concurrency) for trial in drawn
+        summaries.cell_label(trial.cell): (trial.strategy, trial.concurrency, trial.batch)
+        for trial in drawn
     }
     took = means(found, labels)
     gains = {label: took["Loop"] / time_s for label, time_s in took.items()}
