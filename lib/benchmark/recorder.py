@@ -19,6 +19,7 @@ from lib.results.trials import Call
 RETURNED_FALSE = "reported failure (returned False)"
 NO_EFFECT = "reported success without effect"
 MAX_KIND_CHARS = 160
+MOST_HOLDS = 200  # that a trial keeps
 
 
 @dataclass(eq=False, repr=False)
@@ -58,6 +59,7 @@ class Recorder:
         self.stopped = False
         self.results: list[Any] = [None] * self.calls
         self.loop_lags_s: list[float] = []
+        self.holds: list[tuple[float, float]] = []  # from when to when the loop was held
         self.finished: list[int] = []  # in the order they ended; its length is the progress
         # The requests of a service's neighbour: due, start, end, and the kind of failure or None.
         self.beats: list[tuple[float, float, float, str | None]] = []
@@ -194,6 +196,12 @@ class Recorder:
             )
             for due, start, end, error in sorted(self.beats)
         )
+
+    def held_s(self) -> tuple[tuple[float, float], ...]:
+        """Return from when to when the loop was held while calls were made, the longest few."""
+        zero, longest = self._zero(), sorted(self.holds, key=lambda each: each[0] - each[1])
+        spans = sorted((max(start - zero, 0.0), end - zero) for start, end in longest[:MOST_HOLDS])
+        return tuple(span for span in spans if span[1] > span[0])
 
     def _zero(self) -> float:
         """Return the moment from which a trial's times count."""

@@ -30,6 +30,8 @@ from lib.workers.following import clean_beside
 from lib.workers.watchdog import Watchdog
 
 SUBJECT = "benchmark"  # by which pages find the job of a run
+# So late, the loop was held: other tasks on it would notice.
+HELD_S = 0.02
 LAG_INTERVAL_S = 0.01
 
 OnTrial = Callable[[Trial], None]
@@ -256,7 +258,7 @@ class _Session:
                 cpu_before = time.process_time()
                 if strategy.on_loop:
                     calls_made = strategy.execute(recorder)
-                    self.guard.run_on_loop(_with_lag(calls_made, recorder.loop_lags_s))
+                    self.guard.run_on_loop(_with_lag(calls_made, recorder))
                 else:
                     strategy.execute(recorder)
                 cpu_s = time.process_time() - cpu_before
@@ -288,6 +290,7 @@ class _Session:
                 rows_counted=_counted(recorder, wrong),
                 recall=checked.recall,
                 pings=pings,
+                held_s=recorder.held_s(),
                 **self.workspace.observed(),
             )
             if not trial.is_void:
@@ -334,12 +337,15 @@ class _Session:
         self.on_progress()
 
 
-async def _with_lag(coroutine: Any, lags_s: list[float]) -> None:
+async def _with_lag(coroutine: Any, recorder: Recorder) -> None:
     """Await the coroutine, and note how late the loop wakes a task that sleeps ten milliseconds."""
     due = 0.0
 
     def note() -> None:
-        lags_s.append(max(time.perf_counter() - due, 0.0))
+        lag_s = max(time.perf_counter() - due, 0.0)
+        recorder.loop_lags_s.append(lag_s)
+        if lag_s >= HELD_S:
+            recorder.holds.append((due, due + lag_s))
 
     async def sample() -> None:
         nonlocal due

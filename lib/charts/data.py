@@ -30,6 +30,7 @@ LANE_GAP = 0.12
 LANES = ("loop", "threads", "async", "batch")
 # Those of them that a timeline draws: the staircase and the block.
 STAIRCASE = ("loop", "async")
+HELD = "event loop held"  # a part of a timeline
 # What is drawn of a neighbour's requests, which are due every 50 ms.
 HEARTBEAT_S = 10.0
 # Those answered later are beats that were missed: what held them answers many at once.
@@ -165,8 +166,8 @@ def waterfall(found: Analysis, focus: Focus) -> pd.DataFrame:
     """Return the calls of two lanes as bars from start to end, in seconds.
 
     Each call is two rows, embedding first and then Milvus and client; `row` counts bars from the
-    top over both lanes. Of long lanes every n-th call is kept, in the order they started; `shown`
-    and `total` say how many.
+    top over both lanes. Below a lane are the spans in which the event loop was held. Of long lanes
+    every n-th call is kept, in the order they started; `shown` and `total` say how many.
     """
     rows = []
     row = 0
@@ -202,6 +203,11 @@ def waterfall(found: Analysis, focus: Focus) -> pd.DataFrame:
                     }
                 )
             row += 1
+        if trial.held_s and kept:
+            below = {**rows[-1], "part": HELD, "family": "blocking", "row": row + 1}
+            below["row_end"] = row + 1 + max(2, round(LANE_GAP * len(kept) / 2))
+            rows += [{**below, "start_s": start, "end_s": end} for start, end in trial.held_s]
+            row = below["row_end"]
         row += max(2, round(2 * LANE_GAP * len(kept)))  # room for the name of the next lane
     return _table(
         rows,

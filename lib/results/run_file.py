@@ -147,7 +147,7 @@ def _trial_json(trial: Trial) -> str:
         name: redact(_rounded(getattr(trial, name)))
         for name in Trial.__dataclass_fields__
         if name not in ("calls", "pings") and (trial.pings or not name.startswith("served_"))
-        if name != "first_token_s" or trial.first_token_s
+        if name not in ("first_token_s", "held_s") or getattr(trial, name)
     }
     beside = {"neighbour": _columns(trial.pings, TIMED_UNIT_US)} if trial.pings else {}
     content = {**record, "calls": calls, **columns, **beside}

@@ -137,6 +137,9 @@ class Trial:
 
     Of a chain `first_token_s` are the seconds from each question to the first token of its answer,
     in the order in which the answers ended.
+
+    `held_s` are the spans in which the event loop was held for 20 ms or more, in seconds from the
+    first call, at most 200 of them; files from before have none.
     """
 
     operation: Name
@@ -168,6 +171,7 @@ class Trial:
     served_mb: Number = 0.0
     served_cpu_s: Number = 0.0
     first_token_s: Annotated[tuple[Number, ...], MaxLen(MAX_TIMED_CALLS), FailFast()] = ()
+    held_s: Annotated[tuple[tuple[Number, Number], ...], MaxLen(200), FailFast()] = ()
 
     @property
     def cell(self) -> CellKey:

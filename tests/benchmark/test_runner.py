@@ -14,7 +14,7 @@ from langchain_core.embeddings import Embeddings
 
 from lib import event_loop
 from lib.benchmark import environment
-from lib.benchmark.runner import Guard, run, run_in
+from lib.benchmark.runner import Guard, plan_settings, run, run_in
 from lib.benchmark.strategies import STRATEGIES
 from lib.errors import ConnectionFailed, InvalidInput, JobCancelled, OperationFailed
 from lib.jobs import Job, Jobs, State
@@ -22,6 +22,7 @@ from lib.milvus import embeddings
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import ByDocuments, EmbeddingModel, TimedEmbeddings, open_model
 from lib.milvus.operations import OPERATIONS
+from lib.results import run_file
 from lib.results.analysis import analyse
 from lib.results.catalogue import OWN_WAYS
 from lib.results.plan import Plan
@@ -457,6 +458,14 @@ def test_a_blocked_event_loop_is_noticed() -> None:
     (trial,) = run_in(plan, StubWorkspace(Blocking()), job=Job("test", "test")).trials
     assert trial.loop_lag_ms_max is not None
     assert trial.loop_lag_ms_max >= 140
+    # When it was held is kept, and comes back from a file: two calls of 0.15 s, one after another.
+    assert sum(end - start for start, end in trial.held_s) >= 0.28
+    assert max(end for _, end in trial.held_s) <= trial.wall_s + 0.1
+    text = run_file.to_json(Run({}, plan_settings(plan), (trial,)))
+    (again,) = run_file.read(text.encode()).trials
+    assert [*map(list, again.held_s)] == [
+        pytest.approx(list(each), abs=1e-5) for each in trial.held_s
+    ]
 
 
 def test_a_guard_whose_job_was_stopped_starts_nothing() -> None:

@@ -508,3 +508,18 @@ def test_a_trial_that_took_no_time_stands_on_no_log_axis() -> None:
     frame = frame_of(chart, run, ADD)
     assert list(frame["wall_s"] > 0) == [True]
     assert chart.finding(frame)
+
+
+def test_a_timeline_has_a_red_lane_below_the_calls_where_the_loop_was_held() -> None:
+    held = ((0.013, 0.041), (0.05, 0.091))
+    ways = [make_trial(), dataclasses.replace(make_trial("gather", concurrency=None), held_s=held)]
+    frame = chart_data.waterfall(analyse(make_run(*ways)), ADD)
+    red = frame[frame["family"] == "blocking"]
+    assert list(zip(red["start_s"], red["end_s"], strict=True)) == list(held)
+    calls = frame[(frame["lane"] == red["lane"].iloc[0]) & (frame["part"] != chart_data.HELD)]
+    assert calls["row_end"].max() <= red["row"].min()
+    drawn = charts.waterfall(frame).to_dict()
+    assert chart_data.HELD in json.dumps(drawn)
+    # What takes no longer than a task notices is no lane, and no legend.
+    without = chart_data.waterfall(analyse(make_run(ways[0], make_trial("gather"))), ADD)
+    assert chart_data.HELD not in json.dumps(charts.waterfall(without).to_dict())
