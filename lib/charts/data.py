@@ -204,10 +204,11 @@ def waterfall(found: Analysis, focus: Focus) -> pd.DataFrame:
                 )
             row += 1
         if trial.held_s and kept:
-            below = {**rows[-1], "part": HELD, "family": "blocking", "row": row + 1}
-            below["row_end"] = row + 1 + max(2, round(LANE_GAP * len(kept) / 2))
-            rows += [{**below, "start_s": start, "end_s": end} for start, end in trial.held_s]
-            row = below["row_end"]
+            top, row = row + 1, row + 1 + max(2, round(LANE_GAP * len(kept) / 2))
+            below = {"part": HELD, "family": "blocking", "row": top, "row_end": row}
+            rows += [
+                {**rows[-1], **below, "start_s": start, "end_s": end} for start, end in trial.held_s
+            ]
         row += max(2, round(2 * LANE_GAP * len(kept)))  # room for the name of the next lane
     return _table(
         rows,
