@@ -18,7 +18,7 @@ def layers() -> list[list[str]]:
     return [
         [room.strip() for room in layer.split("|")]
         for contract in tools["importlinter"]["contracts"]
-        if contract["type"] == "layers"
+        if contract["type"] == "layers" and contract["containers"] == ["lib"]
         for layer in contract["layers"]
     ]
 
