@@ -13,7 +13,8 @@ from scripts import gallery
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = pytest.mark.slow
+# Alone also where nothing is timed: the pages are written once, and that takes long.
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 MB = 1_000_000
 # Of the time that the quickest page takes beside it.
@@ -40,7 +41,6 @@ def test_every_recorded_run_has_a_page_and_all_are_small(site: Path) -> None:
     assert sum(path.stat().st_size for path in site.iterdir()) < 6 * MB
 
 
-@pytest.mark.alone
 def test_each_page_draws_its_first_chart_about_as_soon_as_the_quickest_and_asks_no_other_host(
     site: Path, chromium_page: "Page"
 ) -> None:

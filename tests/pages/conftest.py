@@ -1,6 +1,8 @@
 """Run the app's script without a browser."""
 
 import functools
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,29 +43,39 @@ FOLDED = ("ingestion_code", "collections_code", "search_code", "method_code", *R
 
 
 @pytest.fixture
-def open_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenApp]:
+def open_app(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filled_store: Callable[[], Path]
+) -> Iterator[OpenApp]:
     """Return a function that opens a page of the app with these environment variables.
 
-    The store is an embedded one in a folder of the test's own unless MILVUS_URI is given.
+    The store is an embedded one in a folder of the test's own unless MILVUS_URI is given. It holds
+    the bundled corpus already; an `empty` one begins with the app's own load, which takes seconds.
     """
     st.cache_resource.clear()
     st.cache_data.clear()
 
-    def open_page(page: str = "pages/overview.py", **environment: str) -> AppTest:
-        monkeypatch.setenv("LAB_DATA_DIR", str(tmp_path / "data"))
+    def open_page(
+        page: str = "pages/overview.py", *, empty: bool = False, **environment: str
+    ) -> AppTest:
+        data = tmp_path / "data"
+        monkeypatch.setenv("LAB_DATA_DIR", str(data))
         # A process of tests holds more than one app: it would refuse heavy work near its bound.
         monkeypatch.setenv("LAB_MAX_MEMORY_MB", "100000")
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
+        if not (empty or data.exists() or "MILVUS_URI" in os.environ):
+            shutil.copytree(filled_store(), data / "lab.db")
+            # What pages ask first they find out themselves.
+            monkeypatch.setattr("lib.ui.frame.corpus._learn", lambda *_: None)
         app = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=150)
         for key in FOLDED:
             app.session_state[key] = True
-        app.run()
-        if page != "pages/overview.py":
-            app.switch_page(page).run()
-        return app
+        return app.switch_page(page).run()
 
     yield open_page
+    # The first load of a store, which few tests wait for, takes seconds.
+    for job in list(jobs.shared()._jobs.values()):
+        job.cancel()
     wait_for_jobs()
     st.cache_resource.clear()
     st.cache_data.clear()

@@ -67,7 +67,7 @@ def test_the_first_visit_loads_the_corpus_by_itself_and_only_once(
     open_app: OpenApp,
 ) -> None:
     before = {job.id for job in jobs.shared().all()}
-    open_app()
+    open_app(empty=True)
     wait_for_jobs()
     # A fresh visit each time: AppTest drops the sidebar of a page's second run under st.navigation.
     rows = int(open_app().sidebar.metric[0].value.replace(",", ""))
@@ -95,7 +95,7 @@ def test_measuring_here_waits_for_the_first_load_and_says_so(
 
     monkeypatch.setattr("lib.ingestion.writing.ingest", slow)
     monkeypatch.setattr(measurement, "apart", measure)
-    app = open_app()
+    app = open_app(empty=True)
     [button] = [each for each in app.button if each.label.startswith("Measure it here")]
     button.click().run()
     assert not app.exception
@@ -229,7 +229,7 @@ def test_the_first_load_finds_out_what_the_next_pages_would_wait_for(
 
     monkeypatch.setattr(form, "measure_chance", noted("chance", form.measure_chance))
     monkeypatch.setattr(action, "remaining", noted("left", action.remaining))
-    app = open_app()
+    app = open_app(empty=True)
     wait_for_jobs()
     assert asked == ["chance", "left"]
     app.switch_page("pages/search.py").run()

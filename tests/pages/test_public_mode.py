@@ -38,9 +38,6 @@ PUBLIC = {"LAB_PUBLIC": "1", "LAB_MAX_MEMORY_MB": "100000"}
 
 def visit(open_app: OpenApp, page: str = "pages/overview.py", **environment: str) -> AppTest:
     """Open a page of the public app after the host's rows were loaded."""
-    open_app(**(PUBLIC | environment))
-    wait_for_jobs()
-    st.cache_data.clear()
     return open_app(page, **(PUBLIC | environment))
 
 
