@@ -81,6 +81,13 @@ def open_app(
     st.cache_data.clear()
 
 
+@pytest.fixture
+def filled_folder(tmp_path: Path, filled_store: Callable[[], Path]) -> Path:
+    """A folder for an app of its own, whose store holds the bundled corpus already."""
+    shutil.copytree(filled_store(), tmp_path / "data" / "lab.db")
+    return tmp_path
+
+
 def wait_for_jobs() -> None:
     """Wait until no job runs, so that nothing writes to a store that is being closed."""
     for job in list(jobs.shared()._jobs.values()):

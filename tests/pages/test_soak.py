@@ -11,8 +11,8 @@ VISITORS = 8
 
 
 @pytest.mark.timeout(600)
-def test_visitors_at_once_meet_no_exception_and_nothing_of_each_other(tmp_path: Path) -> None:
-    with soak.app(tmp_path) as (url, pid, log):
+def test_visitors_at_once_meet_no_exception_and_nothing_of_each_other(filled_folder: Path) -> None:
+    with soak.app(filled_folder) as (url, pid, log):
         record, during, after = asyncio.run(
             soak.soak(url, pid, sessions=VISITORS, minutes=0, rest_minutes=0)
         )

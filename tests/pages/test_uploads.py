@@ -98,7 +98,7 @@ def test_files_are_named_and_many_are_counted() -> None:
 
 @pytest.mark.slow
 def test_many_files_of_one_visitor_are_refused_in_a_sentence_and_others_go_on(
-    tmp_path: Path,
+    filled_folder: Path,
 ) -> None:
     content = b"A row of text that somebody wrote.\n" * (19 * MEGABYTE // 35)
 
@@ -118,7 +118,7 @@ def test_many_files_of_one_visitor_are_refused_in_a_sentence_and_others_go_on(
             assert not record.exceptions, record.exceptions
             return greedy.texts
 
-    with soak.app(tmp_path) as (url, pid, log):
+    with soak.app(filled_folder) as (url, pid, log):
         # What one such file needs besides itself is loaded once.
         asyncio.run(many(url, 1))
         before = psutil.Process(pid).memory_info().rss
