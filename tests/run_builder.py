@@ -1,6 +1,8 @@
 """Runs made by hand, with known figures, for the tests of charts, reports and pages."""
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from lib.results.trials import Call, Run, Trial
 
@@ -28,18 +30,55 @@ SETTINGS = {
 }
 
 
+# A trial's fields, where a test says nothing else.
+USUAL: dict[str, Any] = {
+    "operation": "similarity_search_by_vector",
+    "concurrency": None,
+    "repeat": 0,
+    "order": 0,
+    "warmup": False,
+    "verified": True,
+    "verification": "",
+    "loop_lag_ms_max": 1.0,
+    "loop_lag_ms_p99": 1.0,
+    "cpu_s": 0.0,
+}
+
+
+def trial_of(strategy: str, calls: Iterable[Call], **fields: Any) -> Trial:
+    """Return a trial of these calls; it is as long and as large as they are unless it is said."""
+    calls = tuple(calls)
+    told = {"count": len(calls), "wall_s": max(call.end_s for call in calls)} | fields
+    return Trial(**(USUAL | {"strategy": strategy, "calls": calls} | told))
+
+
+def trial(
+    wall_s: float,
+    repeat: int = 0,
+    strategy: str = "sync_loop",
+    *,
+    durations: Iterable[float] = (),
+    errors: Iterable[str] = (),
+    lag_ms: float | None = None,
+    **fields: Any,
+) -> Trial:
+    """Return an `add_texts` of four rows with calls of these lengths, and some that failed."""
+    failed = [Call(0.0, 9.0, 0.0, False, error) for error in errors]
+    calls = [Call(0.0, duration, duration / 4, True, None) for duration in durations or [wall_s]]
+    told = {"operation": "add_texts", "concurrency": 1, "count": 4, "order": repeat}
+    told |= {"verified": not failed, "loop_lag_ms_max": lag_ms, "loop_lag_ms_p99": lag_ms}
+    return trial_of(strategy, [*calls, *failed], wall_s=wall_s, repeat=repeat, **(told | fields))
+
+
 def make_trial(
     strategy: str = "sync_loop",
     *,
-    operation: str = "add_documents",
     count: int = 100,
     concurrency: int | None = 1,
-    repeat: int = 0,
     call_s: float = 0.1,
     embed_s: float = 0.08,
-    verified: bool = True,
-    cpu_s: float = 0.01,
     lag_ms: float | None = None,
+    **fields: Any,
 ) -> Trial:
     """Return a trial: calls end to end where one is in flight, all at once otherwise.
 
@@ -56,22 +95,10 @@ def make_trial(
         )
         for i in range(1 if strategy == "one_batch" else count)
     )
-    return Trial(
-        operation=operation,
-        strategy=strategy,
-        count=count,
-        concurrency=concurrency,
-        repeat=repeat,
-        order=0,
-        warmup=False,
-        wall_s=calls[-1].end_s,
-        verified=verified,
-        verification=f"{count} of {count} as expected",
-        loop_lag_ms_max=lag_ms,
-        loop_lag_ms_p99=lag_ms,
-        cpu_s=cpu_s,
-        calls=calls,
-    )
+    told = {"operation": "add_documents", "concurrency": concurrency, "count": count, "cpu_s": 0.01}
+    told |= {"verification": f"{count} of {count} as expected"}
+    told |= {"loop_lag_ms_max": lag_ms, "loop_lag_ms_p99": lag_ms}
+    return trial_of(strategy, calls, **(told | fields))
 
 
 def make_run(

@@ -19,7 +19,7 @@ from lib.results import run_file
 from lib.results.plan import Plan
 from lib.results.trials import Call, Run
 from lib.settings import PROJECT_ROOT, Settings
-from tests.benchmark.stubs import trial
+from tests.run_builder import trial
 
 TEXT = (PROJECT_ROOT / "docs" / "run-file.md").read_text(encoding="utf-8")
 RECORDED = sorted((PROJECT_ROOT / "assets" / "runs").glob("*.json"))

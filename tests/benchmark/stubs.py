@@ -4,7 +4,7 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from langchain_core.documents import Document
@@ -17,7 +17,7 @@ from lib.milvus.embeddings import SimulatedLatency, TimedEmbeddings
 from lib.milvus.operations import Inputs, Operation
 from lib.results.catalogue import Effect
 from lib.results.plan import Plan
-from lib.results.trials import Call, Run, Trial
+from lib.results.trials import Run
 
 ROWS = 200
 
@@ -181,43 +181,6 @@ class StubWorkspace:
 def measure(plan: Plan, store: Any, clock: Callable[[], float] = time.perf_counter) -> Run:
     """Run a plan on a stub store."""
     return run_in(plan, StubWorkspace(store), job=Job("test", "test"), clock=clock)
-
-
-def trial(
-    wall_s: float,
-    repeat: int = 0,
-    strategy: str = "sync_loop",
-    *,
-    operation: str = "add_texts",
-    durations: Iterable[float] = (),
-    errors: Iterable[str] = (),
-    concurrency: int | None = 1,
-    cpu_s: float = 0.0,
-    lag_ms: float | None = None,
-    warmup: bool = False,
-    verified: bool | None = None,
-    count: int = 4,
-) -> Trial:
-    """Build a trial from numbers."""
-    failed = list(errors)
-    calls = [Call(0.0, duration, duration / 4, True, None) for duration in durations or [wall_s]]
-    calls += [Call(0.0, 9.0, 0.0, False, error) for error in failed]
-    return Trial(
-        operation=operation,
-        strategy=strategy,
-        count=count,
-        concurrency=concurrency,
-        repeat=repeat,
-        order=repeat,
-        warmup=warmup,
-        wall_s=wall_s,
-        verified=not failed if verified is None else verified,
-        verification="",
-        loop_lag_ms_max=lag_ms,
-        loop_lag_ms_p99=lag_ms,
-        cpu_s=cpu_s,
-        calls=tuple(calls),
-    )
 
 
 JITTERS: dict[str, Callable[[random.Random], float]] = {

@@ -25,7 +25,7 @@ from lib.results.effects import NEEDS
 from lib.results.plan import Plan
 from lib.results.trials import Run
 from lib.settings import PROJECT_ROOT, Settings
-from tests.benchmark.stubs import trial
+from tests.run_builder import trial
 
 pytestmark = pytest.mark.slow
 

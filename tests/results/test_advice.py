@@ -3,6 +3,7 @@
 import math
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lib.results.plan import PRESETS, Plan
 from lib.results.summaries import Speedup, percentile
 from lib.results.trials import Call, Run, Trial
 from tests.benchmark.capacity import SEARCH, SERVERS, Capacity, measured
-from tests.run_builder import make_run, make_trial
+from tests.run_builder import make_run, make_trial, trial_of
 
 pytestmark = pytest.mark.slow
 
@@ -166,10 +167,8 @@ def open_trial(
         Call(i / rate + late_s, i / rate + late_s + latency_s, 0.0, True, None, due_s=i / rate)
         for i in range(round(seconds * rate))
     )
-    return Trial(
-        SEARCH, "open_constant", 0, None, repeat, 0, False, seconds, not is_void, "", 1.0, 1.0, 0.0,
-        calls, seconds=seconds, rate_per_s=rate,
-    )  # fmt: skip
+    timed = {"count": 0, "wall_s": seconds, "seconds": seconds, "rate_per_s": rate}
+    return trial_of("open_constant", calls, repeat=repeat, verified=not is_void, **timed)
 
 
 shown = st.sampled_from(["held", "slow", "void"])
@@ -364,11 +363,8 @@ def overloaded(count: int, failed: dict[str, int], *, retried: int = 0, **change
         for i in range(count)
     )
     refused = {"refused": failed.get("refused", 0) + retried}
-    made = Trial(
-        SEARCH, "gather", count, None, 0, 0, False, 1.0, not kinds, "", 1.0, 1.0, 0.0, calls,
-        refused=refused if refused["refused"] else {},
-    )  # fmt: skip
-    return replace(made, **changed)
+    told = {"verified": not kinds, "refused": refused if refused["refused"] else {}}
+    return trial_of("gather", calls, **(told | changed))
 
 
 @given(st.dictionaries(st.sampled_from(KINDS), st.integers(1, 11)), st.integers(0, 13))
@@ -419,10 +415,12 @@ def batched(batch: int, repeat: int, *, rows: int) -> Trial:
     for start in range(0, rows, batch):
         begin_s, end_s = end_s, end_s + 0.010 + 0.0001 * min(batch, rows - start)
         made.append(Call(begin_s, end_s, 0.0, ok=True, error=None))
-    return Trial(
-        "add_documents", "gather_limited", rows, 1, repeat, 0, False, end_s, True, "",
-        1.0, 1.0, 0.0, tuple(made), batch=batch,
-    )  # fmt: skip
+    return added(made, rows, repeat, batch)
+
+
+def added(calls: Sequence[Call], rows: int, repeat: int, batch: int) -> Trial:
+    told = {"operation": "add_documents", "concurrency": 1, "count": rows, "batch": batch}
+    return trial_of("gather_limited", calls, repeat=repeat, **told)
 
 
 def test_of_500_1000_and_1500_rows_a_call_for_2000_documents_the_fastest_is_advised() -> None:
@@ -455,10 +453,7 @@ def run_trial(batch: int, repeat: int, *, rows: int, call_s: float) -> Trial:
     calls = tuple(
         Call(i * call_s, (i + 1) * call_s, 0.0, ok=True, error=None) for i in range(rows // batch)
     )
-    return Trial(
-        "add_documents", "gather_limited", rows, 1, repeat, 0, False, calls[-1].end_s, True, "",
-        1.0, 1.0, 0.0, calls, batch=batch,
-    )  # fmt: skip
+    return added(calls, rows, repeat, batch)
 
 
 def test_the_advice_is_the_lowest_level_that_the_repeats_cannot_tell_from_the_best() -> None:
@@ -501,10 +496,7 @@ def limited(limit: int, repeat: int, wall_s: float) -> Trial:
         Call((i // limit) * call_s, (i // limit + 1) * call_s, 0.0, ok=True, error=None)
         for i in range(96)
     )
-    return Trial(
-        SEARCH, "gather_limited", 96, limit, repeat, 0, False, wall_s, True, "", 1.0, 1.0, 0.0,
-        calls,
-    )  # fmt: skip
+    return trial_of("gather_limited", calls, concurrency=limit, repeat=repeat, wall_s=wall_s)
 
 
 def test_where_the_client_is_the_bottleneck_the_advice_says_that_instead() -> None:

@@ -9,7 +9,7 @@ from lib.charts.data import askers
 from lib.results.analysis import analyse
 from lib.results.chain import predicted_share, waits_s
 from lib.results.trials import Call, Run, Trial
-from tests.benchmark.stubs import trial
+from tests.run_builder import trial
 
 
 def chained(strategy: str, count: int, call_s: float, cpu_s: float = 0.0, repeat: int = 0) -> Trial:

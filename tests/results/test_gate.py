@@ -17,7 +17,8 @@ from lib.results import run_file
 from lib.results.gate import Decision, Verdict, decide
 from lib.results.plan import Plan
 from lib.results.trials import Run, Trial
-from tests.benchmark.stubs import JITTERS, StubStore, VirtualClock, measure, trial
+from tests.benchmark.stubs import JITTERS, StubStore, VirtualClock, measure
+from tests.run_builder import trial
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from lib.errors import InvalidInput
 from lib.results import run_file
 from lib.results.summaries import summarise
 from lib.results.trials import Call, Run
-from tests.benchmark.stubs import trial
+from tests.run_builder import trial
 
 RUN = Run(
     environment={"milvus_version": "2.3.5", "cpu_count": 2, "packages": {"pymilvus": "3.0.2"}},

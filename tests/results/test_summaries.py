@@ -22,7 +22,7 @@ from lib.results.summaries import (
     verdicts_on,
 )
 from lib.results.trials import Call, Run, Trial
-from tests.benchmark.stubs import trial
+from tests.run_builder import trial
 
 seconds = st.floats(min_value=1e-4, max_value=1e3)
 pairs = st.lists(st.tuples(seconds, seconds), min_size=3, max_size=12)

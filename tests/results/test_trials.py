@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from lib.benchmark.recorder import NO_EFFECT
 from lib.results.plan import Plan
 from lib.results.trials import Call, Trial
-from tests.benchmark.stubs import ROWS, StubStore, measure, trial
+from tests.benchmark.stubs import ROWS, StubStore, measure
+from tests.run_builder import trial
 
 ADD = Plan(operations=("add_texts",), repeats=1, warmup=0)
 
