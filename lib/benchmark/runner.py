@@ -177,6 +177,7 @@ class _Session:
         self._trials: list[Trial] = []
         self._calls_before = 0
         self._has_begun = False
+        self._settings = plan_settings(self.plan)
         self._remaining = dict.fromkeys(self.plan.cells(), self.plan.repeats)
         by_trials = self.plan.counts_trials
         progress = self.job.progress
@@ -306,7 +307,7 @@ class _Session:
         """Return the run so far."""
         return Run(
             environment=self.environment,
-            settings=plan_settings(self.plan),
+            settings=self._settings,
             trials=tuple(self._trials),
             partial=partial,
         )
