@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import altair as alt
 import pandas as pd
+from altair.utils import schemapi
 
 from lib.charts import data as chart_data
 from lib.charts.theme import FAMILIES
@@ -21,6 +22,10 @@ from lib.results.analysis import Analysis
 from lib.results.groups import Focus
 from lib.results.summaries import STALLED_LAG_MS
 from lib.words import counted, duration_text, ratio_text
+
+# altair would check each part where it is made, and the whole at its end, which takes longer than
+# making them. The tests check what is drawn.
+schemapi.disable_debug_mode()
 
 AnyChart: TypeAlias = "alt.Chart | alt.LayerChart | alt.FacetChart"
 
@@ -66,22 +71,17 @@ def _log(channel: Any, field: str, title: str, padding: int) -> Any:
 def _names(table: pd.DataFrame, y: alt.Y, size: int, text: str = "text", **options: Any) -> Any:
     """Write a text for each line of a table at the left, in bold."""
     mark = alt.Chart(table).mark_text(align="left", fontSize=size, fontWeight="bold", **options)
-    return mark.encode(x=alt.value(0), y=y, text=f"{text}:N")
+    return mark.encode(x=alt.XValue(0), y=y, text=alt.Text(f"{text}:N"))
 
 
 def readable(chart: AnyChart) -> AnyChart:
     """Size a chart's texts so that they can be read from the back of a room."""
-    sized: AnyChart = (
-        chart.configure_axis(
-            labelFontSize=LABEL_SIZE,
-            titleFontSize=LABEL_SIZE,
-            titleFontWeight="normal",
-            labelLimit=240,
-            titlePadding=12,
-        )
-        .configure_legend(labelFontSize=LABEL_SIZE, titleFontSize=LABEL_SIZE, labelLimit=260)
-        .configure_title(fontSize=20, subtitleFontSize=LABEL_SIZE, anchor="start", offset=14)
-        .configure_view(strokeWidth=0)
+    sizes: dict[str, Any] = {"labelFontSize": LABEL_SIZE, "titleFontSize": LABEL_SIZE}
+    sized: AnyChart = chart.configure(
+        axis=alt.AxisConfig(**sizes, titleFontWeight="normal", labelLimit=240, titlePadding=12),
+        legend=alt.LegendConfig(**sizes, labelLimit=260),
+        title=alt.TitleConfig(fontSize=20, subtitleFontSize=LABEL_SIZE, anchor="start", offset=14),
+        view=alt.ViewConfig(strokeWidth=0),
     )
     return sized
 
@@ -99,7 +99,7 @@ def with_data(chart: AnyChart) -> dict[str, Any]:
     """Return a chart's Vega-Lite specification with its data in it."""
     # Tables are short: the frames of `lib.charts.data` see to that.
     alt.data_transformers.disable_max_rows()
-    spec: dict[str, Any] = chart.to_dict()
+    spec: dict[str, Any] = chart.to_dict(validate=False)
     return spec
 
 
@@ -152,10 +152,10 @@ def _with_intervals(
     return (
         base.transform_filter("isValid(datum.low)")
         .mark_rule(strokeWidth=5, opacity=0.5)
-        .encode(x=alt.X("low:Q", scale=scale), x2="high:Q", color=_colour()),
+        .encode(x=alt.X("low:Q", scale=scale), x2=alt.X2("high:Q"), color=_colour()),
         base.mark_point(filled=True, size=size, opacity=1).encode(x=x, color=_colour(), **encoding),
         base.mark_text(align="left", dx=14, fontSize=LABEL_SIZE).encode(
-            x=alt.X("label_x:Q", scale=scale), text="text:N"
+            x=alt.X("label_x:Q", scale=scale), text=alt.Text("text:N")
         ),
     )
 
@@ -174,7 +174,7 @@ def wall_time(frame: pd.DataFrame) -> AnyChart:
             alt.Tooltip("repeats:Q", title="verified repeats"),
         ],
     )
-    labels = base.mark_text(align="left", dx=6, fontSize=LABEL_SIZE).encode(text="text:N")
+    labels = base.mark_text(align="left", dx=6, fontSize=LABEL_SIZE).encode(text=alt.Text("text:N"))
     return _on_rows(order, bars, labels)
 
 
@@ -269,9 +269,9 @@ def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
                 title="time since the first call (s)",
                 axis=alt.Axis(tickCount=7),
             ),
-            x2="end_s:Q",
+            x2=alt.X2("end_s:Q"),
             y=alt.Y("row:Q", scale=y_scale, axis=None),
-            y2="row_end:Q",
+            y2=alt.Y2("row_end:Q"),
             color=_colour(),
             opacity=_shades("part", shades),
             tooltip=[
@@ -383,7 +383,7 @@ def latency(frame: pd.DataFrame) -> AnyChart:
     labels = [
         points.transform_filter(f"{which}datum.is_last")
         .mark_text(align="left", dx=9, dy=dy, fontSize=13)
-        .encode(text="text:N")
+        .encode(text=alt.Text("text:N"))
         for which, dy in (("!", 10), ("", -8))
         if marks["strategy"].nunique() <= 2
     ]
@@ -423,15 +423,15 @@ def sweep(frame: pd.DataFrame) -> AnyChart:
     line = base.mark_line(strokeWidth=3)
     marked = base.transform_filter("datum.is_marked")
     return alt.layer(
-        line.encode(order="limit:Q", color=_colour(), strokeDash=_dashes()),
+        line.encode(order=alt.Order("limit:Q"), color=_colour(), strokeDash=_dashes()),
         base.mark_point(filled=True, size=120, opacity=1).encode(color=_colour(), tooltip=tooltip),
         base.transform_filter("!datum.is_marked")
         .mark_text(align="right", dx=-10, dy=-8, fontSize=LABEL_SIZE)
-        .encode(text="limit:Q"),
+        .encode(text=alt.Text("limit:Q")),
         marked.mark_point(size=600, strokeWidth=3, opacity=1).encode(color=_colour()),
         marked.transform_calculate(knee="datum.mark + datum.limit")
         .mark_text(align="left", dx=18, dy=14, fontSize=LABEL_SIZE, fontWeight="bold")
-        .encode(text="knee:N"),
+        .encode(text=alt.Text("knee:N")),
     ).properties(height=380)
 
 
@@ -493,7 +493,7 @@ def rates(frame: pd.DataFrame) -> AnyChart:
         found.mark_point(size=600, strokeWidth=3, opacity=1).encode(color=_colour()),
         found.transform_calculate(label="format(datum.rate_per_s, ',.4') + '/s'")
         .mark_text(dy=-26, fontSize=LABEL_SIZE, fontWeight="bold")
-        .encode(text="label:N"),
+        .encode(text=alt.Text("label:N")),
     ).properties(height=380)
 
 
@@ -527,7 +527,7 @@ def _stacked(
     labels = alt.Chart(totals).mark_text(align="left", dx=6, fontSize=LABEL_SIZE)
     return alt.layer(
         bars.encode(opacity=_shades("part", shades), order=order, tooltip=tooltip),
-        labels.encode(x=alt.X(f"{field}:Q", scale=scale), y=y, text="text:N"),
+        labels.encode(x=alt.X(f"{field}:Q", scale=scale), y=y, text=alt.Text("text:N")),
     ).properties(height=height + LEGEND_HEIGHT)
 
 
@@ -600,7 +600,7 @@ def served(frame: pd.DataFrame) -> AnyChart:
             alt.Tooltip("threads:Q", title="threads that made sync calls"),
         ],
     )
-    labels = base.mark_text(align="left", dx=6, fontSize=LABEL_SIZE).encode(text="text:N")
+    labels = base.mark_text(align="left", dx=6, fontSize=LABEL_SIZE).encode(text=alt.Text("text:N"))
     return _on_rows(order, bars, labels)
 
 
@@ -630,7 +630,7 @@ def heartbeat(frame: pd.DataFrame) -> AnyChart:
     )
     lines = frame.drop_duplicates("strategy").assign(from_s=0.0)
     flat = alt.Chart(lines).mark_rule(strokeWidth=2).encode(y=y, color=_colour())
-    flat = flat.encode(x=alt.X("from_s:Q", scale=x["scale"]), x2="most_s:Q")
+    flat = flat.encode(x=alt.X("from_s:Q", scale=x["scale"]), x2=alt.X2("most_s:Q"))
     return alt.layer(flat, beats).properties(height=height)
 
 

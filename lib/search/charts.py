@@ -42,7 +42,7 @@ def rank_changes(ends: pd.DataFrame) -> alt.LayerChart:
         ],
     )
     fate = _fate([BOTH, ONLY_MMR, ONLY_SIMILARITY])
-    lines = base.mark_line(strokeWidth=2.5).encode(detail="key:N", color=fate["color"])
+    lines = base.mark_line(strokeWidth=2.5).encode(detail=alt.Detail("key:N"), color=fate["color"])
     dots = base.mark_point(filled=True, size=110, opacity=1).encode(**fate)
     left = _end(base.transform_filter("datum.side == 'similarity'"), "rank", "right", -1)
     right = _end(base.transform_filter("datum.side == 'mmr'"), "pick", "left", 1)
@@ -56,7 +56,9 @@ def _end(
     # Number and name are two marks, so that only a long name is cut.
     numbers = base.mark_text(align=align, dx=10 * direction, fontSize=13, fontWeight="bold")
     names = base.mark_text(align=align, dx=34 * direction, fontSize=13, limit=NAME_PIXELS)
-    chart: alt.LayerChart = numbers.encode(text=f"{number}:Q") + names.encode(text="name:N")
+    chart: alt.LayerChart = numbers.encode(text=alt.Text(f"{number}:Q")) + names.encode(
+        text=alt.Text("name:N")
+    )
     return chart
 
 
@@ -82,7 +84,7 @@ def over_lambda(curve: pd.DataFrame) -> alt.LayerChart:
     here = base.transform_filter("datum.current")
     dots = here.mark_point(filled=True, size=220, color="gray")
     values = here.mark_text(dy=-18, fontSize=14, fontWeight="bold").encode(
-        text=alt.Text("value:Q", format=".2f"), opacity=alt.value(1)
+        text=alt.Text("value:Q", format=".2f"), opacity=alt.OpacityValue(1)
     )
     chart: alt.LayerChart = lines + dots + values
     return chart
@@ -159,7 +161,9 @@ def plane(table: pd.DataFrame) -> alt.LayerChart:
     question = everything.transform_filter(f"datum.fate == '{QUERY}'").mark_point(
         shape="diamond", size=320, strokeWidth=3, color="gray"
     )
-    names = everything.mark_text(dy=-16, fontSize=13, limit=LABEL_PIXELS).encode(text="caption:N")
+    names = everything.mark_text(dy=-16, fontSize=13, limit=LABEL_PIXELS).encode(
+        text=alt.Text("caption:N")
+    )
     chart: alt.LayerChart = dots + question + names
     return chart
 

@@ -13,7 +13,7 @@ from lib.ui.widgets.race import colour_mode
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _specification(name: str, table: pd.DataFrame, _draw: Callable[[], AnyChart]) -> dict[str, Any]:
-    """Return a chart's specification, made once for all visitors: it takes 30 to 150 ms."""
+    """Return a chart's specification, made once for all visitors: it takes tens of milliseconds."""
     return specification(_draw())
 
 
