@@ -17,10 +17,8 @@ With MILVUS_LAB_NO_SKIP=1 a test that skips fails: that is how CI proves that no
 """
 
 import fcntl
-import functools
 import importlib.util
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -57,8 +55,6 @@ MARKER_OF_FIXTURE = {
 }
 SERVER_GROUP = "server"
 FIRST = ("server", "browser", "slow")  # which groups begin early, by their markers
-# A test or a fixture of a file asks for the server that tests share.
-SHARED_SERVER = re.compile(r'[(\s](milvus_server|backend): \w|[ (]"milvus_server"')
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = [
     "--no-sandbox",  # containers and CI run as root, where Chromium's sandbox refuses to start
@@ -104,8 +100,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     places: dict[str, int] = {SERVER_GROUP: -1}
     for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "milvus_server" in fixtures and "server" not in item.nodeid:
+            raise pytest.UsageError(f"{item.nodeid} uses the server, and its name does not say so.")
         for fixture, marker in MARKER_OF_FIXTURE.items():
-            if fixture in getattr(item, "fixturenames", ()):
+            if fixture in fixtures:
                 item.add_marker(marker)
         if item.path.parent.name == "pages":
             item.add_marker("slow")
@@ -122,17 +121,11 @@ def group_of(nodeid: str) -> str:
     """Return the group of a test: one process runs all tests of a group, one after another.
 
     The tests of a file share what it starts. All tests on the shared server are one group, so that
-    one server is started: they wait while the other processes compute.
+    one server is started: they wait while the other processes compute. Their names, or those of
+    their parameters, say "server".
     """
     file = nodeid.partition("::")[0]
-    if _uses_server(file) and "[lite" not in nodeid and "browser" not in file:
-        return SERVER_GROUP
-    return file
-
-
-@functools.cache
-def _uses_server(file: str) -> bool:
-    return bool(SHARED_SERVER.search((PROJECT_ROOT / file).read_text(encoding="utf-8")))
+    return SERVER_GROUP if "server" in nodeid and "browser" not in file else file
 
 
 @pytest.hookimpl(optionalhook=True)

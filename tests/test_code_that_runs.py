@@ -435,7 +435,7 @@ def test_a_program_for_openai_runs_against_any_such_service(
         assert text.count("→") == 3, text
 
 
-def test_no_program_holds_a_secret_or_a_folder_that_a_public_app_hides(
+def test_no_program_holds_a_server_s_secret_or_a_folder_that_a_public_app_hides(
     model: EmbeddingModel, milvus_server: MilvusServer
 ) -> None:
     loaded = settings.load({"MILVUS_URI": milvus_server.uri, "MILVUS_TOKEN": "root:secret-word"})

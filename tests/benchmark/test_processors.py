@@ -63,7 +63,7 @@ def test_too_short_a_time_or_an_unknown_milvus_gives_no_share(busy: psutil.Proce
     assert ended.share is None
 
 
-def test_milvus_is_found_where_it_runs_on_this_computer(
+def test_milvus_lite_and_a_server_are_found_where_they_run_on_this_computer(
     milvus_lite_uri: str, milvus_server: MilvusServer
 ) -> None:
     for uri in (milvus_lite_uri, milvus_server.uri):

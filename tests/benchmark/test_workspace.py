@@ -200,7 +200,7 @@ def test_an_index_that_the_backend_does_not_have_is_refused(
     assert lite.client.list_collections() == []
 
 
-def test_an_index_that_is_not_built_in_time_is_not_measured(
+def test_an_index_that_a_server_does_not_build_in_time_is_not_measured(
     milvus_server: MilvusServer, model: EmbeddingModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workspace_module, "INDEX_TIMEOUT_S", 0.0)

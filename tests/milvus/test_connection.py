@@ -194,7 +194,7 @@ def test_a_missing_collection_an_invalid_filter_and_another_dimension_are_explai
         opened.close()
 
 
-def test_the_model_that_made_a_collection_is_remembered_on_both_backends(
+def test_the_model_that_made_a_collection_is_remembered_by_a_file_and_by_a_server(
     milvus_lite_uri: str, milvus_server: Any
 ) -> None:
     for uri in (milvus_lite_uri, milvus_server.uri):

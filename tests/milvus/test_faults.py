@@ -33,7 +33,7 @@ def bench(milvus_server: Any) -> Iterator[Bench]:
         ("half-open, both ways", "async search"),
     ],
 )
-def test_a_fault_is_told_in_time_and_over_at_the_next_try(
+def test_a_fault_of_a_server_is_told_in_time_and_over_at_the_next_try(
     bench: Bench, fault: str, operation: str
 ) -> None:
     outcome = bench.try_fault(fault, operation)
