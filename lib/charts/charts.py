@@ -71,7 +71,8 @@ def _log(channel: Any, field: str, title: str, padding: int) -> Any:
 def _names(table: pd.DataFrame, y: alt.Y, size: int, text: str = "text", **options: Any) -> Any:
     """Write a text for each line of a table at the left, in bold."""
     mark = alt.Chart(table).mark_text(align="left", fontSize=size, fontWeight="bold", **options)
-    return mark.encode(x=alt.XValue(0), y=y, text=alt.Text(f"{text}:N"))
+    left = alt.XValue(0)  # type: ignore[no-untyped-call]  # altair says no types of it
+    return mark.encode(x=left, y=y, text=alt.Text(f"{text}:N"))
 
 
 def readable(chart: AnyChart) -> AnyChart:

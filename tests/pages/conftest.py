@@ -70,7 +70,8 @@ def open_app(
         app = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=150)
         for key in FOLDED:
             app.session_state[key] = True
-        return app.switch_page(page).run()
+        # The default page has no name before the first run.
+        return (app if page == "pages/overview.py" else app.switch_page(page)).run()
 
     yield open_page
     # The first load of a store, which few tests wait for, takes seconds.
