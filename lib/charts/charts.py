@@ -667,7 +667,7 @@ def askers(frame: pd.DataFrame) -> AnyChart:
         for until, opacity in (("answered_s", 0.35), ("first_token_s", 1.0))
     ]
     labels = base.mark_text(align="left", dx=6, fontSize=LABEL_SIZE).encode(
-        x=alt.X("answered_s:Q", scale=scale), text="text:N"
+        x=alt.X("answered_s:Q", scale=scale), text=alt.Text("text:N")
     )
     return _on_rows(order, *bars, labels)
 
