@@ -70,8 +70,10 @@ def open_app(
         app = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=150)
         for key in FOLDED:
             app.session_state[key] = True
-        # The default page has no name before the first run.
-        return (app if page == "pages/overview.py" else app.switch_page(page)).run()
+        app.run()
+        if page != "pages/overview.py":
+            app.switch_page(page).run()
+        return app
 
     yield open_page
     # The first load of a store, which few tests wait for, takes seconds.

@@ -79,7 +79,7 @@ def test_each_action_is_one_line_of_json_without_content(
 ) -> None:
     # The handler writes to what standard output was when it was made.
     logging.getLogger("lab.actions").handlers.clear()
-    open_app(LAB_PUBLIC="1")
+    open_app(empty=True, LAB_PUBLIC="1")
     wait_for_jobs()
 
     def fail(job: Job) -> None:
