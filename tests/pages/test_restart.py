@@ -66,17 +66,17 @@ async def second_visit(url: str, record: Record, cookie: str) -> tuple[bool, boo
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_after_a_restart_a_cookie_finds_all_that_is_its_visitors_and_a_forged_one_nothing(
-    filled_folder: Path,
+    tmp_path: Path,
 ) -> None:
     record = Record()
-    with soak.app(filled_folder) as (url, _pid, _log):
+    with soak.app(tmp_path) as (url, _pid, _log):
         cookie = asyncio.run(first_visit(url, record))
     _name, _, value = cookie.partition("=")
     expires, own, _signature = value.split(".")
-    folder = filled_folder / "data" / "runs" / f"visitor-{expires}-{own}"
+    folder = tmp_path / "data" / "runs" / f"visitor-{expires}-{own}"
     RunStore(folder).save(make_run(), name=RUN)
     forged = cookie[:-1] + ("0" if cookie[-1] != "0" else "1")
-    with soak.app(filled_folder) as (url, _pid, log):
+    with soak.app(tmp_path) as (url, _pid, log):
         # Each in a session of its own; the forged one first, while there is an undo to find.
         stranger = asyncio.run(second_visit(url, Record(), forged))
         mine = asyncio.run(second_visit(url, record, cookie))
