@@ -9,7 +9,7 @@ import pandas as pd
 
 from lib.results import advice, service, summaries
 from lib.results.analysis import Analysis
-from lib.results.catalogue import STRATEGIES
+from lib.results.catalogue import BASELINE, STRATEGIES
 from lib.results.comparison import ComparedCell
 from lib.results.groups import Focus, group_label
 from lib.results.published import PUBLISHED
@@ -149,10 +149,13 @@ def _ways(found: Analysis, focus: Focus) -> list[CellSummary]:
         is_preferred = cell.cell == loop or cell.strategy == "gather"
         return not is_preferred, cell.geomean_wall_s or 0.0
 
+    # A loop of batches is another baseline: beside it each way is drawn with and without batches.
+    loops = {cell.batch for cell in timed if cell.strategy == BASELINE}
     ways = []
     for family in LANES:
         mine = [cell for cell in timed if STRATEGIES[cell.strategy].family == family]
-        ways += sorted(mine, key=rank)[:1]
+        for batch in sorted(loops) if len(loops) > 1 else [None]:
+            ways += sorted((each for each in mine if batch in (None, each.batch)), key=rank)[:1]
     return ways
 
 
@@ -335,8 +338,9 @@ def sweep(found: Analysis, focus: Focus) -> pd.DataFrame:
         )
     columns = "strategy family limit throughput_per_s p50_ms p95_ms p99_ms samples cell"
     frame = _table(rows, columns).sort_values(["strategy", "limit"])
-    # One limit is no sweep.
-    several = frame.groupby("strategy")["limit"].transform("size") > 1
+    # One limit is no sweep, and neither is a batch beside single rows.
+    least = advice.MIN_LEVELS if by_batch else 2
+    several = frame.groupby("strategy")["limit"].transform("size") >= least
     frame = frame[several].reset_index(drop=True)
     by_strategy = frame.groupby("strategy", sort=False)
     knees = {_knee(list(mine["cell"]), found.trials) for _, mine in by_strategy}
@@ -491,8 +495,8 @@ def heartbeat(found: Analysis) -> pd.DataFrame:
 
 
 def askers(found: Analysis) -> pd.DataFrame:
-    """Return one row per way of a chain and number of askers: seconds until half of them have a
-    first token, and until all are answered.
+    """Return one row per way of a chain: seconds until half of the askers have a first token, and
+    until all are answered. Of several numbers of askers it is the most.
     """
     rows = [
         {
@@ -505,7 +509,7 @@ def askers(found: Analysis) -> pd.DataFrame:
             f"{duration_text(way.answered_s)}",
             "finding": found.chain.sentence,
         }
-        for level in (found.chain.levels if found.chain else ())
+        for level in (found.chain.levels[-1:] if found.chain else ())
         for way in level.ways
         if found.chain
     ]

@@ -370,10 +370,10 @@ STRATEGIES: dict[str, Strategy] = {
             title="Chain, abatch",
             summary="The chain's `abatch`: it searches for all questions, then answers them all. "
             "Each first token waits for the slowest search.",
-            is_async=True,
             is_batch=True,
             only=("similarity_search",),
             of_a_chain=True,
+            kind="batch",
         ),
         _served(
             "blocking",

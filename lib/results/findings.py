@@ -183,8 +183,8 @@ def _comparison(found: Analysis, cell: CellSummary) -> str:
         group = group_label(cell.operation, cell.count)
         return f"{group}, {cell.label}: {undecided(found, cell)}"
     if ratio >= 1:
-        return f"{did(cell)} {ratio_text(ratio)} faster than the loop"
-    return f"{did(cell)} {ratio_text(1 / ratio)} slower than the loop"
+        return f"{did(found, cell)} {ratio_text(ratio)} faster than the loop"
+    return f"{did(found, cell)} {ratio_text(1 / ratio)} slower than the loop"
 
 
 def _done(cell: CellSummary) -> str:
@@ -194,14 +194,15 @@ def _done(cell: CellSummary) -> str:
     return " ".join(done.format(f"{cell.count:,}" if cell.count else "").split())
 
 
-def did(cell: CellSummary, called: str = "") -> str:
+def did(found: Analysis, cell: CellSummary, called: str = "") -> str:
     """Return 'Async, at most 32, added 100 documents': the concurrency is always named.
 
-    The way may be `called` otherwise.
+    The way may be `called` otherwise. Who searches through a chain asks it.
     """
     called = called or cell.label
     comma = "," if "," in called else ""
-    return f"{called}{comma} {_done(cell)}"
+    done = _done(cell).replace("searches", "askers") if found.chain else _done(cell)
+    return f"{called}{comma} {done}"
 
 
 def work(cell: CellSummary) -> str:
@@ -254,7 +255,8 @@ def _without_comparison(found: Analysis) -> str:
     if not good:
         return "No trial was verified: nothing can be compared."
     cell = good[0]
-    return f"{did(cell)} in {duration_text(cell.geomean_wall_s or 0)}; nothing to compare it with."
+    took = duration_text(cell.geomean_wall_s or 0)
+    return f"{did(found, cell)} in {took}; nothing to compare it with."
 
 
 def load(run: Run) -> str:

@@ -1,6 +1,7 @@
 """What a run of a service showed: its ways by requests a second, and what their neighbour waited.
 
-Pure functions. Of several numbers of users the verdict is about the one with the most repeats.
+Pure functions. Of several numbers of users the verdict is about the one with the most repeats, and
+of those about the most users.
 """
 
 from collections.abc import Mapping, Sequence
@@ -118,7 +119,7 @@ def service_verdict(
             by_users.setdefault(cell.concurrency, []).append(cell)
     if not by_users:
         return None
-    users = max(by_users, key=lambda each: (_repeats(by_users[each]), -each))
+    users = max(by_users, key=lambda each: (_repeats(by_users[each]), each))
     ways = sorted(by_users[users], key=lambda cell: -(cell.throughput_per_s or 0.0))
     pair = [
         trials[cell.cell] for name in (BLOCKING, AWAITED) for cell in ways if cell.strategy == name

@@ -50,7 +50,9 @@ def headline(found: Analysis) -> str:
     is_sooner = cell.speedup >= 1
     times = ratio_text(cell.speedup if is_sooner else 1 / cell.speedup).removesuffix("×")
     called = f"Gathered batches of {cell.batch:,}" if cell.batch > 1 else ""
-    return f"{findings.did(cell, called)} {times} times {'sooner' if is_sooner else 'later'}."
+    return (
+        f"{findings.did(found, cell, called)} {times} times {'sooner' if is_sooner else 'later'}."
+    )
 
 
 def basis(found: Analysis) -> str:
@@ -93,7 +95,7 @@ def _bar(found: Analysis, cell: CellSummary) -> Bar:
         family=STRATEGIES[cell.strategy].family,
         value=round(took_s, 4),
         shown=duration_text(took_s),
-        gain="1×" if is_loop else ratio_text(cell.speedup) if cell.speedup else "",
+        gain=ratio_text(cell.speedup) if cell.speedup else "1×" if is_loop else "",
         interval=bounds_text(cell.speedup_low or 0, cell.speedup_high or 0) if has_interval else "",
         waits=round(found.waits[cell.cell], 3),
     )
