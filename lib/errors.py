@@ -31,6 +31,10 @@ class ConnectionFailed(LabError):
     """Milvus could not be opened, refused the credentials, or stopped answering."""
 
 
+class StoreBusy(ConnectionFailed):
+    """Milvus is there and did not answer in time."""
+
+
 class CollectionMismatch(LabError):
     """The collection was made with another embedding model, dimension or schema."""
 

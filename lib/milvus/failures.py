@@ -8,7 +8,7 @@ from typing import Any
 
 from pymilvus.exceptions import MilvusException
 
-from lib.errors import ConnectionFailed, LabError, OperationFailed
+from lib.errors import ConnectionFailed, LabError, OperationFailed, StoreBusy
 
 
 @contextlib.contextmanager
@@ -25,10 +25,12 @@ def reported(what: str) -> Iterator[None]:
 # A message names no folder of the host. The path inside a Milvus Lite's folder stays.
 FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s'\"]*\.db/|(?:[^\s/'\"]+/)+)")
 UNREACHABLE = re.compile(
-    r"fail connecting|unavailable|failed to connect|connection refused|deadline exceeded"
-    r"|retry timeout|retry run out|should create connect|channel.*clos|connection.*clos",
+    r"fail connecting|unavailable|failed to connect|connection refused|should create connect"
+    r"|channel.*clos|connection.*clos",
     re.IGNORECASE,
 )
+# Somebody is there, or what is said above would have been: nobody ends a call at once.
+OUT_OF_TIME = re.compile(r"deadline.?exceeded|retry timeout|retry run out", re.IGNORECASE)
 # Failures of the disk under Milvus Lite: their wording, their meaning, and what to do.
 OF_THE_DISK: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (
@@ -82,6 +84,14 @@ def explain(error: BaseException, what: str) -> LabError:
             what,
             kept="What was already stored is kept.",
             next_step="Check that the server runs and that MILVUS_URI is right, then try again.",
+        )
+    if OUT_OF_TIME.search(reason):
+        did_not = "is busy: it did not answer in time."
+        silent = what.replace("does not answer.", did_not)
+        return StoreBusy(
+            silent if silent != what else f"{what} Milvus {did_not}",
+            kept="What was already stored is kept.",
+            next_step="Try again in a moment.",
         )
     # What Milvus did not say is shown as what it is.
     is_said = isinstance(error, MilvusException) or callable(getattr(error, "code", None))

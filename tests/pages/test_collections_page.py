@@ -225,7 +225,7 @@ def test_what_was_deleted_before_a_deadline_ran_out_is_said_and_can_be_undone(
         patch.setattr(rows, "delete", time_out)
         page.button(key="delete_start").click().run()
     assert not page.exception
-    assert "Milvus took too long to answer." in problems(page)
+    assert "Milvus is busy: it did not answer in time." in problems(page)
     assert "What stands below was done before that." in problems(page)
     assert "Deleted 1 row from" in said(page)
     page.button(key="rows_undo_start").click().run()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import streamlit as st
 
-from lib.errors import LabError
+from lib.errors import LabError, StoreBusy
 
 
 def error_box(error: LabError) -> None:
@@ -18,8 +18,8 @@ def worded(error: LabError | TimeoutError) -> LabError:
     """Return an expected failure in the reader's words, also where a deadline ran out."""
     if isinstance(error, LabError):
         return error
-    return LabError(
-        "Milvus took too long to answer.",
+    return StoreBusy(
+        "Milvus is busy: it did not answer in time.",
         kept="Nothing was changed.",
         next_step=f"Try again, or with less at once. ({error})",
     )
