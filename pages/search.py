@@ -1,4 +1,4 @@
-"""Search: similarity and MMR, every method by hand, words, many questions at once, a retriever."""
+"""Search: similarity and MMR, every method by hand, words and vectors, many questions at once."""
 
 import streamlit as st
 
@@ -15,7 +15,7 @@ from lib.ui.search.form import (
     show_subject,
 )
 from lib.ui.search.hybrid import show_hybrid
-from lib.ui.search.many import MANY, RETRIEVER, show_many
+from lib.ui.search.many import show_many
 from lib.ui.search.methods import show_methods
 from lib.ui.search.results import show_comparison
 from lib.ui.visitor import log
@@ -29,19 +29,13 @@ from lib.ui.visitor.session import (
 from lib.ui.widgets.parameters import choice
 from lib.ui.widgets.snippet import here
 
-COMPARE, METHODS, WORDS, AT_ONCE, AS_RETRIEVER = (
-    "Similarity and MMR",
-    "Every method",
-    "Words",
-    "Many at once",
-    "Retriever",
-)
+COMPARE, METHODS, WORDS, AT_ONCE = "Similarity and MMR", "Every method", "Words", "Many at once"
 
 with st.container(horizontal=True, horizontal_alignment="distribute"):
     st.title("Search and MMR", width="content", anchor=False)
     view = choice(
         "View",
-        (COMPARE, METHODS, WORDS, AT_ONCE, AS_RETRIEVER),
+        (COMPARE, METHODS, WORDS, AT_ONCE),
         default=COMPARE,
         key="view",
         label_visibility="collapsed",
@@ -57,8 +51,8 @@ if view == METHODS:
 if view == WORDS:
     show_hybrid(opened, model, collection)
     st.stop()
-if view in (AT_ONCE, AS_RETRIEVER):
-    show_many(MANY if view == AT_ONCE else RETRIEVER, opened, model, collection)
+if view == AT_ONCE:
+    show_many(opened, model, collection)
     st.stop()
 
 question, asked = question_form(opened, model, collection)

@@ -27,7 +27,7 @@ STATES = {
     "search, every method": f"/search?view=Every+method&{QUESTION}",
     "search, words": f"/search?view=Words&{QUESTION}",
     "search, many at once": "/search?view=Many+at+once",
-    "search, retriever": "/search?view=Retriever",
+    "search, retriever": "/search?view=Many+at+once&through=A+retriever",
     "benchmark": "/benchmark",
     "benchmark, custom": "/benchmark?b_preset=custom",
     "benchmark, a run": "/benchmark?b_run=recorded-tutorial-server-450ms",

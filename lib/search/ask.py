@@ -42,6 +42,8 @@ MAX_QUERY_CHARACTERS = 20_000
 # Metadata that says where a text came from, the first that a row has.
 SOURCE_FIELDS = ("source", "module", "file", "url", "category")
 TITLE_FIELDS = ("name", "title", "id")
+# Metadata that says where in its file a text stands, the first that a row has.
+PLACE_FIELDS = ("page", "slide", "sheet", "chapter", "row", "position")
 # What becomes of a row when MMR picks among the candidates.
 BOTH, ONLY_MMR, ONLY_SIMILARITY = "in both lists", "brought in by MMR", "dropped by MMR"
 CANDIDATE = "other candidate"
@@ -88,9 +90,15 @@ class Hit:
 
     @property
     def title(self) -> str:
-        """What to call the row."""
+        """What to call the row: its name, or else the file and the place in it, or else its key."""
         names = (str(self.metadata[name]) for name in TITLE_FIELDS if self.metadata.get(name))
-        return next(names, self.key)
+        field, source = self.source
+        if field == "row":
+            return next(names, self.key)
+        places = (
+            f", {name} {self.metadata[name]}" for name in PLACE_FIELDS if name in self.metadata
+        )
+        return next(names, source + next(places, ""))
 
     @property
     def source(self) -> tuple[str, str]:

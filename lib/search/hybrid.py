@@ -67,10 +67,12 @@ class FoundBy:
 
 @dataclass(frozen=True)
 class HybridAnswer:
-    """What one way returned, in how many milliseconds."""
+    """What one way returned, in how many milliseconds, and what each leg alone returned."""
 
     rows: tuple[FoundBy, ...]
     took_ms: float
+    by_vector: tuple[Hit, ...]
+    by_words: tuple[Hit, ...]
 
 
 def ask_hybrid(
@@ -118,10 +120,13 @@ def ask_hybrid(
     hits = ask(WAYS[way], question.k)
     took_ms = 1000 * (time.perf_counter() - started)
     by_vector, by_words = (
-        {hit.key: hit.rank for hit in ask(WAYS[leg], question.fetch_k)} for leg in ("dense", "bm25")
+        tuple(ask(WAYS[leg], max(question.k, question.fetch_k))) for leg in ("dense", "bm25")
     )
-    rows = (FoundBy(hit, by_vector.get(hit.key), by_words.get(hit.key)) for hit in hits)
-    return HybridAnswer(tuple(rows), took_ms)
+    ranks = [
+        {hit.key: hit.rank for hit in leg[: question.fetch_k]} for leg in (by_vector, by_words)
+    ]
+    rows = tuple(FoundBy(hit, *(leg.get(hit.key) for leg in ranks)) for hit in hits)
+    return HybridAnswer(rows, took_ms, by_vector[: question.k], by_words[: question.k])
 
 
 def copied_name(connection: Connection, collection: Collection) -> str:

@@ -29,7 +29,7 @@ PARAMETERS = {
     "collections": ("export", "rows_filter"),
     "search": (
         *("view", "q", "like", "k", "fetch_k", "filter", "lambda", "way", "method", "copy"),
-        *("hybrid_way", "many", "retriever"),
+        *("hybrid_way", "through", "many", "retriever"),
     ),
     "benchmark": (
         *("b_run", "b_preset", "b_latency", "b_repeats", "b_p99", "b_batches", "b_overloaded"),

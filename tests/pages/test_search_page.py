@@ -227,14 +227,16 @@ def test_every_method_can_be_called_from_the_page_both_ways(
 
 
 @pytest.mark.parametrize(
-    ("view", "key", "ways"), [("Many at once", "many", 3), ("Retriever", "retriever", 5)]
+    ("key", "through", "ways"),
+    [("many", "The vector store", 3), ("retriever", "A retriever", 5)],
 )
 def test_many_questions_are_a_benchmark_of_the_collection_with_its_checks_and_charts(
-    loaded: OpenApp, view: str, key: str, ways: int
+    loaded: OpenApp, key: str, through: str, ways: int
 ) -> None:
     app = loaded("pages/overview.py")
-    app.query_params["view"] = view
+    app.query_params["view"], app.query_params["through"] = "Many at once", through
     app.switch_page("pages/search.py").run()
+    assert app.text_area(key=f"{key}_text").value  # ready to be asked
     app.number_input(key=f"{key}_count").set_value(20).run()
     app.button(key=f"{key}_new").click().run()
     assert len(app.text_area(key=f"{key}_text").value.splitlines()) == 20
@@ -261,6 +263,7 @@ def test_nothing_to_ask_is_said_in_one_line(loaded: OpenApp) -> None:
     app = loaded("pages/overview.py")
     app.query_params["view"] = "Many at once"
     app.switch_page("pages/search.py").run()
+    app.text_area(key="many_text").set_value("")
     app.form_submit_button[0].click().run()
     assert "Questions and the collection" in problems(app)
 
@@ -285,12 +288,15 @@ def test_a_copy_with_words_is_made_from_the_page_and_searched_both_ways(
     assert app.session_state[NEXT_KEY] == f"{settings.collection}_words"
     app.session_state[COLLECTION_KEY] = app.session_state[NEXT_KEY]
     app.run()
-    for way in WAYS:
+    for way in ("rrf", "weighted"):
         app.segmented_control(key="hybrid_way").set_value(way).run()
         assert not app.exception
         assert not app.error, problems(app)
-        assert len(app.main.dataframe[0].value) == 5
-        assert "from both" in said(app)
+        for label in ("By words (BM25)", "By vector", WAYS[way].label):
+            assert f"**{label}**" in said(app)
+        # Three columns of five rows each, all with a rank and a snippet.
+        assert len(re.findall(r"\*\*5\. ", said(app))) == 3
+        assert "by both" in said(app)
     app.session_state[COLLECTION_KEY] = settings.collection
     del app.session_state[NEXT_KEY]
     app.run()

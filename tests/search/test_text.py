@@ -3,7 +3,8 @@
 import pytest
 from markdown_it import MarkdownIt
 
-from lib.ui.widgets.text import APART, highlighted, literal
+from lib.search.ask import Hit
+from lib.ui.widgets.text import APART, around, highlighted, literal
 
 
 @pytest.mark.parametrize(
@@ -60,3 +61,21 @@ def test_the_words_of_the_question_are_marked_in_singular_and_plural() -> None:
 
 def test_short_words_and_parts_of_words_are_not_marked() -> None:
     assert "orange" not in highlighted("substring at a is", "a is at string")
+
+
+def test_a_snippet_stands_around_the_first_word_that_was_asked_for() -> None:
+    text = "The walrus and the carpenter " * 9 + "were walking close at hand. " + "They wept. " * 9
+    assert around(text, "close hands", 48) == "… were walking close at hand. They wept. They …"
+    assert around(text, "nothing of this", 31) == "The walrus and the carpenter …"
+    assert around("Short enough", "enough", 48) == "Short enough"
+    assert len(around("x" * 1_000, "x", 48)) <= 50
+
+
+def test_a_row_without_a_name_is_called_by_its_file_and_the_place_in_it() -> None:
+    found = {"source": "guide.pdf", "page": 3, "position": 17}
+    assert Hit(1, "9f2c", "text", found).title == "guide.pdf, page 3"
+    assert Hit(1, "9f2c", "text", {"source": "notes.txt", "position": 0}).title == (
+        "notes.txt, position 0"
+    )
+    assert Hit(1, "9f2c", "text", {"source": "a.csv", "name": "Alice"}).title == "Alice"
+    assert Hit(1, "9f2c", "text", {}).title == "9f2c"

@@ -9,18 +9,19 @@ from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.milvus_collections import Collection
 from lib.search.hybrid import WAYS, ask_hybrid, copied_name, copy_with_words
 from lib.ui.search.form import nothing_found, question_form
+from lib.ui.search.results import PREVIEW_CHARACTERS
 from lib.ui.visitor import session
 from lib.ui.visitor.errors import show_error
 from lib.ui.widgets.parameters import choice
 from lib.ui.widgets.progress import follow
-from lib.ui.widgets.table import show_table
-from lib.words import shown_name
+from lib.ui.widgets.text import around, highlighted, literal
+from lib.words import counted, shown_name
 
 COPY_PARAMETER = "copy"
 
 
 def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collection) -> None:
-    """Draw the question and its answer in one way, each row with the leg that brought it."""
+    """Draw the question's answer by words, by vector and by both, side by side."""
     if not collection.schema.words:
         _offer_copy(opened, model, collection)
         return
@@ -31,7 +32,7 @@ def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collectio
     with st.container(horizontal=True, vertical_alignment="bottom"):
         way = choice(
             "Search",
-            WAYS,
+            [name for name, way in WAYS.items() if way.ranker],
             format_func=lambda name: WAYS[name].label,
             default="rrf",
             key="hybrid_way",
@@ -51,28 +52,31 @@ def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collectio
         return
     brought = [(row.vector_rank is not None, row.words_rank is not None) for row in answer.rows]
     st.markdown(
-        f"## {len(brought)} rows: {brought.count((True, True))} from both, "
-        f"{brought.count((True, False))} from the vector alone, "
-        f"{brought.count((False, True))} from the words alone"
+        f"## {counted(len(brought), 'row')}: {brought.count((True, True))} by both, "
+        f"{brought.count((True, False))} by vector alone, "
+        f"{brought.count((False, True))} by words alone"
     )
-    show_table(
-        (
-            {
-                "Rank": row.hit.rank,
-                "Row": row.hit.title,
-                "Score": row.hit.score,
-                "By vector": _rank(row.vector_rank),
-                "By words": _rank(row.words_rank),
-                "Text": row.hit.text,
-            }
-            for row in answer.rows
-        ),
-        column_config={
-            "Score": st.column_config.NumberColumn(format="%.3f"),
-            "Text": st.column_config.TextColumn(width="large"),
-        },
-        alt="The rows found, each with its rank by vector and by words",
-    )
+    joined = {
+        row.hit.key: f":gray-badge[vector {_rank(row.vector_rank)}] "
+        f":gray-badge[words {_rank(row.words_rank)}]"
+        for row in answer.rows
+    }
+    columns = {
+        WAYS["bm25"].label: (answer.by_words, {}),
+        WAYS["dense"].label: (answer.by_vector, {}),
+        WAYS[way].label: (tuple(row.hit for row in answer.rows), joined),
+    }
+    for slot, (label, (hits, badges)) in zip(st.columns(3), columns.items(), strict=True):
+        with slot:
+            st.markdown(f"**{label}**")
+            for hit in hits:
+                preview = around(hit.text, question.query, PREVIEW_CHARACTERS)
+                st.markdown(
+                    f"**{hit.rank}. {literal(hit.title)}** {badges.get(hit.key, '')}  \n"
+                    f":small[{highlighted(preview, question.query)}]"
+                )
+            if not hits:
+                st.caption("No row.")
     st.caption(
         f"Answered in **{answer.took_ms:.1f} ms**. Each search returns its top {question.fetch_k} "
         "(`fetch_k`); a dash: that search did not return the row."

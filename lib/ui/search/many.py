@@ -20,6 +20,7 @@ from lib.ui.runs.view import show_outcome
 from lib.ui.search.form import k_input, lambda_input
 from lib.ui.visitor import session
 from lib.ui.visitor.errors import show_error
+from lib.ui.widgets.parameters import choice
 from lib.ui.widgets.snippet import here, snippet
 from lib.words import plain
 
@@ -29,6 +30,7 @@ class ManyView:
     """One set of ways to ask many questions."""
 
     key: str  # begins the names of its inputs, and names its run in the URL
+    label: str
     intro: str
     questions: int
     strategies: tuple[str, ...]
@@ -36,23 +38,33 @@ class ManyView:
 
 MANY = ManyView(
     "many",
+    "The vector store",
     "The same questions in a loop, async with a limit, and as one request.",
     100,
     ("sync_loop", "gather_limited", "one_batch"),
 )
 RETRIEVER = ManyView(
     "retriever",
+    "A retriever",
     "A RAG service sees the store through `as_retriever`. Its four ways to ask are `invoke`, "
     "`batch`, `ainvoke` and `abatch`; the sync loop calls the store itself.",
     25,
     ("sync_loop", "retriever_invoke", "retriever_batch", "retriever_ainvoke", "retriever_abatch"),
 )
+KINDS = {kind.key: kind for kind in (MANY, RETRIEVER)}
 
 
-def show_many(
-    kind: ManyView, opened: Connection, model: EmbeddingModel, collection: Collection
-) -> None:
+def show_many(opened: Connection, model: EmbeddingModel, collection: Collection) -> None:
     """Draw the questions and settings, run them as a benchmark, and draw the run."""
+    through = choice(
+        "Asked through",
+        KINDS,
+        format_func=lambda key: KINDS[key].label,
+        default=MANY.key,
+        key="through",
+        label_visibility="collapsed",
+    )
+    kind = KINDS[through]
     st.caption(kind.intro)
     plan, submitted = _form(kind, opened, model, collection)
     limits = session.current_settings()
@@ -85,9 +97,11 @@ def _form(
         count = st.number_input(
             "How many", 1, settings.max_calls, kind.questions, key=f"{kind.key}_count", width=150
         )
-        if st.button(
+        # The view opens with questions of this collection, ready to be asked.
+        is_asked_for = st.button(
             "Make questions from the rows", icon=":material/shuffle:", key=f"{kind.key}_new"
-        ):
+        )
+        if is_asked_for or text_key not in st.session_state:
             with show_error():
                 made = search.sample_queries(opened, model, collection.name, count)
             st.session_state[text_key] = "\n".join(made)

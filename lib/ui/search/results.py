@@ -23,7 +23,7 @@ from lib.ui.widgets.chart import show_table_chart
 from lib.ui.widgets.exports import download
 from lib.ui.widgets.snippet import snippet
 from lib.ui.widgets.style import in_view
-from lib.ui.widgets.text import highlighted, literal
+from lib.ui.widgets.text import around, highlighted, literal
 from lib.words import counted
 
 PREVIEW_CHARACTERS = 48
@@ -143,10 +143,8 @@ def _row(found: Candidates, index: int, position: int, badges: str, side: str) -
     """Draw one row of a list: few elements, as each is a message to the browser when λ moves."""
     hit = found.hits[index]
     score = f":gray[{hit.score:.3f}]" if hit.score is not None else ""
-    preview = " ".join(hit.text.removeprefix(f"{hit.title}:").split())
-    if len(preview) > PREVIEW_CHARACTERS:
-        preview = preview[:PREVIEW_CHARACTERS].rsplit(" ", 1)[0] + " …"
     asked = "" if found.question.like else found.question.query
+    preview = around(hit.text.removeprefix(f"{hit.title}:"), asked, PREVIEW_CHARACTERS)
     with st.container(horizontal=True, gap="xxsmall", wrap=False):
         st.markdown(
             f"**{position}. {literal(hit.title)}** {score} {badges}  \n"

@@ -27,14 +27,33 @@ def literal(value: Any) -> str:
 
 def highlighted(text: str, query: str) -> str:
     """Return a text like `literal`, with the query's words that mean something marked."""
-    words = {
-        word for found in WORD.findall(query) if not COMMON.fullmatch(word := _singular(found))
-    }
+    words = _meant(query)
     parts = [
         f":orange-background[{_escaped(piece)}]" if _singular(piece) in words else _escaped(piece)
         for piece in re.split(r"(\w+)", _line(text))
     ]
     return LIST_MARK.sub(r"\1\\\2", "".join(parts))
+
+
+def around(text: str, query: str, most: int) -> str:
+    """Return about so many characters of a text in one line, with the query's first word in it."""
+    line, words = " ".join(text.split()), _meant(query)
+    if len(line) <= most:
+        return line
+    met = (
+        found.start() for found in re.finditer(r"\w+", line) if _singular(found.group()) in words
+    )
+    first = next(met, 0)
+    start = 0 if first < most * 3 // 4 else line.rfind(" ", 0, first - most // 4) + 1
+    shown = line[start : start + most]
+    is_whole = start + most >= len(line)
+    shown = shown if is_whole else f"{shown.rpartition(' ')[0] or shown} …"
+    return f"… {shown}" if start else shown
+
+
+def _meant(query: str) -> set[str]:
+    """Return the query's words that mean something, in the singular."""
+    return {word for found in WORD.findall(query) if not COMMON.fullmatch(word := _singular(found))}
 
 
 def _line(value: Any) -> str:
