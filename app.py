@@ -3,9 +3,9 @@
 import streamlit as st
 
 from lib.settings import PROJECT_ROOT
-from lib.ui.frame import front, opening
+from lib.ui.frame import front, opening, places
 from lib.ui.visitor import ahead, memory, tab
-from lib.ui.widgets import links, parameters, style
+from lib.ui.widgets import links, parameters, style, told
 
 memory.use_few_heaps()
 st.set_page_config(
@@ -17,26 +17,17 @@ st.set_page_config(
 )
 ahead.begin()
 style.make_readable()
+told.show()
 parameters.drop_endless_numbers()
 
-page = st.navigation(
-    [
-        st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True),
-        st.Page("pages/ingestion.py", title="Ingestion", icon=":material/upload_file:"),
-        st.Page("pages/collections.py", title="Collections", icon=":material/table_rows:"),
-        st.Page("pages/search.py", title="Search and MMR", icon=":material/search:"),
-        st.Page("pages/benchmark.py", title="Benchmark", icon=":material/speed:"),
-        st.Page("pages/runs.py", title="Runs", icon=":material/inventory_2:"),
-        # Reached by its address alone: /owner.
-        st.Page("pages/owner.py", title="Owner", icon=":material/key:", visibility="hidden"),
-    ],
-    position="hidden" if links.asks_for_presentation() else "sidebar",
-)
+# Hidden, because the sidebar's links are our own: four places for six pages.
+page = st.navigation(places.pages(), position="hidden")
 if links.asks_for_presentation():
     from lib.ui.frame import present
 
     present.show(page.url_path)
     st.stop()
+places.show_places(page.url_path)
 # The first screen is drawn before pymilvus and langchain are loaded and before Milvus is asked. A
 # tab that may have lost its connection is told so first.
 stands_first = page.url_path == "" and not tab.has_note()
@@ -55,6 +46,7 @@ else:
     opening.done()
 if page.url_path == "" and not stands_first:
     front.show()
+places.show_views(page.url_path)
 try:
     page.run()
 finally:

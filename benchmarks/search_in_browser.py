@@ -11,6 +11,7 @@ page with one slider and one line, moved in turn with ours.
 """
 
 import argparse
+import re
 import statistics
 import subprocess
 import sys
@@ -83,13 +84,8 @@ LISTED = "() => window.lab.listed - window.lab.started"
 def open_search(page: "Page", url: str) -> None:
     """Open the search page with an answer on it, the corpus loaded."""
     page.goto(url)
-    rows = page.locator("[data-testid='stSidebar'] [data-testid='stMetricValue']").first
-    rows.wait_for(timeout=LOAD_TIMEOUT_MS)
-    page.wait_for_function(
-        "node => parseInt(node.textContent.replace(/[^0-9]/g, '')) > 3000",
-        arg=rows.element_handle(),
-        timeout=LOAD_TIMEOUT_MS,
-    )
+    status = page.locator("[data-testid='stSidebar'] .st-key-status")
+    status.filter(has_text=re.compile(r"[3-9],\d{3} rows")).wait_for(timeout=LOAD_TIMEOUT_MS)
     page.goto(f"{url}/search?{urlencode({'q': QUESTIONS[0]})}")
     page.get_by_text("Why each row was picked").wait_for(timeout=LOAD_TIMEOUT_MS)
     page.wait_for_load_state("networkidle")

@@ -75,3 +75,9 @@ def shown_name(collection: str) -> str:
     """Return a collection's name without the prefix of a visitor."""
     found = VISITORS_PREFIX.match(collection)
     return (found and collection[found.end() :]) or collection
+
+
+def heading_and_rest(text: str) -> tuple[str, str]:
+    """Return the first statement of a text without its stop, and all that follows."""
+    heading, _, rest = re.sub(r"[.;] ", "\n", text, count=1).partition("\n")
+    return heading.removesuffix("."), rest[:1].upper() + rest[1:]

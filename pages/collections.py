@@ -5,7 +5,7 @@ import streamlit as st
 from lib.programs.writing import row_changes
 from lib.ui.collections.files import offer_drop, offer_export
 from lib.ui.collections.list import offer_creation, show_list
-from lib.ui.collections.rows import browse, delete_many
+from lib.ui.collections.rows import browse, delete_many, offer_undo
 from lib.ui.visitor.errors import show_error
 from lib.ui.visitor.session import (
     collection_facts,
@@ -27,6 +27,7 @@ with show_error():
     show_list(opened, model)
     offer_creation(opened, model)
     facts = collection_facts(opened, current_collection())
+    offer_undo(opened)
 
 if facts is None:
     st.info(

@@ -14,6 +14,7 @@ with 1 at the first that fails.
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -160,10 +161,12 @@ def walk(page: "Page", url: str) -> None:
 def rows_of(page: "Page", url: str) -> int:
     """Return the number of rows that the sidebar says, once there are some."""
     page.goto(f"{url}/collections")
-    metric = page.locator("[data-testid='stSidebar'] [data-testid='stMetricValue']")
-    metric.filter(has_text=",").first.wait_for()
+    status = page.locator("[data-testid='stSidebar'] .st-key-status")
+    status.filter(has_text=re.compile(r"\d,\d+ rows")).wait_for()
     page.get_by_text("Loading: ").wait_for(state="hidden")
-    return int(metric.filter(has_text=",").first.inner_text().replace(",", ""))
+    said = re.search(r"([\d,]+) rows", status.inner_text())
+    assert said is not None
+    return int(said.group(1).replace(",", ""))
 
 
 def measure(page: "Page", url: str) -> None:

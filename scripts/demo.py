@@ -51,8 +51,8 @@ def main() -> None:
             reader.get_by_role("button", name="Export", exact=True).wait_for()
             clock("share: a second tab shows the result from the link")
             page.get_by_role("link", name="Present").first.click()
-            page.get_by_role("heading", name="What does async buy me?").wait_for()
-            clock("present: the run just made, in five steps")
+            page.get_by_text("1 of 4", exact=True).wait_for()
+            clock("present: the run just made, in four slides")
         finally:
             chromium.close()
             apps.stop_all()

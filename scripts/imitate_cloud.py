@@ -183,9 +183,8 @@ def tour(page: Page, url: str, started: float, memory: Memory) -> bool:
 
     def corpus() -> None:
         page.wait_for_function(
-            "() => [...document.querySelectorAll(\"[data-testid='stSidebar'] "
-            "[data-testid='stMetricValue']\")]"
-            ".some(node => parseInt(node.textContent.replace(/[^0-9]/g, '')) > 3000)"
+            "() => /[3-9],\\d{3} rows/.test(document.querySelector("
+            "\"[data-testid='stSidebar'] .st-key-status\")?.textContent)"
         )
 
     def search() -> None:

@@ -25,9 +25,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.conftest import CHROMIUM_FLAGS, PROJECT_ROOT, AppRunner
 
 OUTPUT = PROJECT_ROOT / "assets" / "screenshots"
-CORPUS_IS_LOADED = """() => [...document.querySelectorAll(
-  "[data-testid='stSidebar'] [data-testid='stMetricValue']")]
-  .some(node => parseInt(node.textContent.replace(/[^0-9]/g, '')) > 3000)"""
+CORPUS_IS_LOADED = """() => /[3-9],\\d{3} rows/.test(
+  document.querySelector("[data-testid='stSidebar'] .st-key-status")?.textContent)"""
 IS_AT_REST = """() => document.querySelector("[data-testid='stApp']")
   ?.getAttribute("data-test-script-state") === "notRunning"
   && !document.querySelector("[data-testid='stSkeleton']")"""
@@ -154,7 +153,7 @@ def _tab(page: Page, name: str) -> None:
 def _copy_with_words(page: Page) -> None:
     """Make the copy where there is none; it is chosen then."""
     page.get_by_role("button", name=re.compile("^(Copy|Search) .*async_lab_words")).click()
-    page.get_by_text("from both").wait_for()
+    page.get_by_text("by both").wait_for()
 
 
 def _upload(page: Page, name: str, content: bytes) -> None:
@@ -242,7 +241,7 @@ STATES: dict[str, tuple[str, Steps]] = {
     "search-code": (PAGES["search"], lambda page: _tab(page, "Code and export")),
     "search-methods": ("/search?view=Every+method&q=a+file", lambda page: None),
     "search-many": ("/search?view=Many+at+once", lambda page: None),
-    "search-retriever": ("/search?view=Retriever", lambda page: None),
+    "search-retriever": ("/search?view=Many+at+once&through=A+retriever", lambda page: None),
     "search-words-offered": ("/search?view=Words", lambda page: None),
     "search-words": ("/search?view=Words&q=a+file", _copy_with_words),
     "ingestion-nothing-chosen": ("/ingestion?ingest_source=Files", lambda page: None),
@@ -261,7 +260,7 @@ STATES: dict[str, tuple[str, Steps]] = {
     ),
     "ingestion-after": (
         "/ingestion?ingest_source=Tutorial+documents",
-        lambda page: _ingest(page, documents=30 + secrets.randbelow(900), until="Result"),
+        lambda page: _ingest(page, documents=30 + secrets.randbelow(900), until="now holds"),
     ),
     "ingestion-nothing-new": (
         "/ingestion?ingest_source=Tutorial+documents",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.words import bounds_text, ms_text, ratio_text
+from lib.words import bounds_text, heading_and_rest, ms_text, ratio_text
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,12 @@ def test_an_interval_has_as_many_digits_as_its_ends_deserve() -> None:
     assert bounds_text(0.931, 1.096) == "0.93–1.10"
     assert bounds_text(1.04, 2.46) == "1.04–2.5"
     assert bounds_text(50, 50) == "50–50"
+
+
+def test_a_heading_is_the_first_statement_and_has_no_semicolon() -> None:
+    text = "Async took 0.57 s, 80× (76–84) as short; the tutorial published 23.7×. Drawn: repeat 1."
+    assert heading_and_rest(text) == (
+        "Async took 0.57 s, 80× (76–84) as short",
+        "The tutorial published 23.7×. Drawn: repeat 1.",
+    )
+    assert heading_and_rest("No call was late.") == ("No call was late", "")

@@ -1,12 +1,13 @@
 """Wait for a condition instead of for a while."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 # Generous: a busy machine is slow, and a condition that comes true ends the wait at once.
 PATIENCE_S = 150.0
@@ -28,6 +29,12 @@ def page_of_another(browser: "Browser", **options: Any) -> "Page":
     page = browser.new_context(**options).new_page()
     page.set_default_timeout(WAIT_MS)
     return page
+
+
+def status(page: "Page", says: str = r"rows?") -> "Locator":
+    """Return the sidebar's line on Milvus, collection and rows, once it says what is looked for."""
+    sidebar = page.get_by_test_id("stSidebar")
+    return sidebar.get_by_role("button", name=re.compile(rf"{says}\b"))
 
 
 def wait_until_drawn(page: "Page") -> None:

@@ -21,7 +21,7 @@ from lib.charts.theme import FAMILIES
 from lib.results.analysis import Analysis
 from lib.results.groups import Focus
 from lib.results.summaries import STALLED_LAG_MS
-from lib.words import counted, duration_text, ratio_text
+from lib.words import counted, duration_text, ms_text, ratio_text
 
 # altair would check each part where it is made, and the whole at its end, which takes longer than
 # making them. The tests check what is drawn.
@@ -58,7 +58,7 @@ def _shades(field: str, shades: Mapping[str, float], orient: Any = "top") -> alt
 
 def _dashes(**options: Any) -> alt.StrokeDash:
     """Return a dash for each strategy."""
-    legend = alt.Legend(orient="top", title=None, symbolSize=600, columns=2)
+    legend = alt.Legend(orient="bottom", title=None, symbolSize=600, columns=2)
     return alt.StrokeDash("strategy:N", legend=legend, **options)
 
 
@@ -395,10 +395,10 @@ def latency_finding(frame: pd.DataFrame) -> str:
     """Say the medians of a single call, with the sample sizes."""
     middle = frame[frame["mark"] == "p50"]
     parts = [
-        f"{row['strategy']} {row['latency_ms']:,.3g} ms (n = {row['samples']:,})"
+        f"{row['strategy']} {ms_text(row['latency_ms'])} (n = {row['samples']:,})"
         for row in _records(middle)
     ]
-    return "Median latency of one call: " + ", ".join(parts)
+    return f"Median latency of one call. {', '.join(parts)}"
 
 
 def sweep(frame: pd.DataFrame) -> AnyChart:
@@ -410,7 +410,7 @@ def sweep(frame: pd.DataFrame) -> AnyChart:
         scale=alt.Scale(zero=False, padding=30),
         axis=alt.Axis(tickCount=5),
     )
-    y = _log(alt.Y, "p95_ms", "p95 latency of a call (ms, log)", 24)
+    y = _log(alt.Y, "p95_ms", "p95 (ms, log)", 24)
     base = alt.Chart(frame).encode(x=x, y=y)
     tooltip = [
         alt.Tooltip("strategy:N"),
@@ -475,7 +475,7 @@ def rates(frame: pd.DataFrame) -> AnyChart:
                 domain=list(chart_data.VERDICTS),
                 range=["circle", "diamond", "cross", "triangle"],
             ),
-            legend=alt.Legend(orient="top", title=None, symbolFillColor="gray", columns=2),
+            legend=alt.Legend(orient="bottom", title=None, symbolFillColor="gray", columns=2),
         ),
         tooltip=[
             alt.Tooltip("rate_per_s:Q", title="calls/s", format=",.4g"),

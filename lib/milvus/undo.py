@@ -29,10 +29,9 @@ _SCHEMA = TypeAdapter(Schema)
 
 @dataclass(frozen=True)
 class Undoable:
-    """The changes of one press of a button, where they were made, and in which part of a page."""
+    """The changes of one press of a button, and where they were made."""
 
     milvus: str
-    part: str
     changes: tuple[Change, ...]
 
 
@@ -97,7 +96,6 @@ class UndoFolder:
 def _lines(done: Undoable) -> Iterator[str]:
     head = {
         "milvus": done.milvus,
-        "part": done.part,
         "changes": [
             {
                 "kind": change.kind,
@@ -126,7 +124,7 @@ def _read(lines: Iterator[str]) -> Undoable:
         # The time goes on while nobody looks.
         change.at = time.monotonic() - max(time.time() - each["at"], 0.0)
         changes.append(change)
-    return Undoable(head["milvus"], head["part"], tuple(changes))
+    return Undoable(head["milvus"], tuple(changes))
 
 
 def _coded(value: Any) -> Any:

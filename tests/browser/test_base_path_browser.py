@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.processes import free_port
+from tests.waiting import status
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -98,8 +99,7 @@ def test_pages_links_downloads_and_the_websocket_work_below_a_path(
     page.get_by_role("button", name="Measure it here").wait_for()
     assert proxy.websockets >= 1
     # An export waits in the queue for the first load.
-    rows = page.locator("[data-testid='stSidebar'] [data-testid='stMetricValue']")
-    rows.filter(has_text=",").first.wait_for()
+    status(page, r"\d,\d+ rows").wait_for()
     page.get_by_text("Loading: ").wait_for(state="hidden")
     page.get_by_role("button", name="How this was measured").click()
     page.get_by_role("link", name="The recorded run").click()

@@ -4,12 +4,32 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lib.runs.store import RECORDED_DIR
+from tests.waiting import wait_until, wait_until_drawn
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-# Each page with a card, and how far down its first coloured mark may stand.
-PLACES = {"benchmark": 320, "runs?r_runs=recorded-client-server-450ms": 400}
-FOLD, TALLEST = 800, 1_100
+PLACES = ("benchmark", "runs?r_runs=recorded-client-server-450ms")
+RECORDED = sorted(path.stem for path in RECORDED_DIR.glob("*.json"))
+# Pixels: how far down the first coloured mark may stand, and the fold, and the longest page.
+MARK, FOLD, TALLEST = 320, 800, 1_100
+# The top of the highest bar or mark of a chart that has a hue.
+FIRST_MARK = """() => {
+  const hue = (colour) => {
+    const [red, green, blue, alpha = 1] = (colour.match(/[\\d.]+/g) || []).map(Number);
+    return alpha > 0 && Math.max(red, green, blue) - Math.min(red, green, blue) > 60;
+  };
+  const main = [...document.querySelectorAll("[data-testid=stMain] *")];
+  const inside = main.flatMap((node) => [...(node.shadowRoot?.querySelectorAll("*") || [])]);
+  const marks = [...main, ...inside].filter((node) => node.matches(".bar, svg path"));
+  const coloured = marks.filter((node) => {
+    const { fill, stroke, backgroundColor } = getComputedStyle(node);
+    return [fill, stroke, backgroundColor].some(hue);
+  });
+  const boxes = coloured.map((node) => node.getBoundingClientRect());
+  return Math.min(...boxes.filter(({ width, height }) => width + height > 3).map(({ y }) => y));
+}"""
 
 
 def open_card(page: "Page", url: str) -> None:
@@ -36,7 +56,7 @@ def test_the_card_is_above_the_fold_and_the_page_is_short(
     assert first is not None
     assert last is not None
     assert race is not None
-    assert first["y"] < PLACES[place]
+    assert first["y"] < MARK
     for box in (last, race):
         assert box["y"] + box["height"] <= FOLD
     assert race["x"] > first["x"] + first["width"]  # beside the bars
@@ -44,6 +64,22 @@ def test_the_card_is_above_the_fold_and_the_page_is_short(
         box = page.get_by_role("button", name=name, exact=True).bounding_box()
         assert box is not None
         assert box["y"] < FOLD
+    assert page.get_by_test_id("stMain").evaluate("node => node.scrollHeight") <= TALLEST
+
+
+@pytest.mark.parametrize("run", RECORDED)
+def test_a_recorded_run_is_a_short_page_whose_picture_stands_above_the_fold(
+    shared_app: str, chromium_page: "Page", run: str
+) -> None:
+    page = chromium_page
+    page.set_viewport_size({"width": 1280, "height": FOLD})
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(f"{shared_app}/runs?r_runs=recorded-{run}")
+    page.get_by_role("button", name="Export", exact=True).wait_for()
+    page.locator("[data-testid=stVegaLiteChart] svg").last.wait_for()
+    wait_until_drawn(page)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate(FIRST_MARK) < MARK
     assert page.get_by_test_id("stMain").evaluate("node => node.scrollHeight") <= TALLEST
 
 
@@ -70,3 +106,17 @@ def test_the_method_opens_where_one_stands(shared_app: str, chromium_page: "Page
     told.wait_for()
     # Nothing else was left for it.
     assert page.url.partition("?")[0] == f"{shared_app}/benchmark"
+
+
+def test_a_ticked_run_comes_into_view(shared_app: str, chromium_page: "Page") -> None:
+    page = chromium_page
+    page.set_viewport_size({"width": 1280, "height": FOLD})
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(f"{shared_app}/runs")
+    table = page.get_by_test_id("stDataFrame").first
+    table.wait_for()
+    wait_until_drawn(page)
+    table.click(position={"x": 16, "y": 52})  # the first run's box
+    export = page.get_by_role("button", name="Export", exact=True)
+    export.wait_for()
+    wait_until(lambda: (export.bounding_box() or {"y": FOLD})["y"] < FOLD / 2)

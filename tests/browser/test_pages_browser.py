@@ -4,9 +4,9 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import expect
 
 from lib.runs import front
+from tests.waiting import status
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -25,16 +25,14 @@ def test_a_deep_link_into_a_fresh_server_gets_the_whole_frame(
 ) -> None:
     chromium_page.goto(f"{app}/search?q=split+a+string")
     chromium_page.get_by_role("link", name="Search and MMR").first.wait_for()
-    chromium_page.get_by_text("Milvus Lite (embedded)").first.wait_for()
+    status(chromium_page).wait_for()
     assert chromium_page.get_by_role("link", name="app", exact=True).count() == 0
     chromium_page.get_by_role("heading", name="Search and MMR").wait_for()
 
 
 def test_the_first_visit_ends_with_a_loaded_corpus(app: str, chromium_page: "Page") -> None:
     chromium_page.goto(app)
-    chromium_page.get_by_text("Milvus Lite (embedded)").first.wait_for()
-    rows = chromium_page.locator("[data-testid='stSidebar'] [data-testid='stMetricValue']").first
-    expect(rows).to_have_text("4,904")
+    status(chromium_page, "Milvus Lite · async_lab · 4,904 rows").wait_for()
     chromium_page.get_by_text("Loading: ").wait_for(state="hidden")
     assert chromium_page.get_by_text("Loading: ").count() == 0
 

@@ -14,7 +14,7 @@ from lib.results.analysis import analyse
 from lib.results.plan import PRESETS
 from lib.runs import card
 from lib.runs.store import RECORDED_DIR
-from tests.waiting import page_of_another, wait_until_drawn
+from tests.waiting import page_of_another, status, wait_until_drawn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Route
@@ -26,8 +26,7 @@ def app(run_app: Callable[[dict[str, str]], str], browser: "Browser") -> str:
     url = run_app({})
     page = page_of_another(browser)
     page.goto(url)
-    rows = page.locator("[data-testid='stSidebar'] [data-testid='stMetricValue']")
-    rows.filter(has_text=",").first.wait_for()
+    status(page, r"\d,\d+ rows").wait_for()
     page.context.close()
     return url
 
@@ -196,15 +195,16 @@ def test_a_refresh_says_which_connection_it_ended_and_runs_nothing_elsewhere(
     page = chromium_page
     page.goto(f"{app}/search")
     connect(page, other_milvus)
-    sidebar = page.get_by_test_id("stSidebar")
-    sidebar.get_by_text(other_milvus).wait_for()
+    status(page).click()
+    page.get_by_text(other_milvus).wait_for()
+    page.keyboard.press("Escape")
     page.wait_for_function("sessionStorage.length > 0 && document.cookie.includes('elsewhere')")
     page.goto(f"{app}/search?q=split+a+string")
     notice = page.get_by_test_id("stAlert")
     notice.filter(has_text="This tab was connected to").wait_for()
     assert f"http://{other_milvus}" in notice.inner_text()
     assert page.get_by_role("textbox").count() == 0
-    assert sidebar.get_by_text("Milvus Lite (embedded)").count() == 0
+    assert status(page).count() == 0
     kept = page.evaluate("JSON.stringify({...sessionStorage}) + document.cookie")
     assert "secret-token" not in kept
 
@@ -215,9 +215,9 @@ def test_a_refresh_says_which_connection_it_ended_and_runs_nothing_elsewhere(
     assert dialog.get_by_role("textbox", name="Token").input_value() == ""
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Use the host's own Milvus").click()
-    sidebar.get_by_text("Milvus Lite (embedded)").wait_for()
+    status(page, "Milvus Lite · async_lab · .* rows").wait_for()
     page.reload()
-    sidebar.get_by_text("Milvus Lite (embedded)").wait_for()
+    status(page, "Milvus Lite · async_lab · .* rows").wait_for()
 
 
 def test_another_tab_of_the_browser_is_asked_nothing(
@@ -227,7 +227,7 @@ def test_another_tab_of_the_browser_is_asked_nothing(
     connect(chromium_page, other_milvus)
     second = chromium_page.context.new_page()
     second.goto(f"{app}/runs")
-    second.get_by_test_id("stSidebar").get_by_text("Milvus Lite (embedded)").wait_for()
+    status(second, "Milvus Lite · async_lab · .* rows").wait_for()
     assert second.get_by_text("This tab was connected to").count() == 0
 
 
@@ -281,7 +281,7 @@ def test_the_chosen_runs_are_in_the_address(app: str, chromium_page: "Page") -> 
     page.goto(f"{app}/runs?r_runs=recorded-sweep-server")
     found = card.headline(analyse(run_file.read(RECORDED_DIR / "sweep-server.json")))
     page.get_by_role("heading", name=found).wait_for()
-    page.get_by_role("tab", name="Scaling", selected=True).wait_for()
+    page.get_by_role("tab", name="Calls", selected=True).wait_for()
     page.context.grant_permissions(["clipboard-read"])
     page.get_by_role("button", name="Share").click()
     page.get_by_role("button", name="Link copied").wait_for()

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from lib import jobs
 from lib.ui.frame import opening
+from lib.ui.widgets import told
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 OpenApp = Callable[..., AppTest]
@@ -101,7 +103,9 @@ def said(app: AppTest) -> str:
     """Return all text of the page beside its error boxes."""
     headings = (app.title, app.header, app.subheader)
     kinds = (*headings, app.markdown, app.caption, app.text, app.info, app.warning, app.success)
-    return " ".join(
+    # AppTest draws no toast after a page's first run.
+    toast = app.session_state[told.KEY][0] if told.KEY in app.session_state else ""
+    return f"{toast} " + " ".join(
         f"{getattr(element, 'title', None) or ''} {element.value}"
         for kind in kinds
         for element in kind
@@ -111,6 +115,13 @@ def said(app: AppTest) -> str:
 def problems(app: AppTest) -> str:
     """Return all that stands in error boxes."""
     return " ".join(f"{error.title or ''} {error.value}" for error in app.error)
+
+
+def outcome(app: AppTest) -> dict[str, int]:
+    """Return the numbers of rows in the one line that an ingestion's result is, by their fate."""
+    [line] = [each.value for each in app.markdown if "now holds" in each.value]
+    found = re.findall(r"([\d,]+) (added|replaced|unchanged|removed|skipped)", line)
+    return {fate: int(number.replace(",", "")) for number, fate in found}
 
 
 def figures(app: AppTest) -> dict[str, str]:

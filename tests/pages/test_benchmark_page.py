@@ -88,7 +88,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Job], Run]]
 
 def command_of(app: AppTest) -> str:
     """Return the command that the run's method shows."""
-    app.session_state["b_view"] = app.session_state["b_view_scaling"] = "Method"
+    app.session_state["b_view"] = "Method"
     app.run()
     [command] = [each.value for each in app.code if "python -m lib.benchmark" in each.value]
     return str(command)
@@ -383,7 +383,9 @@ def test_the_views_are_those_that_have_data(open_app: OpenApp, tmp_path: Path) -
         assert not app.exception, name
 
 
-def test_a_sweep_opens_on_the_scaling(open_app: OpenApp, tmp_path: Path) -> None:
+def test_a_sweep_is_drawn_in_its_card_and_opens_on_its_calls(
+    open_app: OpenApp, tmp_path: Path
+) -> None:
     limits = [
         make_trial("gather_limited", concurrency=limit, repeat=i, call_s=0.3 / limit + 0.01 * i)
         for limit in (1, 4)
@@ -393,7 +395,8 @@ def test_a_sweep_opens_on_the_scaling(open_app: OpenApp, tmp_path: Path) -> None
     app = open_app(PAGE)
     app.query_params["b_run"] = "kept"
     app.run()
-    assert app.session_state["b_view_scaling"] == "Scaling"
+    assert app.session_state["b_view"] == "Calls"
+    assert len(app.get("vega_lite_chart")) == 2
 
 
 def test_markup_in_a_run_is_shown_as_text(open_app: OpenApp, tmp_path: Path) -> None:

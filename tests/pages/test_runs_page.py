@@ -73,7 +73,7 @@ def test_a_recorded_run_of_a_preset_opens_with_its_advice(open_app: OpenApp, nam
     app.switch_page(PAGE).run()
     assert not app.exception
     found = analyse(run_file.read(RECORDED_DIR / f"{name}.json"))
-    assert app.header[0].value.replace("\\", "") == card.headline(found)
+    assert app.title[0].value.replace("\\", "") == card.headline(found)
     text = " ".join(each.value for each in (*app.caption, *app.markdown)).replace("\\", "")
     assert all(sentence in text for sentence in found.sentences)
     # The picture of what is advised, on the card.

@@ -9,6 +9,7 @@ from lib.milvus import milvus_collections, rows
 from lib.milvus.connection import Connection
 from lib.milvus.milvus_collections import Collection
 from lib.ui.collections import list as collection_list
+from lib.ui.collections.rows import DROPS_KEY
 from lib.ui.visitor import log, session
 from lib.ui.visitor.errors import show_error
 from lib.ui.widgets import exports, typed_filter
@@ -79,7 +80,8 @@ def _start(opened: Connection, facts: Collection, ending: str, expr: str) -> Non
 def offer_drop(opened: Connection, facts: Collection) -> None:
     """Drop the collection once its name has been typed."""
     name, own = shown_name(facts.name), facts.schema.collection
-    with st.expander("Drop this collection", icon=":material/delete_forever:"):
+    round_ = st.session_state.get(DROPS_KEY, "")
+    with st.expander("Drop this collection", icon=":material/delete_forever:", key=f"drop{round_}"):
         st.markdown(
             f"“{literal(name)}” is another name of “{literal(own)}”. This name alone will be gone."
             if own != facts.name
@@ -101,4 +103,5 @@ def offer_drop(opened: Connection, facts: Collection) -> None:
             log.by_visitor("collection_dropped", rows=facts.rows)
             # The host's own collection is used from now on.
             st.session_state.pop(session.COLLECTION_KEY, None)
+            st.session_state[DROPS_KEY] = st.session_state.get(DROPS_KEY, 0) + 1
             collection_list.draw_anew(f"Dropped “{literal(name)}”.")

@@ -1,22 +1,18 @@
 """List the collections, and make a new one."""
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-from lib.errors import LabError
 from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.milvus_collections import Listed
 from lib.milvus.territory import is_scratch
 from lib.ui.visitor import log, session, visitor
-from lib.ui.visitor.errors import error_box, show_error
+from lib.ui.visitor.errors import show_error
+from lib.ui.widgets import told
 from lib.ui.widgets.table import show_table
 from lib.ui.widgets.text import literal
 from lib.words import shown_name
-
-NOTE_KEY = "collections_note"
-LISTED = "listed"  # the part of the page with the list
 
 
 @st.cache_data(
@@ -30,8 +26,7 @@ def _overview(opened: Connection, model: EmbeddingModel) -> list[Listed]:
 
 
 def show_list(opened: Connection, model: EmbeddingModel) -> None:
-    """Draw a row for each collection, and what was done to them just now."""
-    show_note(LISTED)
+    """Draw a row for each collection."""
     listed = [each for each in _overview(opened, model) if not is_scratch(each.name)]
     if not listed:
         st.info("There is no collection yet.", icon=":material/inbox:")
@@ -95,30 +90,12 @@ def _listed(each: Listed, is_in_use: bool, may_write: bool) -> dict[str, str | i
     }
 
 
-def draw_anew(note: str | LabError = "", *, place: str = LISTED) -> None:
-    """Draw the page with the collections as they are now, and in one part what was done or failed.
-
-    A toast would not outlive the rerun.
-    """
+def draw_anew(done: str = "") -> None:
+    """Draw the page with the collections as they are now, and say what was done."""
     session.rows_changed(visitor.territory())
-    if note:
-        st.session_state[NOTE_KEY] = place, note
+    if done:
+        told.tell(done)
     st.rerun()
-
-
-def show_note(place: str) -> DeltaGenerator:
-    """Draw what was done just now in this part of the page, and return where more can be said."""
-    # Drawn even when it is empty: what follows must not move, or what is open there would close.
-    slot = st.container()
-    noted, note = st.session_state.get(NOTE_KEY, ("", ""))
-    if noted == place:
-        del st.session_state[NOTE_KEY]
-        with slot:
-            if isinstance(note, LabError):
-                error_box(note)
-            else:
-                st.success(note, icon=":material/check_circle:")
-    return slot
 
 
 def offer_creation(opened: Connection, model: EmbeddingModel) -> None:

@@ -22,7 +22,7 @@ from lib.ui.collections import list as collection_list
 from lib.ui.visitor import log, session, visitor
 from lib.ui.visitor.cleaner import undo_folder
 from lib.ui.visitor.errors import error_box, show_error, worded
-from lib.ui.widgets import exports, typed_filter
+from lib.ui.widgets import exports, told, typed_filter
 from lib.ui.widgets.text import literal
 from lib.words import counted, shown_name
 
@@ -35,13 +35,12 @@ VERSION_KEY = "rows_version"
 FINAL_PARAMETER = "final"  # in the address: the file of rows that no undo could put back
 NEW_KEYS = "an undo would put the rows back under new keys. A download holds the old ones."
 READ_ONLY = "They belong to the host of this public app. Ingest something to have your own."
-# The parts of the page in which rows can be deleted.
-BROWSED, MANY = "browsed", "many"
+FAILED_KEY = "rows_failed"  # why a change ended halfway
+DROPS_KEY = "collections_dropped"  # how many in this session
 
 
 def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None:
     """Draw a filter, a page of rows that can be changed, and what is about to be saved."""
-    _offer_undo(opened, BROWSED)
     if facts.problem:
         _offer_repair(opened, facts, facts.problem)
         if not opened.is_lite:
@@ -110,23 +109,26 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
 
 def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) -> None:
     """Draw a delete by expression or by keys: first the count, then the button."""
-    _offer_undo(opened, MANY)
-    with st.expander("Delete many", icon=":material/delete_sweep:"):
+    # After a drop the zone is another one: closed, and with nothing typed for what is gone.
+    round_ = st.session_state.get(DROPS_KEY, "")
+    with st.expander("Delete many", icon=":material/delete_sweep:", key=f"delete_many{round_}"):
         how = st.segmented_control(
             "Which rows",
             ["expression", "keys"],
             format_func={"expression": "By expression", "keys": "By keys"}.__getitem__,
             default="expression",
             required=True,
-            key="delete_how",
+            key=f"delete_how{round_}",
         )
         settings = session.current_settings()
         most_bytes = settings.undo_mb << 20
         expr, keys = "", []
         if how == "expression":
-            expr = st.text_input("Expression", placeholder='source == "old.txt"', key="delete_expr")
+            expr = st.text_input(
+                "Expression", placeholder='source == "old.txt"', key=f"delete_expr{round_}"
+            )
         else:
-            typed = st.text_area("Keys, one a line", height=120, key="delete_keys")
+            typed = st.text_area("Keys, one a line", height=120, key=f"delete_keys{round_}")
             keys = [line.strip() for line in typed.splitlines() if line.strip()]
         if not (expr.strip() or keys):
             return
@@ -178,7 +180,7 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
                     on_progress=show,
                 )
 
-            _write(opened, MANY, delete)
+            _write(delete)
 
 
 def _why_not_undone(matching: Matching, most_bytes: int) -> str:
@@ -225,15 +227,12 @@ def _offer_repair(opened: Connection, facts: Collection, problem: LabError) -> N
             _read_anew()
 
 
-def _write(
-    opened: Connection, place: str, change_rows: Callable[[Callable[[Change], None]], None]
-) -> None:
+def _write(change_rows: Callable[[Callable[[Change], None]], None]) -> None:
     """Change rows and keep for an undo what was changed, even when a part failed.
 
     If nothing was changed, the earlier undo stays.
     """
     done: list[Change] = []
-    note: str | LabError = ""
     try:
         with session.in_turn("Changing rows", subject="change"):
             change_rows(done.append)
@@ -243,12 +242,14 @@ def _write(
             error_box(failure)
             return
         kept = "What stands below was done before that."
-        note = LabError(failure.what, kept=kept, next_step=failure.next_step)
+        st.session_state[FAILED_KEY] = LabError(
+            failure.what, kept=kept, next_step=failure.next_step
+        )
     log.by_visitor("rows_changed", rows=sum(each.count for each in done))
-    undoable = Undoable(session.current_settings().milvus_id, place, tuple(done))
+    undoable = Undoable(session.current_settings().milvus_id, tuple(done))
     st.session_state[UNDO_KEY], st.session_state[FOUND_KEY] = undoable, False
     _kept_on_disk().keep(visitor.owner(), undoable)
-    _read_anew(note, place)
+    _read_anew(f"{', '.join(map(_in_words, done))}.")
 
 
 def _kept_on_disk() -> UndoFolder:
@@ -272,20 +273,23 @@ def _last_change() -> Undoable | None:
 
 
 def _forget_change() -> None:
+    told.tell("")
     st.session_state.pop(UNDO_KEY, None)
     _kept_on_disk().forget(visitor.owner())
 
 
-def _offer_undo(opened: Connection, here: str) -> None:
-    """Say what was done and offer its undo, in the part of the page where it was done."""
-    slot = collection_list.show_note(here)
+def offer_undo(opened: Connection) -> None:
+    """Say what was done and offer its undo, at the bottom of the window: in view everywhere."""
+    if failed := st.session_state.pop(FAILED_KEY, None):
+        with st.bottom:
+            error_box(failed)
     done = _last_change()
     # Rows of one Milvus are never put back into another that has a collection of the same name.
     milvus = session.current_settings().milvus_id
-    if done is None or not done.changes or (done.milvus, done.part) != (milvus, here):
+    if done is None or not done.changes or done.milvus != milvus:
         return
     changes = done.changes
-    with slot, st.container(border=True, horizontal=True, vertical_alignment="center"):
+    with st.bottom, st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f":material/check: {', '.join(map(_in_words, changes))}.", width="stretch")
         left_s = min(change.left_s for change in changes)
         if all(change.can_be_undone for change in changes) and st.button(
@@ -302,7 +306,7 @@ def _offer_undo(opened: Connection, here: str) -> None:
                     _kept_on_disk().keep(visitor.owner(), done)  # what is back is not kept
                     raise
                 _forget_change()
-                _read_anew(f"Put back {counted(back, 'row')}.", here)
+                _read_anew(f"Put back {counted(back, 'row')}.")
         if all(change.can_be_undone for change in changes):
             exports.download(
                 "Download the rows as they were",
@@ -401,7 +405,8 @@ def _offer_save(
         return
     parts = [f"change {counted(len(changed), 'row')}"] if changed else []
     parts += [f"delete {counted(len(deleted), 'row')}"] if deleted else []
-    with st.container(horizontal=True, vertical_alignment="center"):
+    # Beside the changed cell, wherever in a long table it is.
+    with st.bottom, st.container(horizontal=True, vertical_alignment="center"):
         saved = st.button(
             f"Save: {', '.join(parts)}", type="primary", icon=":material/save:", key="rows_save"
         )
@@ -418,7 +423,7 @@ def _offer_save(
         if deleted:
             rows.delete(opened, store, facts.name, keys=deleted, keep=keep)
 
-    _write(opened, BROWSED, save)
+    _write(save)
 
 
 def _edited(row: Row, cells: dict[str, Any], browser: Browser) -> Edit:
@@ -428,7 +433,7 @@ def _edited(row: Row, cells: dict[str, Any], browser: Browser) -> Edit:
     return Edit(row[shape.key.name], cells)
 
 
-def _read_anew(note: str | LabError = "", place: str = BROWSED) -> None:
+def _read_anew(done: str = "") -> None:
     """Show the rows as they are now; the editor forgets its edits."""
     st.session_state[VERSION_KEY] = st.session_state.get(VERSION_KEY, 0) + 1
-    collection_list.draw_anew(note, place=place)
+    collection_list.draw_anew(done)

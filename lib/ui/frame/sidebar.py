@@ -1,4 +1,4 @@
-"""The sidebar: which Milvus, which collection, how many rows, which embedding."""
+"""The sidebar below the places: one line says which Milvus, which collection, how many rows."""
 
 import time
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from lib import jobs
-from lib.errors import EmbeddingFailed, LabError
+from lib.errors import EmbeddingFailed, LabError, StoreBusy
 from lib.milvus.connection import Connection, Description
 from lib.milvus.territory import Territory, is_scratch
 from lib.ui.frame import corpus
@@ -15,7 +15,7 @@ from lib.ui.widgets import connect, uploads
 from lib.ui.widgets.links import RUN_PARAMETER
 from lib.ui.widgets.progress import follow
 from lib.ui.widgets.text import literal
-from lib.words import shown_name
+from lib.words import counted, shown_name
 
 REFRESH_S = 2.0
 MISHAP_SHOWN_S = 300.0
@@ -40,22 +40,13 @@ def show(page: str) -> None:
             model = session.model()
             names = _existing_collections(description)
         except LabError as error:
-            name = "No embedding" if isinstance(error, EmbeddingFailed) else "Not connected"
-            st.badge(name, icon=":material/cloud_off:", color="red")
+            kinds = {EmbeddingFailed: "No embedding", StoreBusy: "Busy"}
+            st.badge(
+                kinds.get(type(error), "Not connected"), icon=":material/cloud_off:", color="red"
+            )
             st.caption(error.what)
             connect.connect_button()
             return
-        st.badge(opened.label, icon=":material/database:", color="green")
-        st.caption(f"{opened.address} · version {description.version}")
-        _show_mishap(opened)
-        st.selectbox(
-            "Collection",
-            names,
-            key=session.COLLECTION_KEY,
-            format_func=lambda name: (
-                shown_name(name) if opened.may_write(name) else f"{name} (read only)"
-            ),
-        )
         facts, loading, problem = None, None, None
         try:
             facts, loading = corpus.facts_unless_loading(opened)
@@ -63,20 +54,45 @@ def show(page: str) -> None:
         except LabError as error:
             # The collection alone is the matter: another one can be chosen.
             problem = error
+        rows = loading.progress.done if loading else facts.rows if facts else 0
+        _show_mishap(opened)
+        with st.popover(
+            _status(opened, rows), type="tertiary", key="status", width="stretch", wrap=True
+        ):
+            _choose_collection(opened, names)
+            with st.container(horizontal=True, gap="medium"):
+                st.metric("Rows", f"{rows:,}", width="content")
+                st.metric("Dimensions", f"{model.dimension:,}", width="content")
+            st.caption(
+                f"{opened.label} · {opened.address} · version {description.version}  \n"
+                f"Embedding: {model.label}"
+            )
+            if opened.territory is not None:
+                _show_limits(opened.territory)
         if problem:
             st.caption(f":material/warning: {literal(problem.what)}")
-        rows = loading.progress.done if loading else facts.rows if facts else 0
-        # Not in columns, which would cut a number of five digits.
-        with st.container(horizontal=True, gap="medium"):
-            st.metric("Rows", f"{rows:,}", width="content")
-            st.metric("Dimensions", f"{model.dimension:,}", width="content")
-        st.caption(f"Embedding: {model.label}")
         if loading and follow(loading, key="first_load") and not loading.error:
             st.rerun()  # it ended while this was drawn
-        if opened.territory is not None:
-            _show_limits(opened.territory)
         connect.connect_button()
         _running_benchmark()
+
+
+def _status(opened: Connection, rows: int) -> str:
+    """Return the one line: which Milvus, which collection, how many rows."""
+    name = literal(shown_name(session.current_collection()))
+    milvus = opened.label.removesuffix(" (embedded)")
+    return f":green[●] **{milvus}** · {name} · {counted(rows, 'row')}"
+
+
+def _choose_collection(opened: Connection, names: list[str]) -> None:
+    st.selectbox(
+        "Collection",
+        names,
+        key=session.COLLECTION_KEY,
+        format_func=lambda name: (
+            shown_name(name) if opened.may_write(name) else f"{name} (read only)"
+        ),
+    )
 
 
 def _show_mishap(opened: Connection) -> None:

@@ -13,7 +13,7 @@ from lib.runs.store import MAX_NAME_CHARS, MAX_NOTES_CHARS, READING, Entry, Orig
 from lib.ui.visitor import log, session
 from lib.ui.visitor.errors import show_error
 from lib.ui.visitor.memory import check_room
-from lib.ui.widgets import uploads
+from lib.ui.widgets import told, uploads
 from lib.ui.widgets.table import show_table
 from lib.ui.widgets.text import literal
 
@@ -165,11 +165,13 @@ def edit(store: RunStore, entry: Entry) -> None:
         if saved:
             with show_error(ends_page=False):
                 store.rename(entry, name, notes)
+                told.tell("Saved.")
                 st.rerun()
         if st.button("Delete", icon=":material/delete:", key=f"r_delete_{entry.id}"):
             store.delete(entry)
             log.by_visitor("run_deleted")
             st.session_state[DELETED_KEY] = (entry.id, entry.card.name)
+            told.tell(literal(f"“{entry.card.name}” was deleted."))
             st.rerun()
 
 

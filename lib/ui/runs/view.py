@@ -25,9 +25,10 @@ from lib.ui.widgets.lanes import show_bars
 from lib.ui.widgets.links import present_link, share
 from lib.ui.widgets.race import show_race
 from lib.ui.widgets.snippet import snippet
+from lib.ui.widgets.style import close_heading
 from lib.ui.widgets.table import show_table
 from lib.ui.widgets.text import literal
-from lib.words import counted, duration_text
+from lib.words import counted, duration_text, heading_and_rest
 
 # The views of a run below its card, each with what is drawn in it from top to bottom.
 VIEWS = {
@@ -37,8 +38,8 @@ VIEWS = {
 METHOD, DATA = "Method", "Data"
 # What answers the question of a run that no race answers.
 QUESTIONED = ("heartbeat", "sweep", "rates", "losses", "askers")
-# In the card, and in a view; pixels.
-CARD_HEIGHT, CALLS_HEIGHT = 260, 185
+# Of a chart in the card, and of those with which a view can open; pixels.
+CARD_HEIGHT, OPENING_HEIGHTS = 240, {"waterfall": 185, "latency": 185}
 
 
 def show_outcome(
@@ -80,23 +81,24 @@ def run_view(
     # Recorded runs without which the numbers of this one would mislead.
     beside, found = store.beside(run), analyse(run)
     with st.container(border=True, gap="xsmall"):
-        head, actions = st.columns([3, 1], vertical_alignment="center")
+        with close_heading(f"{key}_head"):
+            head, actions = st.columns([3, 1], vertical_alignment="center")
         write = head.header if more is None else head.title
         write(literal(card.headline(found)), anchor=False)
         with actions, st.container(horizontal=True, horizontal_alignment="right"):
             share("runs", key=f"{key}_share", r_runs=run_id)
             downloads(run, key=key, beside=beside)
-        said, basis = _picture(found, key=key), card.basis(found)
-        with st.container(horizontal=True, vertical_alignment="center"):
-            if basis != said:
-                st.caption(literal(basis), width="content")
+        # What the chart shows and what the numbers rest on; each is said once.
+        told = dict.fromkeys(filter(None, (_picture(found, key=key), card.basis(found))))
+        made_on = " · ".join(findings.conditions(run, origin))
+        sentences = (*(each.removesuffix(".") for each in told), made_on)
+        st.caption(literal(f"{'. '.join(sentences)}. {_caveat(found, beside)}"))
+        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             # The method opens where one stands.
             with st.popover("How this was measured", type="tertiary", key=f"{key}_how"):
                 st.markdown(f"{findings.load(run)} {findings.METHOD}")
+            _notes(found, beside, key=key)
             present_link(run_id)
-        made_on = " · ".join(findings.conditions(run, origin))
-        st.caption(literal(f"{made_on}. {_caveat(found, beside)}"))
-    _notes(found, beside, key=key)
     look_inside(found, key=key, more=more or {})
 
 
@@ -128,15 +130,18 @@ def _picture(found: Analysis, *, key: str) -> str:
             show_bars([asdict(bar) for bar in bars], key=f"{key}_bars")
     with right:
         if name in CHARTS:
-            return _draw(CHARTS[name], frame, key=f"{key}_question", height=CARD_HEIGHT)
+            # The headline stands above it, and what it shows below.
+            return _draw(
+                CHARTS[name], frame, key=f"{key}_question", height=CARD_HEIGHT, has_heading=False
+            )
         if name and bars:
-            st.caption(f"Calls as they ended; drawn: {charts.drawn_repeat(frame)}.")
+            st.caption(f"Calls as they ended. Drawn: {charts.drawn_repeat(frame)}.")
             show_race(charts.race_picture(frame), key=f"{key}_race")
     return ""
 
 
 def _notes(found: Analysis, beside: Beside, *, key: str) -> None:
-    """Draw what must be known beside the card: advice, where async does not win, warnings."""
+    """Offer what must be known beside the card: advice, where async does not win, warnings."""
     advised, warned = findings.advised(found), findings.warnings(found)
     lines = [literal(line) for line in advised]
     lines += [literal(plainly)] if (plainly := findings.without_the_wait(beside)) else []
@@ -156,7 +161,7 @@ def _notes(found: Analysis, beside: Beside, *, key: str) -> None:
     }
     named = ", ".join(kind for kind, is_there in kinds.items() if is_there)
     title = f"{named[:1].upper()}{named[1:]}" or "What it is without the wait"
-    with st.expander(title, icon=":material/balance:", key=f"{key}_notes"):
+    with st.popover(title, type="tertiary", key=f"{key}_notes"):
         st.markdown("\n".join(f"- {line}" for line in lines))
 
 
@@ -170,11 +175,7 @@ def look_inside(found: Analysis, *, key: str, more: Mapping[str, Callable[[], No
     def _inside() -> None:
         drawn = [view for view, names in VIEWS.items() if _has(found, names)]
         shown = [*drawn, *more, METHOD, DATA]
-        # A sweep is run to see how far more in flight helps.
-        first = "Scaling" if found.lead is None and "Scaling" in drawn else shown[0]
-        # A run that opens on another view has a key of its own, so that the one before stays apart.
-        own = f"{key}_view" if first == shown[0] else f"{key}_view_{first.lower()}"
-        tabs = st.tabs(shown, default=first, key=own, on_change="rerun", bind="query-params")
+        tabs = st.tabs(shown, key=f"{key}_view", on_change="rerun", bind="query-params")
         for name, tab in zip(shown, tabs, strict=True):
             if not tab.open:
                 continue
@@ -235,7 +236,7 @@ def _charts(found: Analysis, view: str, *, key: str) -> None:
     }
     with top.popover("Picture", icon=":material/download:"):
         chart_downloads(run, chart, frame, key=f"{key}_{name}")
-    height = CALLS_HEIGHT if name == "waterfall" else None
+    height = OPENING_HEIGHTS.get(name)
     _draw(chart, frame, key=f"{key}_{name}", height=height, **switches)
     if name == "speedup" and (frame["source"] == "published").any():
         reasons = [f"- {literal(reason)}" for reason in published.reasons(run.environment)]
@@ -244,11 +245,19 @@ def _charts(found: Analysis, view: str, *, key: str) -> None:
 
 
 def _draw(
-    chart: Chart, frame: pd.DataFrame, *, key: str, height: int | None = None, **options: bool
+    chart: Chart,
+    frame: pd.DataFrame,
+    *,
+    key: str,
+    height: int | None = None,
+    has_heading: bool = True,
+    **options: bool,
 ) -> str:
-    """Draw a chart below what it shows, and return that."""
+    """Draw a chart and return what it shows, which stands above and below it."""
     finding = chart.finding(frame)
-    st.markdown(f"**{literal(finding)}**")
+    heading, rest = heading_and_rest(finding)
+    if has_heading:
+        st.markdown(f"**{literal(heading)}**")
     show_chart(
         chart.name_with(**options),
         frame,
@@ -257,6 +266,8 @@ def _draw(
         alt=finding,
         height=height,
     )
+    if has_heading and rest:
+        st.caption(literal(rest))
     return finding
 
 

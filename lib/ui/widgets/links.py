@@ -1,4 +1,4 @@
-"""Links to a presentation and to what a page shows; they need nothing heavy."""
+"""Links to a presentation and to what a page shows, and the way to it; they need nothing heavy."""
 
 from urllib.parse import urlencode
 
@@ -23,6 +23,27 @@ def present_link(run_id: str) -> None:
         label="Present as slides",
         icon=":material/slideshow:",
         query_params={PRESENT_PARAMETER: "1", WHICH_PARAMETER: run_id},
+    )
+
+
+INTO_VIEW = """
+let shown = "";
+export default function ({ data }) {
+  if (data.what && data.what !== shown) {
+    const place = document.querySelector(`.st-key-${data.place}`);
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    place.style.scrollMarginTop = "4rem";  // below the toolbar
+    place.scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
+  }
+  shown = data.what;
+}
+"""
+
+
+def bring_into_view(place: str, what: str) -> None:
+    """Scroll to the container of this key when it shows something new; call it in every run."""
+    component("into_view", js=INTO_VIEW)(
+        key=f"{place}_into_view", data={"place": place, "what": what}
     )
 
 

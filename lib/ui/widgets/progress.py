@@ -1,6 +1,7 @@
 """Follow a job on a page: live progress, Stop, and one full rerun when it ends."""
 
 import time
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -8,7 +9,7 @@ from lib import jobs
 from lib.jobs import FINISHED, Job, State
 from lib.ui.visitor import visitor
 from lib.ui.visitor.errors import error_box
-from lib.ui.widgets import connect
+from lib.ui.widgets import connect, told
 from lib.ui.widgets.text import literal
 from lib.words import counted
 
@@ -17,10 +18,11 @@ SILENT_S = 8.0
 NEWS_KEY = "lab_job_news"
 
 
-def follow(job: Job, *, key: str) -> bool:
+def follow(job: Job, *, key: str, above: Callable[[Job], None] | None = None) -> bool:
     """Draw a job's progress and return whether it has ended.
 
-    While it runs, only a fragment is redrawn; when it ends, the whole page reruns once.
+    While it runs, only a fragment is redrawn, and `above` in it; when it ends, the whole page
+    reruns once.
     """
     if job.state in FINISHED:
         if job.error:
@@ -30,6 +32,8 @@ def follow(job: Job, *, key: str) -> bool:
     @st.fragment(run_every=REFRESH_S, key=f"{key}_follow")
     def _live() -> None:
         rerun_at_end(job)
+        if above is not None:
+            above(job)
         show_state(job)
         silent_s = 0.0 if job.state is State.QUEUED else _silent_s(job)
         if silent_s > SILENT_S:
@@ -63,6 +67,8 @@ def stop_button(job: Job, label: str, *, key: str) -> None:
 def rerun_at_end(job: Job) -> None:
     """Run the whole page anew once the job has ended, but not beneath an open dialog."""
     if job.state in FINISHED and not connect.is_open():
+        if job.state is State.STOPPED:
+            told.tell(f"Stopped “{literal(job.label)}”.")
         st.rerun()
 
 

@@ -1,4 +1,4 @@
-"""Styles that the theme cannot set: what is chosen is readable in dark, a bar stays in view."""
+"""Styles that the theme cannot set: what is chosen or has the focus is seen, a bar in view."""
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -16,14 +16,22 @@ IN_VIEW = (
     "<style>:has(> .st-key-{key}) {{position: sticky; top: 3.5rem; z-index: 9; "
     "background: {background};}}</style>"
 )
+CLOSE_HEADING = "<style>.st-key-{key} :is(h1, h2) {{padding: 0;}}</style>"
+# Streamlit marks the focus on links, tabs and buttons by a shade that some have at rest too.
+FOCUS = (
+    "<style>:is(a, button, [role=tab], [role=radio], summary):focus-visible "
+    "{{outline: 3px solid {colour} !important; outline-offset: -2px;}}</style>"
+)
 
 
 def make_readable() -> None:
     """Give chosen segments and the values of sliders the colour of links, in dark.
 
     Streamlit writes white on the primary colour in buttons, and the primary colour on the page
-    there. No one colour has a contrast of 4.5 both ways on a dark page.
+    there. No one colour has a contrast of 4.5 both ways on a dark page. What has the keyboard's
+    focus is outlined everywhere.
     """
+    st.html(FOCUS.format(colour=colours(colour_mode())["linkColor"]))
     if colour_mode() == "dark":
         st.html(CHOSEN.format(colour=colours("dark")["linkColor"]))
 
@@ -31,4 +39,10 @@ def make_readable() -> None:
 def in_view(key: str) -> DeltaGenerator:
     """Return a container that sticks to the top of the page while what is below it scrolls."""
     st.html(IN_VIEW.format(key=key, background=colours(colour_mode())["backgroundColor"]))
+    return st.container(key=key)
+
+
+def close_heading(key: str) -> DeltaGenerator:
+    """Return a container whose heading has no space of its own above and below."""
+    st.html(CLOSE_HEADING.format(key=key))
     return st.container(key=key)
