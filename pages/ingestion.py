@@ -8,14 +8,16 @@ from lib.jobs import FINISHED, Job
 from lib.programs.writing import EXAMPLE_ROWS, ingestion
 from lib.ui.ingestion.action import offer_ingestion, remember_rate
 from lib.ui.ingestion.chunks import DEFAULTS, choose_chunking, show_preview, show_problems
-from lib.ui.ingestion.plan import choose_plan, offer_tuning
+from lib.ui.ingestion.plan import choose_collection, choose_plan, offer_tuning
 from lib.ui.ingestion.report import show_report
 from lib.ui.ingestion.source import (
+    FILES,
     choose_input,
     choose_source,
     forecast_of,
     needs_chunking,
 )
+from lib.ui.ingestion.waterfall import show_waterfall
 from lib.ui.visitor import session
 from lib.ui.visitor.errors import show_error
 from lib.ui.visitor.session import (
@@ -34,7 +36,7 @@ model = model_or_stop()
 limits = current_settings()
 
 source = choose_source()
-source_slot, problems_slot, tables_slot = st.container(), st.container(), st.container()
+source_slot, problems_slot, into_slot, tables_slot = (st.container() for _ in range(4))
 options = st.expander("Options", icon=":material/tune:")
 report_slot = st.container()
 cut = DEFAULTS
@@ -44,8 +46,10 @@ if needs_chunking(source):
 with source_slot, show_error():
     cut.check()
     chosen = choose_input(source, limits, model, cut, tables_slot)
+with into_slot:
+    collection = choose_collection(opened, chosen.files[0] if chosen and source == FILES else "")
 with options:
-    plan = choose_plan(opened, model, chosen)
+    plan = choose_plan(opened, model, chosen, collection)
 
 forecast = None
 if chosen is not None:
@@ -87,11 +91,12 @@ if submitted and chosen is not None:
     st.query_params["ingestion"] = job.id
     st.session_state["ingestion_of"] = chosen.identity
     session.choose_collection(plan.collection)
+    st.rerun()  # the progress takes the button's place
 
 job_now = session.job(st.query_params.get("ingestion"))
 if job_now is not None:
     with report_slot if job_now.state in FINISHED else st.bottom:
-        is_over = follow(job_now, key="ingestion")
+        is_over = follow(job_now, key="ingestion", above=show_waterfall)
     if is_over and st.session_state.get("ingestion_seen") != job_now.id:
         st.session_state["ingestion_seen"] = job_now.id
         st.rerun()

@@ -1,11 +1,14 @@
 """What an ingestion did: a tally while it runs, a report at its end."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lib.documents.problems import Problem
 from lib.ingestion.batches import Batch
 from lib.jobs import Job
+
+SPANS = 24  # as many as a glance takes in
 
 
 @dataclass
@@ -47,6 +50,8 @@ class Tally:
     lookup_s: float = 0.0
     wall_s: float = 0.0  # of reading and writing
     stopped: bool = False
+    # The last batches: when each was begun and done, in seconds of one clock.
+    spans: list[tuple[float, float]] = field(default_factory=list)
     sources: dict[str, SourceTally] = field(default_factory=dict)
 
     @property
@@ -70,6 +75,10 @@ class Tally:
         for i in changed:
             own[i].updated += 1
 
+    def note_span(self, began: float) -> None:
+        """Note a batch that was begun at this time of `time.perf_counter` and is done now."""
+        self.spans = [*self.spans, (began, time.perf_counter())][-SPANS:]
+
     def source(self, name: str) -> SourceTally:
         """Return the tally of one source."""
         return self.sources.setdefault(name, SourceTally())
@@ -78,7 +87,11 @@ class Tally:
         """Write what was counted into a job's progress."""
         job.progress.done = self.given
         job.progress.total = max(self.expected, self.given) if self.expected else 0
-        job.progress.detail |= {"added": self.added, "unchanged": self.unchanged}
+        job.progress.detail |= {
+            "added": self.added,
+            "unchanged": self.unchanged,
+            "spans": self.spans,
+        }
         if self.embed_s:
             share = self.embed_s / (self.embed_s + self.insert_s)
             job.progress.message = f"{share:.0%} embedding, {1 - share:.0%} Milvus"

@@ -181,26 +181,33 @@ def _prepare(
 def _write_all(batches: Iterator[Batch], writer: "_Writer", known: KnownRows) -> None:
     """Write all batches in the plan's mode. Raises JobCancelled after a stop."""
     job = writer.job
+    job.progress.detail["mode"] = writer.plan.mode
 
-    def done(batch: Batch, fresh: Sequence[int], changed: Sequence[int]) -> None:
+    def done(
+        batch: Batch, fresh: Sequence[int], changed: Sequence[int], began: float | None = None
+    ) -> None:
         writer.tally.count(batch, fresh, changed)
+        if began is not None:
+            writer.tally.note_span(began)
         writer.tally.show(job)
 
     def loop() -> None:
         for batch in batches:
             job.check()
+            began = time.perf_counter()
             fresh, changed = known.sort_out(batch, writer.look_up(known.question(batch)))
             writer.write(batch.only(fresh))
             writer.write(batch.only(changed), replaces=True)
-            done(batch, fresh, changed)
+            done(batch, fresh, changed, began)
 
     async def work(feed: "_Feed") -> None:
         while (batch := await feed.get()) is not None:
             job.check()
+            began = time.perf_counter()
             fresh, changed = known.sort_out(batch, await writer.alook_up(known.question(batch)))
             await writer.awrite(batch.only(fresh))
             await writer.awrite(batch.only(changed), replaces=True)
-            done(batch, fresh, changed)
+            done(batch, fresh, changed, began)
 
     async def gather() -> None:
         feed = _Feed(batches)

@@ -18,7 +18,7 @@ from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.settings import load
 from scripts.tcp_proxy import FAULTS, TcpProxy
-from tests.waiting import page_of_another, wait_until
+from tests.waiting import page_of_another, status, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -61,17 +61,23 @@ def start_ingestion(page: "Page", app: str, name: str) -> int:
     page.locator("input[type=file]").set_input_files(
         {"name": f"{name}.csv", "mimeType": "text/csv", "buffer": table.encode()}
     )
+    into = page.get_by_role("combobox", name="Into")
+    into.fill(COLLECTION)
+    page.get_by_role("option", name=COLLECTION).click()
+    page.get_by_text(f"Into “{COLLECTION}”").wait_for()
     page.get_by_role("button", name=re.compile(r"Ingest .*rows?$")).first.click()
     news = page.get_by_text(re.compile(r"[1-9][\d,]* of [\d,]+ rows"))
     said = news.first.inner_text()
+    page.locator("#batches i").first.wait_for()  # the batches are drawn as they go in
     return int(re.sub(r"\D", "", said.partition(" of ")[0]))
 
 
 def rows_in_sidebar(page: "Page", app: str) -> int:
     """Open the collections page and return the rows of the collection."""
     page.goto(f"{app}/collections")
-    values = page.get_by_test_id("stSidebar").get_by_test_id("stMetricValue")
-    return int(re.sub(r"\D", "", values.first.inner_text()))
+    said = re.search(r"([\d,]+) rows?", status(page).inner_text())
+    assert said is not None
+    return int(said.group(1).replace(",", ""))
 
 
 def test_an_ingestion_outlives_its_page_and_what_it_wrote_outlives_the_app(

@@ -15,7 +15,7 @@ from lib.ingestion.writing import ingest
 from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.settings import Settings, load
-from tests.waiting import wait_until_drawn, wait_until_still
+from tests.waiting import status, wait_until_drawn, wait_until_still
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -67,22 +67,30 @@ def number(text: str) -> int:
     return int(re.sub(r"\D", "", text))
 
 
-def figure(page: "Page", label: str) -> "Locator":
-    """Return a metric of the page itself by its exact label."""
-    metric = page.get_by_test_id("stMain").get_by_test_id("stMetric")
-    return metric.filter(has=page.get_by_text(label, exact=True)).get_by_test_id("stMetricValue")
+def toast(page: "Page", text: str) -> None:
+    """Wait until this is said where the eye is, wherever the page stands."""
+    page.get_by_test_id("stToast").filter(has_text=text).first.wait_for()
 
 
 def expect_rows_in_sidebar(page: "Page", rows: int) -> None:
-    value = page.get_by_test_id("stSidebar").get_by_test_id("stMetricValue")
-    value.get_by_text(f"{rows:,}", exact=True).wait_for()
+    status(page, f"· {rows:,} rows?").wait_for()
 
 
-def open_files(page: "Page", app: str, files: list[Path]) -> None:
+def open_files(page: "Page", app: str, files: list[Path], into: str = COLLECTION) -> None:
     page.goto(f"{app}/ingestion?ingest_source=Files")
     page.get_by_test_id("stFileUploader").wait_for()
     page.locator("input[type=file]").set_input_files(files)
     page.get_by_text("The first chunks").wait_for()
+    if into:
+        choose_into(page, into)
+
+
+def choose_into(page: "Page", name: str) -> None:
+    """Choose the collection that the rows go into, instead of one named after the file."""
+    into = page.get_by_role("combobox", name="Into")
+    into.fill(name)
+    into.press("Enter")
+    page.get_by_text(f"Into “{name}”").wait_for()
 
 
 def open_rows(page: "Page", app: str) -> int:
@@ -163,7 +171,7 @@ def test_files_go_from_preview_to_report_and_only_once(
 
     button.click()
     page.get_by_text(f"now holds {before + rows} rows").wait_for()
-    assert figure(page, "Added").inner_text() == str(rows)
+    page.get_by_text(f"{rows:,} added in").wait_for()
     expect_rows_in_sidebar(page, before + rows)
 
     nothing = page.get_by_role("button", name="Ingested")
@@ -207,13 +215,8 @@ def test_a_file_goes_into_a_new_collection_and_is_searched_there(
     page = chromium_page
     table = tmp_path / "cabbages.csv"
     table.write_text(TABLE, encoding="utf-8")
-    open_files(page, app, [table])
-    page.get_by_text("Options", exact=True).click()
-    wait_until_still(page)
-    into = page.get_by_role("combobox", name="Into")
-    into.fill("cabbages")
-    into.press("Enter")
-    page.get_by_text("Into “cabbages”").wait_for()
+    open_files(page, app, [table], into="")
+    page.get_by_text("Into new collection «cabbages»").wait_for()
     ingest_button(page).click()
     page.get_by_text("Done: 6 rows went into “cabbages”.").wait_for()
     expect_rows_in_sidebar(page, 6)
@@ -225,13 +228,16 @@ def test_a_file_goes_into_a_new_collection_and_is_searched_there(
 def test_an_edited_cell_is_stored_when_it_is_saved_not_before_and_can_be_undone(
     app: str, chromium_page: "Page"
 ) -> None:
+    from playwright.sync_api import expect
+
     page = chromium_page
     rows = open_rows(page, app)
     filter_rows(page, 'pk == "k005"')
     page.get_by_text("1 row", exact=True).wait_for()
     edit(page, 200, 0, "A seed that was changed")
     save = page.get_by_role("button", name="Save: change 1 row")
-    save.wait_for()
+    # Beside the cell: the window need not be scrolled.
+    expect(save).to_be_in_viewport()
 
     other = page.context.new_page()
     open_rows(other, app)
@@ -240,7 +246,7 @@ def test_an_edited_cell_is_stored_when_it_is_saved_not_before_and_can_be_undone(
     expect_cell(other, 0, "text", "Seed 5")
 
     save.click()
-    page.get_by_text("Changed 1 row of").wait_for()
+    toast(page, "Changed 1 row of")
     expect_cell(page, 0, "text", "A seed that was changed")
     open_rows(other, app)
     filter_rows(other, 'text == "A seed that was changed"')
@@ -250,7 +256,7 @@ def test_an_edited_cell_is_stored_when_it_is_saved_not_before_and_can_be_undone(
     expect_rows_in_sidebar(other, rows)
 
     page.get_by_role("button", name="Undo").click()
-    page.get_by_text("Put back 1 row.").wait_for()
+    toast(page, "Put back 1 row.")
     expect_cell(page, 0, "text", "Seed 5")
     assert page.get_by_role("button", name="Undo").count() == 0
     assert page.locator(EXCEPTION).count() == 0
@@ -267,12 +273,12 @@ def test_selected_rows_are_deleted_on_save_and_undo_brings_them_back(
         grid(page).click(position={"x": 16, "y": (row + 1.5) * ROW_PX})
     page.keyboard.press("Delete")
     page.get_by_role("button", name="Save: delete 2 rows").click()
-    page.get_by_text("Deleted 2 rows").wait_for()
+    toast(page, "Deleted 2 rows")
     page.get_by_text("1 row", exact=True).wait_for()
     expect_cell(page, 0, "pk", "k012")
     expect_rows_in_sidebar(page, rows - 2)
     page.get_by_role("button", name="Undo").click()
-    page.get_by_text("Put back 2 rows").wait_for()
+    toast(page, "Put back 2 rows")
     page.get_by_text("3 rows", exact=True).wait_for()
     expect_rows_in_sidebar(page, rows)
     assert page.locator(EXCEPTION).count() == 0
@@ -358,7 +364,7 @@ def test_a_collection_is_created_chosen_and_dropped_after_its_name_was_typed(
     page.get_by_role("textbox", name="Name", exact=True).fill("spare")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Create", exact=True).click()
-    page.get_by_text("Created “spare”").wait_for()
+    toast(page, "Created “spare”")
     page.get_by_role("heading", name="Rows of spare").wait_for()
     expect_rows(page, 0)
     choose_collection(page, COLLECTION)
@@ -377,8 +383,11 @@ def test_a_collection_is_created_chosen_and_dropped_after_its_name_was_typed(
     name.fill("spare")
     name.press("Enter")
     drop.click()
-    page.get_by_text("Dropped “spare”").wait_for()
+    toast(page, "Dropped “spare”")
     page.get_by_role("heading", name=f"Rows of {COLLECTION}").wait_for()
+    # The danger zone of what is gone has closed.
+    wait_until_still(page)
+    assert name.is_hidden()
     expect_rows(page, rows)
     listed = page.get_by_test_id("stDataFrame").first
     listed.get_by_text("spare").wait_for(state="detached")

@@ -306,6 +306,10 @@ def test_only_batches_side_by_side_wait_for_embeddings_together(
     report = ingest(backend, model(embeddings), numbered(160), plan)
     assert report.tally.added == 160
     assert embeddings.most == together
+    spans = sorted(report.tally.spans)
+    assert len(spans) == 16
+    overlapping = sum(later < end for (_, end), (later, _) in itertools.pairwise(spans))
+    assert bool(overlapping) == (together > 1)
 
 
 def test_two_people_ingesting_at_once_add_each_row_once(backend: Connection, name: str) -> None:

@@ -28,7 +28,6 @@ from lib.runs import front
 from lib.settings import Settings
 from lib.ui.frame import opening
 from lib.ui.frame.front import MEASURE_KEY
-from lib.ui.ingestion import action
 from lib.ui.search import form
 from lib.workers.supervised import Supervised
 from tests.pages.conftest import OpenApp, said, wait_for_jobs
@@ -228,14 +227,11 @@ def test_the_first_load_finds_out_what_the_next_pages_would_wait_for(
         return call
 
     monkeypatch.setattr(form, "measure_chance", noted("chance", form.measure_chance))
-    monkeypatch.setattr(action, "remaining", noted("left", action.remaining))
     app = open_app(empty=True)
     wait_for_jobs()
-    assert asked == ["chance", "left"]
+    assert asked == ["chance"]
     app.switch_page("pages/search.py").run()
-    app.switch_page("pages/ingestion.py").run()
-    assert "Nothing new to ingest" in [each.label for each in app.button]
-    assert asked == ["chance", "left"]
+    assert asked == ["chance"]
 
 
 def test_a_milvus_lite_that_was_killed_is_said_and_the_page_goes_on(

@@ -16,10 +16,13 @@ from lib import jobs
 from lib.documents import files, loaders
 from lib.documents.sources import Part, Upload
 from lib.ingestion import tuning
+from lib.ingestion.report import Tally
+from lib.jobs import Job
 from lib.milvus import milvus_collections, rows
 from lib.milvus.connection import Connection
 from lib.settings import load
-from tests.pages.conftest import OpenApp, figures, problems, said, wait_for_jobs
+from lib.ui.ingestion.plan import named_after
+from tests.pages.conftest import OpenApp, figures, outcome, problems, said, wait_for_jobs
 from tests.stores import copy_of, fill
 from tests.waiting import PATIENCE_S
 
@@ -56,10 +59,17 @@ def paste(app: AppTest, text: str) -> AppTest:
     return app.text_area(key="ingest_pasted").set_value(text).run()
 
 
-def upload(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
+def upload(app: AppTest, *files: tuple[str, bytes], into: str = COLLECTION) -> AppTest:
+    """Choose files, and the collection of the tests instead of one named after the first file."""
     choose(app, "files")
     given = [(name, content, "application/octet-stream") for name, content in files]
-    return app.file_uploader(key="ingest_files").set_value(given).run()
+    app.file_uploader(key="ingest_files").set_value(given).run()
+    return choose_into(app).set_value(into).run() if into else app
+
+
+def choose_into(app: AppTest) -> Any:
+    """Return the list of collections that rows can go into."""
+    return next(each for each in app.selectbox if each.label == "Into")
 
 
 def ingest_now(app: AppTest) -> AppTest:
@@ -83,11 +93,39 @@ def stored(store: Connection, name: str = COLLECTION) -> list[dict[str, object]]
 
 
 def test_an_empty_page_says_where_rows_would_go_and_has_nothing_to_press(page: AppTest) -> None:
-    choose(page, "files")
     assert not page.exception
+    assert page.file_uploader(key="ingest_files")  # what the page opens with
     assert "Choose something to ingest." in said(page)
     assert page.button(key="ingest_start").disabled
     assert not figures(page)
+
+
+def test_the_sample_goes_into_a_new_collection_that_is_named_after_it(
+    page: AppTest, store: Connection
+) -> None:
+    page.toggle(key="ingest_sample").set_value(True).run()
+    assert not page.exception
+    assert "Into new collection «tickets»" in said(page)
+    assert announced(page) == 24
+    ingest_now(page)
+    assert outcome(page) == {"added": 24}
+    assert {row["source"] for row in stored(store, "tickets")} == {"tickets.csv"}
+    assert [row["pk"] for row in stored(store)] == ["first"]
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("tickets.csv", "tickets"),
+        ("Quarterly report (final) 2.docx", "Quarterly_report_final_2"),
+        ("2024.jsonl", "file_2024"),
+        ("señor.txt", "senor"),
+        ("会議.pdf", "my_documents"),
+        (f"{'long' * 99}.md", "long" * 15),
+    ],
+)
+def test_a_collection_is_named_after_a_file_as_milvus_allows(file: str, name: str) -> None:
+    assert named_after(file) == milvus_collections.check_name(name)
 
 
 @pytest.mark.parametrize("text", ["", "   \n\t "])
@@ -106,7 +144,7 @@ def test_a_pasted_text_goes_from_preview_to_report_and_into_the_collection(
     assert shown[0].startswith("Paragraph 0 tells")
     assert "repeat the one before" in said(page)
     ingest_now(page)
-    assert figures(page)["Added"] == str(expected)
+    assert outcome(page) == {"added": expected}
     new = [row for row in stored(store) if row["source"] == "pasted text.txt"]
     assert len(new) == expected > 1
     assert len(shown) == 2
@@ -121,9 +159,10 @@ def test_while_an_ingestion_runs_no_second_can_be_started(page: AppTest) -> None
         paste(page, TEXT)
         page.button(key="ingest_start").click().run()
         started = page.query_params["ingestion"]
-        page.button(key="ingest_start").click().run()
-        button = page.button(key="ingest_start")
-        assert (button.label, button.disabled) == ("Ingesting …", True)
+        page.run()
+        # Its progress and its Stop stand in the button's place.
+        assert not [each for each in page.button if each.key == "ingest_start"]
+        assert page.button(key="ingestion_stop")
         assert page.query_params["ingestion"] == started
     finally:
         gate.set()
@@ -131,6 +170,32 @@ def test_while_an_ingestion_runs_no_second_can_be_started(page: AppTest) -> None
     wait_for_jobs()
     page.run()
     assert page.button(key="ingest_start").label == "Ingested"
+
+
+def test_an_ingestion_that_was_stopped_goes_on_with_the_rest(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = Tally.show
+
+    def show_and_stop(self: Tally, job: Job) -> None:
+        show(self, job)
+        jobs.shared().cancel(job)
+
+    paste(page, TEXT)
+    page.number_input(key="ingest_batch").set_value(1).run()
+    page.number_input(key="ingest_concurrency").set_value(1).run()
+    expected = announced(page)
+    with monkeypatch.context() as patch:
+        patch.setattr(Tally, "show", show_and_stop)
+        ingest_now(page)
+    stopped_at = outcome(page)["added"]
+    assert 0 < stopped_at < expected
+    assert f"Stopped at {stopped_at}: " in said(page)
+    page.run()
+    rest = expected - stopped_at
+    assert page.button(key="ingest_start").label == f"Continue with {rest}"
+    ingest_now(page)
+    assert outcome(page) == {"added": rest, "unchanged": stopped_at}
 
 
 def test_what_is_there_already_cannot_be_ingested_again_and_a_change_replaces(
@@ -150,8 +215,7 @@ def test_what_is_there_already_cannot_be_ingested_again_and_a_change_replaces(
     paste(page, TEXT.replace("Paragraph 0 tells", "Paragraph 0 sings"))
     assert f"1 new, {before - 2} already there, 1 there and not in these files" in said(page)
     ingest_now(page)
-    report = figures(page)
-    assert (report["Added"], report["Replaced"]) == ("0", "1")
+    assert outcome(page) == {"replaced": 1, "unchanged": before - 2}
     assert len(stored(store)) == before
 
 
@@ -165,7 +229,7 @@ def test_a_shorter_text_keeps_its_old_rows_until_they_are_asked_to_go(
     assert len(stored(store)) == before
     page.checkbox(key="ingest_remove_gone").check().run()
     ingest_now(page)
-    assert int(figures(page)["Removed"]) == before - len(stored(store)) > 0
+    assert outcome(page)["removed"] == before - len(stored(store)) > 0
 
 
 def test_the_chunk_size_changes_how_many_chunks_there_are(page: AppTest) -> None:
@@ -308,7 +372,7 @@ def test_a_new_collection_is_made_by_from_texts_once_and_its_name_is_checked(
     assert "cannot be a collection's name" in problems(page)
     page.text_input(key="ingest_new_collection").set_value("fresh").run()
     ingest_now(page)
-    assert figures(page)["Added"] == str(milvus_collections.count(store, "fresh"))
+    assert outcome(page)["added"] == milvus_collections.count(store, "fresh")
     ingest_now(page)
     assert "There is a collection named 'fresh' already" in problems(page)
 
@@ -317,6 +381,7 @@ def test_find_the_best_offers_settings_with_their_intervals_and_puts_one_into_th
     page: AppTest, store: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning, "REPEATS", 3)  # as few as give an interval
+    choose(page, "standard_library")
     page.number_input(key="ingest_size_standard_library").set_value(600).run()
     page.button(key="ingest_tune").click().run()
     job = jobs.shared().all()[-1]

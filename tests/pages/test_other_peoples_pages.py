@@ -14,7 +14,7 @@ from lib.milvus.embeddings import open_model
 from lib.settings import load
 from lib.ui.visitor.session import COLLECTION_KEY
 from tests.milvus.other_peoples import KINDS, ROWS, Kind, make
-from tests.pages.conftest import FOLDED, PROJECT_ROOT, figures, problems, said, wait_for_jobs
+from tests.pages.conftest import FOLDED, PROJECT_ROOT, outcome, problems, said, wait_for_jobs
 
 SHOWN = (
     "static, as langchain-milvus makes it",
@@ -122,7 +122,7 @@ def test_a_collection_of_this_kind_is_read_searched_and_filled_or_refused_in_a_s
         wait_for_jobs()
         app.run()
         assert not problems(app)
-        assert figures(app)["Added"] == "1"
+        assert outcome(app)["added"] == 1
     after = stored(opened, name)
     assert len(after) == ROWS + (not why)
     assert {key: after[key] for key in before} == before

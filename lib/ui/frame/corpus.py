@@ -97,21 +97,18 @@ def load_corpus(held: Lease, model: EmbeddingModel, collection: str) -> Job:
 
 
 def _learn(opened: Connection, model: EmbeddingModel, collection: str, limits: Settings) -> None:
-    """Compute ahead what the first visit to the search and the ingestion would wait for.
+    """Compute ahead what the first visit to the search would wait for.
 
     Nothing is computed with a remote model, because texts would be sent before anybody asks, nor on
     a public app, where each visitor's connection keeps its own answers.
     """
     if model.is_remote or limits.public:
         return
-    from lib.ui.ingestion.action import left_of
-    from lib.ui.ingestion.source import first_choice
     from lib.ui.search.form import measured_chance
 
     with suppress(LabError):  # the pages try it again and say why it fails
         facts = milvus_collections.describe(opened, collection)
         measured_chance(opened, model, facts, "")
-        left_of(opened, model, first_choice(limits), facts)
 
 
 def _learn_beside(held: Lease, model: EmbeddingModel, collection: str, limits: Settings) -> None:

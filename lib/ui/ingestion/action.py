@@ -33,12 +33,16 @@ def offer_ingestion(
 ) -> bool:
     """Draw the button and what it will do, and return whether it was pressed.
 
-    `done` is the report of the last ingestion of the same choice. While one runs, the session
-    cannot start another.
+    `done` is the report of the last ingestion of the same choice. While one runs, its progress and
+    its Stop stand in the button's place, and the session cannot start another.
     """
+    if is_running:
+        return False
     label, sentence, can_start = "Ingest", "Choose something to ingest.", False
     is_done = False
-    into = f"“{literal(shown_name(plan.collection))}”"
+    is_new = session.collection_facts(opened, plan.collection) is None
+    name = literal(shown_name(plan.collection))
+    into = f"new collection «{name}»" if is_new else f"“{name}”"
     if chosen is not None and forecast is not None and not forecast.rows:
         label, sentence = "Nothing to ingest", "No text could be read."
     elif why := _refusal(opened, model, plan):
@@ -54,9 +58,12 @@ def offer_ingestion(
         else:
             about = "" if forecast.is_exact else "about "
             label, can_start = f"Ingest {about}{rows}", True
-            sentence = f"Into {into}{_parts(forecast, left)}. {_duration(forecast, left, model)}"
-        if is_running:
-            label, sentence, can_start = "Ingesting …", f"Into {into}.", False
+            parts = "" if is_new else _parts(forecast, left)
+            sentence = f"Into {into}{parts}. {_duration(forecast, left, model)}"
+            if done is not None and done.tally.stopped:
+                rest = forecast.rows - done.tally.given if left is None else left.new + left.changed
+                label = f"Continue with {about}{rest:,}"
+                sentence = f"Stopped at {done.tally.given:,}. {sentence}"
         losses = sum(problem.is_loss for problem in forecast.problems)
         sentence += f" {counted(losses, 'part')} will be left out." if losses else ""
     with st.bottom, st.container(horizontal=True, vertical_alignment="center", key="ingest_bar"):
@@ -88,7 +95,7 @@ def _refusal(opened: Connection, model: EmbeddingModel, plan: IngestionPlan) -> 
 
 def _parts(forecast: Forecast, left: Remaining | None) -> str:
     if left is None:
-        return "; rows that are there already are not added again"
+        return ", without the rows that are there already"
     same = forecast.rows - left.new - left.changed
     numbers = {
         "new": left.new,

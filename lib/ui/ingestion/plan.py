@@ -1,5 +1,9 @@
 """Choose how to write: method, one after another or side by side, batch size, concurrency."""
 
+import re
+import unicodedata
+from pathlib import PurePath
+
 import streamlit as st
 
 from lib.documents.problems import Problems
@@ -30,13 +34,15 @@ WAY_KEY, BATCH_KEY, CONCURRENCY_KEY = "ingest_way", "ingest_batch", "ingest_conc
 TUNING_PARAMETER = "tuning"
 # What a visitor's first collection is called.
 OWN_COLLECTION = "my_documents"
+MOST_NAME_CHARS = 60
 WHY_LITE = "Milvus Lite writes one batch at a time: side by side helps only where embedding waits."
 
 
-def choose_plan(opened: Connection, model: EmbeddingModel, chosen: Chosen | None) -> IngestionPlan:
-    """Draw the controls and return the plan."""
+def choose_plan(
+    opened: Connection, model: EmbeddingModel, chosen: Chosen | None, collection: str
+) -> IngestionPlan:
+    """Draw the controls and return the plan for this collection."""
     start = defaults(opened, model)
-    collection = _choose_collection(opened)
     if opened.is_lite:
         st.caption(WHY_LITE)
     method_slot, way_slot = st.columns([1, 2])
@@ -100,27 +106,45 @@ def choose_plan(opened: Connection, model: EmbeddingModel, chosen: Chosen | None
     )
 
 
-def _choose_collection(opened: Connection) -> str:
+def choose_collection(opened: Connection, file: str) -> str:
     """Draw which collection the rows go into; one that does not exist yet is made.
 
-    It begins with the one in use, and for a visitor in a collection of their own.
+    Rows of a file go into the collection that is named after the file. Others begin with the one in
+    use, and for a visitor in a collection of their own.
     """
     start, territory = session.current_collection(), opened.territory
-    if territory is not None and not territory.owns(start):
+    if file:
+        start = named_after(file)
+        start = territory.full_name(start) if territory is not None else start
+    elif territory is not None and not territory.owns(start):
         start = territory.full_name(OWN_COLLECTION)
-    names = [name for name in session.description(opened).collections if opened.may_write(name)]
-    names = sorted({start, *(name for name in names if not is_scratch(name))})
+    existing = session.description(opened).collections
+    names = [name for name in existing if opened.may_write(name) and not is_scratch(name)]
+    names = sorted({start, *names})
+
+    def label(name: str) -> str:
+        return shown_name(name) if name in existing else f"new collection «{shown_name(name)}»"
+
     typed = st.selectbox(
         "Into",
         names,
         index=names.index(start),
-        format_func=shown_name,
+        format_func=label,
         accept_new_options=True,
         help="Choose a collection, or type a new name to make one.",
     )
     if typed in names or territory is None:
         return typed
     return territory.full_name(typed)
+
+
+def named_after(file: str) -> str:
+    """Return a collection's name that says which file it was made of."""
+    stem = unicodedata.normalize("NFKD", PurePath(file).stem).encode("ascii", "ignore").decode()
+    name = re.sub(r"\W+", "_", stem).strip("_")[:MOST_NAME_CHARS]
+    if not name[:1].isalpha() or is_scratch(name):
+        return f"file_{name}" if name else OWN_COLLECTION
+    return name
 
 
 def offer_tuning(

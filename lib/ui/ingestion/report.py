@@ -13,29 +13,27 @@ SHOWN_SOURCES = 200
 
 
 def show_report(report: IngestionReport) -> None:
-    """Draw one ingestion's outcome."""
+    """Draw one ingestion's outcome in one line, and what led to it below."""
     tally = report.tally
-    st.header("Result")
-    if tally.stopped:
-        st.warning(
-            f"{counted(tally.written, 'row')} went in and stay there; ingest again to add the "
-            "rest.",
-            title="Stopped",
-            icon=":material/stop_circle:",
-        )
-    wrote = tally.written > 0
     figures = {
-        "Added": f"{tally.added:,}",
-        "Replaced": f"{tally.updated:,}",
-        "Unchanged": f"{tally.unchanged:,}",
-        "Removed": f"{tally.removed:,}",
-        "Skipped": f"{report.problems_total:,}",
-        "Rows/s": f"{report.rows_per_s:,.0f}" if wrote else "–",
+        "added": tally.added,
+        "replaced": tally.updated,
+        "unchanged": tally.unchanged,
+        "removed": tally.removed,
+        "skipped": report.problems_total,
     }
-    with st.grid(3, min_column_width=110):
-        for label, value in figures.items():
-            st.metric(label, value, border=True)
-    st.caption(_sentence(report))
+    # All that is not zero; of what came of nothing, that nothing was added.
+    told = [f"{value:,} {name}" for name, value in figures.items() if value] or ["0 added"]
+    pace = f", {report.rows_per_s:,.0f} rows/s" if tally.written else ""
+    begin = f"Stopped at {tally.given:,}: " if tally.stopped else ""
+    name = literal(shown_name(report.collection))
+    st.markdown(
+        f":material/{'stop_circle' if tally.stopped else 'check_circle'}: "
+        f"**{begin}{', '.join(told)}** in {tally.wall_s:.2f} s{pace}. "
+        f"“{name}” now holds {counted(report.rows, 'row')}."
+    )
+    if took := _split(report):
+        st.caption(took)
     if tally.gone:
         st.info(
             f"No longer in their files, and kept: {counted(tally.gone, 'row')}. To remove them, "
@@ -109,9 +107,9 @@ def _by_source(report: IngestionReport) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _sentence(report: IngestionReport) -> str:
-    tally = report.tally
-    parts = [f"{tally.wall_s:.2f} s."]
+def _split(report: IngestionReport) -> str:
+    """Say where the time went, and whether it waited for the embedding service."""
+    tally, parts = report.tally, []
     if tally.embed_s or tally.insert_s:
         parts.append(
             f"Summed over {counted(tally.batches, 'batch', 'batches')}: {tally.embed_s:.2f} s "
@@ -124,6 +122,4 @@ def _sentence(report: IngestionReport) -> str:
             "The embedding service refused calls, which were made again after "
             f"{tally.waited_s:.1f} s of waiting."
         )
-    name = literal(shown_name(report.collection))
-    parts.append(f"“{name}” now holds {counted(report.rows, 'row')}.")
     return " ".join(parts)

@@ -13,7 +13,7 @@ from lib.documents.loaders import LOADERS, READING
 from lib.documents.sources import MEGABYTE, Columns, Reading, Upload
 from lib.ingestion.chosen import Chosen, Forecast, TableFile, of_corpus, of_files, tables_of
 from lib.milvus.embeddings import EmbeddingModel
-from lib.settings import Settings
+from lib.settings import PROJECT_ROOT, Settings
 from lib.ui.visitor import session
 from lib.ui.widgets import uploads
 from lib.ui.widgets.parameters import choice
@@ -27,7 +27,8 @@ SOURCES = {
     FILES: "Files",
     PASTED: "Pasted text",
 } | {name: corpus.label for name, corpus in CORPORA.items()}
-DEFAULT_SOURCE = "standard_library"
+# Where nobody has a file at hand.
+SAMPLE = PROJECT_ROOT / "assets" / "samples" / "tickets.csv"
 DEFAULT_SIZE = 5_000
 SHOWN_TABLES = 5
 PASTED_NAME = "pasted text.txt"
@@ -41,7 +42,7 @@ def choose_source() -> str:
         "What to ingest",
         SOURCES,
         format_func=SOURCES.__getitem__,
-        default=DEFAULT_SOURCE,
+        default=FILES,
         key="ingest_source",
         wrap=True,
     )
@@ -77,12 +78,6 @@ def choose_input(
     return of_corpus(corpus, min(max(int(size), 1), most))
 
 
-def first_choice(limits: Settings) -> Chosen:
-    """Return what is chosen on a page where nobody has chosen yet."""
-    corpus = CORPORA[DEFAULT_SOURCE]
-    return of_corpus(corpus, min(DEFAULT_SIZE, _most(corpus, limits)))
-
-
 def _most(corpus: Corpus, limits: Settings) -> int:
     known = corpus.max_size
     return limits.max_rows if known is None else min(known, limits.max_rows)
@@ -111,15 +106,24 @@ def _files(
         key="ingest_files",
     )
     uploaded = uploads.taken(chosen or [])
-    if not uploaded:
+    is_sample = not uploaded and st.toggle(
+        f"Take a sample file, {SAMPLE.name}: 24 tickets of a help desk", key="ingest_sample"
+    )
+    if not (uploaded or is_sample):
         st.session_state.pop(PARSED_KEY, None)
         return None
+
+    def given() -> list[Upload]:
+        if is_sample:
+            return [Upload.of_bytes(SAMPLE.name, SAMPLE.read_bytes())]
+        return [uploads.upload_of(file) for file in uploaded]
+
     max_bytes = limits.max_upload_mb * MEGABYTE
     files = session.made_once(
         PARSED_KEY,
         tuple(file.file_id for file in uploaded),
         lambda: parsed(
-            [uploads.upload_of(file) for file in uploaded],
+            given(),
             max_bytes,
             limits=replace(READING, seconds=limits.max_read_s, memory_mb=limits.max_read_mb),
             max_unpacked=limits.max_unpacked_mb * MEGABYTE,
