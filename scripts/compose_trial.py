@@ -197,13 +197,13 @@ def try_out(trial: Trial, page: "Page") -> None:
         measure(page, trial.url)
         page.get_by_role("button", name="Stop the run").wait_for(state="detached")
         page.goto(f"{trial.url}/runs")
-        page.get_by_text("Ten seconds").first.wait_for()
+        page.get_by_text("Quick").first.wait_for()
     with step("after `down` and `up` the rows and the run are there"):
         trial.compose("down")
         trial.up(LAB_PUBLIC="0")
         assert rows_of(page, trial.url) == rows
         page.goto(f"{trial.url}/runs")
-        page.get_by_text("Ten seconds").first.wait_for()
+        page.get_by_text("Quick").first.wait_for()
     with step("what a killed container left in Milvus is dropped by the next one"):
         measure(page, trial.url)
         trial.wait("a collection to measure", lambda: bool(scratch(trial)))

@@ -579,7 +579,7 @@ PRESETS: dict[str, Preset] = {
             ),
         ),
         Preset(
-            label="Ten seconds",
+            label="Quick",
             summary="Add and search, 20 times.",
             plan=Plan(
                 operations=("add_documents", "similarity_search"),
@@ -604,7 +604,7 @@ PRESETS: dict[str, Preset] = {
             ),
         ),
         Preset(
-            label="Batch size",
+            label="Batches",
             summary="Which batch size to set: 2,000 documents in batches of 10 to 1,000.",
             plan=Plan(
                 operations=("add_documents",),
@@ -666,7 +666,7 @@ PRESETS: dict[str, Preset] = {
             ),
         ),
         Preset(
-            label="Searches",
+            label="Search",
             summary="Frequent searches: how many a second one by one, in threads, async, at once.",
             plan=Plan(
                 operations=("similarity_search",),

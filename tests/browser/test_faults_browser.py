@@ -61,6 +61,8 @@ def start_ingestion(page: "Page", app: str, name: str) -> int:
     page.locator("input[type=file]").set_input_files(
         {"name": f"{name}.csv", "mimeType": "text/csv", "buffer": table.encode()}
     )
+    # Once the file was read, the page names a new collection after it.
+    page.get_by_text(f"Into new collection «{name}»").wait_for()
     into = page.get_by_role("combobox", name="Into")
     into.fill(COLLECTION)
     page.get_by_role("option", name=COLLECTION).click()

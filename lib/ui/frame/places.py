@@ -14,7 +14,7 @@ from lib.ui.widgets.race import colour_mode
 
 # Two calls that wait, one after the other and together: the first two colours of the charts.
 LOGO = """
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 26" width="200" height="26">
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -7 200 40" width="200" height="40">
   <g stroke-width="3.4" stroke-linecap="round">
     <path stroke="{orange}" d="M3 5h9M3 13h9M3 21h9"/>
     <path stroke="{blue}" d="M18 5h9M18 13h9M18 21h9"/>
