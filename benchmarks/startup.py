@@ -51,8 +51,7 @@ CORPUS_IS_LOADED = """() => {
     && !bar.querySelector("[data-testid='stProgress']");
 }"""
 # The first screen is at rest before Milvus is opened; then the sidebar is drawn.
-MILVUS_IS_SHOWN = """() => document.querySelector(
-  "[data-testid='stSidebar'] [data-testid='stMetricValue']")"""
+MILVUS_IS_SHOWN = """() => document.querySelector("[data-testid='stSidebar'] .st-key-status")"""
 PAGES = {
     "Ingestion": "ingestion",
     "Collections": "collections",
