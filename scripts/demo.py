@@ -45,7 +45,7 @@ def main() -> None:
             clock("race: the first calls that both sides have finished")
             page.get_by_role("button", name="Stop the run").wait_for(state="detached")
             page.get_by_role("button", name="Export", exact=True).wait_for()
-            clock(f"result: {page.get_by_role('heading', level=2).first.inner_text()}")
+            clock(f"result: {page.get_by_role('heading', level=1).first.inner_text()}")
             reader = context.new_page()
             reader.goto(page.url)
             reader.get_by_role("button", name="Export", exact=True).wait_for()

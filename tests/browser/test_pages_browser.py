@@ -106,6 +106,22 @@ def test_the_first_screen_s_control_moves_headline_lanes_and_caveat_together(
     assert time["x"] + time["width"] <= 390
 
 
+def test_lanes_that_are_played_can_be_chosen_anew_and_left_at_any_moment(
+    shared_app: str, chromium_page: "Page"
+) -> None:
+    page = chromium_page
+    page.emulate_media(reduced_motion="no-preference")
+    page.goto(shared_app)
+    page.get_by_role("radio", name="50 ms").click()
+    page.get_by_role("radio", name="200 ms").click()
+    page.get_by_role("button", name="Real speed").click()
+    # Nothing goes wrong when they are taken away while they move.
+    page.get_by_role("button", name="How this was measured").click()
+    page.get_by_role("link", name="The recorded run").click()
+    page.get_by_role("button", name="Export", exact=True).wait_for()
+    assert page.get_by_text("BidiComponent Error").count() == 0
+
+
 def test_lanes_play_once_at_a_speed_that_is_said_and_stand_still_where_that_is_asked_for(
     shared_app: str, chromium_page: "Page"
 ) -> None:

@@ -54,7 +54,7 @@ function playLanes(lanes, times) {
     if (clock < longest) frame = requestAnimationFrame(step);
   };
   frame = requestAnimationFrame(step);
-  return () => stop();
+  return () => cancelAnimationFrame(frame);
 }
 
 // The speed at which lanes fill in six seconds; slow ones only.
