@@ -18,7 +18,7 @@ from lib.milvus.connection import open_connection
 from lib.milvus.embeddings import open_model
 from lib.settings import load
 from scripts.tcp_proxy import FAULTS, TcpProxy
-from tests.waiting import page_of_another, status, wait_until
+from tests.waiting import page_of_another, status, wait_until, wait_until_drawn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -63,6 +63,7 @@ def start_ingestion(page: "Page", app: str, name: str) -> int:
     )
     # Once the file was read, the page names a new collection after it.
     page.get_by_text(f"Into new collection «{name}»").wait_for()
+    wait_until_drawn(page)
     into = page.get_by_role("combobox", name="Into")
     into.fill(COLLECTION)
     page.get_by_role("option", name=COLLECTION).click()

@@ -81,6 +81,8 @@ def open_files(page: "Page", app: str, files: list[Path], into: str = COLLECTION
     page.get_by_test_id("stFileUploader").wait_for()
     page.locator("input[type=file]").set_input_files(files)
     page.get_by_text("The first chunks").wait_for()
+    # What is typed while the page is still drawn would be taken back with the list of names.
+    wait_until_drawn(page)
     if into:
         choose_into(page, into)
 
