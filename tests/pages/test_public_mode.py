@@ -152,10 +152,10 @@ def test_what_a_visitor_without_a_cookie_made_is_dropped_when_the_session_ends(
 def test_what_a_visitor_ingests_is_theirs_alone(open_app: OpenApp) -> None:
     first = visit(open_app, "pages/ingestion.py")
     ingest_text(first, "A planted row of the first visitor. " * 20)
-    assert "my\\_documents" in said(first)
     assert not problems(first)
     job_id = first.query_params["ingestion"]
     wait_for_jobs()
+    assert "“my\\_documents” now holds" in said(first.run())
     assert jobs.shared().get(job_id) is None
     made = [job for job in jobs.shared().all() if job.id == job_id]
     assert made[0].result.tally.added >= 1
