@@ -1,6 +1,7 @@
 """A restarted app knows its visitors: their rows, their runs and what they can still put back."""
 
 import asyncio
+import re
 import time
 from pathlib import Path
 
@@ -15,8 +16,10 @@ DELETED, KEPT, RUN = "planted1deleted", "planted2kept", "A run of mine"
 
 
 def says(visitor: Visitor, text: str) -> bool:
-    """Say whether a text is on the visitor's page."""
-    return any(text in said for said in visitor.texts)
+    """Say whether a text is on the visitor's page, words of the question marked in it or not."""
+    return any(
+        text in re.sub(r":orange-background\[(.*?)\]", r"\1", said) for said in visitor.texts
+    )
 
 
 async def ingest(visitor: Visitor, word: str) -> None:
