@@ -593,7 +593,7 @@ PRESETS: dict[str, Preset] = {
             ),
         ),
         Preset(
-            label="Concurrency",
+            label="Limits",
             summary="Which limit to set: searches at 1 to 128 in flight.",
             plan=Plan(
                 operations=("similarity_search_by_vector",),

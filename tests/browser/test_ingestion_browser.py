@@ -92,7 +92,7 @@ def choose_into(page: "Page", name: str) -> None:
     into = page.get_by_role("combobox", name="Into")
     into.fill(name)
     into.press("Enter")
-    page.get_by_text(f"Into “{name}”").wait_for()
+    page.get_by_text(re.compile(f"Into “{name}”|rows are in")).wait_for()
 
 
 def open_rows(page: "Page", app: str) -> int:

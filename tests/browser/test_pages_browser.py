@@ -112,8 +112,8 @@ def test_lanes_that_are_played_can_be_chosen_anew_and_left_at_any_moment(
     page = chromium_page
     page.emulate_media(reduced_motion="no-preference")
     page.goto(shared_app)
-    page.get_by_role("radio", name="50 ms").click()
-    page.get_by_role("radio", name="200 ms").click()
+    page.get_by_role("radio", name="50 ms", exact=True).click()
+    page.get_by_role("radio", name="200 ms", exact=True).click()
     page.get_by_role("button", name="Real speed").click()
     # Nothing goes wrong when they are taken away while they move.
     page.get_by_role("button", name="How this was measured").click()
