@@ -13,6 +13,7 @@ from lib.results.plan import PRESETS
 from lib.results.summaries import CellSummary, summarise
 from lib.runs.store import RECORDED_DIR
 from lib.settings import VARIABLES
+from lib.ui.frame.places import PLACES
 from lib.words import bounds_text, duration_text, ratio_text
 from scripts import rooms
 
@@ -145,10 +146,13 @@ def test_the_readme_names_every_variable_and_each_of_them_is_read() -> None:
 
 def test_every_page_in_the_readme_s_table_is_in_the_navigation_and_the_other_way_round() -> None:
     (table,) = re.findall(r"\| page \| what it does \|\n.*?\n\n", README, re.DOTALL)
-    named = re.findall(r"^\| ([A-Z][\w ]+) \|", table, re.MULTILINE)
-    shown = set(re.findall(r'\btitle="([^"]+)"', (ROOT / "app.py").read_text(encoding="utf-8")))
-    assert set(named) <= shown
-    assert shown - set(named) <= {"Present", "Owner"}
+    named = re.findall(r"^\| ([A-Z][\w: ]+) \|", table, re.MULTILINE)
+    shown = {
+        place.title if script == place.first else f"{place.title}: {view}"
+        for place in PLACES
+        for view, script in place.views.items()
+    }
+    assert set(named) == shown
 
 
 def test_every_file_that_the_readme_tells_to_change_exists() -> None:

@@ -52,8 +52,9 @@ async def second_visit(url: str, record: Record, cookie: str) -> tuple[bool, boo
         await visitor.act("open", "")
         await visitor.act("open", "runs")
         has_run = any(RUN in found for found in record.leaks)  # in a table, which is no text
-        await visitor.act("open", "search")
+        # By a link to the question: a page that is open has an example's in its place.
         query = f"q={KEPT}"
+        await visitor.act("open", "search", query)
         await visitor.act("search", "search", query, lab_collection="my_documents")
         finds = says(visitor, f"{KEPT} is here")
         await visitor.act("open", "collections")
@@ -62,7 +63,9 @@ async def second_visit(url: str, record: Record, cookie: str) -> tuple[bool, boo
             return finds, has_undo, has_run, False
         await visitor.act("undo", "collections", rows_undo_start=None)
         put_back = says(visitor, "Put back 1 row")
-        await visitor.act("search", "search", f"q={DELETED}", lab_collection="my_documents")
+        query = f"q={DELETED}"
+        await visitor.act("open", "search", query)
+        await visitor.act("search", "search", query, lab_collection="my_documents")
         return finds, has_undo, has_run, put_back and says(visitor, f"{DELETED} is here")
 
 
