@@ -649,7 +649,7 @@ def heartbeat_finding(frame: pd.DataFrame) -> str:
 def askers(frame: pd.DataFrame) -> AnyChart:
     """Draw when half of a chain's askers have a first token, and pale when all are answered."""
     rows, order = _with_rows(frame)
-    scale = alt.Scale(domain=[0, float(rows["answered_s"].max()) * 1.8], nice=False)
+    scale = alt.Scale(domain=[0, float(rows["answered_s"].max()) * 2], nice=False)
     axis = alt.Axis(tickCount=5)
     base = alt.Chart(rows).encode(y=_y(order))
     tooltip = [
@@ -660,7 +660,12 @@ def askers(frame: pd.DataFrame) -> AnyChart:
     ]
     bars = [
         base.mark_bar(height={"band": 0.8}, opacity=opacity).encode(
-            x=alt.X(f"{until}:Q", title="seconds from the question", scale=scale, axis=axis),
+            x=alt.X(
+                f"{until}:Q",
+                title="full: half have a first token; pale: all answered (s)",
+                scale=scale,
+                axis=axis,
+            ),
             color=_colour(),
             tooltip=tooltip,
         )

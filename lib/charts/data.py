@@ -505,8 +505,7 @@ def askers(found: Analysis) -> pd.DataFrame:
             "family": STRATEGIES[way.strategy].family,
             "first_token_s": way.first_token_s,
             "answered_s": way.answered_s,
-            "text": f"{duration_text(way.first_token_s)}, all answered "
-            f"{duration_text(way.answered_s)}",
+            "text": f"{duration_text(way.first_token_s)}, all {duration_text(way.answered_s)}",
             "finding": found.chain.sentence,
         }
         for level in (found.chain.levels[-1:] if found.chain else ())
