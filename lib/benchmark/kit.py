@@ -121,7 +121,7 @@ def record(
             next_step=f"Known: {', '.join(known)}.",
         )
     codes, made = [], []
-    where = [*(["--uri", given.uri] if given.uri else [])]
+    where = ["--uri", given.uri] if given.uri else []
     where += ["--token", given.token] if given.token else []
     for place, name in enumerate(wanted, 1):
         say(f"{name}, {place} of {len(wanted)}")
@@ -134,7 +134,7 @@ def record(
                 run = told(run_file.read(target), known[name])
                 made.append(run_file.to_json(run).encode())
                 if given.output != STDOUT:
-                    _write(Path(given.output), made)
+                    run_file.replace(Path(given.output), run_file.sequence(made))
         if codes[-1] >= INTERRUPTED:
             break
     if given.output == STDOUT:
@@ -157,16 +157,6 @@ def told(run: Run, recording: Recording) -> Run:
         )
         environment["notes"] = [*environment.get("notes", []), said]
     return dataclasses.replace(run, environment=environment)
-
-
-def _write(path: Path, runs: Sequence[bytes]) -> None:
-    """Write all runs so far; an interrupted write leaves what was there."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_bytes(run_file.sequence(runs))
-        part.replace(path)
-    except OSError as error:
-        raise InvalidInput(f"--output {path.name} cannot be written: {error.strerror}.") from error
 
 
 @contextlib.contextmanager

@@ -98,13 +98,18 @@ def parts(data: bytes) -> list[bytes]:
 
 
 def write(run: Run, path: Path) -> None:
-    """Write a run to a file; an interrupted write leaves no half file behind.
+    """Write a run to a file, as `replace` does."""
+    replace(path, to_json(run).encode())
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write a file anew; an interrupted write leaves what was there, and no half file behind.
 
     Raises InvalidInput when the path cannot be written.
     """
     part = path.with_name(f"{path.name}.part")
     try:
-        part.write_text(to_json(run), encoding="utf-8")
+        part.write_bytes(data)
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
