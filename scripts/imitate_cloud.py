@@ -210,7 +210,7 @@ def tour(page: Page, url: str, started: float, memory: Memory) -> bool:
         page.get_by_test_id("stDataFrame").first.wait_for()
 
     def benchmark() -> None:
-        page.goto(f"{url}/benchmark?b_preset=Ten+seconds")
+        page.goto(f"{url}/benchmark?b_preset=quick")
         page.get_by_role("button", name="Run", exact=True).click()
         page.get_by_role("heading", name=re.compile("20 documents")).wait_for()
         page.locator(RACE).first.wait_for()
