@@ -3,7 +3,7 @@
 import streamlit as st
 
 from lib.settings import PROJECT_ROOT
-from lib.ui.frame import front, opening, places
+from lib.ui.frame import first_screen, opening, places
 from lib.ui.visitor import ahead, memory, tab
 from lib.ui.widgets import links, parameters, style, told
 
@@ -32,9 +32,10 @@ places.show_places(page.url_path)
 # tab that may have lost its connection is told so first.
 stands_first = page.url_path == "" and not tab.has_note()
 if stands_first:
-    front.show()
+    first_screen.show()
 # Nor does it wait for Milvus, unless its button was pressed.
-waits = stands_first and not opening.is_done() and not st.session_state.get(front.MEASURE_KEY)
+is_pressed = st.session_state.get(first_screen.MEASURE_KEY)
+waits = stands_first and not opening.is_done() and not is_pressed
 if waits:
     opening.show()
 else:
@@ -45,7 +46,7 @@ else:
     sidebar.show(page.url_path)
     opening.done()
 if page.url_path == "" and not stands_first:
-    front.show()
+    first_screen.show()
 places.show_views(page.url_path)
 try:
     page.run()

@@ -4,7 +4,7 @@ import streamlit as st
 
 from lib.results.catalogue import OPERATIONS
 from lib.runs import front
-from lib.ui.frame.front import MEASURE_KEY
+from lib.ui.frame.first_screen import MEASURE_KEY
 
 
 def _run_link(title: str, run_id: str, said: str) -> None:

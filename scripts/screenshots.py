@@ -22,6 +22,11 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from lib.charts import charts
+from lib.charts import data as chart_data
+from lib.results import comparison, published, run_file
+from lib.runs import pictures
+from lib.runs.store import RECORDED_DIR
 from tests.conftest import CHROMIUM_FLAGS, PROJECT_ROOT, AppRunner
 
 OUTPUT = PROJECT_ROOT / "assets" / "screenshots"
@@ -49,6 +54,10 @@ SIZES = {"1280": (1280, 800), "1920": (1920, 1080), "390": (390, 844)}
 # The lanes play for six seconds; a picture of them rests for a while at the end.
 ROUND_S, FRAMES_PER_S = 8.0, 10
 LANES = "#lanes"
+TUTORIAL = {
+    "a bare wait of 450 ms": "tutorial-server-450ms",
+    "OpenAI's client over HTTP": "openai-tutorial-server-450ms",
+}
 WAIT_MS = 60_000
 
 
@@ -82,6 +91,7 @@ def main() -> None:
                 for name in names:
                     _shoot(browser, url, name, "light", "1280", given.output / name)
                 _film(browser, url, given.output / "lanes.webp")
+                _draw_tutorial(given.output / "tutorial.png")
         finally:
             browser.close()
             apps.stop_all()
@@ -222,6 +232,22 @@ def _film(browser: Browser, url: str, path: Path) -> None:
         quality=80,
         method=4,
     )
+
+
+def _draw_tutorial(path: Path) -> None:
+    """Draw the tutorial's experiments around a bare wait, through a client, and as published."""
+    runs = [
+        (title, run_file.read(RECORDED_DIR / f"{name}.json")) for title, name in TUTORIAL.items()
+    ]
+    cells = [
+        cell
+        for cell in comparison.compare(runs)
+        if published.published_s(cell.key.operation, cell.key.count, cell.key.strategy)
+        and cell.key.count == 100
+    ]
+    chart = charts.readable(charts.compared(chart_data.compared_cells(cells)))
+    (drawn,) = pictures.drawn(charts.with_data(chart.properties(width=860)), ".png")
+    _save(drawn, path)
 
 
 # What is done on a page before its picture is taken, in this order: (address, steps).

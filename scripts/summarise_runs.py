@@ -15,8 +15,8 @@ from lib.runs import first_screen as first_screen_of
 from lib.runs import front, store
 from lib.runs.store import RECORDED_DIR, RunStore
 
-# The same work around a bare wait.
-BARE = "tutorial-server-450ms"
+# The tutorial's experiments around a bare wait, and through the provider's client.
+TUTORIAL = ("tutorial-server-450ms", "openai-tutorial-server-450ms")
 # What others wait meanwhile.
 SERVICE = "service-server"
 
@@ -25,10 +25,11 @@ def first_screen() -> str:
     """Return the text of assets/front.json."""
     with tempfile.TemporaryDirectory() as empty:
         kept = RunStore(Path(empty))
-        bare = next(each for each in kept.entries() if each.path.stem == BARE)
+        by_name = {each.path.stem: each for each in kept.entries()}
+        tutorial = [by_name[name] for name in TUTORIAL]
         everything = [each for each in kept.entries() if each.path.stem.startswith("all-")]
         service = kept.get(f"recorded-{SERVICE}")
-        made = first_screen_of.make(kept.through_client(), bare.load(), everything, service)
+        made = first_screen_of.make(kept.through_client(), tutorial, everything, service)
     return _text(dataclasses.asdict(made))
 
 

@@ -10,7 +10,9 @@ from lib.benchmark.kit import RECORDINGS
 from lib.results import run_file
 from lib.results.analysis import analyse
 from lib.results.plan import PRESETS
+from lib.results.published import PUBLISHED
 from lib.results.summaries import CellSummary, summarise
+from lib.runs.first_screen import WAYS
 from lib.runs.store import RECORDED_DIR
 from lib.settings import VARIABLES
 from lib.ui.frame.places import PLACES
@@ -24,8 +26,11 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 RECORDED = [
     *((f"client-server-{ms}ms", "similarity_search") for ms in (0, 50, 200, 450)),
-    *(("tutorial-server-450ms", name) for name in ("add_documents", "similarity_search", "delete")),
-    *(("tutorial-server", name) for name in ("add_documents", "similarity_search", "delete")),
+    *(
+        (run, name)
+        for run in ("openai-tutorial-server-450ms", "tutorial-server-450ms", "tutorial-server")
+        for name in ("add_documents", "similarity_search", "delete")
+    ),
     ("delete-bounded-server", "delete"),
 ]
 
@@ -84,6 +89,30 @@ def test_a_figure_in_the_readme_is_the_recorded_run_s(run: str, operation: str) 
         f"| {duration_text(gather.geomean_wall_s or 0)} | {speedup} ({interval}) |"
     )
     assert row in README
+
+
+def test_the_sentence_below_the_first_picture_is_the_recorded_runs() -> None:
+    longest, none = (
+        {way: _cell(f"client-server-{ms}ms", "similarity_search", way) for way in WAYS}
+        for ms in (450, 0)
+    )
+    gain = {way: ratio_text(cell.speedup or 0) for way, cell in longest.items()}
+    quick = longest["gather"]
+    interval = bounds_text(quick.speedup_low or 0, quick.speedup_high or 0)
+    said = (
+        f"embeddings answered after 450 ms: {gain['gather']} (95% CI {interval}), in 100 threads "
+        f"{gain['thread_pool']}, as one batch {gain['one_batch']}. With embeddings that take no "
+        f"time: {ratio_text(none['gather'].speedup or 0)}."
+    )
+    assert said in README
+
+
+def test_what_the_tutorial_published_is_in_the_readme() -> None:
+    gains = [
+        f"{PUBLISHED[name, 100].speedup:.1f}×"
+        for name in ("add_documents", "similarity_search", "delete")
+    ]
+    assert f"The tutorial published {gains[0]}, {gains[1]} and {gains[2]}" in README
 
 
 def test_the_readme_s_table_has_no_row_that_no_run_is_held_to() -> None:

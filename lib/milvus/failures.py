@@ -91,7 +91,7 @@ def explain(error: BaseException, what: str) -> LabError:
         return StoreBusy(
             silent if silent != what else f"{what} Milvus {did_not}",
             kept="What was already stored is kept.",
-            next_step="Try again in a moment. If it stays silent, check the server and the network.",
+            next_step="Try again. If it stays silent, check the server and the network.",
         )
     # What Milvus did not say is shown as what it is.
     is_said = isinstance(error, MilvusException) or callable(getattr(error, "code", None))

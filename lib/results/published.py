@@ -30,6 +30,13 @@ PUBLISHED: dict[tuple[str, int], PublishedFigure] = {
 }
 
 
+def published_s(operation: str, count: int, strategy: str) -> float | None:
+    """Return the seconds that the tutorial printed for a cell, None for what it did not measure."""
+    figure = PUBLISHED.get((operation, count))
+    sides = {"sync_loop": figure.sync_s, "gather": figure.async_s} if figure else {}
+    return sides.get(strategy)
+
+
 def reasons(environment: Mapping[str, Any]) -> list[str]:
     """Return why a run's figures differ from the published ones, the weightiest first."""
     simulated = environment.get("simulated_latency_ms") or 0

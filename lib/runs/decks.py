@@ -1,4 +1,4 @@
-"""A run → a slide deck: a cover and the steps of the presentation, with the method in its notes.
+"""A run → a slide deck: a cover and the slides of the presentation, with the method in its notes.
 
 No text is below 18 points, every shape lies inside the slide, and none over another.
 """
@@ -49,11 +49,11 @@ LEAST_BAR = Inches(0.04)
 
 
 def deck(run: Run, beside: Beside = ALONE, step: OnPart = unwatched) -> bytes:
-    """Return a .pptx file: a cover, and each step with one statement and picture."""
+    """Return a .pptx file: a cover, and each slide with one statement and picture."""
     presentation = Presentation()
     presentation.slide_width, presentation.slide_height = WIDTH, HEIGHT
     found = analyse(run)
-    told = story.steps(found, beside)
+    told = story.slides(found, beside)
     step(0, len(told) + 1)
     _cover(presentation, found)
     for done, each in enumerate(told, 1):
@@ -72,7 +72,7 @@ def _cover(presentation: Any, found: Analysis) -> None:
     _notes(slide, found, "")
 
 
-def _slide(presentation: Any, told: story.Step, found: Analysis) -> None:
+def _slide(presentation: Any, told: story.Slide, found: Analysis) -> None:
     slide = _titled(presentation, told.statement, TITLE_TOP)
     if told.bars or told.chart:
         _text(slide, [" ".join(told.lines)], MARGIN, LINES_TOP, ACROSS, LINES_HEIGHT, size=SMALL)
@@ -121,7 +121,7 @@ def _lanes(slide: Any, bars: tuple[Bar, ...]) -> None:
             _text(slide, [said], place, top, room, LANE_HEIGHT, size=size, aligned=aligned)
 
 
-def _picture(slide: Any, told: story.Step, frame: pd.DataFrame) -> None:
+def _picture(slide: Any, told: story.Slide, frame: pd.DataFrame) -> None:
     """Draw a chart as large as the slide's body allows."""
     spec = slide_spec(CHARTS[told.chart], frame)
     (png,) = drawn(spec, ".png", scale=PICTURE_SCALE)

@@ -32,18 +32,21 @@ SPANS = 100
 
 
 def make(
-    through_client: Sequence[Entry], bare: Run, everything: Sequence[Entry], service: Entry | None
+    through_client: Sequence[Entry],
+    tutorial: Sequence[Entry],
+    everything: Sequence[Entry],
+    service: Entry | None,
 ) -> Front:
     """Return the first screen of recorded runs, by the length of their wait.
 
-    `bare` is the same work around the longest wait, without a client; `everything` are the runs of
-    all operations; `service` is one of a service, where it was recorded.
+    `tutorial` are its experiments around the longest wait without a client, and through one;
+    `everything` are the runs of all operations; `service` is one of a service, where it was
+    recorded.
     """
+    bare = analyse(tutorial[0].load()) if tutorial else None
     quick = PRESETS["quick"].plan
     return Front(
-        positions=[
-            _position(entry, analyse(entry.load()), analyse(bare)) for entry in through_client
-        ],
+        positions=[_position(entry, analyse(entry.load()), bare) for entry in through_client],
         here=f"The button: {max(quick.counts)} documents and {max(quick.counts)} searches, "
         f"{quick.embedding_latency_ms:g} ms simulated wait, on this app's Milvus.",
         method=findings.METHOD,
@@ -58,6 +61,7 @@ def make(
             for entry in everything
         ],
         neighbour=_neighbour(service, analyse(service.load())) if service else {},
+        tutorial=",".join(entry.id for entry in tutorial),
     )
 
 
@@ -95,7 +99,7 @@ def _longest(trial: Trial) -> list[float]:
     return longest
 
 
-def _position(entry: Entry, found: Analysis, bare: Analysis) -> dict[str, Any]:
+def _position(entry: Entry, found: Analysis, bare: Analysis | None) -> dict[str, Any]:
     """Return one position of the control: what it is called, and what each way took."""
     waited_ms = float(found.run.environment[ENDPOINT_MS])
     cells = {cell.strategy: cell for cell in found.cells}
@@ -120,7 +124,7 @@ def source(run: Run, loop: CellSummary) -> str:
     return " · ".join(parts)
 
 
-def caveat(run: Run, cells: dict[str, CellSummary], bare: Analysis) -> str:
+def caveat(run: Run, cells: dict[str, CellSummary], bare: Analysis | None) -> str:
     """Return what else is known of this work: what is sooner, the bound, and what was published."""
     quick, limit = cells["gather"], cells["gather"].speedup_high or float("inf")
     sooner = [cells[way].label for way in WAYS if (cells[way].speedup_low or 0.0) > limit]
@@ -128,9 +132,9 @@ def caveat(run: Run, cells: dict[str, CellSummary], bare: Analysis) -> str:
     told = [f"Sooner still: {' and '.join(sooner)}."] if sooner else []
     told.append(f"The endpoint is on the same machine and answers after {waited_ms:g} ms.")
     work = (quick.operation, quick.strategy, quick.count)
-    for bound in bare.cells:
-        same = (bound.operation, bound.strategy, bound.count) == work
-        if same and bound.speedup and bare.run.environment.get("simulated_latency_ms") == waited_ms:
+    bare_ms = bare.run.environment.get("simulated_latency_ms") if bare else None
+    for bound in bare.cells if bare and bare_ms == waited_ms else ():
+        if (bound.operation, bound.strategy, bound.count) == work and bound.speedup:
             told.append(f"Around a bare wait, without a client: {ratio_text(bound.speedup)}.")
             published = PUBLISHED[quick.operation, quick.count]
             told.append(f"The tutorial's own figure, with OpenAI: {ratio_text(published.speedup)}.")

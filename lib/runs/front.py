@@ -24,7 +24,8 @@ class Front:
     how the runs were made. `limits` are where async does not help: `title`, `run_id` and what the
     run found, `said`. `neighbour` is what a service's health check waits: `run_id`, `title`,
     `said` and `lanes`, of which each is `label`, `family`, `shown` and `waits_s`, the longest wait
-    in each of equal spans of time; empty where no service was recorded.
+    in each of equal spans of time; empty where no service was recorded. `tutorial` are the
+    ids, with commas, of the tutorial's experiments around a bare wait and through the client.
     """
 
     positions: list[dict[str, Any]]
@@ -32,6 +33,7 @@ class Front:
     method: str
     limits: list[dict[str, str]]
     neighbour: dict[str, Any]
+    tutorial: str
 
     @property
     def last(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A run told on a stage: the wait, the race, what remains without it, what to do on Monday.
 
-A run of advice, or of a service, has three steps: the question, the chart, what to set. Each step
+A run of advice, or of a service, has three slides: the question, the chart, what to set. Each slide
 is one statement and at most one picture. Pages and decks tell the same.
 """
 
@@ -46,8 +46,8 @@ MOST_LINES = 3
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step. `chart` is a name of CHARTS or empty, `frame` is what it draws.
+class Slide:
+    """One slide. `chart` is a name of CHARTS or empty, `frame` is what it draws.
 
     `bars` are drawn in the place of a chart.
     """
@@ -70,14 +70,14 @@ def line(found: Analysis) -> str:
     return f"{findings.work(cell)}, one by one (loop): {loop_s}. {cell.label}: {took_s}."
 
 
-def steps(found: Analysis, beside: Beside) -> tuple[Step, ...]:
-    """Return the steps of a run."""
+def slides(found: Analysis, beside: Beside) -> tuple[Slide, ...]:
+    """Return the slides of a run."""
     cell = found.lead
     if cell is None:
         return _of_advice(found, beside)
     return (
         _wait(found, cell),
-        Step(
+        Slide(
             card.headline(found),
             lines=(line(found), card.caveat(found, beside)),
             bars=card.bars(found),
@@ -89,8 +89,8 @@ def steps(found: Analysis, beside: Beside) -> tuple[Step, ...]:
     )
 
 
-def _of_advice(found: Analysis, beside: Beside) -> tuple[Step, ...]:
-    """Return the steps of a run that says nothing about a gain: they tell what it advises."""
+def _of_advice(found: Analysis, beside: Beside) -> tuple[Slide, ...]:
+    """Return the slides of a run that says nothing about a gain: they tell what it advises."""
     run, service = found.run, found.service
     names = ("heartbeat",) if service else ADVICE_CHARTS
     drawn = frames(found, found.focus, names) if found.focus else {}
@@ -106,22 +106,22 @@ def _of_advice(found: Analysis, beside: Beside) -> tuple[Step, ...]:
         asked.append(f"{NO_PAIR} It says nothing about a gain.")
     said = found.sentences or ("Measure a loop beside async.",)
     return (
-        Step(
+        Slide(
             QUESTIONS.get(run.experiment, ADVICE_QUESTION),
             lines=tuple(filter(None, asked)),
-            notes="Ask the room for a guess before the next step.",
+            notes="Ask the room for a guess before the next slide.",
         ),
-        Step(
+        Slide(
             card.headline(found),
             lines=tuple(filter(None, (COUNTED.get(chart), card.caveat(found, beside)))),
             chart=chart,
             frame=drawn.get(chart),
         ),
-        Step(TO_SET, lines=(*said, ELSEWHERE)),
+        Slide(TO_SET, lines=(*said, ELSEWHERE)),
     )
 
 
-def _wait(found: Analysis, cell: CellSummary) -> Step:
+def _wait(found: Analysis, cell: CellSummary) -> Slide:
     """Tell what the loop waits for, call by call."""
     chart = CHARTS["waterfall"]
     frame = chart.frame(found, Focus(cell.operation, cell.count))
@@ -130,8 +130,8 @@ def _wait(found: Analysis, cell: CellSummary) -> Step:
     if loop is not None and loop.waits >= 0.5:
         told = f"{loop.waits:.0%} of a loop's time is waiting for embeddings."
     if frame.empty:
-        return Step(told, lines=(f"{OPERATIONS[cell.operation].label}: no call was recorded.",))
-    return Step(
+        return Slide(told, lines=(f"{OPERATIONS[cell.operation].label}: no call was recorded.",))
+    return Slide(
         told,
         lines=(chart.finding(frame), "Pale: embedding. Full: Milvus and client."),
         chart="waterfall",
@@ -140,7 +140,7 @@ def _wait(found: Analysis, cell: CellSummary) -> Step:
     )
 
 
-def _without(found: Analysis, beside: Beside) -> Step:
+def _without(found: Analysis, beside: Beside) -> Slide:
     """Tell what remains of the gain where nothing waits, and where async loses."""
     plainly = analyse(beside.plain) if beside.plain else None
     plain = plainly.lead if plainly else None
@@ -155,7 +155,7 @@ def _without(found: Analysis, beside: Beside) -> Step:
             "a time, one batch.",
         ]
     bars = card.bars(plainly) if plainly and plain else ()
-    return Step(
+    return Slide(
         f"Without the simulated wait: {ratio_text(plain.speedup or 0)}." if plain else LIMITS,
         lines=(*losses[: 2 if bars else MOST_LINES], ELSEWHERE),
         bars=bars,
@@ -187,7 +187,7 @@ def _way(found: Analysis, cell: CellSummary, family: str) -> CellSummary | None:
     return min(same, key=lambda other: other.geomean_wall_s or 0.0, default=None)
 
 
-def _monday(found: Analysis, cell: CellSummary) -> Step:
+def _monday(found: Analysis, cell: CellSummary) -> Slide:
     """Tell what follows for a reader's own code, with the figures of this run."""
     gain = ratio_text(cell.speedup or 0.0)
     lines = ["Nothing was shown here: leave the code as it is."]
@@ -200,4 +200,4 @@ def _monday(found: Analysis, cell: CellSummary) -> Step:
         lines.append(f"Batch what is known in advance: {ratio_text(batch.speedup)} here.")
     if threads is not None and threads.speedup:
         lines.append(f"Sync code can use threads: {ratio_text(threads.speedup)} here.")
-    return Step(MONDAY, lines=(*lines, ACCIDENT, *findings.advised(found)[:1]), notes=ELSEWHERE)
+    return Slide(MONDAY, lines=(*lines, ACCIDENT, *findings.advised(found)[:1]), notes=ELSEWHERE)

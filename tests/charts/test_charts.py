@@ -389,6 +389,17 @@ def test_a_comparison_shows_the_time_that_a_run_s_own_page_shows() -> None:
     assert cell.levels[0].text.startswith("15.9 s (")
 
 
+def test_a_comparison_shows_what_the_tutorial_published_of_the_same_work_and_of_no_other() -> None:
+    cells = comparison.compare([("A", make_run()), ("B", make_run())])
+    frame = chart_data.compared_cells(cells)
+    told = frame[frame["strategy"] == "as published"]
+    assert told["wall_s"].tolist() == [65.6, 2.77]  # a hundred documents, the loop and async
+    assert told["low"].isna().all()
+    one = make_run(make_trial("thread_pool"), make_trial(operation="max_marginal_relevance_search"))
+    other = chart_data.compared_cells(comparison.compare([("A", one), ("B", one)]))
+    assert set(other["strategy"]) == {"A", "B"}
+
+
 def test_what_else_differs_between_runs_is_named() -> None:
     other = make_run(environment={"milvus_version": "3.0.2"})
     assert comparison.differences([("A", make_run()), ("B", other)]) == {

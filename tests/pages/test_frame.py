@@ -27,7 +27,7 @@ from lib.results.trials import Run
 from lib.runs import front
 from lib.settings import Settings
 from lib.ui.frame import opening
-from lib.ui.frame.front import MEASURE_KEY
+from lib.ui.frame.first_screen import MEASURE_KEY
 from lib.ui.search import form
 from lib.workers.supervised import Supervised
 from tests.pages.conftest import OpenApp, said, wait_for_jobs

@@ -78,7 +78,7 @@ def test_a_run_without_a_good_trial_has_no_verdict() -> None:
     assert analyse(make_run()).service is None
     assert findings.headline(analyse(failed)).startswith("No trial was verified")
     assert chart_data.heartbeat(analyse(failed)).empty
-    assert story.steps(analyse(failed), ALONE)
+    assert story.slides(analyse(failed), ALONE)
 
 
 def test_of_several_numbers_of_users_the_one_with_the_most_repeats_is_told() -> None:
@@ -139,7 +139,7 @@ def test_the_charts_rank_by_requests_and_show_the_silence() -> None:
 
 
 def test_a_service_is_told_in_three_steps_without_a_loop() -> None:
-    steps = story.steps(analyse(RUN), ALONE)
+    steps = story.slides(analyse(RUN), ALONE)
     assert [step.chart for step in steps] == ["", "heartbeat", ""]
     told = " ".join(line for step in steps for line in (step.statement, *step.lines))
     assert "no repeat" not in told.lower()

@@ -53,7 +53,7 @@ def test_race_bars_headline_slides_report_and_deck_show_one_number(name: str) ->
     found = analyse(run)
     cell, group, headline = found.lead, found.focus, card.headline(found)
     assert group is not None
-    steps = story.steps(found, ALONE)
+    steps = story.slides(found, ALONE)
     report = html.unescape(reports.sections(found, ALONE, ""))
     deck = texts_of(Presentation(io.BytesIO(decks.deck(run))))
     told = " ".join(step.statement for step in steps)

@@ -76,7 +76,7 @@ def test_a_headline_has_at_most_ten_words_and_is_true(all_s: float) -> None:
 def test_the_neighbour_is_told_beside_a_blocking_call_and_an_awaited_one(tmp_path: Path) -> None:
     kept_runs, run = RunStore(tmp_path), make_service_run()
     kept_runs.save(run, name="Service", run_id="service")
-    told = first_screen.make([], make_run(), [], kept_runs.get("service")).neighbour
+    told = first_screen.make([], [], [], kept_runs.get("service")).neighbour
     assert [(lane["label"], lane["family"], lane["shown"]) for lane in told["lanes"]] == [
         ("Blocking call", "blocking", "5.05 s"),
         ("Awaited", "async", "0.020 s"),
@@ -87,7 +87,7 @@ def test_the_neighbour_is_told_beside_a_blocking_call_and_an_awaited_one(tmp_pat
     drawn = told["lanes"][1]["waits_s"]
     assert len(drawn) == first_screen.SPANS
     assert max(drawn) == round(max(ping.latency_s for ping in awaited.pings), 4)
-    assert first_screen.make([], make_run(), [], None).neighbour == {}
+    assert first_screen.make([], [], [], None).neighbour == {}
 
 
 @pytest.mark.parametrize("path", sorted(RECORDED_DIR.glob("*.json")), ids=lambda path: path.stem)
@@ -106,7 +106,7 @@ def test_a_summary_of_another_file_is_not_used(tmp_path: Path) -> None:
 
 def test_the_first_screen_loads_neither_milvus_nor_langchain_nor_pandas() -> None:
     program = (
-        "import sys, lib.ui.frame.front, lib.ui.widgets.links, lib.ui.visitor.tab\n"
+        "import sys, lib.ui.frame.first_screen, lib.ui.widgets.links, lib.ui.visitor.tab\n"
         "from streamlit.testing.v1 import AppTest\n"
         "script = 'from lib.runs import front\\nfrom lib.ui.widgets.lanes import show_lanes\\n'\n"
         "script += 'show_lanes(front.read().positions, {}, key=\"lanes\")'\n"

@@ -144,7 +144,7 @@ def test_the_deck_tells_the_steps_behind_a_cover_with_no_title_twice() -> None:
     cover, *slides = Presentation(io.BytesIO(decks.deck(make_run()))).slides
     titles = [slide.shapes.title.text for slide in slides]
     found = analyse(make_run())
-    assert titles == [step.statement for step in story.steps(found, ALONE)]
+    assert titles == [step.statement for step in story.slides(found, ALONE)]
     assert len(set(titles)) == len(titles) == 4
     assert card.headline(found) in " ".join(shape.text for shape in cover.shapes)
     assert all(slide.notes_slide.notes_text_frame.text for slide in slides)

@@ -230,6 +230,11 @@ def test_a_preset_has_its_own_recorded_run_or_none(bare: RunStore, recorded: Pat
         "rate": "",
         "quick": "",
     }
+    through = make_run(settings={"preset": "tutorial"}, environment={ENDPOINT_MS: 450.0})
+    run_file.write(through, recorded / "e.json")
+    preferred = bare.recorded_of("tutorial")
+    assert preferred is not None
+    assert preferred.id == "recorded-e"  # what people get, whichever gains more
 
 
 def test_a_run_with_simulated_latency_finds_its_twin_without(

@@ -1,4 +1,4 @@
-"""A run on a stage: few steps, short, true, and the same in pages and decks."""
+"""A run on a stage: few slides, short, true, and the same in pages and decks."""
 
 from dataclasses import replace
 
@@ -43,7 +43,7 @@ def test_no_recorded_headline_is_longer_than_twelve_words_or_has_a_semicolon(pat
     run = run_file.read(path)
     said = card.headline(analyse(run))
     assert len(said.split()) <= 12
-    statements = [step.statement for step in story.steps(analyse(run), ALONE)]
+    statements = [slide.statement for slide in story.slides(analyse(run), ALONE)]
     assert said in statements
     assert all(len(each.split()) <= 12 and ";" not in each for each in statements)
 
@@ -56,18 +56,18 @@ def test_the_caveat_names_the_simulated_wait_and_the_gain_without_it() -> None:
     assert told == "With a simulated 450 ms embedding wait. Without it: 50×."
 
 
-def test_the_four_steps_are_the_wait_the_race_what_remains_and_monday() -> None:
+def test_the_four_slides_are_the_wait_the_race_what_remains_and_monday() -> None:
     run = make_run()
-    steps = story.steps(analyse(run), ALONE)
-    assert [step.statement for step in steps] == [
+    slides = story.slides(analyse(run), ALONE)
+    assert [slide.statement for slide in slides] == [
         "79% of a loop's time is waiting for embeddings.",
         card.headline(analyse(run)),
         story.LIMITS,
         story.MONDAY,
     ]
-    assert [step.chart for step in steps] == ["waterfall", "", "", ""]
-    assert [bar.label for bar in steps[1].bars] == ["Loop", "Async"]
-    assert steps[3].lines == (
+    assert [slide.chart for slide in slides] == ["waterfall", "", "", ""]
+    assert [bar.label for bar in slides[1].bars] == ["Loop", "Async"]
+    assert slides[3].lines == (
         "Await the async methods where calls wait: 50× here.",
         story.ACCIDENT,
     )
@@ -75,12 +75,12 @@ def test_the_four_steps_are_the_wait_the_race_what_remains_and_monday() -> None:
 
 def test_what_remains_without_the_wait_is_shown_as_the_same_bars() -> None:
     plain = make_run(environment={"simulated_latency_ms": 0})
-    step = story.steps(analyse(make_run()), Beside(plain=plain))[2]
-    assert step.statement == "Without the simulated wait: 50×."
-    assert step.bars == card.bars(analyse(plain))
+    slide = story.slides(analyse(make_run()), Beside(plain=plain))[2]
+    assert slide.statement == "Without the simulated wait: 50×."
+    assert slide.bars == card.bars(analyse(plain))
 
 
-def test_the_third_step_names_one_batch_where_async_beat_the_loop() -> None:
+def test_the_third_slide_names_one_batch_where_async_beat_the_loop() -> None:
     trials = [
         trial
         for i in range(3)
@@ -90,15 +90,15 @@ def test_the_third_step_names_one_batch_where_async_beat_the_loop() -> None:
             make_trial("one_batch", repeat=i, call_s=0.2 * 1.2 ** (2 - i)),
         )
     ]
-    steps = story.steps(analyse(make_run(*trials)), ALONE)
-    said = " ".join(steps[2].lines)
+    slides = story.slides(analyse(make_run(*trials)), ALONE)
+    said = " ".join(slides[2].lines)
     assert "Async beat the loop in this run. One batch took 0.24 s beside its 0.24 s" in said
-    assert "Batch what is known in advance: 42× here." in steps[3].lines
+    assert "Batch what is known in advance: 42× here." in slides[3].lines
     slower = [
         make_trial("one_batch", repeat=t.repeat, call_s=0.4) if t.strategy == "one_batch" else t
         for t in trials
     ]
-    said = " ".join(story.steps(analyse(make_run(*slower)), ALONE)[2].lines)
+    said = " ".join(story.slides(analyse(make_run(*slower)), ALONE)[2].lines)
     assert "One batch took" not in said
 
 
@@ -114,25 +114,25 @@ def test_a_run_of_advice_has_the_question_the_chart_and_what_to_set(
     name: str, chart: str, question: str
 ) -> None:
     run = run_file.read(RECORDED_DIR / f"{name}.json")
-    steps = story.steps(analyse(run), ALONE)
-    said = " ".join(text for step in steps for text in (step.statement, *step.lines))
+    slides = story.slides(analyse(run), ALONE)
+    said = " ".join(text for slide in slides for text in (slide.statement, *slide.lines))
     for wrong in ("beat the loop", "sooner", "Nothing to compare", "No call was recorded"):
         assert wrong not in said
     assert "says nothing about a gain" in said
-    assert [step.statement for step in steps] == [
+    assert [slide.statement for slide in slides] == [
         question,
         f"{analyse(run).advice.short}.",
         story.TO_SET,
     ]
-    assert steps[1].chart == chart
-    assert steps[2].lines == (*analyse(run).sentences, story.ELSEWHERE)
+    assert slides[1].chart == chart
+    assert slides[2].lines == (*analyse(run).sentences, story.ELSEWHERE)
 
 
-def test_a_run_of_warm_ups_alone_has_its_steps() -> None:
+def test_a_run_of_warm_ups_alone_has_its_slides() -> None:
     run = make_run(replace(make_trial(), warmup=True))
-    assert [step.chart for step in story.steps(analyse(run), ALONE)] == [""] * 3
+    assert [slide.chart for slide in story.slides(analyse(run), ALONE)] == [""] * 3
 
 
-def test_a_run_without_a_verified_trial_still_has_its_steps() -> None:
-    steps = story.steps(analyse(make_run(make_trial(verified=False))), ALONE)
-    assert len(steps) == 3
+def test_a_run_without_a_verified_trial_still_has_its_slides() -> None:
+    slides = story.slides(analyse(make_run(make_trial(verified=False))), ALONE)
+    assert len(slides) == 3

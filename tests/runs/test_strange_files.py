@@ -41,7 +41,7 @@ def drawn(data: bytes, folder: Path) -> Run:
     assert findings.headline(found)
     assert reports.sections(found, ALONE, "")
     assert findings.stem(run)
-    assert story.steps(found, ALONE)
+    assert story.slides(found, ALONE)
     findings.where_async_loses(found)
     findings.warnings(found)
     comparison.differences([("A", run), ("B", RUN)])

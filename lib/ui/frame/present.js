@@ -1,4 +1,4 @@
-// Presentation mode: all steps are here from the start, so nothing more is asked of the server.
+// Presentation mode: all slides are here from the start, so nothing more is asked of the server.
 
 const KEYS = {
   ArrowRight: 1, ArrowDown: 1, PageDown: 1, " ": 1,
@@ -18,23 +18,23 @@ function element(name, text, attributes = {}) {
 export default function ({ data, parentElement, setTriggerValue }) {
   clean();
   const stage = parentElement.querySelector("#stage");
-  const memory = "milvus-async-lab-step-" + data.run;
-  let at = Math.min(Number(sessionStorage.getItem(memory)) || 0, data.steps.length - 1);
+  const memory = "milvus-async-lab-slide-" + data.run;
+  let at = Math.min(Number(sessionStorage.getItem(memory)) || 0, data.slides.length - 1);
   let notes = null; // the window of the notes, or true where they stand on the slide
   let stop = () => {};
   let resting = 0;
 
-  function picture(step) {
+  function picture(slide) {
     const place = element("div", "", { id: "picture" });
-    if (step.lanes) {
+    if (slide.lanes) {
       place.setAttribute("role", "img");
-      place.setAttribute("aria-label", step.lanes.map((one) => `${one.label} ${one.shown}`).join(", "));
+      place.setAttribute("aria-label", slide.lanes.map((one) => `${one.label} ${one.shown}`).join(", "));
       const rows = element("div");
-      stop = lanesAlone(rows, step.lanes, true);
+      stop = lanesAlone(rows, slide.lanes, true);
       place.append(rows);
-      if (!standsStill()) place.append(element("p", speedText(speedOf(step.lanes)), { class: "dim" }));
-    } else if (step.image) {
-      place.append(element("img", "", { src: step.image, alt: step.lines[0] || step.statement }));
+      if (!standsStill()) place.append(element("p", speedText(speedOf(slide.lanes)), { class: "dim" }));
+    } else if (slide.image) {
+      place.append(element("img", "", { src: slide.image, alt: slide.lines[0] || slide.statement }));
     }
     return place;
   }
@@ -56,13 +56,13 @@ export default function ({ data, parentElement, setTriggerValue }) {
     show();
   }
 
-  function tellNotes(step) {
+  function tellNotes(slide) {
     if (notes === true) {
-      stage.append(element("div", step.notes, { id: "notes" }));
+      stage.append(element("div", slide.notes, { id: "notes" }));
     } else if (notes && !notes.closed) {
       notes.document.title = "Notes";
       notes.document.body.style.font = "24px sans-serif";
-      notes.document.body.textContent = `${at + 1} of ${data.steps.length}. ${step.notes}`;
+      notes.document.body.textContent = `${at + 1} of ${data.slides.length}. ${slide.notes}`;
     }
   }
 
@@ -76,31 +76,31 @@ export default function ({ data, parentElement, setTriggerValue }) {
     stop();
     stop = () => {};
     sessionStorage.setItem(memory, String(at));
-    const step = data.steps[at];
-    const drawn = step.lanes || step.image;
+    const slide = data.slides[at];
+    const drawn = slide.lanes || slide.image;
     const lines = element("ul", "", drawn ? {} : { class: "large" });
-    for (const line of step.lines) lines.append(element("li", line));
+    for (const line of slide.lines) lines.append(element("li", line));
     const back = button("← Back", () => go(-1));
     back.disabled = at === 0;
     const next = button("Next →", () => go(1), { class: "next" });
-    next.disabled = at === data.steps.length - 1;
+    next.disabled = at === data.slides.length - 1;
     const bar = element("nav", "", { "aria-label": "Steps" });
     bar.append(
       back,
       next,
       button("Notes", toggleNotes, { "aria-pressed": String(Boolean(notes)) }),
-      element("span", `${at + 1} of ${data.steps.length}`, { id: "count" }),
+      element("span", `${at + 1} of ${data.slides.length}`, { id: "count" }),
       button("Close", close),
     );
-    const below = drawn ? [picture(step), lines] : [lines];
-    stage.replaceChildren(element("h1", step.statement), ...below);
-    tellNotes(step);
+    const below = drawn ? [picture(slide), lines] : [lines];
+    stage.replaceChildren(element("h1", slide.statement), ...below);
+    tellNotes(slide);
     stage.append(element("div", data.source, { id: "source" }), bar);
     awake();
   }
 
   function go(by) {
-    at = Math.max(0, Math.min(data.steps.length - 1, at + by));
+    at = Math.max(0, Math.min(data.slides.length - 1, at + by));
     show();
   }
 
@@ -113,8 +113,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     if (event.key === " " && event.composedPath()[0].tagName === "BUTTON") return;
     if (event.key in KEYS) go(KEYS[event.key]);
-    else if (event.key === "Home") go(-data.steps.length);
-    else if (event.key === "End") go(data.steps.length);
+    else if (event.key === "Home") go(-data.slides.length);
+    else if (event.key === "End") go(data.slides.length);
     else if (event.key === "n") toggleNotes();
     else if (event.key === "f") {
       if (document.fullscreenElement) document.exitFullscreen();

@@ -1,4 +1,4 @@
-"""Presentation mode: a run in steps on the whole screen, which needs no server afterwards."""
+"""Presentation mode: a run in slides on the whole screen, which needs no server afterwards."""
 
 import base64
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from lib.results import findings
 from lib.results.analysis import analyse
 from lib.runs import front, pictures, story
 from lib.runs.store import Entry, RunStore
-from lib.runs.story import Step
+from lib.runs.story import Slide
 from lib.ui.runs.downloads import drawing_limits
 from lib.ui.runs.list import CHOSEN_PARAMETER
 from lib.ui.runs.saved import run_store
@@ -59,26 +59,26 @@ def _told(
     run_id: str, changed_ns: int, mode: str, _entry: Entry, _store: RunStore, _limits: Limits
 ) -> dict[str, Any]:
     run = _entry.load()
-    steps = [
+    slides = [
         {
-            "statement": step.statement,
-            "lines": step.lines,
-            "notes": step.notes,
-            **_picture(step, mode, _limits),
+            "statement": slide.statement,
+            "lines": slide.lines,
+            "notes": slide.notes,
+            **_picture(slide, mode, _limits),
         }
-        for step in story.steps(analyse(run), _store.beside(run))
+        for slide in story.slides(analyse(run), _store.beside(run))
     ]
     return {
         "run": run_id,
-        "steps": steps,
+        "slides": slides,
         "source": f"{_entry.origin.value.capitalize()} · {findings.note(run)}",
     }
 
 
-def _picture(step: Step, mode: str, limits: Limits) -> dict[str, Any]:
-    if step.bars:
-        return with_colours({"lanes": [asdict(bar) for bar in step.bars]}, mode)
-    if step.frame is None or not step.chart:
+def _picture(slide: Slide, mode: str, limits: Limits) -> dict[str, Any]:
+    if slide.bars:
+        return with_colours({"lanes": [asdict(bar) for bar in slide.bars]}, mode)
+    if slide.frame is None or not slide.chart:
         return {}
-    svg = pictures.slide_picture(CHARTS[step.chart], step.frame, mode, limits)
+    svg = pictures.slide_picture(CHARTS[slide.chart], slide.frame, mode, limits)
     return {"image": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"}

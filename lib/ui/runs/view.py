@@ -327,6 +327,8 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
     show_chart(
         "compared", frame, lambda: charts.compared(frame), key=f"{key}_compared", alt=finding
     )
+    if (frame["family"] == "neither").any():
+        st.caption(f"Published: {published.SOURCE}, single runs through OpenAI.")
 
 
 def summary_table(table: pd.DataFrame) -> None:

@@ -35,16 +35,17 @@ def show() -> None:
         if shown:
             with st.popover("How this was measured", type="tertiary"):
                 st.markdown(shown.method)
-                for label, told in (
-                    ("The recorded run", shown.last),
-                    ("The recorded service", shown.neighbour),
+                for label, run_ids in (
+                    ("The recorded run", shown.last["run_id"]),
+                    ("The recorded service", shown.neighbour.get("run_id")),
+                    ("Bare wait, real client and the published figures", shown.tutorial),
                 ):
-                    if told:
+                    if run_ids:
                         st.page_link(
                             "pages/runs.py",
                             label=label,
                             icon=":material/bar_chart:",
-                            query_params={"r_runs": told["run_id"]},
+                            query_params={"r_runs": run_ids},
                         )
             present_link(shown.last["run_id"])
     if shown:
