@@ -26,6 +26,7 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 RECORDED = [
     *((f"client-server-{ms}ms", "similarity_search") for ms in (0, 50, 200, 450)),
+    ("openai-varied-server-450ms", "similarity_search"),
     *(
         (run, name)
         for run in ("openai-tutorial-server-450ms", "tutorial-server-450ms", "tutorial-server")
