@@ -84,6 +84,7 @@ class Job:
         self.not_beside = ""  # the subject of work that would change what this one measures
         self.state = State.QUEUED
         self.progress = Progress()
+        self.expected_s: float | None = None  # what it should take, where that was estimated
         self.result: Any = None
         self.error: LabError | None = None
         self.created = time.monotonic()
@@ -118,13 +119,16 @@ class Job:
 
     @property
     def time_left_s(self) -> float | None:
-        """Seconds left at the pace so far, None while that is unknown.
+        """Seconds left at the pace so far, before that those expected; None while unknown.
 
         The first calls of a benchmark are its slowest ways, so the pace of a few says nothing.
         """
         fraction = self.progress.fraction
-        if self.state is not State.RUNNING or fraction < 0.1 or self.elapsed_s < 0.5:
+        if self.state is not State.RUNNING:
             return None
+        if fraction < 0.1 or self.elapsed_s < 0.5:
+            left_s = (self.expected_s or 0.0) - self.elapsed_s
+            return left_s if left_s > 0 else None
         return self.elapsed_s * (1 - fraction) / fraction
 
     def check(self) -> None:

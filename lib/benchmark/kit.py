@@ -75,6 +75,8 @@ RECORDINGS = {
         "--operations delete --delete-by id --delete-consistency Bounded --counts 10,100 "
         "--strategies sync_loop,thread_pool,gather,gather_limited --repeats 7"
     ),
+    "quick-server": Recording("--preset quick"),
+    "batches-server": Recording("--preset batches"),
     "sweep-server": Recording("--preset sweep --concurrency 1,2,4,8,16,32,64 --repeats 7"),
     "rate-server": Recording("--preset rate"),
     "overload-server": Recording(

@@ -176,7 +176,7 @@ def queue(
         return run
 
     held = connection.lease()
-    return jobs.shared().submit(
+    job = jobs.shared().submit(
         name,
         work,
         subject=runner.SUBJECT,
@@ -184,6 +184,8 @@ def queue(
         share=share,
         not_beside=f"ingest:{plan.collection}" if plan.collection else "",
     )
+    job.expected_s = plan.estimate_s(embedded=connection.is_lite)
+    return job
 
 
 class _Followed:

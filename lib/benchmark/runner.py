@@ -231,7 +231,7 @@ class _Session:
         trial = self.guard.supervise(
             lambda: self._measure(recorder, strategy, cell, repeat),
             recorder,
-            lambda: self._count(len(recorder.finished)),
+            lambda: self._count(len(recorder.finished), of=calls),
         )
         self._calls_before += calls
         if repeat is None:
@@ -312,9 +312,10 @@ class _Session:
             partial=partial,
         )
 
-    def _count(self, made: int = 0) -> None:
+    def _count(self, made: int = 0, of: int = 0) -> None:
         """Note how far the run is, in trials or in calls; `made` are those of a trial under way."""
         progress = self.job.progress
+        progress.detail["part"] = made / of if of else 0.0
         if self.plan.counts_trials:
             # A search does not know beforehand how many trials it takes.
             progress.done = len(self._trials)
@@ -331,6 +332,7 @@ class _Session:
         progress.detail = {
             "phase": phase,
             "cell": cell.label,
+            "key": cell.key,
             "cells_done": len(self._remaining) - cells_left,
             "cells_total": len(self._remaining),
             "trials": len(self._trials),

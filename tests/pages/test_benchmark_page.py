@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -474,9 +475,27 @@ def test_a_preset_shows_its_own_recorded_run(open_app: OpenApp, preset: str) -> 
     assert app.title[0].value.replace("\\", "") == card.headline(analyse(entry.load()))
 
 
-def test_a_preset_of_which_nothing_is_recorded_shows_no_other_ones_run(
+def test_an_own_run_is_compared_with_the_recorded_one_of_its_preset(
     open_app: OpenApp, tmp_path: Path
 ) -> None:
+    store = RunStore(tmp_path / "data" / "runs")
+    store.save(make_run(), name="Mine", run_id="kept")
+    app = open_app(PAGE)
+    app.query_params["b_run"] = "kept"
+    app.run()
+    (link,) = [each.proto for each in app.get("page_link") if "Compare" in each.proto.label]
+    twin = store.recorded_of("tutorial")
+    assert twin is not None
+    assert parse_qs(link.query_string) == {"r_runs": [f"kept,{twin.id}"]}
+
+
+def test_a_preset_of_which_nothing_is_recorded_shows_no_other_ones_run(
+    open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = RunStore.recorded_of
+    monkeypatch.setattr(
+        RunStore, "recorded_of", lambda self, name: None if name == "batches" else kept(self, name)
+    )
     RunStore(tmp_path / "data" / "runs").save(make_run(), name="Mine", run_id="kept")
     app = open_app(PAGE)
     app.query_params["b_run"] = "kept"

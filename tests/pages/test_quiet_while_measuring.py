@@ -8,6 +8,7 @@ import pytest
 
 from lib import jobs
 from lib.jobs import Job
+from lib.ui.benchmark.live import trial_cells
 from lib.ui.visitor import memory
 from tests.pages.conftest import OpenApp, said
 from tests.run_builder import make_run, make_trial
@@ -48,6 +49,19 @@ def test_a_running_benchmark_is_a_counter_and_its_picture_comes_at_the_end(
     # Share is a button; the race would be drawn.
     assert {each.key for each in app.get("bidi_component")} <= {"b_share"}
     running.cancel()
+
+
+def test_each_repeat_is_a_square_that_fills_and_a_wrong_one_is_crossed() -> None:
+    loop, wrong = make_trial(), make_trial("gather", concurrency=None, verified=False)
+    drawn = trial_cells([loop, wrong], loop.cell, 3, 0.37, "light")
+    lines = drawn.split("</div></div>")[0].split("<div>")[1:]
+    assert [line.count("<span") for line in lines if "<span" in line] == [3, 3]
+    assert [line.count("✕") for line in lines if "<span" in line] == [0, 1]
+    assert "37%" in drawn
+    assert 'aria-label="2 trials finished"' in drawn
+    # The first trial of a run is drawn while it warms up.
+    assert trial_cells([], loop.cell, 1, 0.0, "dark").count("<span") == 1
+    assert "<span" not in trial_cells([], None, 1, 0.0, "dark")
 
 
 def test_memory_is_given_back_beside_a_benchmark_and_not_beside_what_this_process_measures(

@@ -1,14 +1,22 @@
-"""A benchmark while it runs: a counter of calls and trials, and Stop.
+"""A benchmark while it runs: a counter of calls, a square for each trial, and Stop.
 
 While trials run the page draws no chart: it shares the processors with what is measured.
 """
 
+import html
+from collections.abc import Sequence
+
 import streamlit as st
 
+from lib.charts.theme import family_colour
 from lib.jobs import Job, State
-from lib.results.trials import Run
+from lib.results.catalogue import STRATEGIES
+from lib.results.groups import group_label
+from lib.results.summaries import cell_label
+from lib.results.trials import CellKey, Run, Trial
 from lib.ui.widgets.links import share
 from lib.ui.widgets.progress import rerun_at_end, show_state, stop_button
+from lib.ui.widgets.race import colour_mode
 from lib.ui.widgets.style import in_view
 from lib.ui.widgets.text import literal
 from lib.words import counted
@@ -33,12 +41,56 @@ def live(job: Job) -> None:
     def _live() -> None:
         rerun_at_end(job)
         bar(job)
-        st.title(literal(job.label), anchor=False)
-        if isinstance(job.result, Run):
-            finished = sum(not trial.warmup for trial in job.result.trials)
-            st.markdown(
-                f"**{counted(finished, 'trial')} finished.** The picture comes at the end, because "
-                "drawing would slow what is measured."
-            )
+        trials = job.result.trials if isinstance(job.result, Run) else ()
+        finished = [trial for trial in trials if not trial.warmup]
+        # What is measured now stands over it.
+        now: CellKey | None = job.progress.detail.get("key")
+        title = group_label(now.operation, now.count) if now else job.label
+        st.title(literal(title), anchor=False)
+        repeats = int(job.result.settings.get("repeats") or 1) if finished else 1
+        part = float(job.progress.detail.get("part", 0.0))
+        st.html(trial_cells(finished, now, repeats, part, colour_mode()))
+        st.caption(
+            f"{counted(len(finished), 'trial')} finished. A square fills as its calls end; a cross "
+            "is a wrong result. The picture comes at the end: drawing would slow the trials."
+        )
 
     _live()
+
+
+def trial_cells(
+    finished: Sequence[Trial], now: CellKey | None, repeats: int, part: float, mode: str
+) -> str:
+    """Return HTML: a line for each way of a work, and a square for each of its repeats.
+
+    `part` is how much of the trial of `now` is done, from 0 to 1.
+    """
+    lines: dict[CellKey, list[Trial]] = {}
+    for trial in finished:
+        lines.setdefault(trial.cell, []).append(trial)
+    if now is not None:
+        lines.setdefault(now, [])
+    made = []
+    for key, trials in lines.items():
+        colour = family_colour(STRATEGIES[key.strategy].family, mode)
+        squares = [_square(colour, 1.0, "" if trial.verified else "✕") for trial in trials]
+        if key == now:
+            squares.append(_square(colour, part))
+        squares += [_square(colour, 0.0)] * (repeats - len(squares))
+        label = html.escape(f"{group_label(key.operation, key.count)}, {cell_label(key)}")
+        made.append(f"<div>{label}</div><div>{''.join(squares)}</div>")
+    said = html.escape(f"{counted(len(finished), 'trial')} finished", quote=True)
+    return (
+        f'<div role="img" aria-label="{said}" style="display:grid;gap:4px 16px;'
+        f'grid-template-columns:fit-content(60%) 1fr;font-size:0.9rem">{"".join(made)}</div>'
+    )
+
+
+def _square(colour: str, part: float, mark: str = "") -> str:
+    full = f"{100 * part:.0f}%"
+    return (
+        "<span style='display:inline-block;width:1.1em;height:1.1em;margin-right:4px;"
+        "border-radius:3px;vertical-align:middle;text-align:center;line-height:1.1em;"
+        f"border:1px solid {colour};background:linear-gradient(90deg,{colour} {full},"
+        f"transparent {full})'>{mark}</span>"
+    )

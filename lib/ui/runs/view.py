@@ -99,6 +99,14 @@ def run_view(
                 st.markdown(f"{findings.load(run)} {findings.METHOD}")
             _notes(found, beside, key=key)
             present_link(run_id)
+            twin = store.recorded_of(str(run.settings.get("preset", "")))
+            if twin and origin != Origin.RECORDED.value and run_id:
+                st.page_link(
+                    "pages/runs.py",
+                    label="Compare with the recorded server",
+                    icon=":material/compare_arrows:",
+                    query_params={"r_runs": f"{run_id},{twin.id}"},
+                )
     look_inside(found, key=key, more=more or {})
 
 
