@@ -10,6 +10,7 @@ from lib import jobs
 from lib.jobs import Job
 from lib.ui.benchmark.live import trial_cells
 from lib.ui.visitor import memory
+from lib.words import duration_text
 from tests.pages.conftest import OpenApp, said
 from tests.run_builder import make_run, make_trial
 from tests.waiting import PATIENCE_S, wait_until
@@ -58,6 +59,7 @@ def test_each_repeat_is_a_square_that_fills_and_a_wrong_one_is_crossed() -> None
     assert [line.count("<span") for line in lines if "<span" in line] == [3, 3]
     assert [line.count("✕") for line in lines if "<span" in line] == [0, 1]
     assert "37%" in drawn
+    assert duration_text(loop.wall_s) in drawn
     assert 'aria-label="2 trials finished"' in drawn
     # The first trial of a run is drawn while it warms up.
     assert trial_cells([], loop.cell, 1, 0.0, "dark").count("<span") == 1

@@ -19,7 +19,7 @@ from lib.ui.widgets.progress import rerun_at_end, show_state, stop_button
 from lib.ui.widgets.race import colour_mode
 from lib.ui.widgets.style import in_view
 from lib.ui.widgets.text import literal
-from lib.words import counted
+from lib.words import counted, duration_text
 
 REFRESH_S = 0.5
 BAR_KEY = "run_bar"
@@ -61,7 +61,7 @@ def live(job: Job) -> None:
 def trial_cells(
     finished: Sequence[Trial], now: CellKey | None, repeats: int, part: float, mode: str
 ) -> str:
-    """Return HTML: a line for each way of a work, and a square for each of its repeats.
+    """Return HTML: a line for each way of a work, a square for each of its repeats, and the last.
 
     `part` is how much of the trial of `now` is done, from 0 to 1.
     """
@@ -78,12 +78,22 @@ def trial_cells(
             squares.append(_square(colour, part))
         squares += [_square(colour, 0.0)] * (repeats - len(squares))
         label = html.escape(f"{group_label(key.operation, key.count)}, {cell_label(key)}")
-        made.append(f"<div>{label}</div><div>{''.join(squares)}</div>")
+        made.append(f"<div>{label}</div><div>{''.join(squares)} {_latest(trials)}</div>")
     said = html.escape(f"{counted(len(finished), 'trial')} finished", quote=True)
     return (
         f'<div role="img" aria-label="{said}" style="display:grid;gap:4px 16px;'
         f'grid-template-columns:fit-content(60%) 1fr;font-size:0.9rem">{"".join(made)}</div>'
     )
+
+
+def _latest(trials: Sequence[Trial]) -> str:
+    """Return what the last trial took, or of a timed one its calls a second."""
+    last = trials[-1] if trials else None
+    if last is None or not last.wall_s:
+        return ""
+    if last.is_timed:
+        return f"{len(last.calls) / last.wall_s:,.0f} calls/s"
+    return duration_text(last.wall_s)
 
 
 def _square(colour: str, part: float, mark: str = "") -> str:
