@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lib.results import gate, summaries
+from lib.results.catalogue import STRATEGIES
 from lib.results.groups import group_label
 from lib.results.summaries import (
     FASTER,
@@ -64,7 +65,7 @@ class ComparedCell:
 
 
 def compare(runs: Sequence[tuple[str, Run]]) -> tuple[ComparedCell, ...]:
-    """Compare the cells that at least two runs have, in the order in which they appear.
+    """Compare the cells that at least two runs have: works as they appear, the ways in their order.
 
     The verdicts are corrected for the number of cells.
     """
@@ -73,7 +74,12 @@ def compare(runs: Sequence[tuple[str, Run]]) -> tuple[ComparedCell, ...]:
         for name, cells in ((name, summaries.by_cell(run.trials)) for name, run in runs)
     ]
     had = Counter(key for _, cells in by_run for key in cells)
-    shared = [key for key, number in had.items() if number >= MIN_RUNS]
+    works = [*dict.fromkeys((key.operation, key.count) for key in had)]
+    ways = [*STRATEGIES]
+    shared = sorted(
+        (key for key, number in had.items() if number >= MIN_RUNS),
+        key=lambda key: (works.index((key.operation, key.count)), ways.index(key.strategy)),
+    )
     return tuple(
         ComparedCell(
             key,

@@ -389,6 +389,21 @@ def test_a_comparison_shows_the_time_that_a_run_s_own_page_shows() -> None:
     assert cell.levels[0].text.startswith("15.9 s (")
 
 
+def test_a_comparison_s_ways_stand_in_their_order_however_they_were_shuffled() -> None:
+    ways = ("one_batch", "gather", "sync_loop", "thread_pool")
+    run = make_run(
+        *(
+            make_trial(way, operation=operation)
+            for operation in ("similarity_search", "add_documents")
+            for way in ways
+        )
+    )
+    cells = comparison.compare([("A", run), ("B", run)])
+    ordered = ["sync_loop", "thread_pool", "gather", "one_batch"]
+    assert [cell.key.strategy for cell in cells] == ordered * 2
+    assert [cell.key.operation for cell in cells][::4] == ["similarity_search", "add_documents"]
+
+
 def test_a_comparison_shows_what_the_tutorial_published_of_the_same_work_and_of_no_other() -> None:
     cells = comparison.compare([("A", make_run()), ("B", make_run())])
     frame = chart_data.compared_cells(cells)
