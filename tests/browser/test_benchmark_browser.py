@@ -97,6 +97,8 @@ def test_a_run_survives_a_refresh_and_a_stop_keeps_what_was_finished(
 def test_a_quick_run_ends_in_headline_race_and_waterfall(app: str, chromium_page: "Page") -> None:
     open_benchmark(chromium_page, app, "b_preset=quick&b_latency=10")
     chromium_page.get_by_role("button", name="Run", exact=True).click()
+    chromium_page.get_by_role("button", name="Stop the run").wait_for()
+    chromium_page.get_by_role("button", name="Export", exact=True).wait_for()
     # Whichever way wins: a busy machine may leave no difference between two of them.
     chromium_page.get_by_role("heading", name=re.compile(r"\b20\b")).first.wait_for()
     chromium_page.get_by_role("img", name="Async: ").first.wait_for()
