@@ -34,10 +34,9 @@ def store(milvus_lite_uri: str) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> Grid:
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A grid that is done in a second, in place of the one for a local model."""
     monkeypatch.setattr(tuning, "LOCAL", SMALL)
-    return SMALL
 
 
 def documents(count: int) -> list[Document]:
@@ -58,40 +57,70 @@ class Recorded(Embeddings):
         return self.inner.embed_query(text)
 
 
-def test_every_setting_that_fills_its_batches_is_tried_in_every_repeat(
-    store: Connection, model: EmbeddingModel, small: Grid
-) -> None:
+@dataclasses.dataclass(frozen=True)
+class Tuned:
+    """A tuning that was made as a job, on a store with a collection of somebody."""
+
+    store: Connection
+    job: Job
+    sizes: list[int]  # of the batches, in their order
+
+
+@pytest.fixture(scope="module")
+def tuned(model: EmbeddingModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tuned]:
+    path = tmp_path_factory.mktemp("tuned") / "lab.db"
+    opened = open_connection(settings.load({"MILVUS_URI": str(path)}))
+    milvus_collections.create(opened, "mine", model.dimension)
     recorded = Recorded(model.embeddings)
-    found = find_best(store, dataclasses.replace(model, embeddings=recorded), documents(100))
+    observed = dataclasses.replace(model, embeddings=recorded)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning, "LOCAL", SMALL)
+        job = Jobs().submit(
+            "tuning",
+            lambda job: find_best(opened, observed, documents(100), job=job),
+            subject="tuning",
+        )
+        assert job.finished.wait(PATIENCE_S)
+    yield Tuned(opened, job, recorded.sizes)
+    opened.close()
+
+
+def test_every_setting_that_fills_its_batches_is_tried_in_every_repeat(tuned: Tuned) -> None:
     # Thirty rows four at a time would need 120 rows; there are 60.
+    found = tuned.job.result
     pairs = {(each.batch_size, each.concurrency * (each.mode == "gather")) for each in found}
     assert pairs == PAIRS
     assert len(found) == 5
     # One batch goes ahead; then three settings of six batches and two of two, in each repeat.
-    assert len(recorded.sizes) == 1 + REPEATS * (3 * 6 + 2 * 2)
+    assert len(tuned.sizes) == 1 + REPEATS * (3 * 6 + 2 * 2)
 
 
-def test_the_order_of_the_settings_differs_between_repeats(
-    store: Connection, model: EmbeddingModel, small: Grid
-) -> None:
-    recorded = Recorded(model.embeddings)
-    find_best(store, dataclasses.replace(model, embeddings=recorded), documents(60))
-    sizes = recorded.sizes[1:]
+def test_the_order_of_the_settings_differs_between_repeats(tuned: Tuned) -> None:
+    sizes = tuned.sizes[1:]
     third = len(sizes) // REPEATS
     repeats = {tuple(sizes[start : start + third]) for start in range(0, len(sizes), third)}
     assert len(repeats) > 1
 
 
 def test_the_fastest_comes_first_and_gains_are_against_the_loop_of_the_same_batches(
-    store: Connection, model: EmbeddingModel, small: Grid
+    tuned: Tuned,
 ) -> None:
-    found = find_best(store, model, documents(60))
-    speeds = [each.rows_per_s for each in found]
+    speeds = [each.rows_per_s for each in tuned.job.result]
     assert speeds == sorted(speeds, reverse=True)
     assert speeds[-1] > 0
-    for each in found:
+    for each in tuned.job.result:
         assert (each.gain is None) == (each.mode == "sync_loop")
         assert each.gain is None or each.gain.repeats == REPEATS
+
+
+def test_scratch_collections_are_gone_and_others_are_left_alone(tuned: Tuned) -> None:
+    assert tuned.store.client.list_collections() == ["mine"]
+    assert milvus_collections.count(tuned.store, "mine") == 0
+
+
+def test_a_job_of_it_counts_its_trials_and_keeps_the_settings(tuned: Tuned) -> None:
+    assert (tuned.job.state, tuned.job.error) == (State.DONE, None)
+    assert tuned.job.progress.done == tuned.job.progress.total == REPEATS * 5
 
 
 class SlowEmbeddings(Recorded):
@@ -116,19 +145,12 @@ def test_a_gain_is_a_difference_where_embedding_waits(
     assert gain.is_difference
 
 
-def test_scratch_collections_are_gone_and_others_are_left_alone(
-    store: Connection, model: EmbeddingModel, small: Grid
-) -> None:
-    milvus_collections.create(store, "mine", model.dimension)
-    find_best(store, model, documents(60))
-    assert store.client.list_collections() == ["mine"]
-    assert milvus_collections.count(store, "mine") == 0
-
-
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_can_be_tuned(
-    store: Connection, model: EmbeddingModel, small: Grid, method: str
+    store: Connection, model: EmbeddingModel, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(tuning, "REPEATS", 1)
     assert len(find_best(store, model, documents(60), method=method)) == 5
 
 
@@ -145,8 +167,9 @@ class Counted(Recorded):
         return super().embed_documents(texts)
 
 
+@pytest.mark.usefixtures("small")
 def test_a_stop_ends_it_before_the_next_trial_and_leaves_nothing_behind(
-    store: Connection, model: EmbeddingModel, small: Grid
+    store: Connection, model: EmbeddingModel
 ) -> None:
     jobs = Jobs()
 
@@ -164,8 +187,9 @@ def test_a_stop_ends_it_before_the_next_trial_and_leaves_nothing_behind(
     assert store.client.list_collections() == []
 
 
+@pytest.mark.usefixtures("small")
 def test_a_trial_that_fails_ends_it_with_a_sentence_and_leaves_nothing_behind(
-    store: Connection, model: EmbeddingModel, small: Grid
+    store: Connection, model: EmbeddingModel
 ) -> None:
     def fail() -> None:
         raise EmbeddingFailed("The service is down.")
@@ -176,21 +200,9 @@ def test_a_trial_that_fails_ends_it_with_a_sentence_and_leaves_nothing_behind(
     assert store.client.list_collections() == []
 
 
-def test_a_job_of_it_counts_its_trials_and_keeps_the_settings(
-    store: Connection, model: EmbeddingModel, small: Grid
-) -> None:
-    jobs = Jobs()
-    job = jobs.submit(
-        "tuning", lambda job: find_best(store, model, documents(60), job=job), subject="benchmark"
-    )
-    assert job.finished.wait(PATIENCE_S)
-    assert (job.state, job.error) == (State.DONE, None)
-    assert len(job.result) == 5
-    assert job.progress.done == job.progress.total == REPEATS * 5
-
-
+@pytest.mark.usefixtures("small")
 def test_too_few_rows_are_refused_with_how_many_are_needed_and_nothing_is_written(
-    store: Connection, model: EmbeddingModel, small: Grid
+    store: Connection, model: EmbeddingModel
 ) -> None:
     with pytest.raises(InvalidInput, match=r"19 rows are too few.*at least 20"):
         find_best(store, model, documents(19))
