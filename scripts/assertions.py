@@ -6,6 +6,7 @@
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +25,7 @@ def _calls(node: ast.AST) -> set[str]:
     return names
 
 
+@cache
 def functions() -> list[tuple[Path, Function]]:
     """Return every function of the tests with the file that it stands in."""
     found = []
@@ -39,37 +41,36 @@ def functions() -> list[tuple[Path, Function]]:
 
 def without_assertion() -> list[str]:
     """Return the tests that check nothing."""
-    every = functions()
+    calls = [(path, node, _calls(node)) for path, node in functions()]
+    asserting = {
+        node for _, node, _ in calls if any(isinstance(p, ast.Assert) for p in ast.walk(node))
+    }
     checking = set(CHECKS)
     before = 0
     while len(checking) > before:  # a helper that calls a checking helper checks, too
         before = len(checking)
-        checking |= {node.name for _, node in every if _checks(node, checking)}
+        checking |= {n.name for _, n, called in calls if n in asserting or checking & called}
     return [
         f"{path.relative_to(ROOT)}::{node.name}"
-        for path, node in every
-        if node.name.startswith("test_") and not _checks(node, checking)
+        for path, node, called in calls
+        if node.name.startswith("test_") and node not in asserting and not checking & called
     ]
-
-
-def _checks(node: Function, checking: set[str]) -> bool:
-    return any(isinstance(part, ast.Assert) for part in ast.walk(node)) or bool(
-        checking & _calls(node)
-    )
 
 
 def sleeping() -> list[str]:
     """Return the tests that sleep themselves; what they start may take its time."""
     found = []
     for path, node in functions():
+        if not node.name.startswith("test_"):
+            continue
         inner = {
             part
-            for part in ast.walk(node)
-            if part is not node and isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)
+            for each in ast.walk(node)
+            if each is not node and isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+            for part in ast.walk(each)
         }
-        own = [part for part in ast.walk(node) if not any(part in set(ast.walk(i)) for i in inner)]
-        names = set().union(*(_calls(part) for part in own if isinstance(part, ast.Call)), set())
-        if node.name.startswith("test_") and {"sleep", "wait_for_timeout"} & names:
+        own = [part for part in ast.walk(node) if isinstance(part, ast.Call) and part not in inner]
+        if {"sleep", "wait_for_timeout"} & set().union(*map(_calls, own)):
             found.append(f"{path.relative_to(ROOT)}::{node.name}")
     return found
 
