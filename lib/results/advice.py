@@ -534,10 +534,11 @@ def rate_advice(settings: Mapping[str, Any], every: Sequence[Trial]) -> RateAdvi
 
 def rate_level(rate: float, trials: Sequence[Trial], p99_ms: float, needed: int) -> RateLevel:
     """Return what a rate's trials showed; `needed` valid ones confirm it. There is at least one."""
-    valid = [trial for trial in trials if outcome(trial, p99_ms) is not Outcome.LATE]
+    showed = [(trial, outcome(trial, p99_ms)) for trial in trials]
+    valid = [trial for trial, what in showed if what is not Outcome.LATE]
     shown = valid or list(trials)
     latencies = [1000 * call.latency_s for trial in shown for call in trial.calls if call.ok]
-    outcomes = Counter(outcome(trial, p99_ms) for trial in valid)
+    outcomes = Counter(what for _, what in showed if what is not Outcome.LATE)
     held, p99 = outcomes[Outcome.HELD], percentile(latencies, 99) if latencies else 0.0
     # A p99 can fail once by chance: what most valid trials showed, and all their calls together.
     if 2 * held > len(valid):

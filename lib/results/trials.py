@@ -5,6 +5,7 @@ The bounds in the types are checked where a file is read, never while a benchmar
 
 from bisect import bisect
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import attrgetter
 from typing import Annotated, Any, NamedTuple
 
@@ -199,7 +200,7 @@ class Trial:
         left_over = self.count - (len(self.calls) - 1) * a_call
         return done * a_call - self.calls[-1].ok * (a_call - left_over)
 
-    @property
+    @cached_property
     def late_starts(self) -> int:
         """How many calls of an open loop the client started late."""
         return sum(call.is_late for call in self.calls)
@@ -215,12 +216,12 @@ class Trial:
         late_pings = self.late_pings > MOST_LATE * len(self.pings)
         return late_pings or self.late_starts > MOST_LATE * len(self.calls)
 
-    @property
+    @cached_property
     def in_flight(self) -> float:
         """How many calls were in flight on average."""
         return sum(call.duration_s for call in self.calls) / self.wall_s if self.wall_s else 0.0
 
-    @property
+    @cached_property
     def throughput_per_s(self) -> float:
         """Rows or questions per second: those that came out as asked over the wall time.
 

@@ -1,10 +1,8 @@
 """Servers whose capacity is known: service time, how many at once, and what they refuse."""
 
 import asyncio
-import contextlib
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,11 +65,6 @@ class CapacityStore:
         self._begun: float | None = None
 
     async def asimilarity_search_by_vector(self, embedding: list[float], k: int) -> list[Document]:
-        async with self._place():
-            return []
-
-    @contextlib.asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
         capacity = self.capacity
         if self._inside >= capacity.parallel + capacity.queue:
             capacity.refused["limit"] += 1
@@ -79,19 +72,18 @@ class CapacityStore:
         self._inside += 1
         try:
             async with self._served:
-                await self._stall()
+                if capacity.stall_at_s is not None:
+                    await self._stall(capacity.stall_at_s)
                 await asyncio.sleep(self._service_s())
-                yield
+                return []
         finally:
             self._inside -= 1
 
-    async def _stall(self) -> None:
+    async def _stall(self, at_s: float) -> None:
         loop = asyncio.get_running_loop()
         if self._begun is None:
             self._begun = loop.time()
-        if self.capacity.stall_at_s is None:
-            return
-        begin = self._begun + self.capacity.stall_at_s
+        begin = self._begun + at_s
         end = begin + self.capacity.stall_s
         if begin <= loop.time() < end:
             await asyncio.sleep(end - loop.time())

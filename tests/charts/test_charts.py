@@ -163,6 +163,7 @@ def test_what_shows_no_difference_is_one_finding_however_many_operations_it_is()
     assert finding.sentence.count("CI") == 3
 
 
+@functools.cache
 def recorded(name: str) -> Run:
     """Return a run that ships with the app."""
     return run_file.read(RECORDED_DIR / f"{name}.json")
