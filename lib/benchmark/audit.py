@@ -38,9 +38,9 @@ from lib.settings import Settings
 
 # A neighbour on the loop wakes so often, in s.
 NEIGHBOUR_S = 0.001
-# Async calls of a pair alone: the first warms up, and the least that one of the others holds
-# counts, because a busy machine makes each hold longer.
-ALONE = 9
+# Async calls of a pair alone for each repeat: the first of all warms up, and the least that one of
+# the others holds counts, because a busy machine makes each hold longer.
+ALONE = 3
 # A call that creates a collection takes hundreds of times as long as any other.
 CREATES_FEWER = 20
 LOOP, GATHERED = "sync_loop", "gather"
@@ -315,9 +315,8 @@ class _Auditor:
             self._trial(LOOP, 1)
         sync = tuple(name for name, _, _ in self._rpcs.made)
         targets = {"": self._pair.target, **self._pair.instead}
-        alone = {
-            name: self._alone(target, 1 if creates else ALONE) for name, target in targets.items()
-        }
+        times = 1 if creates else ALONE * self._plan.repeats
+        alone = {name: self._alone(target, times) for name, target in targets.items()}
         calls = max(self._plan.counts[0] // (CREATES_FEWER if creates else 1), 1)
         loop_s: list[float] = []
         gathered: dict[str, list[tuple[float, float]]] = {name: [] for name in targets}
