@@ -2,17 +2,17 @@
 
 import subprocess
 import sys
+from typing import Any
 
 from lib.settings import PROJECT_ROOT
 
 
+def ended(*words: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run Python with these words to its end, in the project's folder, and return what it said."""
+    told = {"cwd": PROJECT_ROOT, "text": True, "timeout": 280, "check": False}
+    return subprocess.run([sys.executable, *words], capture_output=True, **(told | options))  # noqa: PLW1510
+
+
 def printed_by(program: str) -> str:
     """Return what a program prints; it must end well."""
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
+    return ended("-c", program, check=True).stdout

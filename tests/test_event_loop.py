@@ -2,13 +2,14 @@
 
 import asyncio
 import subprocess
-import sys
 import threading
 
 import pytest
 
 from lib.errors import LabError
 from lib.event_loop import EventLoop
+from tests.fresh_process import ended
+from tests.waiting import at_once
 
 
 @pytest.fixture
@@ -25,15 +26,7 @@ async def current_thread_name() -> str:
 
 
 def test_coroutines_run_on_the_background_thread_whoever_asks(loop: EventLoop) -> None:
-    names: list[str] = []
-    threads = [
-        threading.Thread(target=lambda: names.append(loop.run(current_thread_name())))
-        for _ in range(20)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    names = at_once(20, lambda _: loop.run(current_thread_name()))
     assert names == ["lab-event-loop"] * 20
 
 
@@ -115,6 +108,7 @@ def test_running_on_the_loop_itself_is_refused_instead_of_hanging(loop: EventLoo
 NOTEBOOK = """
 import asyncio
 from lib import event_loop
+from tests.waiting import at_once
 {forbid}
 async def answer():
     asked = asyncio.Event()
@@ -131,13 +125,7 @@ print("answer", asyncio.run(cell()))
 
 def run_notebook_cell(forbid: str) -> subprocess.CompletedProcess[str]:
     """Call event_loop.run where a loop already runs, in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-c", NOTEBOOK.format(forbid=forbid)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return ended("-c", NOTEBOOK.format(forbid=forbid))
 
 
 def test_in_a_notebook_the_running_loop_is_nested_as_the_tutorial_does() -> None:

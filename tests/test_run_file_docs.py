@@ -1,9 +1,8 @@
 """docs/run-file.md names every field that is written, and its program decodes what is kept."""
 
+import functools
 import json
 import re
-import subprocess
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from lib.results import run_file
 from lib.results.plan import Plan
 from lib.results.trials import Call, Run
 from lib.settings import PROJECT_ROOT, Settings
+from tests.fresh_process import ended
 from tests.run_builder import trial
 
 TEXT = (PROJECT_ROOT / "docs" / "run-file.md").read_text(encoding="utf-8")
@@ -26,6 +26,7 @@ RECORDED = sorted((PROJECT_ROOT / "assets" / "runs").glob("*.json"))
 [PROGRAM] = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
+@functools.cache
 def documented(part: str) -> set[str]:
     """Return the fields that the tables of one heading name; the empty part is the file itself."""
     after = re.split(rf"^#+ `?{re.escape(part)}`?$", TEXT, flags=re.MULTILINE)[1] if part else TEXT
@@ -107,9 +108,7 @@ def test_the_documented_program_gives_the_calls_of_a_large_trial(count: int) -> 
 
 def test_the_documented_program_runs_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_bytes(RECORDED[0].read_bytes())
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = ended("-c", PROGRAM, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == len(run_file.read(RECORDED[0]).trials)

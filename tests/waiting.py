@@ -4,11 +4,13 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
+T = TypeVar("T")
 # Generous: a busy machine is slow, and a condition that comes true ends the wait at once.
 PATIENCE_S = 150.0
 # The same for what a browser waits for; no measurement.
@@ -53,3 +55,15 @@ def wait_until_still(page: "Page") -> None:
         "() => document.getAnimations().every(({playState, effect}) =>"
         " playState !== 'running' || effect.getTiming().iterations === Infinity)"
     )
+
+
+def at_once(times: int, work: Callable[[int], T]) -> list[T]:
+    """Do work in so many threads that begin together, each with its number; return its answers."""
+    ready = threading.Barrier(times)
+
+    def begin(number: int) -> T:
+        ready.wait(PATIENCE_S)
+        return work(number)
+
+    with ThreadPoolExecutor(times) as threads:
+        return list(threads.map(begin, range(times)))

@@ -1,7 +1,6 @@
 """While a trial is timed the collector is held, and between trials it works."""
 
 import gc
-import threading
 from dataclasses import replace
 
 import pytest
@@ -10,6 +9,7 @@ from lib.benchmark import garbage
 from lib.benchmark.strategies import STRATEGIES
 from lib.results.plan import Plan
 from tests.benchmark.stubs import StubStore, measure
+from tests.waiting import at_once
 
 
 @pytest.mark.parametrize("way", ["sync_loop", "thread_pool", "gather", "gather_limited"])
@@ -59,14 +59,10 @@ def test_a_collector_that_was_off_stays_off_and_a_failure_ends_the_trial() -> No
 
 
 def test_trials_in_many_threads_leave_the_collector_as_it_was() -> None:
-    def time_some() -> None:
+    def time_some(_: int) -> None:
         for _ in range(200):
             with garbage.held():
                 assert not gc.isenabled()
 
-    threads = [threading.Thread(target=time_some) for _ in range(7)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(7, time_some)
     assert gc.isenabled()

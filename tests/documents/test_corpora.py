@@ -2,15 +2,13 @@
 
 import os
 import re
-import subprocess
-import sys
 
 import pytest
 from langchain_core.documents import Document
 
 from lib.documents.corpora import CORPORA
-from lib.settings import PROJECT_ROOT
 from scripts.model import gather
+from tests.fresh_process import ended
 
 MAX_VARCHAR_BYTES = 65_535
 
@@ -97,18 +95,8 @@ def test_every_process_reads_the_same_corpus_and_nothing_is_printed_or_warned() 
         "text = ''.join(f'{d.id}{d.page_content}{d.metadata}' for d in documents)\n"
         "sys.stdout.write(hashlib.sha256(text.encode()).hexdigest())\n"
     )
-    outputs = [
-        subprocess.run(
-            [sys.executable, "-W", "always", "-c", code],
-            cwd=PROJECT_ROOT,
-            env={"PATH": os.environ["PATH"], "PYTHONHASHSEED": hash_seed},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        for hash_seed in ("1", "2")
-    ]
+    seeded = [{"PATH": os.environ["PATH"], "PYTHONHASHSEED": seed} for seed in ("1", "2")]
+    outputs = [ended("-W", "always", "-c", code, env=env, check=True) for env in seeded]
     assert re.fullmatch("[0-9a-f]{64}", outputs[0].stdout)
     assert outputs[0].stdout == outputs[1].stdout
     assert outputs[0].stderr == outputs[1].stderr == ""

@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import threading
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -14,6 +13,7 @@ from lib.documents.loaders import SECTION_CHARACTERS
 from lib.documents.problems import Problems
 from lib.documents.sources import DEFAULT_MAX_BYTES, Reading, Upload
 from lib.ingestion.chosen import Chosen, of_files, tables_of
+from tests.waiting import at_once
 
 ROWS = "".join(f"{i},This is row {i} of a table\n" for i in range(2_000))
 
@@ -74,12 +74,7 @@ def test_a_reader_that_left_early_costs_the_next_nothing() -> None:
 def test_two_threads_share_one_parse() -> None:
     opened = Opened("table.csv", "n,text\n" + ROWS)
     file = ParsedFile(opened.upload, DEFAULT_MAX_BYTES)
-    found: list[list[str]] = []
-    threads = [threading.Thread(target=lambda: found.append(texts(file))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    found = at_once(4, lambda _: texts(file))
     assert opened.times == 1
     assert found[0] == found[1] == found[2] == found[3]
     assert len(found[0]) == 2_000

@@ -5,7 +5,6 @@ import contextlib
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +22,9 @@ from lib.milvus.connection import Connection, Pool, open_connection
 from lib.milvus.embeddings import open_model
 from lib.milvus.territory import Quota
 from lib.settings import Settings
+from tests.fresh_process import ended
 from tests.territories import new_territory
-from tests.waiting import wait_until
+from tests.waiting import at_once, wait_until
 
 HOLD_THE_FILE = """
 import sys
@@ -103,28 +103,14 @@ def test_closing_milvus_lite_frees_the_file_for_another_process(milvus_lite_uri:
     second.ping()
     second.close()
     second.close()
-    other = subprocess.run(
-        [sys.executable, "-c", HOLD_THE_FILE, milvus_lite_uri],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    other = ended("-c", HOLD_THE_FILE, milvus_lite_uri, stdin=subprocess.DEVNULL)
     assert other.stdout.strip() == "open", other.stderr
     with pytest.raises(ConnectionFailed, match="closed"):
         first.ping()
 
 
 def test_many_threads_opening_a_new_file_at_once_share_one_server(milvus_lite_uri: str) -> None:
-    opened: list[Connection] = []
-    threads = [
-        threading.Thread(target=lambda: opened.append(open_at(milvus_lite_uri))) for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    opened = at_once(8, lambda _: open_at(milvus_lite_uri))
     assert len({connection.arguments["uri"] for connection in opened}) == 1
     for connection in opened:
         connection.close()
@@ -270,22 +256,15 @@ def test_many_threads_taking_and_releasing_leases_never_meet_a_closed_connection
     milvus_lite_uri: str,
 ) -> None:
     pool, settings = Pool(), Settings(milvus_uri=milvus_lite_uri)
-    failures: list[BaseException] = []
 
-    def visit() -> None:
-        try:
-            for _ in range(5):
-                with pool.lease(settings) as opened:
-                    opened.ping()
-        except BaseException as error:  # noqa: BLE001  # shown by the assertion
-            failures.append(error)
+    def visit(_: int) -> int:
+        pings = 0
+        for _ in range(5):
+            with pool.lease(settings) as opened:
+                pings += opened.ping() > 0
+        return pings
 
-    threads = [threading.Thread(target=visit) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    assert at_once(8, visit) == [5] * 8
 
 
 @pytest.mark.alone
@@ -295,21 +274,15 @@ def test_all_who_wait_for_a_dead_server_are_told_at_once() -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         settings = Settings(milvus_uri=f"http://127.0.0.1:{silent.getsockname()[1]}")
-        pool, failures = Pool(), []
+        pool = Pool()
 
-        def visit() -> None:
-            try:
+        def visit(_: int) -> bool:
+            with pytest.raises(ConnectionFailed):
                 pool.lease(settings)
-            except ConnectionFailed as error:
-                failures.append(error)
+            return True
 
-        threads = [threading.Thread(target=visit) for _ in range(6)]
         started = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert len(failures) == 6
+        assert at_once(6, visit) == [True] * 6
     assert time.perf_counter() - started < 10
 
 

@@ -26,8 +26,8 @@ KEYS = {
     "settings": (*SETTINGS, *vars(PRESETS["quick"].plan), "anything"),
 }
 RUN = make_run(
-    *(make_trial(repeat=number) for number in range(3)),
-    *(make_trial("gather", concurrency=None, repeat=number) for number in range(3)),
+    *(make_trial(count=7, repeat=number) for number in range(3)),
+    *(make_trial("gather", count=7, concurrency=None, repeat=number) for number in range(3)),
 )
 
 

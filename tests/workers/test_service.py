@@ -11,17 +11,13 @@ import pytest
 from lib.errors import InvalidInput
 from lib.workers.service import Service
 from lib.workers.work import Ended
-from tests.waiting import wait_until
+from tests.waiting import at_once, wait_until
 from tests.workers import tasks
 
 
 def test_calls_reach_one_object_from_many_threads() -> None:
     counter = Service(tasks.Counter, 5, what="The counter")
-    threads = [threading.Thread(target=counter.call, args=("add", 1)) for _ in range(23)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(23, lambda _: counter.call("add", 1))
     assert counter.call("add", 0) == 28
     counter.close()
 
