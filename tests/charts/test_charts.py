@@ -18,11 +18,12 @@ from lib.results.analysis import analyse
 from lib.results.catalogue import OPERATIONS, STRATEGIES
 from lib.results.groups import Focus
 from lib.results.plan import PRESETS
+from lib.results.summaries import FASTER
 from lib.results.trials import Run
 from lib.runs import card, measured_code
 from lib.runs.store import RECORDED_DIR
 from lib.settings import PROJECT_ROOT
-from lib.words import bounds_text
+from lib.words import bounds_text, counted, duration_text, ratio_text
 from tests.benchmark.capacity import SEARCH, Capacity, measured
 from tests.frames import frame_of
 from tests.run_builder import make_chain_run, make_run, make_service_run, make_trial
@@ -170,10 +171,20 @@ def recorded(name: str) -> Run:
 
 
 def test_a_run_of_many_operations_is_headed_by_what_stands_out() -> None:
-    headline = findings.headline(analyse(recorded("all-server")))
-    assert headline.startswith("Async is faster in 13 of 14 operations, up to 3.9×")
-    assert "afrom_texts: Async 319.0 s, loop 330.9 s" in headline
-    assert "32 threads 15.4 s (1 repeat)" in headline
+    found = analyse(recorded("all-server"))
+    gains = [cell for cell in found.cells if cell.strategy == "gather" and cell.speedup]
+    faster = [cell.speedup or 0.0 for cell in gains if cell.verdict == FASTER]
+    made = {cell.strategy: cell for cell in found.cells if cell.operation == "from_texts"}
+    took = {way: duration_text(cell.geomean_wall_s or 0.0) for way, cell in made.items()}
+    headline = findings.headline(found)
+    assert headline.startswith(
+        f"Async is faster in {len(faster)} of {len(gains)} operations, up to "
+        f"{ratio_text(max(faster))}"
+    )
+    assert len(faster) >= 12  # what waits for nothing but the server's creation gains nothing
+    assert f"afrom_texts: Async {took['gather']}, loop {took['sync_loop']}" in headline
+    threads = made["thread_pool"]
+    assert f"32 threads {took['thread_pool']} ({counted(threads.repeats, 'repeat')})" in headline
 
 
 @pytest.mark.parametrize("name", CHARTS)
@@ -199,12 +210,20 @@ def test_a_bar_is_its_share_of_the_longest_of_its_group_and_says_time_and_gain()
 
 
 def test_a_batch_that_is_faster_in_many_comparisons_is_one_finding_with_each_figure() -> None:
-    found = findings.where_async_loses(analyse(recorded("all-server")))
-    assert [finding.sentence for finding in found] == [
-        "One batch is 5.3× to 10.5× faster than async in 9 comparisons."
-    ]
-    assert len(found[0].figures) == 9
-    assert found[0].figures[-1] == "Upsert × 100 5.3× (95%\u00a0CI 4.3–6.4)"
+    analysed = analyse(recorded("all-server"))
+    walls = {(cell.operation, cell.strategy): cell.geomean_wall_s or 0.0 for cell in analysed.cells}
+    ratios = sorted(
+        (walls[name, "gather"] / walls[name, way] for name, way in walls if way == "one_batch"),
+        reverse=True,
+    )
+    over = [ratio_text(ratio) for ratio in ratios]
+    found = findings.where_async_loses(analysed)
+    (finding,) = [each for each in found if "One batch" in each.sentence]
+    figure = re.compile(r"× 100 ([\d.]+×) \(95%\u00a0CI [\d.]+–[\d.]+\)$")
+    assert [figure.findall(each) for each in finding.figures] == [[each] for each in over]
+    assert finding.sentence == (
+        f"One batch is {over[-1]} to {over[0]} faster than async in {len(over)} comparisons."
+    )
 
 
 def test_lags_are_sorted_by_the_number_of_calls_in_flight() -> None:
