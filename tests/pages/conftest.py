@@ -4,7 +4,7 @@ import functools
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -52,12 +52,17 @@ def open_app(
 
     The store is an embedded one in a folder of the test's own unless MILVUS_URI is given. It holds
     the bundled corpus already; an `empty` one begins with the app's own load, which takes seconds.
+    With a `query`, which may be empty, the page is opened by its address, not after the overview.
     """
     st.cache_resource.clear()
     st.cache_data.clear()
 
     def open_page(
-        page: str = "pages/overview.py", *, empty: bool = False, **environment: str
+        page: str = "pages/overview.py",
+        *,
+        empty: bool = False,
+        query: Mapping[str, str] | None = None,
+        **environment: str,
     ) -> AppTest:
         data = tmp_path / "data"
         monkeypatch.setenv("LAB_DATA_DIR", str(data))
@@ -72,6 +77,10 @@ def open_app(
         app = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=150)
         for key in FOLDED:
             app.session_state[key] = True
+        if query is not None:
+            app.query_params |= query
+            # Before the first run a page goes by the name of its file, as its address does here.
+            return app.switch_page(page).run()
         app.run()
         if page != "pages/overview.py":
             app.switch_page(page).run()

@@ -60,12 +60,12 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
 
 @pytest.fixture
 def app(opened: Connection, kind: Kind) -> AppTest:
-    """A session of the one app, which works on this kind's collection."""
+    """A session of the one app, which lists this kind's collection."""
     app = AppTest.from_file(str(PROJECT_ROOT / "app.py"), default_timeout=60)
     for key in FOLDED:
         app.session_state[key] = True
     app.session_state[COLLECTION_KEY] = name_of(kind)
-    return app.run()
+    return app.switch_page("pages/collections.py").run()
 
 
 def stored(opened: Connection, name: str) -> dict[Any, dict[str, Any]]:
@@ -88,7 +88,7 @@ def test_a_collection_of_this_kind_is_read_searched_and_filled_or_refused_in_a_s
     assert len(before) == ROWS
     why = kind.refused.get("Ingestion") or kind.refused.get("Search and ingestion", "")
 
-    go(app, "collections")
+    assert not app.exception
     shown = next(each.value for each in app.main.dataframe if kind.key_name in each.value)
     assert list(shown[kind.key_name]) == [str(key) for key in sorted(before)]
     if kind.indexed:
