@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,6 @@ from pymilvus import DataType
 from lib import event_loop
 from lib.documents.corpora import CORPORA
 from lib.errors import InvalidInput, LabError
-from lib.ingestion.plan import IngestionPlan
-from lib.ingestion.writing import ingest
 from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection, open_connection
 from lib.milvus.embeddings import EmbeddingModel
@@ -23,7 +22,7 @@ from lib.search import ask as search
 from lib.search import mmr
 from lib.search.ask import METHODS, Question, Request
 from lib.settings import load
-from tests.stores import COLLECTION
+from tests.stores import COLLECTION, fill
 
 LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -79,21 +78,22 @@ def test_the_candidates_are_those_of_similarity_search_with_their_scores(
     assert found.hits[0].metadata["module"]
 
 
+@pytest.fixture
+def again(tmp_path: Path, model: EmbeddingModel) -> Iterator[Connection]:
+    """A store with a collection of fifty documents, opened anew."""
+    path = fill(tmp_path / "again.db", CORPORA["tutorial"].documents(50, 0))
+    opened = open_connection(load({"MILVUS_URI": str(path)}))
+    yield opened
+    opened.close()
+
+
 def test_a_collection_opened_anew_can_be_searched_and_filtered_at_once(
-    tmp_path: Path, model: EmbeddingModel
+    again: Connection, model: EmbeddingModel
 ) -> None:
-    settings = load({"MILVUS_URI": str(tmp_path / "again.db")})
-    first = open_connection(settings)
-    ingest(first, model, CORPORA["tutorial"].documents(50, 0), IngestionPlan(collection=COLLECTION))
-    first.close()
-    again = open_connection(settings)
-    try:
-        question = Question("document", k=3, expr='category == "cat_1"')
-        found = search.fetch(again, model, COLLECTION, question)
-        assert {hit.metadata["category"] for hit in found.hits} == {"cat_1"}
-        assert found.matching_rows == 10
-    finally:
-        again.close()
+    question = Question("document", k=3, expr='category == "cat_1"')
+    found = search.fetch(again, model, COLLECTION, question)
+    assert {hit.metadata["category"] for hit in found.hits} == {"cat_1"}
+    assert found.matching_rows == 10
 
 
 def test_a_filter_narrows_the_candidates_and_says_how_many_rows_it_leaves(
@@ -297,17 +297,9 @@ def test_a_vector_of_numpy_and_one_of_python_are_the_same_space() -> None:
 
 
 def test_a_filter_can_be_checked_right_after_a_store_was_opened_anew(
-    tmp_path: Path, model: EmbeddingModel
+    again: Connection, model: EmbeddingModel
 ) -> None:
-    settings = load({"MILVUS_URI": str(tmp_path / "again.db")})
-    first = open_connection(settings)
-    ingest(first, model, CORPORA["tutorial"].documents(20, 0), IngestionPlan(collection=COLLECTION))
-    first.close()
-    again = open_connection(settings)
-    try:
-        assert milvus_collections.describe(again, COLLECTION).rows == 20
-        milvus_collections.check_expression(again, COLLECTION, 'category == "cat_1"')
-        assert milvus_collections.count(again, COLLECTION, 'category == "cat_1"') == 4
-        assert len(search.row_vector(again, COLLECTION, "doc_3")) == model.dimension
-    finally:
-        again.close()
+    assert milvus_collections.describe(again, COLLECTION).rows == 50
+    milvus_collections.check_expression(again, COLLECTION, 'category == "cat_1"')
+    assert milvus_collections.count(again, COLLECTION, 'category == "cat_1"') == 10
+    assert len(search.row_vector(again, COLLECTION, "doc_3")) == model.dimension
