@@ -127,13 +127,12 @@ def _many(found: Analysis) -> str:
         beside = (
             f", loop {duration_text(loop.geomean_wall_s)}" if loop and loop.geomean_wall_s else ""
         )
+        few = f" ({counted(cell.repeats, 'repeat')})" if cell.speedup_low is None else ""
         text += (
             f". {OPERATIONS[cell.operation].async_name}: {cell.label} "
-            f"{duration_text(cell.geomean_wall_s or 0.0)}{beside}, {other.label} "
+            f"{duration_text(cell.geomean_wall_s or 0.0)}{few}{beside}, {other.label} "
             f"{duration_text(other.geomean_wall_s or 0.0)}"
         )
-        if cell.speedup_low is None:
-            text += f" ({counted(cell.repeats, 'repeat')})"
     latency = embedding_wait(found.run)
     return f"{text} ({latency})." if latency else f"{text}."
 
