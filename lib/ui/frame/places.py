@@ -24,14 +24,35 @@ LOGO = """
 </svg>
 """
 # Below this width the sidebar lies over the page, and Streamlit's own navigation closes it too.
-CLOSE = """
+# A menu that is opened by a key has the focus at once: it is drawn at the end of the document, as
+# many presses of Tab away as the page has links. Escape leads back to its button by itself.
+LISTENERS = """
 export default function () {
+  const enter = (event) => {
+    const button = event.target.closest("button[aria-haspopup=dialog][aria-expanded=false]");
+    if (!button || !["Enter", " "].includes(event.key)) return;
+    const until = performance.now() + 2000;
+    const look = () => {
+      const menu = [...document.querySelectorAll("[role=dialog]")].pop();
+      if (!menu?.innerText.trim()) {
+        if (performance.now() < until) requestAnimationFrame(look);
+        return;
+      }
+      menu.tabIndex = -1;
+      (menu.querySelector("a, button:enabled, input:enabled") || menu).focus();
+    };
+    requestAnimationFrame(look);
+  };
   const close = (event) => {
     if (innerWidth < 768 && event.target.closest("[aria-label=Sidebar] a"))
       document.querySelector("[aria-label='Collapse sidebar']")?.click();
   };
+  document.addEventListener("keydown", enter, true);
   document.addEventListener("click", close);
-  return () => document.removeEventListener("click", close);
+  return () => {
+    document.removeEventListener("keydown", enter, true);
+    document.removeEventListener("click", close);
+  };
 }
 """
 
@@ -89,7 +110,7 @@ def show_places(page: str) -> None:
             is_second = page != place.first and page in place.views.values()
             title = f"**{place.title}**" if is_second else place.title
             st.page_link(f"pages/{place.first}.py", label=title, icon=place.icon)
-        component("places", js=CLOSE)(key="places")
+        component("places", js=LISTENERS)(key="places")
 
 
 def show_views(page: str) -> None:

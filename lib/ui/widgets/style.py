@@ -17,9 +17,10 @@ IN_VIEW = (
     "background: {background};}}</style>"
 )
 CLOSE_HEADING = "<style>.st-key-{key} :is(h1, h2) {{padding: 0;}}</style>"
-# Streamlit marks the focus on links, tabs and buttons by a shade that some have at rest too.
+# Streamlit marks the focus by a shade that some have at rest too, or not at all; of what one types
+# into, which has the focus at a click as well, by the colour of its border.
 FOCUS = (
-    "<style>:is(a, button, [role=tab], [role=radio], summary):focus-visible "
+    "<style>:focus-visible:not(input, textarea) "
     "{{outline: 3px solid {colour} !important; outline-offset: -2px;}}</style>"
 )
 
