@@ -493,7 +493,7 @@ class RateAdvice:
         )
         if self.closed.p99_ms <= level.p99_ms:
             return told + (
-                "It waits while the server stalls; the open loop counts from when a call was due."
+                "It waits while the server stalls; the open loop counts from the scheduled start."
             )
         if self.closed.rate_per_s > level.rate_per_s:
             return told + "It makes its next call at once: more load."

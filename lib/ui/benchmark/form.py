@@ -146,8 +146,8 @@ def _common_inputs(preset: str, model: EmbeddingModel, settings: Settings) -> No
             "b_p99",
             step=10.0,
             format="%g",
-            help="The rate rises until the p99 reaches this. It is counted from when a call was "
-            "due.",
+            help="The rate rises until the p99 reaches this. It is counted from the "
+            "scheduled start.",
             width=160,
         )
     if plan and plan.experiment == SERVICE:
