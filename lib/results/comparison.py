@@ -113,6 +113,8 @@ def _verdict(walls: Mapping[str, Mapping[int, float]], verdicts: int) -> tuple[s
     if short:
         return f"no verdict: fewer than three repeats in {', '.join(short)}", is_decided
     if not is_decided:
+        if gains[slowest].verdict() == FASTER:
+            return f"too few repeats to tell, as one of {verdicts} verdicts", is_decided
         return "no difference that the intervals support", is_decided
     ratio = ratio_text(gains[slowest].ratio)
     if any(gain.verdict(verdicts) != FASTER for gain in gains.values()):

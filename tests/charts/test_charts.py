@@ -387,6 +387,23 @@ def test_runs_get_a_verdict_only_where_their_intervals_do_not_overlap() -> None:
     assert verdict(short) == "no verdict: fewer than three repeats in B"
 
 
+def test_times_that_stand_apart_are_not_called_equal_where_many_are_told_at_once() -> None:
+    def run(call_s: float, cells: int) -> Run:
+        noise = (1.0, 1.05, 0.97)
+        return make_run(
+            *(
+                make_trial(count=count, repeat=repeat, call_s=call_s * noise[repeat])
+                for count in range(1, cells + 1)
+                for repeat in range(3)
+            )
+        )
+
+    (alone,) = comparison.compare([("A", run(0.2, 1)), ("B", run(0.165, 1))])
+    assert alone.verdict.startswith("B is faster")
+    many = comparison.compare([("A", run(0.2, 37)), ("B", run(0.165, 37))])
+    assert {cell.verdict for cell in many} == {"too few repeats to tell, as one of 37 verdicts"}
+
+
 def test_a_run_s_name_decides_nothing() -> None:
     run = make_run(*[make_trial(repeat=i, call_s=0.1 * 1.1**i) for i in range(3)])
     fast = make_run(*[make_trial(repeat=i, call_s=0.01 * 1.01**i) for i in range(3)])

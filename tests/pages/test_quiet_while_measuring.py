@@ -61,6 +61,9 @@ def test_each_repeat_is_a_square_that_fills_and_a_wrong_one_is_crossed() -> None
     assert "37%" in drawn
     assert duration_text(loop.wall_s) in drawn
     assert 'aria-label="2 trials finished"' in drawn
+    # Shuffled as the trials are, the ways stand in their order.
+    shuffled = trial_cells([wrong, loop], loop.cell, 3, 0.37, "light")
+    assert shuffled == drawn
     # The first trial of a run is drawn while it warms up.
     assert trial_cells([], loop.cell, 1, 0.0, "dark").count("<span") == 1
     assert "<span" not in trial_cells([], None, 1, 0.0, "dark")

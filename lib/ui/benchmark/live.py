@@ -70,8 +70,14 @@ def trial_cells(
         lines.setdefault(trial.cell, []).append(trial)
     if now is not None:
         lines.setdefault(now, [])
+    works = [*dict.fromkeys((key.operation, key.count) for key in lines)]
+    ways = [*STRATEGIES]
+    ordered = sorted(
+        lines, key=lambda key: (works.index((key.operation, key.count)), ways.index(key.strategy))
+    )
     made = []
-    for key, trials in lines.items():
+    for key in ordered:
+        trials = lines[key]
         colour = family_colour(STRATEGIES[key.strategy].family, mode)
         squares = [_square(colour, 1.0, "" if trial.verified else "✕") for trial in trials]
         if key == now:

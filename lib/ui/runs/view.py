@@ -321,9 +321,10 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
     compared = [name for name in names if name not in strangers]
     show_table(
         [
-            {"Cell": cell.label, "Verdict": cell.verdict}
+            {"Cell": cell.label}
             | dict.fromkeys(compared, "–")
             | {each.run: each.text for each in cell.levels}
+            | {"Verdict": cell.verdict}
             for cell in cells
         ],
         alt="Each cell's time in each run, with its interval and the verdict",
