@@ -69,17 +69,17 @@ def test_back_and_forward_keep_what_would_run(app: str, chromium_page: "Page") -
     page = chromium_page
     page.goto(f"{app}/benchmark?b_preset=quick")
     said = page.get_by_text("574 calls, about").first.inner_text()
-    title = page.get_by_role("heading", name="Benchmark", exact=True)
+    run = page.get_by_role("button", name="Run", exact=True)
     page.get_by_role("link", name="Runs").first.click()
-    title.wait_for(state="hidden")
+    run.wait_for(state="hidden")
     page.go_back()
-    title.wait_for()
+    run.wait_for()
     assert values(page) == ("30", "6")
     assert page.get_by_text("calls, about").first.inner_text() == said
     page.go_forward()
-    title.wait_for(state="hidden")
+    run.wait_for(state="hidden")
     page.go_back()
-    title.wait_for()
+    run.wait_for()
     assert values(page) == ("30", "6")
 
 
