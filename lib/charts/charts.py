@@ -257,7 +257,7 @@ def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
     ]
     # What the finding alone needs is not sent to the browser.
     drawn = frame.drop(columns=["ok", "shown", "total", "wall_s", "shown_s", "repeat"]).round(4)
-    shades = SHADES | {part: 1 for part in [chart_data.HELD] if part in set(frame["part"])}
+    shades = SHADES | {part: 1 for part in [chart_data.LOOP_HELD] if part in set(frame["part"])}
     bottom = float(frame["row_end"].max())
     y_scale = alt.Scale(reverse=True, domain=[-chart_data.LANE_GAP * bottom, bottom])
     bars = (

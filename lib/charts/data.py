@@ -30,7 +30,7 @@ LANE_GAP = 0.12
 LANES = ("loop", "threads", "async", "batch")
 # Those of them that a timeline draws: the staircase and the block.
 STAIRCASE = ("loop", "async")
-HELD = "event loop held"  # a part of a timeline
+LOOP_HELD = "event loop held (red)"  # a part of a timeline
 # What is drawn of a neighbour's requests, which are due every 50 ms.
 HEARTBEAT_S = 10.0
 # Those answered later are beats that were missed: what held them answers many at once.
@@ -208,7 +208,7 @@ def waterfall(found: Analysis, focus: Focus) -> pd.DataFrame:
             row += 1
         if trial.held_s and kept:
             top, row = row + 1, row + 1 + max(2, round(LANE_GAP * len(kept) / 2))
-            below = {"part": HELD, "family": "blocking", "row": top, "row_end": row}
+            below = {"part": LOOP_HELD, "family": "blocking", "row": top, "row_end": row}
             rows += [
                 {**rows[-1], **below, "start_s": start, "end_s": end} for start, end in trial.held_s
             ]
