@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lib.results import gate, summaries
-from lib.results.catalogue import STRATEGIES
-from lib.results.groups import group_label
+from lib.results.groups import group_label, in_order
 from lib.results.summaries import (
     FASTER,
     MIN_REPEATS,
@@ -74,12 +73,7 @@ def compare(runs: Sequence[tuple[str, Run]]) -> tuple[ComparedCell, ...]:
         for name, cells in ((name, summaries.by_cell(run.trials)) for name, run in runs)
     ]
     had = Counter(key for _, cells in by_run for key in cells)
-    works = [*dict.fromkeys((key.operation, key.count) for key in had)]
-    ways = [*STRATEGIES]
-    shared = sorted(
-        (key for key, number in had.items() if number >= MIN_RUNS),
-        key=lambda key: (works.index((key.operation, key.count)), ways.index(key.strategy)),
-    )
+    shared = [key for key in in_order(had) if had[key] >= MIN_RUNS]
     return tuple(
         ComparedCell(
             key,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lib.results.catalogue import OPERATIONS
+from lib.results.catalogue import OPERATIONS, STRATEGIES
 from lib.results.trials import CellKey
 
 
@@ -27,6 +27,17 @@ def group_label(operation: str, count: int) -> str:
     """Return 'Add documents × 100', or of timed trials 'Similarity search, timed'."""
     much = f" × {count:,}" if count else ", timed"
     return f"{OPERATIONS[operation].label}{much}"
+
+
+def in_order(cells: Iterable[CellKey]) -> list[CellKey]:
+    """Return cells by work, as the works appear, and in each the ways in their order everywhere."""
+    found = list(cells)
+    works = [*dict.fromkeys((cell.operation, cell.count) for cell in found)]
+    ways = [*STRATEGIES]
+    return sorted(
+        found,
+        key=lambda cell: (works.index((cell.operation, cell.count)), ways.index(cell.strategy)),
+    )
 
 
 def groups(cells: Iterable[CellKey]) -> tuple[Focus, ...]:

@@ -11,7 +11,7 @@ import streamlit as st
 from lib.charts.theme import family_colour
 from lib.jobs import Job, State
 from lib.results.catalogue import STRATEGIES
-from lib.results.groups import group_label
+from lib.results.groups import group_label, in_order
 from lib.results.summaries import cell_label
 from lib.results.trials import CellKey, Run, Trial
 from lib.ui.widgets.links import share
@@ -70,13 +70,8 @@ def trial_cells(
         lines.setdefault(trial.cell, []).append(trial)
     if now is not None:
         lines.setdefault(now, [])
-    works = [*dict.fromkeys((key.operation, key.count) for key in lines)]
-    ways = [*STRATEGIES]
-    ordered = sorted(
-        lines, key=lambda key: (works.index((key.operation, key.count)), ways.index(key.strategy))
-    )
     made = []
-    for key in ordered:
+    for key in in_order(lines):
         trials = lines[key]
         colour = family_colour(STRATEGIES[key.strategy].family, mode)
         squares = [_square(colour, 1.0, "" if trial.verified else "✕") for trial in trials]
