@@ -4,7 +4,8 @@ A job is plain data plus a cancel. Its worker thread writes to it, a page's frag
 page keeps only the id. All jobs wait for one lane and run one at a time, because a measurement is
 wrong while another job loads or measures. A benchmark holds the lane for a trial and not for the
 run: between two trials it gives way to short work. Short work that waited for seconds goes beside
-what holds the lane, which is told. Places take turns, whoever queued how much.
+what holds the lane, which is told. What nobody asked for, the loading of sample data, gives way to
+everything. Places take turns, whoever queued how much.
 """
 
 import contextlib
@@ -74,6 +75,7 @@ class Job:
         session: str = "",
         *,
         is_short: bool = False,
+        is_unasked: bool = False,
     ) -> None:
         self.id = secrets.token_hex(16)  # nobody can guess it
         self.label = label
@@ -81,6 +83,7 @@ class Job:
         self.owner = owner
         self.session = session  # who started it
         self.is_short = is_short
+        self.is_unasked = is_unasked  # begun by the app itself: it can wait
         self.not_beside = ""  # the subject of work that would change what this one measures
         self.state = State.QUEUED
         self.progress = Progress()
@@ -191,7 +194,8 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._waiting: list[_Queued] = []
         self._running: Job | None = None
-        self._gave_way: Job | None = None  # it goes on when the short one that runs has ended
+        # Who gave way, each to the next one, the last to what runs: it goes on when that has ended.
+        self._gave_way: list[Job] = []
         self._beside: Job | None = None  # a short one that waited long enough, outside the lane
         # When places and owners with waiting jobs came or had their last turn.
         self._turns: dict[tuple[str, str], int] = {}
@@ -212,6 +216,7 @@ class Jobs:
         held: Releasable | None = None,
         share: Share = WHOLE,
         is_short: bool = False,
+        is_unasked: bool = False,
         not_beside: str = "",
     ) -> Job:
         """Queue work and return its job at once.
@@ -219,10 +224,18 @@ class Jobs:
         `work(job)` returns the result; it may set `job.result` earlier, so that a stop keeps it.
         `held` is released when the job has ended. What `is_short`, some seconds at most, goes
         before other work, between the trials of a benchmark, and beside one after BESIDE_S; not
-        what is on the benchmark's subject `not_beside`. Raises InvalidInput when the owner has as
-        many unfinished jobs as the share allows.
+        what is on the benchmark's subject `not_beside`. What `is_unasked` lets everything go first,
+        also between its steps. Raises InvalidInput when the owner has as many unfinished jobs as
+        the share allows.
         """
-        job = Job(label, subject, share.owner, share.session, is_short=is_short)
+        job = Job(
+            label,
+            subject,
+            share.owner,
+            share.session,
+            is_short=is_short,
+            is_unasked=is_unasked,
+        )
         job.not_beside = not_beside
         turns = ("place", share.place or share.owner), ("owner", share.owner)
         let_go = held.release if held is not None else lambda: None
@@ -287,14 +300,14 @@ class Jobs:
         return next((job for job in jobs if job.subject == subject), None)
 
     def _in_lane(self) -> tuple[Job, ...]:
-        jobs = (self._running, self._gave_way)
+        jobs = (self._running, *reversed(self._gave_way))
         return tuple(dict.fromkeys(job for job in jobs if job is not None))
 
     def _give_way(self, job: Job) -> bool:
-        """Let waiting short work go before the next step of a running job.
+        """Let waiting short work go before the next step of a running job; all of it if unasked.
 
-        Return whether any did, or went beside the last step. Blocks meanwhile. A job gives away no
-        more time than it took itself and GRACE_S.
+        Return whether any did, or went beside the last step. Blocks meanwhile. A job that somebody
+        asked for gives away no more time than it took itself and GRACE_S.
         """
         with self._lock:
             if self._running is not job or job.is_short:
@@ -303,20 +316,20 @@ class Jobs:
             while (
                 self._running is job
                 and not job.is_cancelled
-                and job.gave_s < job.elapsed_s + GRACE_S
+                and (job.is_unasked or job.gave_s < job.elapsed_s + GRACE_S)
             ):
-                short = [each for each in self._waiting if each.job.is_short]
-                short = [each for each in short if each.job.subject != job.not_beside]
-                if not short:
+                first = [each for each in self._waiting if _goes_before(each.job, job)]
+                if not first:
                     break
-                gave_way, self._gave_way = True, job
+                gave_way = True
+                self._gave_way.append(job)
                 job._gives_since = job._gives_since or time.monotonic()
-                self._start(_first(short, self._turns))
+                self._start(_first(first, self._turns))
                 while self._running is not job and not (job.is_cancelled or job.ended):
                     self._changed.wait(LOOK_S)
-            # When it was stopped, the short one runs on, and the next job begins after that.
-            if self._gave_way is job:
-                self._gave_way = None
+                # When it was stopped, the other one runs on, and the next job begins after that.
+                if job in self._gave_way:
+                    self._gave_way.remove(job)
             job._gave_s, job._gives_since = job.gave_s, None
             return gave_way
 
@@ -449,12 +462,12 @@ class Jobs:
                 queued.let_go()
             finally:
                 with self._lock:
-                    if self._gave_way is job:  # it ended while another thread of it waited
-                        self._gave_way = None
+                    if job in self._gave_way:  # it ended while another thread of it waited
+                        self._gave_way.remove(job)
                     if self._beside is job:
                         self._beside = None
                     if self._running is job:
-                        self._running = self._gave_way
+                        self._running = self._gave_way[-1] if self._gave_way else None
                     self._finish(job, state)
                     self._start_next()
                     self._start_beside()
@@ -476,13 +489,27 @@ class Jobs:
             self._jobs.pop(job.id, None)
 
 
+def _goes_before(waiting: Job, job: Job) -> bool:
+    """Say whether a waiting job goes before the next step of one that runs.
+
+    Neither may change what the other one works on.
+    """
+    is_first = waiting.is_short or (job.is_unasked and not waiting.is_unasked)
+    return is_first and job.not_beside != waiting.subject and waiting.not_beside != job.subject
+
+
 def _first(waiting: list[_Queued], turns: dict[tuple[str, str], int]) -> _Queued:
     """Return whose turn it is: the place that waited longest, in it the owner who did; short first.
 
-    Of one owner the job that came first.
+    Of one owner the job that came first. What nobody asked for comes last.
     """
     return min(
-        waiting, key=lambda each: (not each.job.is_short, *(turns[key] for key in each.turns))
+        waiting,
+        key=lambda each: (
+            each.job.is_unasked,
+            not each.job.is_short,
+            *(turns[key] for key in each.turns),
+        ),
     )
 
 

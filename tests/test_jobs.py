@@ -317,6 +317,40 @@ def test_work_on_what_a_run_measures_waits_for_its_end() -> None:
     assert (lane.order, gaps) == (["beside it", "step", "into it"], [True])
 
 
+def test_what_nobody_asked_for_lets_everything_go_first_and_goes_on_afterwards() -> None:
+    jobs, order, asked = Jobs(), [], threading.Event()
+
+    def short(job: Job) -> None:
+        order.append("short")
+
+    def run(job: Job) -> None:
+        order.append("trial 1")
+        jobs.submit("short", short, subject="a", is_short=True)
+        assert job.give_way()
+        order.append("trial 2")
+
+    def load(job: Job) -> None:
+        asked.wait(5)
+        for batch in ("batch 1", "batch 2"):
+            order.append(batch)
+            job.give_way()
+
+    loading = jobs.submit("load", load, subject="ingest:a", is_unasked=True, not_beside="ingest:a")
+    into = jobs.submit("into it", lambda job: order.append("into it"), subject="ingest:a")
+    of_it = jobs.submit(
+        "of it", lambda job: order.append("of it"), subject="benchmark", not_beside="ingest:a"
+    )
+    asked_for = jobs.submit("run", run, subject="benchmark")
+    late = jobs.submit("late", lambda job: order.append("late"), subject="b", is_unasked=True)
+    asked.set()
+    for job in (loading, into, of_it, asked_for, late):
+        assert wait(job).error is None
+    assert order == [
+        *("batch 1", "trial 1", "short", "trial 2", "batch 2"),
+        *("into it", "of it", "late"),
+    ]
+
+
 @pytest.mark.alone
 def test_a_run_that_gave_way_is_stopped_at_once_and_the_short_work_goes_on() -> None:
     jobs, gate, began = Jobs(), threading.Event(), threading.Event()

@@ -77,7 +77,10 @@ def load_corpus(held: Lease, model: EmbeddingModel, collection: str) -> Job:
     corpus = CORPORA[FIRST_CORPUS]
 
     def work(job: Job) -> "IngestionReport":
-        _drawn.wait(DRAWING_S)
+        drawn_by = time.monotonic() + DRAWING_S
+        while not _drawn.wait(BREATH_S) and time.monotonic() < drawn_by:
+            job.give_way()
+        job.give_way()
         # Imported after the first page is drawn: langchain-milvus takes a quarter of a second.
         from lib.ingestion.plan import default_plan
         from lib.ingestion.writing import ingest
@@ -91,8 +94,14 @@ def load_corpus(held: Lease, model: EmbeddingModel, collection: str) -> Job:
         _learn(opened, model, collection, limits)
         return report
 
+    subject = f"ingest:{collection}"
     return jobs.shared().submit(
-        f"Loading: {corpus.label}", work, subject=f"ingest:{collection}", held=held
+        f"Loading: {corpus.label}",
+        work,
+        subject=subject,
+        held=held,
+        is_unasked=True,
+        not_beside=subject,
     )
 
 
