@@ -76,7 +76,7 @@ RECORDINGS = {
         "--strategies sync_loop,thread_pool,gather,gather_limited --repeats 7"
     ),
     "quick-server": Recording("--preset quick"),
-    "batches-server": Recording("--preset batches"),
+    "batches-server": Recording("--preset batches --repeats 7"),
     "sweep-server": Recording("--preset sweep --concurrency 1,2,4,8,16,32,64 --repeats 7"),
     "rate-server": Recording("--preset rate"),
     "overload-server": Recording(

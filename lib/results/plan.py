@@ -586,9 +586,9 @@ PRESETS: dict[str, Preset] = {
                 strategies=("sync_loop", "gather", "one_batch"),
                 counts=(20,),
                 rows=200,
-                # Short waits and more repeats: the interval stays narrow beside other programs.
-                repeats=6,
-                embedding_latency_ms=30.0,
+                # Short waits and five repeats: ten seconds, and an interval that is narrow.
+                repeats=5,
+                embedding_latency_ms=20.0,
                 preset="quick",
             ),
         ),
