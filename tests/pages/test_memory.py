@@ -2,6 +2,8 @@
 
 import mmap
 import sys
+import time
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from lib.settings import load
 from lib.ui.visitor import memory
 from lib.ui.visitor.memory import MEGABYTE, NoRoom, check_room
 from tests.fresh_process import printed_by
+from tests.waiting import at_once
 
 PROGRAM = """
 import threading
@@ -59,6 +62,21 @@ def test_what_tables_have_freed_is_given_back() -> None:
     grown_mb, allocator = printed_by(ARROW_PROGRAM).split()
     assert allocator == "system"
     assert float(grown_mb) < 10
+
+
+def test_many_pages_that_show_the_memory_look_at_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+
+    def look() -> float:
+        looks.append(431.0)
+        time.sleep(0.05)
+        return looks[-1]
+
+    monkeypatch.setattr(memory, "used_mb", look)
+    monkeypatch.setattr(memory, "_lately", deque([(-memory.KNOWN_FOR_S, 0.0)], maxlen=1))
+    assert at_once(7, lambda _: memory.lately_used_mb()) == [431.0] * 7
+    assert at_once(7, lambda _: memory.lately_used_mb()) == [431.0] * 7
+    assert len(looks) == 1
 
 
 FORKS = """

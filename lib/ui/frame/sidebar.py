@@ -165,4 +165,4 @@ def _show_limits(territory: Territory) -> None:
                 }.items()
             )
         )
-    st.caption(f"Memory: {memory.used_mb():,.0f} of {limits.max_memory_mb:,} MB")
+    st.caption(f"Memory: {memory.lately_used_mb():,.0f} of {limits.max_memory_mb:,} MB")
