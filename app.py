@@ -21,13 +21,14 @@ told.show()
 parameters.drop_endless_numbers()
 
 # Hidden, because the sidebar's links are our own: four places for six pages.
-page = st.navigation(places.pages(), position="hidden")
+pages = places.pages()
+page = st.navigation(list(pages.values()), position="hidden")
 if links.asks_for_presentation():
     from lib.ui.frame import present
 
     present.show(page.url_path)
     st.stop()
-places.show_places(page.url_path)
+places.show_places(pages, page.url_path)
 # The first screen is drawn before pymilvus and langchain are loaded and before Milvus is asked. A
 # tab that may have lost its connection is told so first.
 stands_first = page.url_path == "" and not tab.has_note()
@@ -47,7 +48,7 @@ else:
     opening.done()
 if page.url_path == "" and not stands_first:
     first_screen.show()
-places.show_views(page.url_path)
+places.show_views(pages, page.url_path)
 try:
     page.run()
 finally:

@@ -4,9 +4,12 @@ The first screen is drawn with them, so nothing heavy is imported here.
 """
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 
 import streamlit as st
+from streamlit.navigation.page import Page
 
 from lib.charts.theme import colours
 from lib.ui.visitor.component import component
@@ -83,10 +86,17 @@ PLACES = (
 )
 
 
-def pages() -> list[st.Page]:
-    """Return the pages with their titles; the first view of a place has the place's."""
-    named = [
-        st.Page(
+def pages() -> dict[str, Page]:
+    """Return the pages by their scripts' names; the first view of a place has the place's title."""
+    # A run marks the one that it shows, so each run has its own.
+    return {script: copy(page) for script, page in _pages_once().items()}
+
+
+@lru_cache(maxsize=1)
+def _pages_once() -> dict[str, Page]:
+    """Make the pages: each looks its script up on the disk, where threads wait for each other."""
+    made = {
+        script: st.Page(
             f"pages/{script}.py",
             title=place.title if script == place.first else view,
             icon=place.icon,
@@ -94,12 +104,12 @@ def pages() -> list[st.Page]:
         )
         for place in PLACES
         for view, script in place.views.items()
-    ]
+    }
     # Reached by its address alone: /owner.
-    return [*named, st.Page("pages/owner.py", title="Owner", icon=":material/key:")]
+    return made | {"owner": st.Page("pages/owner.py", title="Owner", icon=":material/key:")}
 
 
-def show_places(page: str) -> None:
+def show_places(named: Mapping[str, Page], page: str) -> None:
     """Draw name and mark, and the places in the sidebar; `page` is the one that is shown."""
     orange, blue = colours(colour_mode())["chartCategoricalColors"][:2]
     ink = colours(colour_mode())["textColor"]
@@ -109,14 +119,14 @@ def show_places(page: str) -> None:
             # Streamlit marks the page that is shown; of a second view the place is marked here.
             is_second = page != place.first and page in place.views.values()
             title = f"**{place.title}**" if is_second else place.title
-            st.page_link(f"pages/{place.first}.py", label=title, icon=place.icon)
+            st.page_link(named[place.first], label=title, icon=place.icon)
         component("places", js=LISTENERS)(key="places")
 
 
-def show_views(page: str) -> None:
+def show_views(named: Mapping[str, Page], page: str) -> None:
     """Draw the switch between the views of a place that has two, on top of its page."""
     for place in PLACES:
         if page in place.views.values() and len(place.views) > 1:
             with st.container(horizontal=True, gap="xsmall"):
                 for view, script in place.views.items():
-                    st.page_link(f"pages/{script}.py", label=view)
+                    st.page_link(named[script], label=view)
