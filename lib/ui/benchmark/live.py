@@ -15,13 +15,12 @@ from lib.results.groups import group_label, in_order
 from lib.results.summaries import cell_label
 from lib.results.trials import CellKey, Run, Trial
 from lib.ui.widgets.links import share
-from lib.ui.widgets.progress import rerun_at_end, show_state, stop_button
+from lib.ui.widgets.progress import refresh_s, rerun_when, show_state, stop_button
 from lib.ui.widgets.race import colour_mode
 from lib.ui.widgets.style import in_view
 from lib.ui.widgets.text import literal
 from lib.words import counted, duration_text
 
-REFRESH_S = 0.5
 BAR_KEY = "run_bar"
 
 
@@ -35,11 +34,12 @@ def bar(job: Job) -> None:
 
 
 def live(job: Job) -> None:
-    """Draw a job that waits or runs; the page reruns once when it ends."""
+    """Draw a job that waits or runs; the page reruns once when it begins and when it ends."""
+    is_queued = job.state is State.QUEUED
 
-    @st.fragment(run_every=REFRESH_S, key="benchmark_live")
+    @st.fragment(run_every=refresh_s(job), key="benchmark_live")
     def _live() -> None:
-        rerun_at_end(job)
+        rerun_when(job, is_queued=is_queued)
         bar(job)
         trials = job.result.trials if isinstance(job.result, Run) else ()
         finished = [trial for trial in trials if not trial.warmup]

@@ -13,7 +13,8 @@ from lib.ui.widgets import connect, told
 from lib.ui.widgets.text import literal
 from lib.words import counted
 
-REFRESH_S = 0.4
+# How often a job is looked at while it runs, and while it waits for others.
+REFRESH_S, QUEUED_REFRESH_S = 0.4, 1.5
 SILENT_S = 8.0
 NEWS_KEY = "lab_job_news"
 
@@ -29,9 +30,11 @@ def follow(job: Job, *, key: str, above: Callable[[Job], None] | None = None) ->
             error_box(job.error)
         return True
 
-    @st.fragment(run_every=REFRESH_S, key=f"{key}_follow")
+    is_queued = job.state is State.QUEUED
+
+    @st.fragment(run_every=refresh_s(job), key=f"{key}_follow")
     def _live() -> None:
-        rerun_at_end(job)
+        rerun_when(job, is_queued=is_queued)
         if above is not None:
             above(job)
         show_state(job)
@@ -64,9 +67,21 @@ def stop_button(job: Job, label: str, *, key: str) -> None:
         st.rerun(scope="fragment")
 
 
-def rerun_at_end(job: Job) -> None:
-    """Run the whole page anew once the job has ended, but not beneath an open dialog."""
-    if job.state in FINISHED and not connect.is_open():
+def refresh_s(job: Job) -> float:
+    """Return how often to look at a job: seldom in a queue of several, where little happens."""
+    return QUEUED_REFRESH_S if len(jobs.shared().ahead(job)) > 1 else REFRESH_S
+
+
+def rerun_when(job: Job, *, is_queued: bool) -> None:
+    """Run the whole page anew once the job has left the queue in which the page drew it, or ended.
+
+    But not beneath an open dialog.
+    """
+    if connect.is_open():
+        return
+    if is_queued and job.state is State.RUNNING:
+        st.rerun()
+    if job.state in FINISHED:
         if job.state is State.STOPPED:
             told.tell(f"Stopped “{literal(job.label)}”.")
         st.rerun()
