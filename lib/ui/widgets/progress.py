@@ -13,8 +13,8 @@ from lib.ui.widgets import connect, told
 from lib.ui.widgets.text import literal
 from lib.words import counted
 
-# How often a job is looked at while it runs, and while it waits for others.
-REFRESH_S, QUEUED_REFRESH_S = 0.4, 1.5
+# How often a job is looked at while it runs, and at the end of a long queue.
+REFRESH_S, MOST_REFRESH_S = 0.4, 3.0
 SILENT_S = 8.0
 NEWS_KEY = "lab_job_news"
 
@@ -68,8 +68,8 @@ def stop_button(job: Job, label: str, *, key: str) -> None:
 
 
 def refresh_s(job: Job) -> float:
-    """Return how often to look at a job: seldom in a queue of several, where little happens."""
-    return QUEUED_REFRESH_S if len(jobs.shared().ahead(job)) > 1 else REFRESH_S
+    """Return how often to look at a job, in s: the more stand before it, the less happens."""
+    return min(REFRESH_S * max(len(jobs.shared().ahead(job)), 1), MOST_REFRESH_S)
 
 
 def rerun_when(job: Job, *, is_queued: bool) -> None:
