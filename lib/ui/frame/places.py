@@ -35,14 +35,16 @@ export default function () {
     const button = event.target.closest("button[aria-haspopup=dialog][aria-expanded=false]");
     if (!button || !["Enter", " "].includes(event.key)) return;
     const until = performance.now() + 2000;
+    let given = button;
     const look = () => {
       const menu = [...document.querySelectorAll("[role=dialog]")].pop();
-      if (!menu?.innerText.trim()) {
-        if (performance.now() < until) requestAnimationFrame(look);
-        return;
+      // Its entries come one after another: the first has the focus until a key moves it.
+      if (menu?.innerText.trim() && document.activeElement === given) {
+        menu.tabIndex = -1;
+        given = menu.querySelector("a, button:enabled, input:enabled") || menu;
+        given.focus();
       }
-      menu.tabIndex = -1;
-      (menu.querySelector("a, button:enabled, input:enabled") || menu).focus();
+      if (performance.now() < until) setTimeout(look, 30);
     };
     requestAnimationFrame(look);
   };

@@ -18,9 +18,9 @@ IN_VIEW = (
 )
 CLOSE_HEADING = "<style>.st-key-{key} :is(h1, h2) {{padding: 0;}}</style>"
 # Streamlit marks the focus by a shade that some have at rest too, or not at all; of what one types
-# into, which has the focus at a click as well, by the colour of its border.
+# into, by a border that is a pixel wide at rest too.
 FOCUS = (
-    "<style>:focus-visible:not(input, textarea) "
+    "<style>:focus-visible:not(input, textarea), :has(> :is(input, textarea):focus-visible) "
     "{{outline: 3px solid {colour} !important; outline-offset: -2px;}}</style>"
 )
 
