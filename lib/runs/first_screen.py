@@ -54,15 +54,19 @@ def make(
             {
                 "title": entry.card.name,
                 "run_id": entry.id,
-                "said": " ".join(
-                    loss.text for loss in findings.where_async_loses(analyse(entry.load()))
-                ),
+                "said": _largest(findings.where_async_loses(analyse(entry.load()))),
             }
             for entry in everything
         ],
         neighbour=_neighbour(service, analyse(service.load())) if service else {},
         tutorial=",".join(entry.id for entry in tutorial),
     )
+
+
+def _largest(losses: Sequence[findings.Finding]) -> str:
+    """Say where async loses most, and that the run has more; empty where it never does."""
+    more = f" The run has {counted(len(losses) - 1, 'more case')}." if len(losses) > 1 else ""
+    return f"{losses[0].text}{more}" if losses else ""
 
 
 def _neighbour(entry: Entry, found: Analysis) -> dict[str, Any]:
