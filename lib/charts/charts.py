@@ -56,10 +56,12 @@ def _shades(field: str, shades: Mapping[str, float], orient: Any = "top") -> alt
     return alt.Opacity(f"{field}:O", scale=scale, legend=legend)
 
 
-def _dashes(**options: Any) -> alt.StrokeDash:
-    """Return a dash for each strategy."""
-    legend = alt.Legend(orient="bottom", title=None, symbolSize=600, columns=2)
-    return alt.StrokeDash("strategy:N", legend=legend, **options)
+def _dashes(*, is_low: bool = False, **options: Any) -> alt.StrokeDash:
+    """Return a dash for each strategy; of a chart that is low the legend stands beside it."""
+    place: dict[str, Any] = {"orient": "bottom", "columns": 2, "symbolSize": 600}
+    if is_low:
+        place = {"orient": "right", "labelLimit": 190, "symbolSize": 300}
+    return alt.StrokeDash("strategy:N", legend=alt.Legend(title=None, **place), **options)
 
 
 def _log(channel: Any, field: str, title: str, padding: int) -> Any:
@@ -355,7 +357,7 @@ def race_picture(frame: pd.DataFrame) -> dict[str, Any]:
 
 def latency(frame: pd.DataFrame) -> AnyChart:
     """Draw the share of calls that took at most so many milliseconds, per strategy."""
-    marks = frame[frame["mark"] != ""].copy()
+    marks, many = frame[frame["mark"] != ""].copy(), frame["strategy"].nunique() > 2
     marks["text"] = [f"{row['mark']} {row['latency_ms']:,.3g} ms" for row in _records(marks)]
     x = _log(alt.X, "latency_ms", "latency of one call (ms, log scale)", 30)
     y = alt.Y(
@@ -367,7 +369,7 @@ def latency(frame: pd.DataFrame) -> AnyChart:
     curves = (
         alt.Chart(frame[frame["mark"] == ""])
         .mark_line(interpolate="step-after", strokeWidth=3)
-        .encode(x=x, y=y, color=_colour(), strokeDash=_dashes(sort=None))
+        .encode(x=x, y=y, color=_colour(), strokeDash=_dashes(is_low=many, sort=None))
     )
     points = alt.Chart(marks).encode(x=x, y=y)
     dots = points.mark_point(filled=True, size=110, opacity=1).encode(
@@ -386,7 +388,7 @@ def latency(frame: pd.DataFrame) -> AnyChart:
         .mark_text(align="left", dx=9, dy=dy, fontSize=13)
         .encode(text=alt.Text("text:N"))
         for which, dy in (("!", 10), ("", -8))
-        if marks["strategy"].nunique() <= 2
+        if not many
     ]
     return alt.layer(curves, dots, *labels).properties(height=360)
 
