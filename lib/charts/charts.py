@@ -315,6 +315,12 @@ def waterfall_finding(frame: pd.DataFrame) -> str:
     return f"{fast} finished all {total:,} calls in {time}, {when}.{ending}"
 
 
+def waterfall_legend(frame: pd.DataFrame) -> str:
+    """Say what its shades mean, and its red where there is some."""
+    held = " Red: the event loop was held." if chart_data.LOOP_HELD in set(frame["part"]) else ""
+    return f"Pale: embedding. Full: Milvus and client.{held}"
+
+
 def drawn_repeat(frame: pd.DataFrame) -> str:
     """Name the repeat that a race or a waterfall draws: 'repeat 3', or one a lane."""
     repeats = frame.groupby("lane", sort=False)["repeat"].first()
@@ -747,6 +753,8 @@ class Chart:
     finding: Callable[[pd.DataFrame], str]
     focused: bool = True  # whether it looks at one group; otherwise at the whole run
     switches: Mapping[str, str] = field(default_factory=dict)  # an argument of `draw` → its label
+    # What its legend says, in words: a slide has no room for a legend.
+    legend: Callable[[pd.DataFrame], str] | None = None
 
     def titled(self, frame: pd.DataFrame, *, note: str = "") -> AnyChart:
         """Return the chart as a picture: finding as title, note below it, fixed width."""
@@ -779,6 +787,7 @@ CHARTS: dict[str, Chart] = {
             waterfall,
             waterfall_finding,
             switches={"zoom": "Zoom"},
+            legend=waterfall_legend,
         ),
         Chart("latency", "Latency", chart_data.latencies, latency, latency_finding),
         Chart("sweep", "Sweep", chart_data.sweep, sweep, sweep_finding),

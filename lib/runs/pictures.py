@@ -109,7 +109,10 @@ def _bare(chart: str, frame: pd.DataFrame, mode: str) -> bytes:
 
 def slide_spec(chart: Chart, frame: pd.DataFrame) -> dict[str, Any]:
     """Return a chart without a title, in the size of a slide, which says the finding beside it."""
-    return with_data(readable(chart.draw(frame)).properties(**SLIDE_SIZE, padding=SLIDE_PADDING))
+    spec = with_data(readable(chart.draw(frame)).properties(**SLIDE_SIZE, padding=SLIDE_PADDING))
+    if chart.legend is not None:
+        spec["config"]["legend"] = {"disable": True}
+    return spec
 
 
 def drawn(

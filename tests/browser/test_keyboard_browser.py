@@ -67,8 +67,7 @@ def test_from_load_to_verdict_export_and_slides_by_keyboard_alone(
     tab_to(page, "^Export$")
     page.keyboard.press("Enter")
     page.wait_for_function("document.activeElement.closest('[role=dialog]')")
-    page.get_by_role("button", name="JSON").wait_for()
-    page.wait_for_timeout(100)  # as long as a person looks before pressing the next key
+    page.get_by_role("button", name="JSON").wait_for()  # its entries come one after another
     with page.expect_download() as downloaded:
         tab_to(page, "JSON")
         page.keyboard.press("Enter")
