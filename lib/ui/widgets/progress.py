@@ -14,7 +14,7 @@ from lib.ui.widgets.text import literal
 from lib.words import counted
 
 # How often a job is looked at while it runs, and at the end of a long queue.
-REFRESH_S, MOST_REFRESH_S = 0.4, 3.0
+REFRESH_S, MOST_REFRESH_S = 0.4, 1.5
 SILENT_S = 8.0
 NEWS_KEY = "lab_job_news"
 
