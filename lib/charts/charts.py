@@ -56,18 +56,23 @@ def _shades(field: str, shades: Mapping[str, float], orient: Any = "top") -> alt
     return alt.Opacity(f"{field}:O", scale=scale, legend=legend)
 
 
-def _dashes(*, is_low: bool = False, **options: Any) -> alt.StrokeDash:
-    """Return a dash for each strategy; of a chart that is low the legend stands beside it."""
+def _dashes(frame: pd.DataFrame, *, is_low: bool = False, **options: Any) -> alt.StrokeDash:
+    """Return a dash for each strategy; of a chart that is low the legend stands beside it.
+
+    What there is alone needs no legend: the sentence beside the chart names it.
+    """
     place: dict[str, Any] = {"orient": "bottom", "columns": 2, "symbolSize": 600}
     if is_low:
         place = {"orient": "right", "labelLimit": 190, "symbolSize": 300}
-    return alt.StrokeDash("strategy:N", legend=alt.Legend(title=None, **place), **options)
+    legend = alt.Legend(title=None, **place) if frame["strategy"].nunique() > 1 else None
+    return alt.StrokeDash("strategy:N", legend=legend, **options)
 
 
 def _log(channel: Any, field: str, title: str, padding: int) -> Any:
-    """Return a channel with a log scale and few ticks."""
+    """Return a channel with a log scale and few ticks; a grid would have nine lines a step."""
     scale = alt.Scale(type="log", nice=False, padding=padding)
-    return channel(f"{field}:Q", title=title, scale=scale, axis=alt.Axis(format="~s", tickCount=5))
+    axis = alt.Axis(format="~s", tickCount=5, grid=False)
+    return channel(f"{field}:Q", title=title, scale=scale, axis=axis)
 
 
 def _names(table: pd.DataFrame, y: alt.Y, size: int, text: str = "text", **options: Any) -> Any:
@@ -375,7 +380,7 @@ def latency(frame: pd.DataFrame) -> AnyChart:
     curves = (
         alt.Chart(frame[frame["mark"] == ""])
         .mark_line(interpolate="step-after", strokeWidth=3)
-        .encode(x=x, y=y, color=_colour(), strokeDash=_dashes(is_low=many, sort=None))
+        .encode(x=x, y=y, color=_colour(), strokeDash=_dashes(frame, is_low=many, sort=None))
     )
     points = alt.Chart(marks).encode(x=x, y=y)
     dots = points.mark_point(filled=True, size=110, opacity=1).encode(
@@ -432,7 +437,7 @@ def sweep(frame: pd.DataFrame) -> AnyChart:
     line = base.mark_line(strokeWidth=3)
     marked = base.transform_filter("datum.is_marked")
     return alt.layer(
-        line.encode(order=alt.Order("limit:Q"), color=_colour(), strokeDash=_dashes()),
+        line.encode(order=alt.Order("limit:Q"), color=_colour(), strokeDash=_dashes(frame)),
         base.mark_point(filled=True, size=120, opacity=1).encode(color=_colour(), tooltip=tooltip),
         base.transform_filter("!datum.is_marked")
         .mark_text(align="right", dx=-10, dy=-8, fontSize=LABEL_SIZE)
