@@ -588,7 +588,7 @@ PRESETS: dict[str, Preset] = {
                 rows=200,
                 # Short waits and five repeats: ten seconds, and an interval that is narrow.
                 repeats=5,
-                embedding_latency_ms=20.0,
+                embedding_latency_ms=15.0,
                 preset="quick",
             ),
         ),
