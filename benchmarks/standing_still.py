@@ -14,7 +14,6 @@ first element, and moves what Streamlit draws before.
 
 import argparse
 import contextlib
-import itertools
 import os
 import re
 import shutil
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
     Press = Callable[[], None]
 
-REDRAWN_S, NEXT_BY_CLICK_S, NEXT_BY_ADDRESS_S, SHIFT = 0.4, 0.5, 0.8, 0.1
+REDRAWN_S, NEXT_BY_CLICK_S, NEXT_BY_ADDRESS_S = 0.4, 0.5, 0.8
 ROW_PX = 36
 MOST_TRIES = 5
 QUESTIONS = ("split a string at a separator", "wait for several things", "read numbers from a text")
@@ -194,7 +193,7 @@ def main() -> None:
             page.close()
             shifts = {
                 path or "overview": layout_shift(browser, f"{address}/{path}")
-                for path in itertools.chain([""], PAGES.values())
+                for path in ("", *PAGES.values())
             }
         browser.close()
     bounds = {
