@@ -78,7 +78,7 @@ def load_corpus(held: Lease, model: EmbeddingModel, collection: str) -> Job:
 
     def work(job: Job) -> "IngestionReport":
         drawn_by = time.monotonic() + DRAWING_S
-        while not _drawn.wait(BREATH_S) and time.monotonic() < drawn_by:
+        while not _drawn.wait(jobs.LOOK_S) and time.monotonic() < drawn_by:
             job.give_way()
         job.give_way()
         # Imported after the first page is drawn: langchain-milvus takes a quarter of a second.
