@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lib.charts.charts import CHARTS, frames, waterfall_legend
+from lib.charts.charts import CHARTS, frames
 from lib.results import findings, summaries
 from lib.results.analysis import Analysis, analyse
 from lib.results.catalogue import OPERATIONS, STRATEGIES
@@ -133,7 +133,7 @@ def _wait(found: Analysis, cell: CellSummary) -> Slide:
         return Slide(told, lines=(f"{OPERATIONS[cell.operation].label}: no call was recorded.",))
     return Slide(
         told,
-        lines=(chart.finding(frame), waterfall_legend(frame)),
+        lines=(chart.finding(frame), *([chart.legend(frame)] if chart.legend else [])),
         chart="waterfall",
         frame=frame,
         notes=STAIRCASE,
