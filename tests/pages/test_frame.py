@@ -19,7 +19,7 @@ from lib.benchmark import measurement
 from lib.documents.corpora import CORPORA
 from lib.ingestion.plan import IngestionPlan
 from lib.ingestion.writing import ingest
-from lib.jobs import Job
+from lib.jobs import Job, State
 from lib.milvus import milvus_collections
 from lib.milvus.connection import CONNECT_TIMEOUT_S, open_connection
 from lib.milvus.embeddings import open_model
@@ -76,14 +76,16 @@ def test_the_first_visit_loads_the_corpus_by_itself_and_only_once(
     assert int(open_app().sidebar.metric[0].value.replace(",", "")) == rows
 
 
-def test_measuring_here_goes_before_the_next_batch_of_the_first_load(
+def test_measuring_here_waits_for_a_batch_of_the_first_load_and_says_so(
     open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go, order = threading.Event(), []
+    begun, go, order = threading.Event(), threading.Event(), []
 
     def slow(*arguments: Any, job: Job, **more: Any) -> Any:
-        # As between two batches.
-        wait_until(lambda: job.give_way() or go.is_set())
+        # As within a batch, and then between two.
+        begun.set()
+        assert go.wait(30)
+        job.give_way()
         try:
             return ingest(*arguments, job=job, **more)
         finally:
@@ -91,15 +93,21 @@ def test_measuring_here_goes_before_the_next_batch_of_the_first_load(
 
     def measure(*arguments: Any, **more: Any) -> Run:
         order.append("measure")
-        go.set()
         return make_run()
 
     monkeypatch.setattr("lib.ingestion.writing.ingest", slow)
     monkeypatch.setattr(measurement, "apart", measure)
     app = open_app(empty=True)
+    assert begun.wait(30)
     [button] = [each for each in app.button if each.label.startswith("Measure it here")]
     button.click().run()
     assert not app.exception
+    job = jobs.shared().unfinished("benchmark")
+    assert job is not None
+    assert job.state is State.QUEUED
+    assert "Queued Behind “Loading: " in said(app).replace("\\", "")
+    assert CORPORA["standard_library"].label in said(app)
+    go.set()
     wait_for_jobs()
     assert order == ["measure", "load"]
 
