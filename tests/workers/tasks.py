@@ -134,10 +134,10 @@ def ask_in_threads(threads: int, ask: Callable[[int], int]) -> list[int]:
         return list(pool.map(ask, range(13 * threads)))
 
 
-def tell_and_take(megabytes: int, tell: Callable[[str], None]) -> None:
-    taken = b"x" * (megabytes << 20)
-    tell(f"{len(taken) >> 20} MB")
+def ask_and_take(megabytes: int, ask: Callable[[int], int]) -> None:
+    taken = b"x" * (ask(megabytes) << 20)
     time.sleep(60)
+    del taken
 
 
 def tell_always_and_take(megabytes: int, tell: Callable[[int], None]) -> None:

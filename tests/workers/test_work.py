@@ -140,10 +140,10 @@ def test_the_time_that_an_answer_takes_does_not_count_and_what_it_raises_ends_th
 
 def test_a_worker_that_has_more_in_memory_than_it_may_is_ended() -> None:
     limits = Limits(resident_mb=64, what="The benchmark", done="finished")
-    told: list[str] = []
+    asked: list[int] = []
     with pytest.raises(OutOfMemory, match=r"^The benchmark needs more than 64 MB to be finished$"):
-        work.run(tasks.tell_and_take, 97, limits=limits, on_progress=told.append)
-    assert told == ["97 MB"]
+        work.run(tasks.ask_and_take, 97, limits=limits, on_question=lambda i: asked.append(i) or i)
+    assert asked == [97]
     # One that never pauses in what it tells is looked at as well.
     with pytest.raises(OutOfMemory):
         work.run(tasks.tell_always_and_take, 97, limits=limits, on_progress=lambda said: None)
