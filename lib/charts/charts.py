@@ -48,12 +48,12 @@ def _colour() -> alt.Color:
     return alt.Color("family:N", scale=alt.Scale(domain=list(FAMILIES)), legend=None)
 
 
-def _shades(field: str, shades: Mapping[str, float], orient: Any = "top") -> alt.Opacity:
+def _shades(field: str, shades: Mapping[str, float], *, has_legend: bool = True) -> alt.Opacity:
     """Return an opacity for each value of a field."""
     # Ordinal: the default, a point scale, would read the range as two ends.
     scale = alt.Scale(type="ordinal", domain=list(shades), range=list(shades.values()))
-    legend = alt.Legend(orient=orient, title=None, symbolType="square", symbolFillColor="gray")
-    return alt.Opacity(f"{field}:O", scale=scale, legend=legend)
+    legend = alt.Legend(orient="top", title=None, symbolType="square", symbolFillColor="gray")
+    return alt.Opacity(f"{field}:O", scale=scale, legend=legend if has_legend else None)
 
 
 def _dashes(frame: pd.DataFrame, *, is_low: bool = False, **options: Any) -> alt.StrokeDash:
@@ -244,7 +244,7 @@ def speedup_finding(frame: pd.DataFrame) -> str:
     return text
 
 
-def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
+def waterfall(frame: pd.DataFrame, *, zoom: bool = False, has_legend: bool = True) -> AnyChart:
     """Draw each call as a bar from start to end, one lane above the other, on one time axis.
 
     `zoom` ends the axis when the shorter lane is done, to look into the overlap.
@@ -281,7 +281,7 @@ def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
             y=alt.Y("row:Q", scale=y_scale, axis=None),
             y2=alt.Y2("row_end:Q"),
             color=_colour(),
-            opacity=_shades("part", shades),
+            opacity=_shades("part", shades, has_legend=has_legend),
             tooltip=[
                 alt.Tooltip("lane:N", title="strategy"),
                 alt.Tooltip("call:Q", title="call number"),
@@ -758,7 +758,7 @@ class Chart:
     finding: Callable[[pd.DataFrame], str]
     focused: bool = True  # whether it looks at one group; otherwise at the whole run
     switches: Mapping[str, str] = field(default_factory=dict)  # an argument of `draw` → its label
-    # What its legend says, in words: a slide has no room for a legend.
+    # What its legend says, in words, for where `draw` is told that it has none.
     legend: Callable[[pd.DataFrame], str] | None = None
 
     def titled(self, frame: pd.DataFrame, *, note: str = "") -> AnyChart:

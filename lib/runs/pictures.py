@@ -109,10 +109,9 @@ def _bare(chart: str, frame: pd.DataFrame, mode: str) -> bytes:
 
 def slide_spec(chart: Chart, frame: pd.DataFrame) -> dict[str, Any]:
     """Return a chart without a title, in the size of a slide, which says the finding beside it."""
-    spec = with_data(readable(chart.draw(frame)).properties(**SLIDE_SIZE, padding=SLIDE_PADDING))
-    if chart.legend is not None:
-        spec["config"]["legend"] = {"disable": True}
-    return spec
+    # Letters of a slide's size run over the next entry of a legend, so the slide has its words.
+    made = chart.draw(frame, **({"has_legend": False} if chart.legend else {}))
+    return with_data(readable(made).properties(**SLIDE_SIZE, padding=SLIDE_PADDING))
 
 
 def drawn(

@@ -1,13 +1,16 @@
 """A run on a stage: few slides, short, true, and the same in pages and decks."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
+from lib.charts.charts import CHARTS
 from lib.results import run_file
 from lib.results.analysis import analyse
 from lib.results.findings import ALONE, Beside
 from lib.runs import card, story
+from lib.runs.pictures import slide_picture
 from lib.runs.store import RECORDED_DIR
 from tests.run_builder import make_run, make_trial
 
@@ -136,3 +139,14 @@ def test_a_run_of_warm_ups_alone_has_its_slides() -> None:
 def test_a_run_without_a_verified_trial_still_has_its_slides() -> None:
     slides = story.slides(analyse(make_run(make_trial(verified=False))), ALONE)
     assert len(slides) == 3
+
+
+def test_the_slide_of_the_timeline_has_the_words_of_its_legend_and_not_the_legend() -> None:
+    first = story.slides(analyse(run_file.read(RECORDED_DIR / "tutorial-server.json")), ALONE)[0]
+    drawn = slide_picture(CHARTS[first.chart], first.frame, "light").decode()
+    said = re.findall(r"<text[^>]*>([^<]*)", drawn)
+    assert "time since the first call (s)" in said
+    assert "Milvus and client" not in said
+    assert (
+        first.lines[1] == "Pale: embedding. Full: Milvus and client. Red: the event loop was held."
+    )
