@@ -396,6 +396,52 @@ def test_a_collection_is_created_chosen_and_dropped_after_its_name_was_typed(
     assert page.locator(EXCEPTION).count() == 0
 
 
+def test_a_chosen_collection_stays_chosen_on_other_pages_and_after_a_reload(
+    app: str, chromium_page: "Page"
+) -> None:
+    page = chromium_page
+    rows = open_rows(page, app)
+    page.get_by_text("New collection", exact=True).click()
+    wait_until_still(page)
+    page.get_by_role("textbox", name="Name", exact=True).fill("other")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Create", exact=True).click()
+    page.get_by_role("heading", name="Rows of other").wait_for()
+    # By hand in the sidebar, then by the page: what the browser last sent is not the choice.
+    status(page, r"· other · \d+").click()
+    page.get_by_role("combobox", name="Collection").first.click()
+    page.get_by_role("option", name=COLLECTION).click()
+    page.get_by_role("heading", name=f"Rows of {COLLECTION}").wait_for()
+    page.keyboard.press("Escape")
+    expect_rows(page, rows)
+    choose_collection(page, "other")
+    status(page, r"· other · \d+").wait_for()
+    page.get_by_role("link", name="Benchmark").first.click()
+    page.get_by_role("radio", name="Quick").wait_for()
+    wait_until_drawn(page)
+    status(page, r"· other · \d+").wait_for()
+    page.reload()
+    page.get_by_role("radio", name="Quick").wait_for()
+    status(page, r"· other · \d+").wait_for()
+    # Another tab of this browser begins with the host's own.
+    second = page.context.new_page()
+    second.goto(f"{app}/search")
+    status(second, rf"· {COLLECTION} · \d+").wait_for()
+
+    page.goto(f"{app}/collections")
+    page.get_by_role("heading", name="Rows of other").wait_for()
+    page.get_by_text("Drop this collection", exact=True).click()
+    wait_until_still(page)
+    name = page.get_by_role("textbox", name="Type its name to confirm")
+    name.fill("other")
+    name.press("Enter")
+    page.get_by_role("button", name="Drop", exact=True).click()
+    page.get_by_role("heading", name=f"Rows of {COLLECTION}").wait_for()
+    page.reload()
+    page.get_by_role("heading", name=f"Rows of {COLLECTION}").wait_for()
+    assert page.locator(EXCEPTION).count() == 0
+
+
 @pytest.mark.parametrize("width", [1280, 400])
 def test_nothing_runs_out_of_either_page(
     app: str, chromium_page: "Page", files: list[Path], width: int

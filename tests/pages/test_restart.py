@@ -55,7 +55,7 @@ async def second_visit(url: str, record: Record, cookie: str) -> tuple[bool, boo
         # By a link to the question: a page that is open has an example's in its place.
         query = f"q={KEPT}"
         await visitor.act("open", "search", query)
-        await visitor.act("search", "search", query, lab_collection="my_documents")
+        await visitor.act("search", "search", query, lab_collection_0="my_documents")
         finds = says(visitor, f"{KEPT} is here")
         await visitor.act("open", "collections")
         has_undo = "rows_undo_start" in visitor.widgets and says(visitor, "Deleted 1 row")
@@ -65,7 +65,7 @@ async def second_visit(url: str, record: Record, cookie: str) -> tuple[bool, boo
         put_back = says(visitor, "Put back 1 row")
         query = f"q={DELETED}"
         await visitor.act("open", "search", query)
-        await visitor.act("search", "search", query, lab_collection="my_documents")
+        await visitor.act("search", "search", query, lab_collection_0="my_documents")
         return finds, has_undo, has_run, put_back and says(visitor, f"{DELETED} is here")
 
 

@@ -102,6 +102,6 @@ def offer_drop(opened: Connection, facts: Collection) -> None:
             milvus_collections.drop(opened, facts.name)
             log.by_visitor("collection_dropped", rows=facts.rows)
             # The host's own collection is used from now on.
-            st.session_state.pop(session.COLLECTION_KEY, None)
+            session.use_collection(None)
             st.session_state[DROPS_KEY] = st.session_state.get(DROPS_KEY, 0) + 1
             collection_list.draw_anew(f"Dropped “{literal(name)}”.")

@@ -38,7 +38,7 @@ def show_list(opened: Connection, model: EmbeddingModel) -> None:
 
     def choose() -> None:
         for row, _ in st.session_state[key].selection.cells:
-            st.session_state[session.COLLECTION_KEY] = names[row]
+            session.use_collection(names[row])
 
     show_table(
         [_listed(each, each.name == current, opened.may_write(each.name)) for each in listed],

@@ -32,7 +32,7 @@ def show(page: str) -> None:
             st.page_link(gallery, label="Recorded runs, also while this app sleeps")
         visitor.give_cookie(session.host_settings())
         presence.here(visitor.owner())
-        tab.remember(connect.chosen_elsewhere())
+        tab.remember(connect.chosen_elsewhere(), collection=_chosen_by_visitor())
         uploads.bound()
         try:
             opened = session.connection()
@@ -84,11 +84,22 @@ def _status(opened: Connection, rows: int) -> str:
     return f":green[●] **{milvus}** · {name} · {counted(rows, 'row')}"
 
 
+def _chosen_by_visitor() -> str:
+    """Return the collection that the tab may keep, as it is shown; empty for the host's own."""
+    if before := tab.collection():
+        return before
+    chosen = session.current_collection()
+    return "" if chosen == session.current_settings().collection else shown_name(chosen)
+
+
 def _choose_collection(opened: Connection, names: list[str]) -> None:
+    key = session.collection_widget()
     st.selectbox(
         "Collection",
         names,
-        key=session.COLLECTION_KEY,
+        index=names.index(session.current_collection()),
+        key=key,
+        on_change=lambda: session.pick_collection(st.session_state[key]),
         format_func=lambda name: (
             shown_name(name) if opened.may_write(name) else f"{name} (read only)"
         ),
@@ -106,12 +117,15 @@ def _existing_collections(description: Description) -> list[str]:
     """Return the names to choose from; if the chosen one is gone, choose the host's own."""
     own = session.current_settings().collection
     names = sorted({*description.collections, own})
-    names = [name for name in names if not is_scratch(name)]
-    chosen = session.current_collection()
-    following = st.session_state.get(session.NEXT_KEY)
-    if following in names:
-        chosen = st.session_state.pop(session.NEXT_KEY)
-    st.session_state[session.COLLECTION_KEY] = chosen if chosen in names else own
+    names = [name for name in names if name == own or not is_scratch(name)]
+    if before := tab.collection():
+        # A refresh: the tab knows it as it is shown.
+        session.use_collection(next((name for name in names if shown_name(name) == before), None))
+        tab.collection_is_chosen()
+    if st.session_state.get(session.NEXT_KEY) in names:
+        session.use_collection(st.session_state.pop(session.NEXT_KEY))
+    elif session.current_collection() not in names:
+        session.use_collection(None)
     return names
 
 

@@ -31,6 +31,7 @@ from lib.ui.visitor.memory import check_room
 event_loop.shared().forbid_nesting()
 
 COLLECTION_KEY = "lab_collection"
+CHOICES_KEY = "lab_collection_choices"
 NEXT_KEY = "lab_next_collection"
 CHOSEN_KEY = "lab_chosen_settings"
 CHOICE_KEY = "lab_choice"
@@ -112,8 +113,9 @@ def use(chosen: Settings | None) -> None:
     log.action("connection_chosen", own=chosen is not None)
     _let_go()
     _own_model.clear()
-    for key in (CHOSEN_KEY, CHOICE_KEY, FAILURE_KEY, MODEL_FAILURE_KEY, COLLECTION_KEY):
+    for key in (CHOSEN_KEY, CHOICE_KEY, FAILURE_KEY, MODEL_FAILURE_KEY):
         st.session_state.pop(key, None)
+    use_collection(None)
     if chosen is not None:
         st.session_state[CHOSEN_KEY] = chosen
 
@@ -339,6 +341,29 @@ def host_users() -> int:
 def choose_collection(name: str) -> None:
     """Work on this collection from now on, or from when it exists."""
     st.session_state[NEXT_KEY] = name
+
+
+def pick_collection(name: str) -> None:
+    """Work on the collection that the visitor has picked in the widget for it."""
+    st.session_state[COLLECTION_KEY] = name
+
+
+def use_collection(name: str | None) -> None:
+    """Work on this collection, None is the host's own, whatever the widget says."""
+    if name is None:
+        st.session_state.pop(COLLECTION_KEY, None)
+    else:
+        st.session_state[COLLECTION_KEY] = name
+    st.session_state[CHOICES_KEY] = st.session_state.get(CHOICES_KEY, 0) + 1
+
+
+def collection_widget() -> str:
+    """Return the key of the widget in which a collection is chosen; each choice has one of its own.
+
+    The browser keeps what was last picked in a widget and sends it again with the next page, also
+    when the page has chosen another collection meanwhile.
+    """
+    return f"{COLLECTION_KEY}_{st.session_state.get(CHOICES_KEY, 0)}"
 
 
 def connection_or_stop() -> Connection:

@@ -1,8 +1,9 @@
-"""What this tab was connected to, kept by the tab itself so that a refresh can say it.
+"""What this tab worked with, kept by the tab itself so that a refresh does not lose it.
 
-A refresh starts a new session, and the session before it had the credentials. The tab keeps the
-address in its `sessionStorage`, never a secret. A cookie without content tells the server that
-some tab of this browser has such an address, so that only those wait for the answer.
+A refresh starts a new session, and the session before it had the credentials and the choice of a
+collection. The tab keeps address and collection in its `sessionStorage`, never a secret. A cookie
+without content tells the server that some tab of this browser keeps something, so that only those
+wait for the answer.
 """
 
 import json
@@ -25,6 +26,7 @@ REMEMBERED = (
 MAX_CHARS = 500
 COOKIE = "lab_connected_elsewhere"
 LOST_KEY = "tab_was_connected_to"
+COLLECTION_KEY = "tab_had_chosen"
 WRITTEN_KEY = "tab_has_written"
 
 JS = """
@@ -63,7 +65,10 @@ def ask() -> None:
     )
     if answer.found is None:
         st.stop()
-    st.session_state[LOST_KEY] = _checked(answer.found)
+    kept = _checked(answer.found) or {}
+    st.session_state[LOST_KEY] = kept if kept.get("milvus_uri") else None
+    st.session_state[COLLECTION_KEY] = "" if kept.get("milvus_uri") else kept.get("collection", "")
+    st.session_state[WRITTEN_KEY] = bool(kept)
 
 
 def lost() -> dict[str, str] | None:
@@ -72,13 +77,28 @@ def lost() -> dict[str, str] | None:
     return found
 
 
-def remember(chosen: Mapping[str, Any] | None, *, key: str = "tab_keep") -> None:
-    """Let the tab keep what this session is connected to; None makes it forget.
+def collection() -> str:
+    """Return the collection that the tab had chosen before a refresh, until it is chosen again."""
+    return str(st.session_state.get(COLLECTION_KEY, ""))
 
-    Call it in every run of a page.
+
+def collection_is_chosen() -> None:
+    """Note that the tab's collection was chosen again, or is gone."""
+    st.session_state[COLLECTION_KEY] = ""
+
+
+def remember(
+    chosen: Mapping[str, Any] | None, *, collection: str = "", key: str = "tab_keep"
+) -> None:
+    """Let the tab keep what this session is connected to and its chosen collection.
+
+    None is the host's Milvus, an empty collection the host's own; with both the tab forgets. Call
+    it in every run of a page.
     """
-    if chosen:
-        kept = {name: _without_credentials(str(chosen.get(name, ""))) for name in REMEMBERED}
+    if chosen or collection:
+        kept = {
+            name: _without_credentials(str((chosen or {}).get(name, ""))) for name in REMEMBERED
+        } | {"collection": collection}
         component("tab_memory", js=JS)(key=key, data={"keep": json.dumps(kept), "cookie": COOKIE})
         st.session_state[WRITTEN_KEY] = True
     elif st.session_state.get(WRITTEN_KEY):
@@ -106,6 +126,6 @@ def _checked(text: str) -> dict[str, str] | None:
         return None
     if not isinstance(kept, dict):
         return None
-    values = {name: kept.get(name, "") for name in REMEMBERED}
+    values = {name: kept.get(name, "") for name in (*REMEMBERED, "collection")}
     usable = all(isinstance(value, str) and len(value) <= MAX_CHARS for value in values.values())
-    return values if usable and values["milvus_uri"] else None
+    return values if usable else None
