@@ -28,6 +28,7 @@ if links.asks_for_presentation():
 
     present.show(page.url_path)
     st.stop()
+links.note_place(page.url_path)
 places.show_places(pages, page.url_path)
 # The first screen is drawn before pymilvus and langchain are loaded and before Milvus is asked. A
 # tab that may have lost its connection is told so first.

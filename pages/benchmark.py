@@ -24,7 +24,7 @@ store = run_store()
 with show_error(ends_page=False):
     with st.spinner("Connecting to Milvus …"):
         opened, embedding = connection(), model()
-    run_form(opened, embedding)
+    run_form(opened, embedding, store)
 
 running = jobs.shared().running("benchmark")
 is_own = running is not None and running.owner == session.share().owner

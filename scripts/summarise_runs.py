@@ -29,7 +29,9 @@ def first_screen() -> str:
         tutorial = [by_name[name] for name in TUTORIAL]
         everything = [each for each in kept.entries() if each.path.stem.startswith("all-")]
         service = kept.get(f"recorded-{SERVICE}")
-        made = first_screen_of.make(kept.through_client(), tutorial, everything, service)
+        made = first_screen_of.make(
+            kept.through_client(), tutorial, everything, service, kept.recorded_of("quick")
+        )
     return _text(dataclasses.asdict(made))
 
 

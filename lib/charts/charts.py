@@ -38,6 +38,8 @@ LABEL_SIZE = 15
 HEADROOM = 1.3
 WITH_GAIN = 1.6
 TITLE_CHARS = 78
+# A latency beyond so many times its limit is drawn at the chart's edge.
+MOST_OF_LIMIT = 20
 SHADES = {"embedding": 0.45, "Milvus and client": 1}
 HEAD = "|"  # separates a group from a strategy in a row's key; no name contains it
 
@@ -52,19 +54,24 @@ def _shades(field: str, shades: Mapping[str, float], *, has_legend: bool = True)
     """Return an opacity for each value of a field."""
     # Ordinal: the default, a point scale, would read the range as two ends.
     scale = alt.Scale(type="ordinal", domain=list(shades), range=list(shades.values()))
-    legend = alt.Legend(orient="top", title=None, symbolType="square", symbolFillColor="gray")
+    # What has a colour of its own is named in the sentence below: a legend's squares are gray.
+    legend = alt.Legend(
+        orient="top",
+        title=None,
+        symbolType="square",
+        symbolFillColor="gray",
+        values=[part for part in shades if part != chart_data.LOOP_HELD],
+    )
     return alt.Opacity(f"{field}:O", scale=scale, legend=legend if has_legend else None)
 
 
-def _dashes(frame: pd.DataFrame, *, is_low: bool = False, **options: Any) -> alt.StrokeDash:
-    """Return a dash for each strategy; of a chart that is low the legend stands beside it.
+def _dashes(frame: pd.DataFrame, **options: Any) -> alt.StrokeDash:
+    """Return a dash for each strategy, with a legend beside the chart, which may be low.
 
     What there is alone needs no legend: the sentence beside the chart names it.
     """
-    place: dict[str, Any] = {"orient": "bottom", "columns": 2, "symbolSize": 600}
-    if is_low:
-        place = {"orient": "right", "labelLimit": 190, "symbolSize": 300}
-    legend = alt.Legend(title=None, **place) if frame["strategy"].nunique() > 1 else None
+    beside = alt.Legend(title=None, orient="right", labelLimit=190, symbolSize=300, offset=50)
+    legend = beside if frame["strategy"].nunique() > 1 else None
     return alt.StrokeDash("strategy:N", legend=legend, **options)
 
 
@@ -305,7 +312,8 @@ def waterfall_finding(frame: pd.DataFrame) -> str:
     shown, total = int(frame["shown"].max()), int(frame["total"].max())
     sampled = f"{shown:,} of {total:,} calls a lane, evenly sampled" if shown < total else ""
     told = "; ".join(text for text in (drawn_repeat(frame), sampled) if text)
-    ending = f" Drawn: {told}."
+    held = " Red: the event loop was held." if chart_data.LOOP_HELD in set(frame["part"]) else ""
+    ending = f" Drawn: {told}.{held}"
     if len(walls) < 2:
         lane = walls.index[0]
         return f"{total:,} calls, {lane}: {duration_text(float(times.iloc[0]))}.{ending}"
@@ -321,9 +329,8 @@ def waterfall_finding(frame: pd.DataFrame) -> str:
 
 
 def waterfall_legend(frame: pd.DataFrame) -> str:
-    """Say what its shades mean, and its red where there is some."""
-    held = " Red: the event loop was held." if chart_data.LOOP_HELD in set(frame["part"]) else ""
-    return f"Pale: embedding. Full: Milvus and client.{held}"
+    """Say what its shades mean."""
+    return "Pale: embedding. Full: Milvus and client."
 
 
 def drawn_repeat(frame: pd.DataFrame) -> str:
@@ -369,7 +376,7 @@ def race_picture(frame: pd.DataFrame) -> dict[str, Any]:
 def latency(frame: pd.DataFrame) -> AnyChart:
     """Draw the share of calls that took at most so many milliseconds, per strategy."""
     marks, many = frame[frame["mark"] != ""].copy(), frame["strategy"].nunique() > 2
-    marks["text"] = [f"{row['mark']} {row['latency_ms']:,.3g} ms" for row in _records(marks)]
+    marks["text"] = [f"{row['mark']} {ms_text(row['latency_ms'])}" for row in _records(marks)]
     x = _log(alt.X, "latency_ms", "latency of one call (ms, log scale)", 30)
     y = alt.Y(
         "share:Q",
@@ -380,7 +387,7 @@ def latency(frame: pd.DataFrame) -> AnyChart:
     curves = (
         alt.Chart(frame[frame["mark"] == ""])
         .mark_line(interpolate="step-after", strokeWidth=3)
-        .encode(x=x, y=y, color=_colour(), strokeDash=_dashes(frame, is_low=many, sort=None))
+        .encode(x=x, y=y, color=_colour(), strokeDash=_dashes(frame, sort=None))
     )
     points = alt.Chart(marks).encode(x=x, y=y)
     dots = points.mark_point(filled=True, size=110, opacity=1).encode(
@@ -478,6 +485,13 @@ def rates(frame: pd.DataFrame) -> AnyChart:
     """Draw the p99 of each rate that was tried, and the line below which it shall stay."""
     x = _log(alt.X, "rate_per_s", "calls started a second", 52)
     y = _log(alt.Y, "p99_ms", "p99 (ms, log)", 24)
+    # A rate that fails keeps its calls waiting without an end: it would flatten all others.
+    limit_ms = float(frame["limit_ms"].iloc[0])
+    least_ms, most_ms = min(float(frame["p99_ms"].min()), limit_ms), MOST_OF_LIMIT * limit_ms
+    if (frame["p99_ms"] > most_ms).any():
+        scale = alt.Scale(type="log", nice=False, domain=[least_ms / 1.5, most_ms], clamp=True)
+        title = ["p99 (ms, log)", f"top: above {most_ms:,.0f}"]
+        y = alt.Y("p99_ms:Q", title=title, scale=scale, axis=y["axis"])
     base = alt.Chart(frame).encode(x=x, y=y)
     limit = alt.Chart(frame.head(1)).mark_rule(strokeDash=[6, 4], strokeWidth=2)
     points = base.mark_point(filled=True, size=170, opacity=1).encode(
@@ -488,7 +502,7 @@ def rates(frame: pd.DataFrame) -> AnyChart:
                 domain=list(chart_data.VERDICTS),
                 range=["circle", "diamond", "cross", "triangle"],
             ),
-            legend=alt.Legend(orient="bottom", title=None, symbolFillColor="gray", columns=2),
+            legend=alt.Legend(orient="right", title=None, symbolFillColor="gray", labelLimit=190),
         ),
         tooltip=[
             alt.Tooltip("rate_per_s:Q", title="calls/s", format=",.4g"),
@@ -532,11 +546,17 @@ def _stacked(
 ) -> AnyChart:
     """Draw a bar for each strategy from its parts, and behind it the text of its total.
 
-    The axis is `room` times as long as the longest bar.
+    The axis is `room` times as long as the longest bar, which is where its numbers end.
     """
     y, height = _strategies(totals)
-    scale = alt.Scale(domain=[0, float(totals[field].max()) * room], nice=False)
-    x = alt.X(f"{field}:Q", title=title, scale=scale, stack="zero")
+    most = float(totals[field].max())
+    x = alt.X(
+        f"{field}:Q",
+        title=title,
+        scale=(scale := alt.Scale(domain=[0, most * room], nice=False)),
+        axis=alt.Axis(labelExpr=f"datum.value <= {most} ? datum.label : ''", grid=False),
+        stack="zero",
+    )
     bars = alt.Chart(frame).mark_bar(height={"band": 0.7}).encode(x=x, y=y, color=_colour())
     labels = alt.Chart(totals).mark_text(align="left", dx=6, fontSize=LABEL_SIZE)
     return alt.layer(
@@ -660,7 +680,7 @@ def heartbeat_finding(frame: pd.DataFrame) -> str:
 
 
 def askers(frame: pd.DataFrame) -> AnyChart:
-    """Draw when half of a chain's askers have a first token, and pale when all are answered."""
+    """Draw how long half of a chain's askers wait for a first token, and until all are answered."""
     rows, order = _with_rows(frame)
     scale = alt.Scale(domain=[0, float(rows["answered_s"].max()) * 2], nice=False)
     axis = alt.Axis(tickCount=5)
@@ -671,18 +691,19 @@ def askers(frame: pd.DataFrame) -> AnyChart:
         alt.Tooltip("first_token_s:Q", title="half have a first token (s)", format=",.2f"),
         alt.Tooltip("answered_s:Q", title="all are answered (s)", format=",.2f"),
     ]
+    # Pale is waiting, as everywhere.
+    title = ["pale: half wait for a first token (s)", "full: until all are answered"]
+    parts = {("none_s", "first_token_s"): SHADES["embedding"], ("first_token_s", "answered_s"): 1.0}
     bars = [
-        base.mark_bar(height={"band": 0.8}, opacity=opacity).encode(
-            x=alt.X(
-                f"{until}:Q",
-                title="full: half have a first token; pale: all answered (s)",
-                scale=scale,
-                axis=axis,
-            ),
+        base.transform_calculate(none_s="0")
+        .mark_bar(height={"band": 0.8}, opacity=opacity)
+        .encode(
+            x=alt.X(f"{since}:Q", title=title, scale=scale, axis=axis),
+            x2=alt.X2(until),
             color=_colour(),
             tooltip=tooltip,
         )
-        for until, opacity in (("answered_s", 0.35), ("first_token_s", 1.0))
+        for (since, until), opacity in parts.items()
     ]
     labels = base.mark_text(align="left", dx=6, fontSize=LABEL_SIZE).encode(
         x=alt.X("answered_s:Q", scale=scale), text=alt.Text("text:N")

@@ -169,16 +169,22 @@ def waterfall(found: Analysis, focus: Focus) -> pd.DataFrame:
     """Return the calls of two lanes as bars from start to end, in seconds.
 
     Each call is two rows, embedding first and then Milvus and client; `row` counts bars from the
-    top over both lanes. Below a lane are the spans in which the event loop was held. Of long lanes
-    every n-th call is kept, in the order they started; `shown` and `total` say how many.
+    top over both lanes, all of which are equally high. Below a lane are the spans in which the
+    event loop was held. Of long lanes every n-th call is kept, in the order they started; `shown`
+    and `total` say how many.
     """
     rows = []
-    row = 0
-    for trial in lanes(found, focus):
-        if STRATEGIES[trial.strategy].family not in STAIRCASE:
-            continue
+    row = 0.0
+    drawn = [
+        trial for trial in lanes(found, focus) if STRATEGIES[trial.strategy].family in STAIRCASE
+    ]
+    most = min(max((len(trial.calls) for trial in drawn), default=0), MAX_LANE_CALLS)
+    # Room for the name of the next lane: the more lanes, the lower each is, and names are not.
+    gap = max(2.0, LANE_GAP * most * max(len(drawn), 2))
+    for trial in drawn:
         order = sorted(range(len(trial.calls)), key=lambda i: trial.calls[i].start_s)
         kept = _evenly(order, MAX_LANE_CALLS)
+        each = most / max(len(kept), 1)
         for i in kept:
             call = trial.calls[i]
             split = min(call.start_s + call.embed_s, call.end_s)
@@ -192,7 +198,7 @@ def waterfall(found: Analysis, focus: Focus) -> pd.DataFrame:
                         "family": STRATEGIES[trial.strategy].family,
                         "row": row,
                         # Calls one after another do not hide each other when drawn thick.
-                        "row_end": row + (3 if trial.concurrency == 1 else 1),
+                        "row_end": row + each + (2 if trial.concurrency == 1 else 0),
                         "call": i,
                         "part": part,
                         "start_s": start,
@@ -205,14 +211,14 @@ def waterfall(found: Analysis, focus: Focus) -> pd.DataFrame:
                         "repeat": trial.repeat + 1,
                     }
                 )
-            row += 1
+            row += each
         if trial.held_s and kept:
-            top, row = row + 1, row + 1 + max(2, round(LANE_GAP * len(kept) / 2))
+            top, row = row + 1, row + 1 + max(2.0, LANE_GAP * most / 2)
             below = {"part": LOOP_HELD, "family": "blocking", "row": top, "row_end": row}
             rows += [
                 {**rows[-1], **below, "start_s": start, "end_s": end} for start, end in trial.held_s
             ]
-        row += max(2, round(2 * LANE_GAP * len(kept)))  # room for the name of the next lane
+        row += gap
     return _table(
         rows,
         "lane family row row_end call part start_s end_s ok shown total wall_s shown_s repeat",
@@ -352,13 +358,14 @@ def sweep(found: Analysis, focus: Focus) -> pd.DataFrame:
         for one in found.sweeps
         if one.operation == focus.operation and one.is_decided
     }
-    names = {name for name, _ in advised}
+    # A knee beside advice that says otherwise, or that there is too little evidence, would confuse.
+    judged = [
+        STRATEGIES[one.strategy].title for one in found.sweeps if one.operation == focus.operation
+    ]
     points = list(zip(frame["strategy"], frame["limit"], strict=True))
     frame["is_advised"] = [point in advised for point in points]
     # Where a level is advised, that is the point to mark.
-    frame["is_marked"] = frame["is_advised"] | (
-        frame["is_knee"] & ~frame["strategy"].isin(list(names))
-    )
+    frame["is_marked"] = frame["is_advised"] | (frame["is_knee"] & ~frame["strategy"].isin(judged))
     frame["mark"] = frame["is_advised"].map({True: "use: ", False: "knee: "})
     return frame.drop(columns="cell")
 
@@ -386,7 +393,7 @@ def rates(found: Analysis) -> pd.DataFrame:
             "p99_ms": level.p99_ms,
             "verdict": _rate_verdict(level),
             "reason": level.reason,
-            "family": "async" if level.held else "neither",
+            "family": "async" if level.held and not _is_above_failed(level, rate) else "neither",
             "limit_ms": rate.p99_ms,
             "calls": level.calls,
             "held": f"{level.held_trials} of {level.trials}",
@@ -401,6 +408,11 @@ def rates(found: Analysis) -> pd.DataFrame:
         rows,
         "rate_per_s p99_ms verdict reason family limit_ms calls held late is_found finding",
     )
+
+
+def _is_above_failed(level: advice.RateLevel, rate: advice.RateAdvice) -> bool:
+    """Say whether a lower rate did not hold: then this one may have held by chance."""
+    return any(one.held is False and one.rate_per_s < level.rate_per_s for one in rate.levels)
 
 
 def _rate_verdict(level: advice.RateLevel) -> str:

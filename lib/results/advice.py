@@ -114,7 +114,8 @@ class SweepAdvice:
     @property
     def short(self) -> str:
         """The advice in at most eight words."""
-        return "The client is the limit, not Milvus" if self.client else self._use
+        is_known = self.client and self.is_decided
+        return "The client is the limit, not Milvus" if is_known else self._use
 
     @property
     def _use(self) -> str:
@@ -133,11 +134,11 @@ class SweepAdvice:
                 f"{self._use}: {low:,} to {high:,} {self.unit} are too close to call. The most "
                 f"was {self.best.throughput_per_s:,.0f} {self.thing}/s at {self.best.level:,}; "
                 f"{advised.level:,} reached {_share_text(advised.share)} of it. "
-                "More repeats would tell."
+                "Measure with more repeats."
             )
         text = f"{self._use}: {advised.throughput_per_s:,.0f} {self.thing}/s"
         if advised != self.best:
-            text += f", {_share_text(advised.share)} of the most ({self.best.level:,})"
+            text += f", {_share_text(advised.share)} of the best, which {self.best.level:,} reached"
         elif advised.share.high is None:
             text += " (fewer than 3 repeats: no interval)"
         text += "."
@@ -286,7 +287,7 @@ def _share_text(share: Speedup) -> str:
         return f"{share.ratio:.0%} (fewer than {MIN_REPEATS} repeats: no interval)"
     if share.ratio == share.low == share.high:
         return f"{share.ratio:.0%}"
-    return f"{share.ratio:.0%} (interval {share.low * 100:.0f}–{share.high:.0%})"
+    return f"{share.ratio:.0%} ({share.low * 100:.0f}–{share.high:.0%})"
 
 
 def _ratio_text(ratio: Speedup) -> str:
@@ -417,11 +418,13 @@ class RateAdvice:
 
     @property
     def short(self) -> str:
-        """The advice in at most eight words."""
+        """The advice in at most ten words."""
         if self.is_unmeasurable:
             return "Not measurable: the client was too slow"
         found = self.rate_per_s
-        return f"It holds {found:,.4g} calls/s" if found else "No rate was confirmed"
+        if not found:
+            return "No rate was confirmed"
+        return f"Milvus keeps up with {found:,.3g} calls/s, p99 below {self.p99_ms:g} ms"
 
     @property
     def at_rate(self) -> RateLevel | None:

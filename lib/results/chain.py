@@ -80,8 +80,8 @@ class ChainVerdict:
         """The verdict in one sentence."""
         most = self.levels[-1]
         return (
-            f"Of a RAG chain with {counted(most.askers, 'asker')} async saves {most.saved:.0%} of "
-            f"the loop's time; {most.predicted:.0%} was predicted from the loop alone."
+            f"For {counted(most.askers, 'asker')} of a RAG chain async took {most.saved:.0%} less "
+            f"time than the loop ({most.predicted:.0%} predicted)."
         )
 
     @property

@@ -108,8 +108,8 @@ def _verdict(walls: Mapping[str, Mapping[int, float]], verdicts: int) -> tuple[s
         return f"no verdict: fewer than three repeats in {', '.join(short)}", is_decided
     if not is_decided:
         if gains[slowest].verdict() == FASTER:
-            return f"too few repeats to tell, as one of {verdicts} verdicts", is_decided
-        return "no difference that the intervals support", is_decided
+            return "too few repeats to tell", is_decided
+        return "no clear difference", is_decided
     ratio = ratio_text(gains[slowest].ratio)
     if any(gain.verdict(verdicts) != FASTER for gain in gains.values()):
         return f"{fastest} is {ratio} faster than {slowest}; the others overlap", is_decided

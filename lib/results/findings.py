@@ -180,7 +180,7 @@ def _comparison(found: Analysis, cell: CellSummary) -> str:
     ratio = cell.speedup or 0.0
     if cell.is_undecided:
         group = group_label(cell.operation, cell.count)
-        return f"{group}, {cell.label}: {undecided(found, cell)}"
+        return f"{group}, {cell.label}: {undecided(cell)}"
     if ratio >= 1:
         return f"{did(found, cell)} {ratio_text(ratio)} faster than the loop"
     return f"{did(found, cell)} {ratio_text(1 / ratio)} slower than the loop"
@@ -228,6 +228,36 @@ def interval(cell: CellSummary) -> str:
     if low and high and ratio < 1:
         return f"{CI} {bounds_text(1 / high, 1 / low)}"
     return _short_interval(cell)
+
+
+def together(runs: Sequence[tuple[str, Run]]) -> tuple[str, tuple[str, ...]]:
+    """Say whether several named runs agree on async, and what each gained in what they share.
+
+    Empty where no work was done by the loop and by async in at least two of them.
+    """
+    gains: dict[tuple[str, int], dict[str, CellSummary]] = {}
+    for name, run in runs:
+        for cell in analyse(run).leading:
+            gains.setdefault((cell.operation, cell.count), {})[name] = cell
+    shared = {work: cells for work, cells in gains.items() if len(cells) > 1}
+    if not shared:
+        return "", ()
+    verdicts = {cell.verdict for cells in shared.values() for cell in cells.values()}
+    said = "Async is faster in some of these runs and not in others"
+    if verdicts == {FASTER}:
+        said = f"Async is faster in {'both' if len(runs) == 2 else 'all of these'} runs"
+    elif FASTER not in verdicts:
+        said = "None of these runs shows that async is faster"
+    lines = [
+        f"{group_label(*work)}: "
+        + ", ".join(
+            f"{ratio_text(cell.speedup or 0.0)}"
+            f"{f' ({undecided(cell)})' if cell.is_undecided else ''} in “{name}”"
+            for name, cell in cells.items()
+        )
+        for work, cells in shared.items()
+    ]
+    return said, tuple(lines)
 
 
 def command(run: Run) -> str:
@@ -325,12 +355,11 @@ def _short_interval(cell: CellSummary) -> str:
     return f"{CI} {bounds_text(cell.speedup_low, cell.speedup_high)}"
 
 
-def undecided(found: Analysis, cell: CellSummary) -> str:
+def undecided(cell: CellSummary) -> str:
     """Say why a cell is told neither faster nor slower: nothing differs, or nobody can tell yet."""
     low, high = cell.speedup_low or 0.0, cell.speedup_high or 0.0
     if not low <= 1 <= high:
-        verdicts = sum(bool(each.verdict) for each in found.cells)
-        return f"{TOO_FEW}, as one of {verdicts} verdicts"
+        return TOO_FEW
     return NO_DIFFERENCE if max(1 / low, high) <= NEAR else TOO_FEW
 
 
@@ -351,7 +380,7 @@ def where_async_loses(analysed: Analysis) -> list[Finding]:
             continue
         best = max(asynchronous, key=lambda cell: cell.throughput_per_s or 0.0)
         if best.is_undecided:
-            unclear.setdefault(undecided(analysed, best), []).append(best)
+            unclear.setdefault(undecided(best), []).append(best)
         found += _slower_than_loop(analysed, focus, best)
         compared += _against_others(analysed, focus, best, cells)
     verdicts = summaries.verdicts_on([gain for gain, _ in compared])
@@ -545,5 +574,5 @@ def _result(found: Analysis) -> tuple[float | None, str]:
     cell = cells[0]
     # A ratio whose interval contains 1 is no gain.
     if cell.is_undecided:
-        return None, "no difference" if undecided(found, cell) == NO_DIFFERENCE else TOO_FEW
+        return None, "no difference" if undecided(cell) == NO_DIFFERENCE else TOO_FEW
     return cell.speedup, ratio_text(cell.speedup or 0.0)

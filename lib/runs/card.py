@@ -5,6 +5,8 @@ The first screen, a run's page, slides, report and deck show the same card.
 
 from dataclasses import dataclass
 
+import pandas as pd
+
 from lib.charts import data as chart_data
 from lib.results import findings, service
 from lib.results.analysis import MANY_OPERATIONS, Analysis, analyse
@@ -15,6 +17,8 @@ from lib.results.summaries import FASTER, CellSummary
 from lib.results.trials import ENDPOINT_MS
 from lib.words import bounds_text, counted, duration_text, ratio_text
 
+# What the two numbers of a service's bar are.
+SERVED_HEADS = ("answers", "others wait")
 NOTHING = "Nothing to compare in this run."
 RANKED = "Requests a second, and what a health check beside each way waits"
 
@@ -46,7 +50,7 @@ def headline(found: Analysis) -> str:
         most = f", up to {ratio_text(cell.speedup)}" if gains else ""
         return f"Async is faster in {len(gains)} of {len(found.leading)} operations{most}."
     if cell.is_undecided:
-        return f"{findings.work(cell).capitalize()}: {findings.undecided(found, cell)}."
+        return f"{findings.work(cell).capitalize()}: {findings.undecided(cell)}."
     is_sooner = cell.speedup >= 1
     times = ratio_text(cell.speedup if is_sooner else 1 / cell.speedup).removesuffix("×")
     called = f"Gathered batches of {cell.batch:,}" if cell.batch > 1 else ""
@@ -101,6 +105,11 @@ def _bar(found: Analysis, cell: CellSummary) -> Bar:
     )
 
 
+def heads(found: Analysis) -> tuple[str, ...]:
+    """Return what the two numbers beside each bar are, where they are no time and gain."""
+    return SERVED_HEADS if found.service else ()
+
+
 def _served(cell: CellSummary) -> Bar:
     return Bar(
         label=STRATEGIES[cell.strategy].title,
@@ -109,6 +118,21 @@ def _served(cell: CellSummary) -> Bar:
         shown=service.per_s(cell).replace(" requests", ""),
         gain=service.waits(cell),
         interval="",
+    )
+
+
+def compared(cells: pd.DataFrame) -> tuple[Bar, ...]:
+    """Return one cell's time in several runs as bars, from rows of `chart_data.compared_cells`."""
+    return tuple(
+        Bar(
+            label=row["strategy"],
+            family=row["family"],
+            value=round(row["wall_s"], 4),
+            shown=duration_text(row["wall_s"]),
+            gain="",
+            interval="" if pd.isna(row["low"]) else f"{row['low']:.3g}–{row['high']:.3g}",
+        )
+        for row in cells.to_dict("records")
     )
 
 

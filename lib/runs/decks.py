@@ -77,7 +77,7 @@ def _slide(presentation: Any, told: story.Slide, found: Analysis) -> None:
     if told.bars or told.chart:
         _text(slide, [" ".join(told.lines)], MARGIN, LINES_TOP, ACROSS, LINES_HEIGHT, size=SMALL)
         if told.bars:
-            _lanes(slide, told.bars)
+            _lanes(slide, told.bars, told.heads)
         elif told.frame is not None:
             _picture(slide, told, told.frame)
     else:
@@ -100,12 +100,16 @@ def _titled(presentation: Any, title: str, top: Any) -> Any:
     return slide
 
 
-def _lanes(slide: Any, bars: tuple[Bar, ...]) -> None:
-    """Draw the ways as shapes of the deck: names, bars, times and gains."""
+def _lanes(slide: Any, bars: tuple[Bar, ...], heads: tuple[str, ...]) -> None:
+    """Draw the ways as shapes of the deck: names, bars, times and gains, or what `heads` say."""
     longest = max(bar.value for bar in bars) or 1.0
-    pitch = min(BODY_HEIGHT // len(bars), MOST_LANE)
+    first = BODY_TOP + (LANE_HEIGHT if heads else 0)
+    pitch = min((BODY_TOP + BODY_HEIGHT - first) // len(bars), MOST_LANE)
+    for (place, room), said in zip((TIME, GAIN), heads, strict=False):
+        aligned = PP_ALIGN.RIGHT
+        _text(slide, [said], place, BODY_TOP, room, LANE_HEIGHT, size=SMALL, aligned=aligned)
     for i, bar in enumerate(bars):
-        top = BODY_TOP + i * pitch
+        top = first + i * pitch
         left, width = BAR
         length = max(int(width * bar.value / longest), LEAST_BAR)
         shape = slide.shapes.add_shape(MSO_SHAPE.RECTANGLE, left, top, length, LANE_HEIGHT)

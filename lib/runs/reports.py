@@ -243,7 +243,9 @@ def _card(found: Analysis, beside: Beside) -> str:
     """Return the result card: the headline, the ways as bars, and what they rest on."""
     bars = card.bars(found)
     longest = max((bar.value for bar in bars), default=1.0) or 1.0
-    rows = "".join(
+    said = "".join(f"<td>{_text(head)}</td>" for head in card.heads(found))
+    rows = f"<tr><th></th><td></td>{said}<td></td></tr>" if said else ""
+    rows += "".join(
         f'<tr><th>{_text(bar.label)}</th><td class="track"><i class="{bar.family}" '
         f'style="width:{100 * bar.value / longest:.2f}%"></i></td><td>{_text(bar.shown)}</td>'
         f"<td><strong>{_text(bar.gain)}</strong></td><td>{_text(bar.interval)}</td></tr>"

@@ -21,12 +21,17 @@ from lib.runs import card
 from lib.runs.card import Bar
 from lib.words import counted, duration_text, ratio_text
 
-NO_PAIR = "No repeat of this run has the loop and async side by side, both verified."
 LIMITS = "Where async does not help"
 MONDAY = "What to do on Monday"
 TO_SET = "What to set"
 ELSEWHERE = "Other machines give other figures. Measure your own."
 ACCIDENT = "Never call a sync method inside async def: it holds everybody else."
+# What a service's code should be like, whatever its figures are.
+SERVED = (
+    "Await the async methods in every async def.",
+    "Code that must stay sync belongs in a plain def: the framework runs it in threads.",
+    ACCIDENT,
+)
 # What a run without a gain was made to find out, by its experiment.
 QUESTIONS = {
     RATE: "What load does it hold?",
@@ -58,6 +63,7 @@ class Slide:
     frame: pd.DataFrame | None = None
     notes: str = ""
     bars: tuple[Bar, ...] = ()
+    heads: tuple[str, ...] = ()  # what the two numbers of a bar are, where no time and gain
 
 
 def line(found: Analysis) -> str:
@@ -81,8 +87,7 @@ def slides(found: Analysis, beside: Beside) -> tuple[Slide, ...]:
             card.headline(found),
             lines=(line(found), card.caveat(found, beside)),
             bars=card.bars(found),
-            notes=f"{card.basis(found)}. The bars fill as long as the work took, played faster "
-            "where that is said below them.",
+            notes=f"{card.basis(found)}.",
         ),
         _without(found, beside),
         _monday(found, cell),
@@ -92,8 +97,7 @@ def slides(found: Analysis, beside: Beside) -> tuple[Slide, ...]:
 def _of_advice(found: Analysis, beside: Beside) -> tuple[Slide, ...]:
     """Return the slides of a run that says nothing about a gain: they tell what it advises."""
     run, service = found.run, found.service
-    names = ("heartbeat",) if service else ADVICE_CHARTS
-    drawn = frames(found, found.focus, names) if found.focus else {}
+    drawn = frames(found, found.focus, ADVICE_CHARTS) if found.focus and not service else {}
     chart = next(iter(drawn), "")
     preset = PRESETS.get(str(run.settings.get("preset", "")))
     asked = [preset.summary if preset else "", f"Calls on {findings.backend(run)}."]
@@ -102,9 +106,7 @@ def _of_advice(found: Analysis, beside: Beside) -> tuple[Slide, ...]:
             f"{counted(service.users, 'user')} ask again when answered; a health check beside them "
             "is due every 50 ms."
         )
-    else:
-        asked.append(f"{NO_PAIR} It says nothing about a gain.")
-    said = found.sentences or ("Measure a loop beside async.",)
+    said = found.sentences[:MOST_LINES] or ("Measure a loop beside async.",)
     return (
         Slide(
             QUESTIONS.get(run.experiment, ADVICE_QUESTION),
@@ -113,11 +115,21 @@ def _of_advice(found: Analysis, beside: Beside) -> tuple[Slide, ...]:
         ),
         Slide(
             card.headline(found),
-            lines=tuple(filter(None, (COUNTED.get(chart), card.caveat(found, beside)))),
+            lines=tuple(
+                filter(
+                    None,
+                    (
+                        card.basis(found) + "." if service else COUNTED.get(chart),
+                        card.caveat(found, beside),
+                    ),
+                )
+            ),
             chart=chart,
             frame=drawn.get(chart),
+            bars=card.bars(found) if service else (),
+            heads=card.heads(found),
         ),
-        Slide(TO_SET, lines=(*said, ELSEWHERE)),
+        Slide(TO_SET, lines=(*(SERVED if service else said), ELSEWHERE)),
     )
 
 

@@ -226,6 +226,7 @@ def test_a_run_just_made_is_presented_after_its_server_was_killed(
         page.get_by_text("1 of 4").wait_for()
         page.keyboard.press("Escape")
         page.get_by_role("button", name="Export", exact=True).wait_for()
+        page.wait_for_url("**/benchmark?*")  # where it was opened
         page.get_by_role("link", name="Present").first.click()
         page.get_by_text("1 of 4").wait_for()
         server.kill()

@@ -287,6 +287,23 @@ def test_the_waterfall_of_ten_thousand_calls_is_sampled_and_says_so() -> None:
     assert frame["end_s"].max() == pytest.approx(10.0)
 
 
+def test_lanes_of_few_and_of_many_calls_are_equally_high_and_their_names_apart() -> None:
+    ways = [
+        make_trial(count=97, concurrency=1, batch=batch, call_s=call_s)
+        for batch, call_s in ((1, 0.1), (50, 0.2))
+    ]
+    few = dataclasses.replace(ways[1], calls=ways[1].calls[:2])
+    frame = chart_data.waterfall(
+        analyse(make_run(ways[0], few, make_trial("gather", count=97))), Focus("add_documents", 97)
+    )
+    spans = frame.groupby("lane", sort=False).agg(top=("row", "min"), last=("row", "max"))
+    assert len(spans) == 3
+    heights = frame.groupby("lane", sort=False)["row_end"].max() - spans["top"]
+    assert heights.tolist() == pytest.approx([heights.iloc[0]] * 3, abs=2)
+    gaps = spans["top"].to_numpy()[1:] - spans["last"].to_numpy()[:-1]
+    assert (gaps > chart_data.LANE_GAP * 97 * 2).all()
+
+
 def test_a_waterfall_bar_splits_where_the_embedding_ends() -> None:
     frame = chart_data.waterfall(analyse(make_run()), ADD)
     first = frame[(frame["family"] == "loop") & (frame["call"] == 1)]
@@ -353,6 +370,33 @@ def test_a_sweep_whose_intervals_all_contain_one_has_no_knee() -> None:
     assert "the intervals show no knee" in charts.sweep_finding(frame)
 
 
+def test_no_knee_is_marked_beside_advice_that_the_evidence_is_too_thin() -> None:
+    run = run_file.read(RECORDED_DIR / "batches-server.json")
+    found = analyse(run)
+    (advice,) = found.sweeps
+    frame = chart_data.sweep(found, Focus(advice.operation, 2_000))
+    marked = frame.loc[frame["is_marked"], "limit"].tolist()
+    assert marked == ([advice.advised.level] if advice.is_decided else [])
+    # The headline says what the sentence says, also where the client was busy.
+    assert advice.is_decided or advice.short.startswith("Not enough evidence")
+
+
+def test_a_rate_that_held_above_one_that_did_not_has_no_colour_of_success() -> None:
+    found = analyse(run_file.read(RECORDED_DIR / "rate-server.json"))
+    frame = chart_data.rates(found)
+    failed = frame.loc[frame["verdict"] == chart_data.NOT_HELD, "rate_per_s"].min()
+    above = frame[frame["rate_per_s"] > failed]
+    assert (above["verdict"] == chart_data.HELD).any()
+    assert set(above["family"]) == {"neither"}
+    assert frame.loc[frame["is_found"], "family"].tolist() == ["async"]
+    # What waits without an end stands at the edge, which says so.
+    y = charts.rates(frame).to_dict()["layer"][1]["encoding"]["y"]
+    most = charts.MOST_OF_LIMIT * frame["limit_ms"].iloc[0]
+    assert (frame["p99_ms"] > most).any() == ("clamp" in y["scale"])
+    many = charts.rates(frame.assign(p99_ms=frame["p99_ms"] * 97)).to_dict()
+    assert many["layer"][1]["encoding"]["y"]["title"][1] == f"top: above {most:,.0f}"
+
+
 def test_one_limit_is_no_sweep() -> None:
     run = make_run(make_trial("gather_limited", concurrency=32))
     assert chart_data.sweep(analyse(run), ADD).empty
@@ -383,7 +427,7 @@ def test_runs_get_a_verdict_only_where_their_intervals_do_not_overlap() -> None:
         return cell.verdict
 
     assert verdict(fast) == "B is faster, 2.0× against A"
-    assert verdict(noisy) == "no difference that the intervals support"
+    assert verdict(noisy) == "no clear difference"
     assert verdict(short) == "no verdict: fewer than three repeats in B"
 
 
@@ -401,7 +445,7 @@ def test_times_that_stand_apart_are_not_called_equal_where_many_are_told_at_once
     (alone,) = comparison.compare([("A", run(0.2, 1)), ("B", run(0.165, 1))])
     assert alone.verdict.startswith("B is faster")
     many = comparison.compare([("A", run(0.2, 37)), ("B", run(0.165, 37))])
-    assert {cell.verdict for cell in many} == {"too few repeats to tell, as one of 37 verdicts"}
+    assert {cell.verdict for cell in many} == {"too few repeats to tell"}
 
 
 def test_a_run_s_name_decides_nothing() -> None:
@@ -457,6 +501,27 @@ def test_a_comparison_shows_what_the_tutorial_published_of_the_same_work_and_of_
     one = make_run(make_trial("thread_pool"), make_trial(operation="max_marginal_relevance_search"))
     other = chart_data.compared_cells(comparison.compare([("A", one), ("B", one)]))
     assert set(other["strategy"]) == {"A", "B"}
+
+
+def test_several_runs_are_told_together_by_what_async_gained_in_each() -> None:
+    def run(call_s: float) -> Run:
+        return make_run(
+            *(
+                make_trial(way, repeat=i, call_s=took * 1.01**i, concurrency=limit)
+                for i in range(3)
+                for way, took, limit in (("sync_loop", 0.1, 1), ("gather", call_s, None))
+            )
+        )
+
+    fast, slow = run(0.25), run(20.0)
+    said, lines = findings.together([("A", fast), ("B", fast)])
+    assert said == "Async is faster in both runs"
+    assert lines == ("Add documents × 100: 40× in “A”, 40× in “B”",)
+    said, lines = findings.together([("A", fast), ("B", slow), ("C", fast)])
+    assert said == "Async is faster in some of these runs and not in others"
+    assert lines[0].endswith("0.50× in “B”, 40× in “C”")
+    assert findings.together([("A", slow), ("B", slow)])[0].startswith("None of these runs")
+    assert findings.together([("A", fast)]) == ("", ())
 
 
 def test_what_else_differs_between_runs_is_named() -> None:

@@ -1,6 +1,5 @@
 """What a run of a service says: its figures are exact, and file, charts and steps carry them."""
 
-import re
 from dataclasses import replace
 
 import pytest
@@ -140,11 +139,14 @@ def test_the_charts_rank_by_requests_and_show_the_silence() -> None:
 
 def test_a_service_is_told_in_three_steps_without_a_loop() -> None:
     steps = story.slides(analyse(RUN), ALONE)
-    assert [step.chart for step in steps] == ["", "heartbeat", ""]
+    assert [step.chart for step in steps] == ["", "", ""]
+    assert steps[1].bars == card.bars(analyse(RUN))
+    assert steps[1].heads == card.SERVED_HEADS
+    assert steps[2].lines == (*story.SERVED, story.ELSEWHERE)
     told = " ".join(line for step in steps for line in (step.statement, *step.lines))
     assert "no repeat" not in told.lower()
     found = analyse(RUN)
-    assert len(re.findall(r"\w+", card.headline(found))) <= 12
+    assert len(card.headline(found).split()) <= 12
     bars = {bar.label: (bar.shown, bar.gain) for bar in card.bars(found)}
     assert bars["Sync call in async def"] == ("10.0/s", "5.05 s")
     assert bars["Awaited"] == ("400/s", "0.020 s")

@@ -9,6 +9,7 @@ import streamlit as st
 from lib.errors import InvalidInput
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
+from lib.results import findings
 from lib.results.catalogue import INDEX_TYPES, OPERATIONS, OWN_WAYS, STRATEGIES
 from lib.results.plan import (
     DELETE_CONSISTENCIES,
@@ -20,7 +21,8 @@ from lib.results.plan import (
     message_warning,
 )
 from lib.results.ranking import DEFAULT_FETCH_K
-from lib.results.trials import OVERLOAD, SERVICE
+from lib.results.trials import ENDPOINT_MS, OVERLOAD, SERVICE
+from lib.runs.store import RunStore
 from lib.settings import Settings
 from lib.ui.benchmark import address
 from lib.ui.benchmark.address import CUSTOM, INPUTS, OVERLOADED, preset_values
@@ -34,8 +36,11 @@ SHOWN_KEY = "benchmark_run"
 DELETE_LABELS = {"pk": "the primary key", "id": "a metadata field"}
 
 
-def run_form(opened: Connection, model: EmbeddingModel) -> None:
-    """Draw the form; a click on Run starts or queues the benchmark and reruns the page."""
+def run_form(opened: Connection, model: EmbeddingModel, store: RunStore) -> None:
+    """Draw the form; a click on Run starts or queues the benchmark and reruns the page.
+
+    It says where the recorded run that stands below it differs; `store` has that.
+    """
     settings = session.current_settings()
     address.read(arrived=session.arrived())
     drawn_with = st.session_state.b_preset
@@ -77,6 +82,18 @@ def run_form(opened: Connection, model: EmbeddingModel) -> None:
                 _common_inputs(preset, model, settings)
             if preset == CUSTOM:
                 _custom_inputs(settings)
+                with st.container(horizontal=True, vertical_alignment="center"):
+                    st.caption(
+                        "A benchmark makes a collection of its own and drops it. To time searches "
+                        "on yours:",
+                        width="content",
+                    )
+                    st.page_link(
+                        "pages/search.py",
+                        label="Search, Many at once",
+                        icon=":material/search:",
+                        query_params={"view": "Many at once"},
+                    )
         try:
             plan = _plan(preset, settings).within(settings)
             plan.check(settings)
@@ -86,6 +103,7 @@ def run_form(opened: Connection, model: EmbeddingModel) -> None:
         summary = PRESETS[preset].summary if preset in PRESETS else ""
         expected = _expectation(plan, embedded=opened.is_lite)
         told.caption(f"{summary} {expected}".strip(), width="content")
+        _tell_apart(plan, store)
         if too_large := message_warning(plan, model.dimension):
             st.warning(too_large, icon=":material/scale:")
         if too_long := plan.time_warning(settings, embedded=opened.is_lite):
@@ -96,6 +114,21 @@ def run_form(opened: Connection, model: EmbeddingModel) -> None:
                 st.rerun()
 
     _form()
+
+
+def _tell_apart(plan: Plan, store: RunStore) -> None:
+    """Say how long the recorded run below waited, where this plan waits otherwise."""
+    is_shown = st.query_params.get(RUN_PARAMETER) or st.session_state.get(SHOWN_KEY)
+    recorded = None if is_shown else store.recorded_of(plan.preset)
+    if recorded is None:
+        return
+    about, here_ms = recorded.about, plan.embedding_latency_ms
+    was_ms = about.environment.get(ENDPOINT_MS) or about.environment.get("simulated_latency_ms")
+    if was_ms and was_ms != here_ms:
+        st.caption(
+            f"Recorded below: {findings.embedding_wait(about)}. Run waits {here_ms:g} ms: expect "
+            "another gain."
+        )
 
 
 def start(preset: Preset) -> None:

@@ -30,7 +30,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       place.setAttribute("role", "img");
       place.setAttribute("aria-label", slide.lanes.map((one) => `${one.label} ${one.shown}`).join(", "));
       const rows = element("div");
-      stop = lanesAlone(rows, slide.lanes, true);
+      stop = lanesAlone(rows, slide.lanes, true, slide.heads);
       place.append(rows);
       if (!standsStill()) place.append(element("p", speedText(speedOf(slide.lanes)), { class: "dim" }));
     } else if (slide.image) {

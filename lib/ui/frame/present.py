@@ -10,7 +10,7 @@ import streamlit as st
 from lib.charts.charts import CHARTS
 from lib.results import findings
 from lib.results.analysis import analyse
-from lib.runs import front, pictures, story
+from lib.runs import pictures, story
 from lib.runs.store import Entry, RunStore
 from lib.runs.story import Slide
 from lib.ui.runs.downloads import drawing_limits
@@ -21,7 +21,7 @@ from lib.ui.visitor.errors import show_error
 from lib.ui.visitor.session import frame_is_drawn
 from lib.ui.widgets.lanes import CSS as LANES_CSS
 from lib.ui.widgets.lanes import JS as LANES_JS
-from lib.ui.widgets.links import WHICH_PARAMETER
+from lib.ui.widgets.links import WHICH_PARAMETER, go_back
 from lib.ui.widgets.race import colour_mode, with_colours
 from lib.workers.work import Limits
 
@@ -47,11 +47,7 @@ def show(page: str) -> None:
         on_closed_change=lambda: None,
     )
     if result.closed:
-        kept = front.read()
-        st.query_params.clear()
-        if kept is None or kept.last["run_id"] != entry.id:
-            st.switch_page("pages/runs.py", query_params={CHOSEN_PARAMETER: entry.id})
-        st.rerun()
+        go_back("runs", **{CHOSEN_PARAMETER: entry.id})
 
 
 @st.cache_data(show_spinner="Preparing the presentation …", max_entries=8)
@@ -77,7 +73,8 @@ def _told(
 
 def _picture(slide: Slide, mode: str, limits: Limits) -> dict[str, Any]:
     if slide.bars:
-        return with_colours({"lanes": [asdict(bar) for bar in slide.bars]}, mode)
+        lanes = [asdict(bar) for bar in slide.bars]
+        return with_colours({"lanes": lanes, "heads": list(slide.heads) or None}, mode)
     if slide.frame is None or not slide.chart:
         return {}
     svg = pictures.slide_picture(CHARTS[slide.chart], slide.frame, mode, limits)

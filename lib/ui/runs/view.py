@@ -12,6 +12,7 @@ from lib.charts.charts import CHARTS, RACE, Chart, frames
 from lib.jobs import Job, State
 from lib.results import comparison, findings, published
 from lib.results.analysis import Analysis, analyse
+from lib.results.comparison import ComparedCell
 from lib.results.findings import Beside
 from lib.results.groups import WHOLE
 from lib.results.trials import CHAIN, SERVICE, Run
@@ -36,10 +37,12 @@ VIEWS = {
     "Scaling": ("wall_time", "speedup", "sweep", "rates", "losses", "served", "askers"),
 }
 METHOD, DATA = "Method", "Data"
+# So many cells of several runs are drawn, and all are in a table.
+MOST_COMPARED = 6
 # What answers the question of a run that no race answers.
 QUESTIONED = ("heartbeat", "sweep", "rates", "losses", "askers")
 # Of a chart in the card, and of those with which a view can open; pixels.
-CARD_HEIGHT, OPENING_HEIGHTS = 240, {"waterfall": 185, "latency": 185}
+CARD_HEIGHT, OPENING_HEIGHT, LANE_HEIGHT = 240, 185, 92
 
 
 def show_outcome(
@@ -135,15 +138,19 @@ def _picture(found: Analysis, *, key: str) -> str:
     left, right = st.columns(2, gap="large") if bars else (None, st.container())
     if left is not None:
         with left:
-            show_bars([asdict(bar) for bar in bars], key=f"{key}_bars")
+            show_bars([asdict(bar) for bar in bars], heads=card.heads(found), key=f"{key}_bars")
     with right:
         if name in CHARTS:
             # The headline stands above it, and what it shows below.
-            return _draw(
+            said = _draw(
                 CHARTS[name], frame, key=f"{key}_question", height=CARD_HEIGHT, has_heading=False
             )
+            # Advice says itself what its chart shows.
+            return "" if name == "sweep" and found.sweeps else said
         if name and bars:
-            st.caption(f"Calls as they ended. Drawn: {charts.drawn_repeat(frame)}.")
+            st.caption(
+                f"Each box is one call, filled when it ended ({charts.drawn_repeat(frame)})."
+            )
             show_race(charts.race_picture(frame), key=f"{key}_race")
     return ""
 
@@ -244,7 +251,9 @@ def _charts(found: Analysis, view: str, *, key: str) -> None:
     }
     with top.popover("Picture", icon=":material/download:"):
         chart_downloads(run, chart, frame, key=f"{key}_{name}")
-    height = OPENING_HEIGHTS.get(name)
+    height = OPENING_HEIGHT if name == next(iter(made)) and view == "Calls" else None
+    if name == "waterfall":
+        height = max(OPENING_HEIGHT, LANE_HEIGHT * frame["lane"].nunique())
     _draw(chart, frame, key=f"{key}_{name}", height=height, **switches)
     if name == "speedup" and (frame["source"] == "published").any():
         reasons = [f"- {literal(reason)}" for reason in published.reasons(run.environment)]
@@ -302,23 +311,42 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
         f"{name} ({i})" if given.count(name) > 1 else name for i, name in enumerate(given, start=1)
     ]
     runs = [(name, run) for name, (_, run) in zip(names, runs, strict=True)]
-    st.header(f"{len(runs)} runs, cell by cell", anchor=False)
+    cells = comparison.compare(runs)
+    decided = sum(cell.is_decided for cell in cells)
+    said, gained = findings.together(runs)
+    st.header(said or f"{decided} of {len(cells)} differences are clear", anchor=False)
+    if gained:
+        st.markdown("\n".join(f"- {literal(line)}" for line in gained))
+    if not cells:
+        st.warning("The runs have no cell in common: no operation, count and strategy match.")
+    else:
+        _compared(runs, cells, key=key)
     differing = comparison.differences(runs)
     if differing:
-        st.markdown("**The runs differ in more than time**")
+        st.markdown("**These settings differ**")
         show_table(
             [{"Setting": name, **values} for name, values in differing.items()],
             alt="The settings in which the runs differ, one column a run",
         )
-    cells = comparison.compare(runs)
-    if not cells:
-        st.warning("The runs have no cell in common: no operation, count and strategy match.")
-        return
+
+
+def _compared(runs: Sequence[tuple[str, Run]], cells: Sequence[ComparedCell], *, key: str) -> None:
+    """Draw the times of each cell as bars, and all of them as a table with the verdicts."""
     strangers = comparison.strangers(runs, cells)
     for name in strangers:
         st.info(literal(f"{name} shares no cell with the others."), icon=":material/info:")
-    st.caption("Times are geometric means of the repeats.")
-    compared = [name for name in names if name not in strangers]
+    # The most calls first: there a difference is seen.
+    frame = chart_data.compared_cells(sorted(cells, key=lambda cell: -cell.key.count))
+    for i, (label, mine) in enumerate(frame.groupby("group", sort=False)):
+        if i == MOST_COMPARED:
+            st.caption(f"The other {len(cells) - i} are in the table.")
+            break
+        st.markdown(f"**{literal(label)}**")
+        show_bars([asdict(bar) for bar in card.compared(mine)], key=f"{key}_compared_{i}")
+    st.caption("Times are geometric means of the repeats, with their 95% interval.")
+    if (frame["family"] == "neither").any():
+        st.caption(f"Published: {published.SOURCE}, single runs through OpenAI.")
+    compared = [name for name, _ in runs if name not in strangers]
     show_table(
         [
             {"Cell": cell.label}
@@ -329,15 +357,6 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
         ],
         alt="Each cell's time in each run, with its interval and the verdict",
     )
-    decided = sum(cell.is_decided for cell in cells)
-    finding = f"{decided} of {len(cells)} differences are clear"
-    st.markdown(f"**{finding}**")
-    frame = chart_data.compared_cells(cells)
-    show_chart(
-        "compared", frame, lambda: charts.compared(frame), key=f"{key}_compared", alt=finding
-    )
-    if (frame["family"] == "neither").any():
-        st.caption(f"Published: {published.SOURCE}, single runs through OpenAI.")
 
 
 def summary_table(table: pd.DataFrame) -> None:

@@ -29,6 +29,18 @@ function lane(one) {
   return { ...one, row, bar, time, gain, interval };
 }
 
+// The widest name, in em; a letter takes about half of one, and its square and a gap stand before.
+const nameWidth = (lanes) =>
+  `${Math.min(16, Math.max(8, 1.6 + 0.54 * Math.max(...lanes.map((one) => one.label.length))))}em`;
+
+// What the two columns of numbers mean, where that is not a time and a gain.
+function headsOf([value, gain]) {
+  const row = made("div", "", "lane heads");
+  row.append(made("span"), made("span", "", "track-head"), made("span", value, "time"),
+    made("span", gain, "gain"), made("span", "", "interval"));
+  return row;
+}
+
 // Draw lanes as they stand at a moment, in seconds.
 function drawLanes(lanes, clock) {
   const longest = Math.max(...lanes.map((one) => one.value));
@@ -67,9 +79,12 @@ const speedText = (times) =>
 const standsStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 // Bars at rest, or played once.
-function lanesAlone(place, bars, plays = false) {
+function lanesAlone(place, bars, plays = false, heads = null) {
   const lanes = bars.map(lane);
   const rows = lanes.map((one) => one.row);
+  if (heads) rows.unshift(headsOf(heads));
+  place.style.setProperty("--name", nameWidth(bars));
+  if (!bars.some((one) => one.gain)) rows.forEach((row) => row.classList.add("timed"));
   if (!bars.some((one) => one.interval)) rows.forEach((row) => row.classList.add("bare"));
   place.replaceChildren(...rows);
   if (plays && !standsStill()) return playLanes(lanes, speedOf(lanes));
@@ -132,7 +147,7 @@ function lanesScreen(place, data) {
   const rows = made("div");
   const legend = made(
     "p",
-    "Light: waiting for the embedding. Full: Milvus and the client. The same rows from all, checked.",
+    "Light: waiting for the embedding. Full: Milvus and the client. All four returned the same results (checked).",
     "small dim",
   );
   const caveat = made("p", "", "small");

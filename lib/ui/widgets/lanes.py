@@ -1,5 +1,6 @@
 """The ways of one work as bars with time and gain; on the first screen with a control over them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ export default function ({ data, parentElement }) {
   if (drawn === JSON.stringify(data) && place.childElementCount) return stop;
   drawn = JSON.stringify(data);
   stop();
-  stop = data[0].positions ? lanesScreen(place, data[0]) : lanesAlone(place, data[0].lanes);
+  const [{ positions, lanes, heads }] = data;
+  stop = positions ? lanesScreen(place, data[0]) : lanesAlone(place, lanes, false, heads);
   return stop;
 }
 """
@@ -32,9 +34,12 @@ def show_lanes(positions: list[dict[str, Any]], neighbour: dict[str, Any], *, ke
     _draw({"positions": drawn, "neighbour": beside}, key)
 
 
-def show_bars(bars: list[dict[str, Any]], *, key: str) -> None:
-    """Draw the ways of a run, each a `lib.runs.card.Bar` as a dict, at rest."""
-    _draw(with_colours({"lanes": bars}, colour_mode()), key)
+def show_bars(bars: list[dict[str, Any]], *, heads: Sequence[str] = (), key: str) -> None:
+    """Draw the ways of a run, each a `lib.runs.card.Bar` as a dict, at rest.
+
+    `heads` say what its two columns of numbers are, where they are no times and gains.
+    """
+    _draw(with_colours({"lanes": bars, "heads": list(heads) or None}, colour_mode()), key)
 
 
 def _draw(data: dict[str, Any], key: str) -> None:

@@ -8,6 +8,7 @@ from lib.ui.visitor.component import component
 
 PRESENT_PARAMETER = "present"
 WHICH_PARAMETER = "run"
+PLACE_KEY = "lab_place"
 RUN_PARAMETER = "b_run"  # a benchmark, on its page: /benchmark?b_run=ID
 
 
@@ -24,6 +25,17 @@ def present_link(run_id: str) -> None:
         icon=":material/slideshow:",
         query_params={PRESENT_PARAMETER: "1", WHICH_PARAMETER: run_id},
     )
+
+
+def note_place(url_path: str) -> None:
+    """Note which page is shown, so that a presentation can lead back to it."""
+    st.session_state[PLACE_KEY] = url_path or "overview", st.query_params.to_dict()
+
+
+def go_back(otherwise: str, **parameters: str) -> None:
+    """Leave the presentation for the page that it was opened from; for another one if by a link."""
+    page, before = st.session_state.get(PLACE_KEY, (otherwise, parameters))
+    st.switch_page(f"pages/{page}.py", query_params=before)
 
 
 INTO_VIEW = """
@@ -58,7 +70,8 @@ export default function ({ data, parentElement }) {
     field.select();
     const copied = document.execCommand("copy");
     field.remove();
-    button.textContent = copied ? "Link copied" : new URL(data, location.href).href;
+    if (!copied) prompt("The link:", new URL(data, location.href).href);
+    button.textContent = copied ? "Copied" : "Share";
     setTimeout(() => { button.textContent = "Share"; }, 4000);
   };
 }
@@ -66,7 +79,7 @@ export default function ({ data, parentElement }) {
 SHARE_CSS = """
 button { font: inherit; color: var(--st-text-color); background: none; cursor: pointer;
   border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
-  padding: 0.3rem 0.75rem; min-height: 2.5rem; }
+  padding: 0.3rem 0.5rem; min-height: 2.5rem; min-width: 4.4em; }
 button:hover { border-color: var(--st-link-color); color: var(--st-link-color); }
 button:focus-visible { outline: 3px solid var(--st-link-color); outline-offset: 2px; }
 """

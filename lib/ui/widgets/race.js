@@ -1,9 +1,8 @@
 // The race of two lanes: one cell a call, filled in the order in which the calls ended.
-// It loops by itself. Where reduced motion is asked for, it stands still at the moment in which
-// the faster lane is done.
+// It plays once, and again at a press. Where reduced motion is asked for, it stands still at the
+// moment in which the faster lane is done.
 
 const RUN_MS = 6000;
-const REST_MS = 3000;
 
 function lane(one) {
   const box = document.createElement("div");
@@ -37,23 +36,33 @@ function draw(lanes, clock) {
 
 function race(place, data) {
   place.replaceChildren();
-  place.setAttribute("role", "img");
-  place.setAttribute("aria-label", data.finding);
+  const picture = document.createElement("div");
+  picture.setAttribute("role", "img");
+  picture.setAttribute("aria-label", data.finding);
   const lanes = data.lanes.map(lane);
-  for (const one of lanes) place.append(one.box);
+  for (const one of lanes) picture.append(one.box);
+  place.append(picture);
+  const replay = document.createElement("button");
+  replay.type = "button";
+  replay.textContent = "Replay";
   const slowest = Math.max(...lanes.map((one) => one.wall));
   const fastest = Math.min(...lanes.map((one) => one.wall));
-  if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
-    draw(lanes, fastest);
-    return () => {};
-  }
   let frame = 0;
   let started = null;
   const step = (now) => {
-    if (started === null || now - started > RUN_MS + REST_MS) started = now;
-    draw(lanes, (Math.min(1, (now - started) / RUN_MS)) * slowest);
+    started ??= now;
+    const part = Math.min(1, (now - started) / RUN_MS);
+    draw(lanes, part * slowest);
+    if (part < 1) frame = requestAnimationFrame(step);
+  };
+  const play = () => {
+    cancelAnimationFrame(frame);
+    started = null;
     frame = requestAnimationFrame(step);
   };
-  frame = requestAnimationFrame(step);
+  replay.addEventListener("click", play);
+  place.append(replay);
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) draw(lanes, fastest);
+  else play();
   return () => cancelAnimationFrame(frame);
 }

@@ -1,4 +1,4 @@
-"""The race as a picture that loops in the browser: nothing is asked of the server meanwhile."""
+"""The race as a picture that plays in the browser: nothing is asked of the server meanwhile."""
 
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,20 @@ CSS = (FOLDER / "race.css").read_text("utf-8")
 MOUNT = """
 let stop = () => {};
 export default function ({ data, parentElement }) {
+  const place = parentElement.querySelector("#race");
+  // A rerun of the page hands in the same once more: what plays goes on.
+  const drawn = JSON.stringify(data);
+  if (place.drawn === drawn) return stop;
+  place.drawn = drawn;
   stop();
-  stop = race(parentElement.querySelector("#race"), data[0]);
+  stop = race(place, data[0]);
   return stop;
 }
 """
 
 
 def show_race(picture: dict[str, Any], *, key: str) -> None:
-    """Draw the race of `charts.race_picture`; it starts over by itself."""
+    """Draw the race of `charts.race_picture`; it plays once, and again at a press."""
     # In a list: Streamlit would load pandas to look for tables among the values of a dict.
     component("race", html='<div id="race"></div>', css=CSS, js=JS + MOUNT)(
         key=key, data=[with_colours(picture, colour_mode())]
