@@ -41,6 +41,8 @@ TITLE_CHARS = 78
 # A latency beyond so many times its limit is drawn at the chart's edge.
 MOST_OF_LIMIT = 20
 SHADES = {"embedding": 0.45, "Milvus and client": 1}
+# A rate's verdict → the shape of its point.
+SHAPES = dict(zip(chart_data.VERDICTS, ("circle", "diamond", "cross", "triangle"), strict=True))
 HEAD = "|"  # separates a group from a strategy in a row's key; no name contains it
 
 
@@ -481,7 +483,7 @@ def sweep_finding(frame: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
-def rates(frame: pd.DataFrame) -> AnyChart:
+def rates(frame: pd.DataFrame, *, has_legend: bool = True) -> AnyChart:
     """Draw the p99 of each rate that was tried, and the line below which it shall stay."""
     x = _log(alt.X, "rate_per_s", "calls started a second", 52)
     y = _log(alt.Y, "p99_ms", "p99 (ms, log)", 24)
@@ -500,9 +502,11 @@ def rates(frame: pd.DataFrame) -> AnyChart:
             "verdict:N",
             scale=alt.Scale(
                 domain=list(chart_data.VERDICTS),
-                range=["circle", "diamond", "cross", "triangle"],
+                range=list(SHAPES.values()),
             ),
-            legend=alt.Legend(orient="right", title=None, symbolFillColor="gray", labelLimit=190),
+            legend=alt.Legend(orient="right", title=None, symbolFillColor="gray", labelLimit=190)
+            if has_legend
+            else None,
         ),
         tooltip=[
             alt.Tooltip("rate_per_s:Q", title="calls/s", format=",.4g"),
@@ -523,6 +527,13 @@ def rates(frame: pd.DataFrame) -> AnyChart:
         .mark_text(dy=-26, fontSize=LABEL_SIZE, fontWeight="bold")
         .encode(text=alt.Text("label:N")),
     ).properties(height=380)
+
+
+def rates_legend(frame: pd.DataFrame) -> str:
+    """Say what its shapes mean, those that are there."""
+    there = [verdict for verdict in chart_data.VERDICTS if verdict in set(frame["verdict"])]
+    told = ", ".join(f"{SHAPES[verdict]}: {verdict}" for verdict in there)
+    return f"{told[:1].upper()}{told[1:]}."
 
 
 def _strategies(frame: pd.DataFrame) -> tuple[alt.Y, int]:
@@ -554,7 +565,9 @@ def _stacked(
         f"{field}:Q",
         title=title,
         scale=(scale := alt.Scale(domain=[0, most * room], nice=False)),
-        axis=alt.Axis(labelExpr=f"datum.value <= {most} ? datum.label : ''", grid=False),
+        axis=alt.Axis(
+            tickCount=5, labelExpr=f"datum.value <= {most} ? datum.label : ''", grid=False
+        ),
         stack="zero",
     )
     bars = alt.Chart(frame).mark_bar(height={"band": 0.7}).encode(x=x, y=y, color=_colour())
@@ -817,7 +830,15 @@ CHARTS: dict[str, Chart] = {
         ),
         Chart("latency", "Latency", chart_data.latencies, latency, latency_finding),
         Chart("sweep", "Sweep", chart_data.sweep, sweep, sweep_finding),
-        Chart("rates", "Rates", chart_data.rates, rates, told_finding, focused=False),
+        Chart(
+            "rates",
+            "Rates",
+            chart_data.rates,
+            rates,
+            told_finding,
+            focused=False,
+            legend=rates_legend,
+        ),
         Chart("losses", "Losses", chart_data.losses, losses, told_finding, focused=False),
         Chart("served", "Requests", chart_data.served, served, told_finding, focused=False),
         Chart(

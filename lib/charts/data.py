@@ -165,8 +165,8 @@ def shown_time(found: Analysis, trial: Trial) -> float:
     return (cell and cell.geomean_wall_s) or trial.wall_s
 
 
-def waterfall(found: Analysis, focus: Focus) -> pd.DataFrame:
-    """Return the calls of two lanes as bars from start to end, in seconds.
+def waterfall(found: Analysis, focus: Focus, only: Sequence[CellKey] = ()) -> pd.DataFrame:
+    """Return the calls of two lanes as bars from start to end, in seconds; `only` of some cells.
 
     Each call is two rows, embedding first and then Milvus and client; `row` counts bars from the
     top over both lanes, all of which are equally high. Below a lane are the spans in which the
@@ -176,7 +176,9 @@ def waterfall(found: Analysis, focus: Focus) -> pd.DataFrame:
     rows = []
     row = 0.0
     drawn = [
-        trial for trial in lanes(found, focus) if STRATEGIES[trial.strategy].family in STAIRCASE
+        trial
+        for trial in lanes(found, focus)
+        if STRATEGIES[trial.strategy].family in STAIRCASE and (not only or trial.cell in only)
     ]
     most = min(max((len(trial.calls) for trial in drawn), default=0), MAX_LANE_CALLS)
     # Room for the name of the next lane: the more lanes, the lower each is, and names are not.

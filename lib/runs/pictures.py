@@ -27,7 +27,8 @@ from lib.workers.work import Limits
 # Of a chart on a slide, in pixels. A slide shows it 1.7 times as large, so that its texts have 24
 # pixels at 1280 × 720.
 SLIDE_SIZE = {"width": 560, "height": 125}
-SLIDE_PADDING = 8
+# A browser's letters are wider than those that the picture was measured with.
+SLIDE_PADDING = {"left": 26, "right": 26, "top": 8, "bottom": 8}
 PICTURE_SCALE = 2.0
 KINDS = (".svg", ".png")
 # A pixel takes four bytes while it is drawn.

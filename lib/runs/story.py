@@ -120,6 +120,7 @@ def _of_advice(found: Analysis, beside: Beside) -> tuple[Slide, ...]:
                     None,
                     (
                         card.basis(found) + "." if service else COUNTED.get(chart),
+                        _legend(chart, drawn.get(chart)),
                         card.caveat(found, beside),
                     ),
                 )
@@ -133,10 +134,19 @@ def _of_advice(found: Analysis, beside: Beside) -> tuple[Slide, ...]:
     )
 
 
+def _legend(chart: str, frame: pd.DataFrame | None) -> str:
+    """Return the words of a chart's legend, for which a slide has no room."""
+    legend = CHARTS[chart].legend if chart else None
+    return legend(frame) if legend and frame is not None else ""
+
+
 def _wait(found: Analysis, cell: CellSummary) -> Slide:
     """Tell what the loop waits for, call by call."""
     chart = CHARTS["waterfall"]
-    frame = chart.frame(found, Focus(cell.operation, cell.count))
+    # The names of more lanes than two would cover them.
+    base = found.baseline(cell)
+    pair = (cell.cell, base.cell) if base else ()
+    frame = chart.frame(found, Focus(cell.operation, cell.count), pair)
     loop = next((bar for bar in card.bars(found) if bar.family == "loop"), None)
     told = "Each call of the loop waits for the one before."
     if loop is not None and loop.waits >= 0.5:
@@ -145,7 +155,7 @@ def _wait(found: Analysis, cell: CellSummary) -> Slide:
         return Slide(told, lines=(f"{OPERATIONS[cell.operation].label}: no call was recorded.",))
     return Slide(
         told,
-        lines=(chart.finding(frame), *([chart.legend(frame)] if chart.legend else [])),
+        lines=(chart.finding(frame), _legend("waterfall", frame)),
         chart="waterfall",
         frame=frame,
         notes=STAIRCASE,
