@@ -39,7 +39,7 @@ HEADROOM = 1.3
 WITH_GAIN = 1.6
 TITLE_CHARS = 78
 # A latency beyond so many times its limit is drawn at the chart's edge.
-MOST_OF_LIMIT = 20
+MOST_OF_LIMIT = 3
 SHADES = {"embedding": 0.45, "Milvus and client": 1}
 # A rate's verdict → the shape of its point.
 SHAPES = dict(zip(chart_data.VERDICTS, ("circle", "diamond", "cross", "triangle"), strict=True))

@@ -424,7 +424,7 @@ class RateAdvice:
         found = self.rate_per_s
         if not found:
             return "No rate was confirmed"
-        return f"Milvus keeps up with {found:,.3g} calls/s, p99 below {self.p99_ms:g} ms"
+        return f"Keeps up with {found:,.3g} calls/s, p99 below {self.p99_ms:g} ms"
 
     @property
     def at_rate(self) -> RateLevel | None:

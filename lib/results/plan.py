@@ -569,7 +569,7 @@ PRESETS: dict[str, Preset] = {
     for preset in (
         Preset(
             label="Tutorial",
-            summary="The tutorial's add, search and delete, 10 and 100 times.",
+            summary="Add, search and delete, 10 and 100 times.",
             plan=Plan(
                 operations=("add_documents", "similarity_search", "delete"),
                 strategies=("sync_loop", "gather"),

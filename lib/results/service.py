@@ -57,11 +57,11 @@ class ServiceVerdict:
 
     @property
     def short(self) -> str:
-        """The verdict in at most eleven words."""
+        """The verdict in at most eight words."""
         blocking, awaited = self.way(BLOCKING), self.way(AWAITED)
         if blocking is None or awaited is None:
             return f"{STRATEGIES[self.ways[0].strategy].title} answers the most"
-        return f"A blocking call makes everyone wait {waits(blocking)}, awaited {waits(awaited)}"
+        return f"Blocking: all wait {waits(blocking)}. Awaited: {waits(awaited)}"
 
     @property
     def brief(self) -> str:

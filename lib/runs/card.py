@@ -20,7 +20,7 @@ from lib.words import bounds_text, counted, duration_text, ratio_text
 # What the two numbers of a service's bar are.
 SERVED_HEADS = ("answers", "others wait")
 NOTHING = "Nothing to compare in this run."
-RANKED = "Requests a second, and what a health check beside each way waits"
+RANKED = "The others: a health check every 50 ms"
 
 
 @dataclass(frozen=True)

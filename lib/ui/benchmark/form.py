@@ -9,7 +9,6 @@ import streamlit as st
 from lib.errors import InvalidInput
 from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
-from lib.results import findings
 from lib.results.catalogue import INDEX_TYPES, OPERATIONS, OWN_WAYS, STRATEGIES
 from lib.results.plan import (
     DELETE_CONSISTENCIES,
@@ -101,9 +100,8 @@ def run_form(opened: Connection, model: EmbeddingModel, store: RunStore) -> None
             error_box(error)
             return
         summary = PRESETS[preset].summary if preset in PRESETS else ""
-        expected = _expectation(plan, embedded=opened.is_lite)
-        told.caption(f"{summary} {expected}".strip(), width="content")
-        _tell_apart(plan, store)
+        expected = _expectation(plan, embedded=opened.is_lite) + _apart(plan, store)
+        told.caption(f"{summary} {expected}.".strip(), width="content")
         if too_large := message_warning(plan, model.dimension):
             st.warning(too_large, icon=":material/scale:")
         if too_long := plan.time_warning(settings, embedded=opened.is_lite):
@@ -116,19 +114,16 @@ def run_form(opened: Connection, model: EmbeddingModel, store: RunStore) -> None
     _form()
 
 
-def _tell_apart(plan: Plan, store: RunStore) -> None:
+def _apart(plan: Plan, store: RunStore) -> str:
     """Say how long the recorded run below waited, where this plan waits otherwise."""
     is_shown = st.query_params.get(RUN_PARAMETER) or st.session_state.get(SHOWN_KEY)
     recorded = None if is_shown else store.recorded_of(plan.preset)
     if recorded is None:
-        return
-    about, here_ms = recorded.about, plan.embedding_latency_ms
-    was_ms = about.environment.get(ENDPOINT_MS) or about.environment.get("simulated_latency_ms")
-    if was_ms and was_ms != here_ms:
-        st.caption(
-            f"Recorded below: {findings.embedding_wait(about)}. Run waits {here_ms:g} ms: expect "
-            "another gain."
-        )
+        return ""
+    about = recorded.about.environment
+    was_ms = about.get(ENDPOINT_MS) or about.get("simulated_latency_ms")
+    is_other = was_ms and was_ms != plan.embedding_latency_ms
+    return f" ({was_ms:g} ms below)" if is_other else ""
 
 
 def start(preset: Preset) -> None:
@@ -353,5 +348,5 @@ def _expectation(plan: Plan, *, embedded: bool) -> str:
     latency = f", {plan.embedding_latency_ms:g} ms simulated wait"
     latency = latency if plan.embedding_latency_ms else ""
     if plan.counts_trials:
-        return f"About {counted(plan.total_trials(), 'trial')}, {about}{latency}."
-    return f"{plan.total_calls():,} calls, about {about}{latency}."
+        return f"About {counted(plan.total_trials(), 'trial')}, {about}{latency}"
+    return f"{plan.total_calls():,} calls, about {about}{latency}"

@@ -42,7 +42,7 @@ MOST_COMPARED = 6
 # What answers the question of a run that no race answers.
 QUESTIONED = ("heartbeat", "sweep", "rates", "losses", "askers")
 # Of a chart in the card, and of those with which a view can open; pixels.
-CARD_HEIGHT, OPENING_HEIGHT, LANE_HEIGHT = 240, 185, 92
+CARD_HEIGHT, OPENING_HEIGHT, LANE_HEIGHT = 240, 168, 58
 
 
 def show_outcome(

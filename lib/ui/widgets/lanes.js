@@ -36,7 +36,7 @@ const nameWidth = (lanes) =>
 // What the two columns of numbers mean, where that is not a time and a gain.
 function headsOf([value, gain]) {
   const row = made("div", "", "lane heads");
-  row.append(made("span"), made("span", "", "track-head"), made("span", value, "time"),
+  row.append(made("span"), made("span"), made("span", value, "time"),
     made("span", gain, "gain"), made("span", "", "interval"));
   return row;
 }
