@@ -502,8 +502,8 @@ def _not_quiet(environment: Mapping[str, Any]) -> list[str]:
     if not isinstance(share, float) or share < QUIET_SHARE:
         return []
     return [
-        f"they took {share:.0%} of this computer's processors while trials ran: on a quiet one "
-        "the times may be shorter"
+        f"Other programs used {share:.0%} of the processor while trials ran: on a quiet computer "
+        "times may be shorter"
     ]
 
 
@@ -512,7 +512,10 @@ def _gave_way(environment: Mapping[str, Any]) -> list[str]:
     times = environment.get("gave_way")
     if not isinstance(times, int) or not times:
         return []
-    return [f"{counted(times, 'time')}, and the trial after it was warmed up again"]
+    return [
+        f"Short work of others went between trials {counted(times, 'time')}: the trial after was "
+        "warmed up again"
+    ]
 
 
 def _failed(cell: CellSummary, trials: list[Trial]) -> str:

@@ -320,7 +320,9 @@ def test_a_trial_before_which_others_went_first_is_warmed_again_and_the_run_says
     assert [trial.count for trial in finished.trials] == [2, 2, 3, 3]
     assert finished.environment["gave_way"] == 1
     said = analyse(finished).warnings["Others went between or beside trials"]
-    assert said == ["1 time, and the trial after it was warmed up again"]
+    assert said == [
+        "Short work of others went between trials 1 time: the trial after was warmed up again"
+    ]
 
 
 def test_a_watch_that_gives_up_ends_the_run_and_the_finished_trials_are_kept() -> None:
