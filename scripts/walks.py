@@ -30,6 +30,7 @@ LAMBDA = 0.3701  # on no step of the curve over λ
 ROW = "The walrus and the carpenter walk through the house"
 TABLE = f"text,number\n{ROW},1\nSomething else entirely,2\n".encode()
 DEPTH, ITEMS = 5, 50
+PATIENCE_S = 120
 
 Holds = Callable[[Any], bool]
 
@@ -141,8 +142,19 @@ def main() -> None:
     sys.path.insert(0, str(ROOT))
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"LAB_DATA_DIR": folder, "HF_HUB_OFFLINE": "1"}
-        _walk_all(walk)
+        try:
+            _walk_all(walk)
+        finally:
+            _end_jobs()  # or they would write into a folder that is gone
     sys.setprofile(None)
+
+
+def _end_jobs() -> None:
+    from lib import jobs
+
+    for job in jobs.shared().all():
+        jobs.shared().cancel(job)
+        job.finished.wait(PATIENCE_S)
 
 
 def _walk_all(walk: Walk) -> None:
@@ -151,12 +163,15 @@ def _walk_all(walk: Walk) -> None:
     from lib import jobs
 
     def settle() -> None:
-        for job in list(jobs.shared()._jobs.values()):
-            job.finished.wait(120)
+        for job in jobs.shared().all():
+            assert job.finished.wait(PATIENCE_S), job.label
+            assert not job.error, job.error
 
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S)
     app.run()
-    settle()  # the first visit loads a corpus
+    # The first screen draws without Milvus. A page that needs it queues the sample data.
+    app.switch_page("pages/search.py").run()
+    settle()
     app.query_params["r_runs"] = RUN
     with walk.on(is_run):
         app.switch_page("pages/runs.py").run()
