@@ -55,13 +55,12 @@ def _file(entry: Entry) -> str:
 
 
 def _page(entry: Entry, kept: RunStore) -> bytes:
-    run = entry.load()
-    found = analyse(run)
+    found = analyse(entry.load())
     drawings = "\n".join(
         reports.drawing(figure, f"spec-{i}", packed=True)
         for i, figure in enumerate(pictures.figures(found))
     )
-    said = reports.sections(found, kept.beside(run), drawings)
+    said = reports.sections(found, kept.beside(found), drawings)
     body = f'<p><a href="index.html">All recorded runs</a></p>\n{said}\n{SCRIPTS}'
     return reports.page(findings.headline(found), body, scripts=" 'self'")
 

@@ -17,9 +17,10 @@ from lib.results.advice import (
     sentences,
     sweep_advice,
 )
-from lib.results.catalogue import STRATEGIES
+from lib.results.catalogue import PRIMARY_FIELD, STRATEGIES
 from lib.results.chain import ChainVerdict, chain_verdict, waits_s
 from lib.results.groups import Focus, groups
+from lib.results.plan import deletes_wait
 from lib.results.service import ServiceVerdict, service_verdict
 from lib.results.summaries import (
     FASTER,
@@ -77,6 +78,17 @@ class Analysis:
         if all(trial.is_void for trials in self.trials.values() for trial in trials):
             return "No trial was valid: the client could not keep the rate."
         return self.rate.sentence if self.rate and self.rate.is_unmeasurable else ""
+
+    @property
+    def deletes_wait(self) -> bool:
+        """Say whether the run's deletes waited for the clock of a server to find their rows."""
+        settings = self.run.settings
+        by, level = settings.get("delete_by", PRIMARY_FIELD), settings.get("delete_consistency", "")
+        return (
+            self.run.environment.get("backend") == "server"
+            and deletes_wait(by, level)
+            and any(trial.operation == "delete" for trial in self.run.trials)
+        )
 
     @property
     def lead(self) -> CellSummary | None:

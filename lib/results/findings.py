@@ -8,10 +8,10 @@ from typing import Any
 from lib.results import effects, summaries
 from lib.results import plan as plans
 from lib.results.analysis import MANY_OPERATIONS, Analysis, analyse
-from lib.results.catalogue import OPERATIONS, PRIMARY_FIELD, STRATEGIES, Effect
+from lib.results.catalogue import OPERATIONS, STRATEGIES, Effect
 from lib.results.groups import Focus, group_label
 from lib.results.summaries import BUSY_SHARE, FASTER, SLOWER, CellSummary, Speedup
-from lib.results.trials import ENDPOINT_MS, Run
+from lib.results.trials import ENDPOINT_MS, About, Run
 from lib.words import bounds_text, counted, duration_text, ratio_text
 
 # Its spaces do not break, so that no line begins with the percent sign.
@@ -89,14 +89,14 @@ class Digest:
 
 @dataclass(frozen=True)
 class Beside:
-    """Kept runs that put another one into perspective; None where there is none.
+    """Analyses of kept runs that put another one into perspective; None where there is none.
 
     `plain` are the same experiments without simulated latency, `bounded` deletes that do not wait
     for the server's clock.
     """
 
-    plain: Run | None = None
-    bounded: Run | None = None
+    plain: Analysis | None = None
+    bounded: Analysis | None = None
 
 
 ALONE = Beside()
@@ -269,7 +269,7 @@ def command(run: Run) -> str:
     return effects.command(plan) if plan else ""
 
 
-def embedding_wait(run: Run) -> str:
+def embedding_wait(run: About) -> str:
     """Return the label that a wait for embeddings carries everywhere, or an empty text."""
     latency = run.environment.get("simulated_latency_ms") or 0
     if latency:
@@ -306,7 +306,7 @@ def deletes_asked_for(run: Run) -> str:
 
 def without_the_wait(beside: Beside) -> str:
     """Say what the same experiments gave without simulated latency, or nothing."""
-    leading = analyse(beside.plain).leading if beside.plain else ()
+    leading = beside.plain.leading if beside.plain else ()
     if not leading:
         return ""
     parts = [
@@ -317,28 +317,17 @@ def without_the_wait(beside: Beside) -> str:
     return f"Without the simulated wait, as recorded: {', '.join(parts)}."
 
 
-def deletes_wait(run: Run) -> bool:
-    """Say whether a run's deletes waited for the clock of a server to find their rows."""
-    settings: dict[str, Any] = run.settings
-    by, level = settings.get("delete_by", PRIMARY_FIELD), settings.get("delete_consistency", "")
-    return (
-        run.environment.get("backend") == "server"
-        and plans.deletes_wait(by, level)
-        and any(trial.operation == "delete" for trial in run.trials)
-    )
-
-
 def why_deleting_gains(found: Analysis, beside: Beside) -> Finding | None:
     """Say what gathered deletes save, and which argument saves it without async.
 
     None where no delete waited for the clock of a server, or async gained nothing.
     """
     cell = next((cell for cell in found.leading if cell.operation == "delete"), None)
-    if not deletes_wait(found.run) or cell is None or cell.is_undecided or (cell.speedup or 0) < 1:
+    if not found.deletes_wait or cell is None or cell.is_undecided or (cell.speedup or 0) < 1:
         return None
     wait = "A delete by metadata waits for the server's clock (200 ms); gathered deletes share it."
     own = found.baseline(cell)
-    loop = analyse(beside.bounded).baseline(cell) if beside.bounded else None
+    loop = beside.bounded.baseline(cell) if beside.bounded else None
     if loop is None or own is None or not (loop.geomean_wall_s and own.geomean_wall_s):
         return Finding("Deleting gains without embedding anything.", wait)
     return Finding(

@@ -268,11 +268,17 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Run:
-    """The trials of a plan with what they were made on. `note` says why a run is partial."""
+class About:
+    """What a run was made on, and how."""
 
     environment: dict[str, Any]
     settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run(About):
+    """The trials of a plan with what they were made on. `note` says why a run is partial."""
+
     trials: tuple[Trial, ...] = ()
     partial: bool = False
     note: str = ""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lib.charts import data as chart_data
 from lib.results import findings, service
-from lib.results.analysis import MANY_OPERATIONS, Analysis, analyse
+from lib.results.analysis import MANY_OPERATIONS, Analysis
 from lib.results.catalogue import STRATEGIES
 from lib.results.findings import Beside
 from lib.results.groups import Focus
@@ -145,7 +145,7 @@ def caveat(found: Analysis, beside: Beside) -> str:
     if not latency:
         return "Nothing is simulated."
     told = f"With a simulated {latency:g} ms embedding wait."
-    plain = analyse(beside.plain).lead if beside.plain else None
+    plain = beside.plain.lead if beside.plain else None
     if found.lead is None or plain is None or plain.operation != found.lead.operation:
         return told
     return f"{told} Without it: {ratio_text(plain.speedup or 0.0)}."

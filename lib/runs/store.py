@@ -20,9 +20,9 @@ from typing import Any
 
 from lib.errors import InvalidInput
 from lib.results import findings, run_file
-from lib.results.analysis import analyse
+from lib.results.analysis import Analysis, analyse
 from lib.results.findings import Beside, Digest
-from lib.results.trials import ENDPOINT_MS, Run
+from lib.results.trials import ENDPOINT_MS, About, Run
 from lib.runs import front
 from lib.settings import PROJECT_ROOT, Settings
 from lib.words import counted, plain
@@ -94,8 +94,8 @@ class Entry:
         return _read(self.path, self.path.stat().st_mtime_ns)
 
     @property
-    def about(self) -> Run:
-        """The run without its trials: settings and environment."""
+    def about(self) -> About:
+        """The run's settings and environment, for which no trial is read."""
         return _summary(self.path, self.path.stat().st_mtime_ns)[1]
 
 
@@ -107,15 +107,15 @@ def _read(path: Path, changed_ns: int) -> Run:
 
 
 @lru_cache(maxsize=512)
-def _summary(path: Path, changed_ns: int) -> tuple[Digest, Run]:
-    """Return a run's digest, and the run without its trials: kept beside the file, or read."""
+def _summary(path: Path, changed_ns: int) -> tuple[Digest, About]:
+    """Return a run's digest, and what it was made on: kept beside the file, or read."""
     # One of another version of the app is made anew.
     with contextlib.suppress(LookupError, TypeError):
         if kept := front.summary_of(path):
             known = kept["digest"] | {"operations": tuple(kept["digest"]["operations"])}
-            return Digest(**known), Run(**kept["about"], source=path.name)
+            return Digest(**known), About(kept["about"]["environment"], kept["about"]["settings"])
     run = run_file.read(path)
-    return findings.digest(analyse(run)), replace(run, trials=())
+    return findings.digest(analyse(run)), About(run.environment, run.settings)
 
 
 def _import(data: bytes, filename: str, path: Path) -> None:
@@ -226,13 +226,15 @@ class RunStore:
         found = self._recorded_entries("client-*.json")
         return sorted(found, key=lambda entry: entry.about.environment[ENDPOINT_MS])
 
-    def beside(self, run: Run) -> Beside:
+    def beside(self, found: Analysis) -> Beside:
         """Return the recorded runs without which this one's figures would mislead."""
-        simulated = run.environment.get("simulated_latency_ms")
-        waits = findings.deletes_wait(run)
+        run, plain, bounded = found.run, None, None
+        if run.environment.get("simulated_latency_ms"):
+            plain = self._like(run, "*tutorial*.json", EXPERIMENT, plain=True)
+        if found.deletes_wait:
+            bounded = self._like(run, "delete-bounded*.json", DELETES)
         return Beside(
-            plain=self._like(run, "*tutorial*.json", EXPERIMENT, plain=True) if simulated else None,
-            bounded=self._like(run, "delete-bounded*.json", DELETES) if waits else None,
+            plain=analyse(plain) if plain else None, bounded=analyse(bounded) if bounded else None
         )
 
     def _like(

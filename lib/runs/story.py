@@ -10,7 +10,7 @@ import pandas as pd
 
 from lib.charts.charts import CHARTS, frames
 from lib.results import findings, summaries
-from lib.results.analysis import Analysis, analyse
+from lib.results.analysis import Analysis
 from lib.results.catalogue import OPERATIONS, STRATEGIES
 from lib.results.findings import Beside
 from lib.results.groups import Focus
@@ -164,8 +164,7 @@ def _wait(found: Analysis, cell: CellSummary) -> Slide:
 
 def _without(found: Analysis, beside: Beside) -> Slide:
     """Tell what remains of the gain where nothing waits, and where async loses."""
-    plainly = analyse(beside.plain) if beside.plain else None
-    plain = plainly.lead if plainly else None
+    plain = beside.plain.lead if beside.plain else None
     deleting = findings.why_deleting_gains(found, beside)
     losses = [text for text in [findings.without_the_wait(beside)] if text]
     losses += [deleting.sentence] if deleting and beside.bounded else []
@@ -176,7 +175,7 @@ def _without(found: Analysis, beside: Beside) -> Slide:
             "It cannot help where nothing waits: a busy client, a store that serves one call at "
             "a time, one batch.",
         ]
-    bars = card.bars(plainly) if plainly and plain else ()
+    bars = card.bars(beside.plain) if beside.plain and plain else ()
     return Slide(
         f"Without the simulated wait: {ratio_text(plain.speedup or 0)}." if plain else LIMITS,
         lines=(*losses[: 2 if bars else MOST_LINES], ELSEWHERE),

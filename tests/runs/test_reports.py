@@ -167,7 +167,8 @@ def test_what_stands_beside_a_run_on_the_page_stands_in_its_report_and_its_deck_
         return make_run(*trials, settings={"delete_by": "id", **settings})
 
     run = deletes(0.2)
-    beside = Beside(plain=make_run(), bounded=deletes(0.003, delete_consistency="Bounded"))
+    bounded = deletes(0.003, delete_consistency="Bounded")
+    beside = Beside(plain=analyse(make_run()), bounded=analyse(bounded))
     texts = [
         html.unescape(EXPORTS["html"].make(run, beside).decode()),
         " ".join(

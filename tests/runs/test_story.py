@@ -55,7 +55,7 @@ def test_the_caveat_names_the_simulated_wait_and_the_gain_without_it() -> None:
     plain = make_run(environment={"simulated_latency_ms": 0})
     assert card.caveat(analyse(plain), ALONE) == "Nothing is simulated."
     assert card.caveat(analyse(make_run()), ALONE) == "With a simulated 450 ms embedding wait."
-    told = card.caveat(analyse(make_run()), Beside(plain=plain))
+    told = card.caveat(analyse(make_run()), Beside(plain=analyse(plain)))
     assert told == "With a simulated 450 ms embedding wait. Without it: 50×."
 
 
@@ -78,7 +78,7 @@ def test_the_four_slides_are_the_wait_the_race_what_remains_and_monday() -> None
 
 def test_what_remains_without_the_wait_is_shown_as_the_same_bars() -> None:
     plain = make_run(environment={"simulated_latency_ms": 0})
-    slide = story.slides(analyse(make_run()), Beside(plain=plain))[2]
+    slide = story.slides(analyse(make_run()), Beside(plain=analyse(plain)))[2]
     assert slide.statement == "Without the simulated wait: 50×."
     assert slide.bars == card.bars(analyse(plain))
 

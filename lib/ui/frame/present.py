@@ -54,7 +54,7 @@ def show(page: str) -> None:
 def _told(
     run_id: str, changed_ns: int, mode: str, _entry: Entry, _store: RunStore, _limits: Limits
 ) -> dict[str, Any]:
-    run = _entry.load()
+    found = analyse(_entry.load())
     slides = [
         {
             "statement": slide.statement,
@@ -62,12 +62,12 @@ def _told(
             "notes": slide.notes,
             **_picture(slide, mode, _limits),
         }
-        for slide in story.slides(analyse(run), _store.beside(run))
+        for slide in story.slides(found, _store.beside(found))
     ]
     return {
         "run": run_id,
         "slides": slides,
-        "source": f"{_entry.origin.value.capitalize()} · {findings.note(run)}",
+        "source": f"{_entry.origin.value.capitalize()} · {findings.note(found.run)}",
     }
 
 

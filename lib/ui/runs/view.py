@@ -81,8 +81,9 @@ def run_view(
     `origin` says where it comes from; `key` keeps two views on a page apart. A page that is about
     runs has `more` views, beside those of the run, and its title is the run's.
     """
+    found = analyse(run)
     # Recorded runs without which the numbers of this one would mislead.
-    beside, found = store.beside(run), analyse(run)
+    beside = store.beside(found)
     with st.container(border=True, gap="xsmall"):
         with close_heading(f"{key}_head"):
             head, actions = st.columns([3, 1], vertical_alignment="center")
