@@ -795,6 +795,10 @@ class Chart:
     # What its legend says, in words, for where `draw` is told that it has none.
     legend: Callable[[pd.DataFrame], str] | None = None
 
+    def looks_at(self, focus: Focus) -> tuple[Focus, ...]:
+        """Return what `frame` is given beside the analysis."""
+        return (focus,) if self.focused else ()
+
     def titled(self, frame: pd.DataFrame, *, note: str = "") -> AnyChart:
         """Return the chart as a picture: finding as title, note below it, fixed width."""
         lines = textwrap.wrap(self.finding(frame), TITLE_CHARS)
@@ -857,6 +861,22 @@ CHARTS: dict[str, Chart] = {
 RACE = "race"  # a picture that moves, and no chart
 
 
+def drawable(found: Analysis, views: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the views that have something to draw, in some group of calls, in one of their charts.
+
+    No more tables are made than that takes.
+    """
+    return [
+        view
+        for view, names in views.items()
+        if any(
+            not chart.frame(found, *chart.looks_at(group)).empty
+            for chart in map(CHARTS.__getitem__, names)
+            for group in found.groups
+        )
+    ]
+
+
 def frames(found: Analysis, focus: Focus, names: Iterable[str]) -> dict[str, pd.DataFrame]:
     """Return the tables of some charts that have something to draw, of a run and one group of it.
 
@@ -864,9 +884,8 @@ def frames(found: Analysis, focus: Focus, names: Iterable[str]) -> dict[str, pd.
     """
     made = {}
     for name in names:
-        frame_of: Callable[..., pd.DataFrame] = (
-            chart_data.race if name == RACE else CHARTS[name].frame
-        )
-        is_focused = name == RACE or CHARTS[name].focused
-        made[name] = frame_of(found, focus) if is_focused else frame_of(found)
+        if name == RACE:
+            made[name] = chart_data.race(found, focus)
+        else:
+            made[name] = CHARTS[name].frame(found, *CHARTS[name].looks_at(focus))
     return {name: frame for name, frame in made.items() if not frame.empty}

@@ -11,7 +11,7 @@ from lib.charts import data as chart_data
 from lib.results import findings, service
 from lib.results.analysis import MANY_OPERATIONS, Analysis
 from lib.results.catalogue import STRATEGIES
-from lib.results.findings import Beside
+from lib.results.findings import ALONE, Beside, Finding, Warned
 from lib.results.groups import Focus
 from lib.results.summaries import FASTER, CellSummary
 from lib.results.trials import ENDPOINT_MS
@@ -149,3 +149,48 @@ def caveat(found: Analysis, beside: Beside) -> str:
     if found.lead is None or plain is None or plain.operation != found.lead.operation:
         return told
     return f"{told} Without it: {ratio_text(plain.speedup or 0.0)}."
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that is told of a run, made once.
+
+    `conditions` say where, when and on what it was measured, `method` how. `losses` are where async
+    does not win, `deleting` is why deletes gain, `plainly` the gains without the simulated wait.
+    """
+
+    bars: tuple[Bar, ...]
+    heads: tuple[str, ...]
+    caveat: str
+    headline: str
+    basis: str
+    conditions: str
+    method: str
+    advised: tuple[str, ...]
+    losses: tuple[Finding, ...]
+    deleting: Finding | None
+    plainly: str
+    warned: tuple[Warned, ...]
+    note: str
+    stem: str
+
+
+def of(found: Analysis, beside: Beside = ALONE, origin: str = "") -> Card:
+    """Return what is told of a run, beside recorded ones; `origin` says where it comes from."""
+    run = found.run
+    return Card(
+        bars=bars(found),
+        heads=heads(found),
+        caveat=caveat(found, beside),
+        headline=headline(found),
+        basis=basis(found),
+        conditions=" · ".join(findings.conditions(run, origin)),
+        method=f"{findings.load(run)} {findings.METHOD}",
+        advised=findings.advised(found),
+        losses=tuple(findings.where_async_loses(found)),
+        deleting=findings.why_deleting_gains(found, beside),
+        plainly=findings.without_the_wait(beside),
+        warned=findings.warnings(found),
+        note=findings.note(run),
+        stem=findings.stem(run),
+    )

@@ -19,6 +19,7 @@ from lib.results.analysis import Analysis, analyse
 from lib.results.findings import ALONE, Beside
 from lib.results.trials import Run
 from lib.runs import card, pictures
+from lib.runs.card import Card
 from lib.runs.pictures import DRAWING, ENGINE, Figure, OnPart, figures, said, unwatched
 from lib.words import inert
 from lib.workers import work
@@ -199,18 +200,18 @@ def drawing(figure: Figure, name: str, *, packed: bool) -> str:
 
 def sections(found: Analysis, beside: Beside, drawings: str) -> str:
     """Return what the report says, in the order of reading, around its drawings."""
-    run = found.run
-    return f"""<p class="quiet">{_text(findings.note(run))}</p>
-{_card(found, beside)}
-{_list("What follows", findings.advised(found))}
-{_losses(found, beside)}
-{_warnings(found)}
+    run, told = found.run, card.of(found, beside)
+    return f"""<p class="quiet">{_text(told.note)}</p>
+{_card(told, findings.headline(found))}
+{_list("What follows", told.advised)}
+{_losses(told)}
+{_warnings(told)}
 {drawings}
 {_published(found)}
 <h2>All figures</h2>
 <div class="scroll">{_table(chart_data.summary(found))}</div>
 <h2>Method and environment</h2>
-<p>{findings.load(run)} {findings.METHOD}</p>
+<p>{told.method}</p>
 <dl>{_environment(run)}</dl>
 <p>The same run from a terminal:</p>
 <pre><code>{_text(findings.command(run))}</code></pre>"""
@@ -239,22 +240,20 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _card(found: Analysis, beside: Beside) -> str:
+def _card(told: Card, sentence: str) -> str:
     """Return the result card: the headline, the ways as bars, and what they rest on."""
-    bars = card.bars(found)
-    longest = max((bar.value for bar in bars), default=1.0) or 1.0
-    said = "".join(f"<td>{_text(head)}</td>" for head in card.heads(found))
+    longest = max((bar.value for bar in told.bars), default=1.0) or 1.0
+    said = "".join(f"<td>{_text(head)}</td>" for head in told.heads)
     rows = f"<tr><th></th><td></td>{said}<td></td></tr>" if said else ""
     rows += "".join(
         f'<tr><th>{_text(bar.label)}</th><td class="track"><i class="{bar.family}" '
         f'style="width:{100 * bar.value / longest:.2f}%"></i></td><td>{_text(bar.shown)}</td>'
         f"<td><strong>{_text(bar.gain)}</strong></td><td>{_text(bar.interval)}</td></tr>"
-        for bar in bars
+        for bar in told.bars
     )
-    caveat = " ".join((card.caveat(found, beside), findings.without_the_wait(beside)))
     return (
-        f"<header><h1>{_text(card.headline(found))}</h1><p>{_text(findings.headline(found))}</p>"
-        f"<table>{rows}</table><p>{_text(card.basis(found))}</p><p>{_text(caveat)}</p></header>"
+        f"<header><h1>{_text(told.headline)}</h1><p>{_text(sentence)}</p><table>{rows}</table>"
+        f"<p>{_text(told.basis)}</p><p>{_text(f'{told.caveat} {told.plainly}')}</p></header>"
     )
 
 
@@ -263,27 +262,26 @@ def _list(title: str, lines: Iterable[str]) -> str:
     return f"<h2>{title}</h2><ul>{items}</ul>" if items else ""
 
 
-def _losses(found: Analysis, beside: Beside) -> str:
+def _losses(told: Card) -> str:
     losses = "".join(
         f'<p class="loss">{_text(finding.sentence)}</p>'
         f"<p>{_text(' '.join((finding.cause, '; '.join(finding.figures))))}</p>"
-        for finding in findings.where_async_loses(found)
+        for finding in told.losses
     )
-    deleting = findings.why_deleting_gains(found, beside)
-    if deleting:
-        sentence, cause = _text(deleting.sentence), _text(deleting.cause)
+    if told.deleting:
+        sentence, cause = _text(told.deleting.sentence), _text(told.deleting.cause)
         losses += f"<p><strong>{sentence}</strong> {cause}</p>"
     return losses
 
 
-def _warnings(found: Analysis) -> str:
+def _warnings(told: Card) -> str:
     items = "".join(
         f"<li><details><summary>{_text(warning.line)}</summary><ul>"
         + "".join(f"<li>{_text(message)}</li>" for message in warning.cells)
         + "</ul></details></li>"
         if warning.cells
         else f"<li>{_text(warning.line)}</li>"
-        for warning in findings.warnings(found)
+        for warning in told.warned
     )
     return f"<h2>Warnings</h2><ul>{items}</ul>" if items else ""
 

@@ -18,7 +18,7 @@ from lib.results.plan import PRESETS
 from lib.results.summaries import CellSummary
 from lib.results.trials import OVERLOAD, RATE, SERVICE
 from lib.runs import card
-from lib.runs.card import Bar
+from lib.runs.card import Bar, Card
 from lib.words import counted, duration_text, ratio_text
 
 LIMITS = "Where async does not help"
@@ -78,23 +78,23 @@ def line(found: Analysis) -> str:
 
 def slides(found: Analysis, beside: Beside) -> tuple[Slide, ...]:
     """Return the slides of a run."""
-    cell = found.lead
+    cell, told = found.lead, card.of(found, beside)
     if cell is None:
-        return _of_advice(found, beside)
+        return _of_advice(found, told)
     return (
-        _wait(found, cell),
+        _wait(found, cell, told),
         Slide(
-            card.headline(found),
-            lines=(line(found), card.caveat(found, beside)),
-            bars=card.bars(found),
-            notes=f"{card.basis(found)}.",
+            told.headline,
+            lines=(line(found), told.caveat),
+            bars=told.bars,
+            notes=f"{told.basis}.",
         ),
-        _without(found, beside),
-        _monday(found, cell),
+        _without(found, beside, told),
+        _monday(found, cell, told),
     )
 
 
-def _of_advice(found: Analysis, beside: Beside) -> tuple[Slide, ...]:
+def _of_advice(found: Analysis, told: Card) -> tuple[Slide, ...]:
     """Return the slides of a run that says nothing about a gain: they tell what it advises."""
     run, service = found.run, found.service
     drawn = frames(found, found.focus, ADVICE_CHARTS) if found.focus and not service else {}
@@ -114,21 +114,21 @@ def _of_advice(found: Analysis, beside: Beside) -> tuple[Slide, ...]:
             notes="Ask the room for a guess before the next slide.",
         ),
         Slide(
-            card.headline(found),
+            told.headline,
             lines=tuple(
                 filter(
                     None,
                     (
-                        card.basis(found) + "." if service else COUNTED.get(chart),
+                        told.basis + "." if service else COUNTED.get(chart),
                         _legend(chart, drawn.get(chart)),
-                        card.caveat(found, beside),
+                        told.caveat,
                     ),
                 )
             ),
             chart=chart,
             frame=drawn.get(chart),
-            bars=card.bars(found) if service else (),
-            heads=card.heads(found),
+            bars=told.bars if service else (),
+            heads=told.heads,
         ),
         Slide(TO_SET, lines=(*(SERVED if service else said), ELSEWHERE)),
     )
@@ -140,21 +140,21 @@ def _legend(chart: str, frame: pd.DataFrame | None) -> str:
     return legend(frame) if legend and frame is not None else ""
 
 
-def _wait(found: Analysis, cell: CellSummary) -> Slide:
+def _wait(found: Analysis, cell: CellSummary, told: Card) -> Slide:
     """Tell what the loop waits for, call by call."""
     chart = CHARTS["waterfall"]
     # The names of more lanes than two would cover them.
     base = found.baseline(cell)
     pair = (cell.cell, base.cell) if base else ()
     frame = chart.frame(found, Focus(cell.operation, cell.count), pair)
-    loop = next((bar for bar in card.bars(found) if bar.family == "loop"), None)
-    told = "Each call of the loop waits for the one before."
+    loop = next((bar for bar in told.bars if bar.family == "loop"), None)
+    said = "Each call of the loop waits for the one before."
     if loop is not None and loop.waits >= 0.5:
-        told = f"{loop.waits:.0%} of a loop's time is waiting for embeddings."
+        said = f"{loop.waits:.0%} of a loop's time is waiting for embeddings."
     if frame.empty:
-        return Slide(told, lines=(f"{OPERATIONS[cell.operation].label}: no call was recorded.",))
+        return Slide(said, lines=(f"{OPERATIONS[cell.operation].label}: no call was recorded.",))
     return Slide(
-        told,
+        said,
         lines=(chart.finding(frame), _legend("waterfall", frame)),
         chart="waterfall",
         frame=frame,
@@ -162,13 +162,12 @@ def _wait(found: Analysis, cell: CellSummary) -> Slide:
     )
 
 
-def _without(found: Analysis, beside: Beside) -> Slide:
+def _without(found: Analysis, beside: Beside, told: Card) -> Slide:
     """Tell what remains of the gain where nothing waits, and where async loses."""
     plain = beside.plain.lead if beside.plain else None
-    deleting = findings.why_deleting_gains(found, beside)
-    losses = [text for text in [findings.without_the_wait(beside)] if text]
-    losses += [deleting.sentence] if deleting and beside.bounded else []
-    losses += [finding.text for finding in findings.where_async_loses(found)]
+    losses = [told.plainly] if told.plainly else []
+    losses += [told.deleting.sentence] if told.deleting and beside.bounded else []
+    losses += [finding.text for finding in told.losses]
     if not losses:
         losses = [
             f"Async beat the loop in this run.{_beside_one_batch(found)}",
@@ -208,7 +207,7 @@ def _way(found: Analysis, cell: CellSummary, family: str) -> CellSummary | None:
     return min(same, key=lambda other: other.geomean_wall_s or 0.0, default=None)
 
 
-def _monday(found: Analysis, cell: CellSummary) -> Slide:
+def _monday(found: Analysis, cell: CellSummary, told: Card) -> Slide:
     """Tell what follows for a reader's own code, with the figures of this run."""
     gain = ratio_text(cell.speedup or 0.0)
     lines = ["Nothing was shown here: leave the code as it is."]
@@ -221,4 +220,4 @@ def _monday(found: Analysis, cell: CellSummary) -> Slide:
         lines.append(f"Batch what is known in advance: {ratio_text(batch.speedup)} here.")
     if threads is not None and threads.speedup:
         lines.append(f"Sync code can use threads: {ratio_text(threads.speedup)} here.")
-    return Slide(MONDAY, lines=(*lines, ACCIDENT, *findings.advised(found)[:1]), notes=ELSEWHERE)
+    return Slide(MONDAY, lines=(*lines, ACCIDENT, *told.advised[:1]), notes=ELSEWHERE)

@@ -9,10 +9,10 @@ import streamlit as st
 
 from lib.charts.charts import Chart
 from lib.jobs import Job
-from lib.results import findings
 from lib.results.findings import Beside
 from lib.results.trials import Run
 from lib.runs import pictures, reports
+from lib.runs.card import Card
 from lib.runs.reports import EXPORTS, Export
 from lib.ui.visitor import session
 from lib.ui.visitor.errors import show_error
@@ -28,16 +28,15 @@ def drawing_limits() -> Limits:
     return replace(pictures.DRAWING, seconds=host.max_draw_s, resident_mb=host.max_draw_mb)
 
 
-def downloads(run: Run, *, key: str, beside: Beside) -> None:
-    """Draw the menu that exports the whole run."""
-    stem = findings.stem(run)
+def downloads(run: Run, *, key: str, beside: Beside, stem: str) -> None:
+    """Draw the menu that exports the whole run; the files' names begin with `stem`."""
     subject = f"{stem}:{run.environment.get('time', '')}"
 
     @st.fragment
     def _menu() -> None:
         for export in EXPORTS.values():
             if export.is_slow:
-                _start_button(run, beside, export, subject, key=f"{key}_make_{export.name}")
+                _start_button(run, beside, export, stem, subject, key=f"{key}_make_{export.name}")
             else:
                 exports.download(
                     export.label,
@@ -53,7 +52,9 @@ def downloads(run: Run, *, key: str, beside: Beside) -> None:
         _menu()
 
 
-def _start_button(run: Run, beside: Beside, export: Export, subject: str, *, key: str) -> None:
+def _start_button(
+    run: Run, beside: Beside, export: Export, stem: str, subject: str, *, key: str
+) -> None:
     if not st.button(export.label, key=key, icon=":material/draw:", width="stretch"):
         return
     limits = drawing_limits()
@@ -69,7 +70,7 @@ def _start_button(run: Run, beside: Beside, export: Export, subject: str, *, key
     with show_error(ends_page=False):
         exports.start(
             f"Making {export.label}",
-            f"{findings.stem(run)}{export.suffix}",
+            f"{stem}{export.suffix}",
             write,
             subject=subject,
             parameter=PARAMETER,
@@ -77,15 +78,15 @@ def _start_button(run: Run, beside: Beside, export: Export, subject: str, *, key
         )
 
 
-def chart_downloads(run: Run, chart: Chart, frame: pd.DataFrame, *, key: str) -> None:
+def chart_downloads(told: Card, chart: Chart, frame: pd.DataFrame, *, key: str) -> None:
     """Draw the buttons that export one chart as a picture."""
-    stem = f"{findings.stem(run)}-{chart.name}"
+    stem = f"{told.stem}-{chart.name}"
     limits = drawing_limits()
     with st.container(horizontal=True):
         for suffix, mime in ((".png", "image/png"), (".svg", "image/svg+xml")):
             exports.download(
                 suffix[1:].upper(),
-                partial(pictures.picture, findings.note(run), chart, frame, suffix, limits),
+                partial(pictures.picture, told.note, chart, frame, suffix, limits),
                 f"{stem}{suffix}",
                 mime,
                 key=f"{key}_get_{suffix[1:]}",

@@ -13,10 +13,11 @@ from lib.jobs import Job, State
 from lib.results import comparison, findings, published
 from lib.results.analysis import Analysis, analyse
 from lib.results.comparison import ComparedCell
-from lib.results.findings import Beside
 from lib.results.groups import WHOLE
+from lib.results.summaries import CellSummary
 from lib.results.trials import CHAIN, SERVICE, Run
 from lib.runs import card, measured_code
+from lib.runs.card import Card
 from lib.runs.store import Entry, Origin, RunStore
 from lib.ui.runs.downloads import chart_downloads, downloads
 from lib.ui.visitor import session
@@ -84,24 +85,24 @@ def run_view(
     found = analyse(run)
     # Recorded runs without which the numbers of this one would mislead.
     beside = store.beside(found)
+    told = card.of(found, beside, origin)
     with st.container(border=True, gap="xsmall"):
         with close_heading(f"{key}_head"):
             head, actions = st.columns([3, 1], vertical_alignment="center")
         write = head.header if more is None else head.title
-        write(literal(card.headline(found)), anchor=False)
+        write(literal(told.headline), anchor=False)
         with actions, st.container(horizontal=True, horizontal_alignment="right"):
             share("runs", key=f"{key}_share", r_runs=run_id)
-            downloads(run, key=key, beside=beside)
+            downloads(run, key=key, beside=beside, stem=told.stem)
         # What the chart shows and what the numbers rest on; each is said once.
-        told = dict.fromkeys(filter(None, (_picture(found, key=key), card.basis(found))))
-        made_on = " · ".join(findings.conditions(run, origin))
-        sentences = (*(each.removesuffix(".") for each in told), made_on)
-        st.caption(literal(f"{'. '.join(sentences)}. {_caveat(found, beside)}"))
+        rests_on = dict.fromkeys(filter(None, (_picture(found, told, key=key), told.basis)))
+        sentences = (*(each.removesuffix(".") for each in rests_on), told.conditions)
+        st.caption(literal(f"{'. '.join(sentences)}. {_caveat(told, found.lead)}"))
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             # The method opens where one stands.
             with st.popover("How this was measured", type="tertiary", key=f"{key}_how"):
-                st.markdown(f"{findings.load(run)} {findings.METHOD}")
-            _notes(found, beside, key=key)
+                st.markdown(told.method)
+            _notes(told, key=key)
             present_link(run_id)
             twin = store.recorded_of(str(run.settings.get("preset", "")))
             if twin and origin != Origin.RECORDED.value and run_id:
@@ -111,27 +112,26 @@ def run_view(
                     icon=":material/compare_arrows:",
                     query_params={"r_runs": f"{run_id},{twin.id}"},
                 )
-    look_inside(found, key=key, more=more or {})
+    look_inside(found, told, key=key, more=more or {})
 
 
-def _caveat(found: Analysis, beside: Beside) -> str:
+def _caveat(told: Card, cell: CellSummary | None) -> str:
     """Return what is simulated and what was published of the same work."""
-    told, cell = card.caveat(found, beside), found.lead
     figure = published.PUBLISHED.get((cell.operation, cell.count)) if cell else None
     if figure is None:
-        return told
+        return told.caveat
     return (
-        f"{told} The published tutorial, through OpenAI: {duration_text(figure.sync_s)} and "
+        f"{told.caveat} The published tutorial, through OpenAI: {duration_text(figure.sync_s)} and "
         f"{duration_text(figure.async_s)}, {figure.speedup:.1f}×."
     )
 
 
-def _picture(found: Analysis, *, key: str) -> str:
+def _picture(found: Analysis, told: Card, *, key: str) -> str:
     """Draw the ways with their times and gains, and the race or the chart of the question.
 
     Return what the chart was said to show.
     """
-    bars = card.bars(found)
+    bars = told.bars
     if found.focus is None:
         return ""
     drawn = frames(found, found.focus, (*QUESTIONED, RACE))
@@ -139,7 +139,7 @@ def _picture(found: Analysis, *, key: str) -> str:
     left, right = st.columns(2, gap="large") if bars else (None, st.container())
     if left is not None:
         with left:
-            show_bars([asdict(bar) for bar in bars], heads=card.heads(found), key=f"{key}_bars")
+            show_bars([asdict(bar) for bar in bars], heads=told.heads, key=f"{key}_bars")
     with right:
         if name in CHARTS:
             # The headline stands above it, and what it shows below.
@@ -156,24 +156,21 @@ def _picture(found: Analysis, *, key: str) -> str:
     return ""
 
 
-def _notes(found: Analysis, beside: Beside, *, key: str) -> None:
+def _notes(told: Card, *, key: str) -> None:
     """Offer what must be known beside the card: advice, where async does not win, warnings."""
-    advised, warned = findings.advised(found), findings.warnings(found)
-    lines = [literal(line) for line in advised]
-    lines += [literal(plainly)] if (plainly := findings.without_the_wait(beside)) else []
-    losses = findings.where_async_loses(found)
-    losses += filter(None, [findings.why_deleting_gains(found, beside)])
+    lines = [literal(line) for line in (*told.advised, told.plainly) if line]
+    losses = [*told.losses, *filter(None, [told.deleting])]
     lines += [f"**{literal(loss.sentence)}** {literal(loss.cause)}" for loss in losses]
     lines += [
         f":material/warning: {literal(warning.line)}{', listed in Data' if warning.cells else ''}"
-        for warning in warned
+        for warning in told.warned
     ]
     if not lines:
         return
     kinds = {
-        "what it advises": bool(advised),
+        "what it advises": bool(told.advised),
         "where async does not help": bool(losses),
-        counted(len(warned), "warning"): bool(warned),
+        counted(len(told.warned), "warning"): bool(told.warned),
     }
     named = ", ".join(kind for kind, is_there in kinds.items() if is_there)
     title = f"{named[:1].upper()}{named[1:]}" or "What it is without the wait"
@@ -181,7 +178,9 @@ def _notes(found: Analysis, beside: Beside, *, key: str) -> None:
         st.markdown("\n".join(f"- {line}" for line in lines))
 
 
-def look_inside(found: Analysis, *, key: str, more: Mapping[str, Callable[[], None]]) -> None:
+def look_inside(
+    found: Analysis, told: Card, *, key: str, more: Mapping[str, Callable[[], None]]
+) -> None:
     """Draw one view at a time; one without data is not offered."""
     if found.focus is None:
         return
@@ -189,33 +188,28 @@ def look_inside(found: Analysis, *, key: str, more: Mapping[str, Callable[[], No
     # A fragment: choosing another view must not draw the whole page again.
     @st.fragment
     def _inside() -> None:
-        drawn = [view for view, names in VIEWS.items() if _has(found, names)]
-        shown = [*drawn, *more, METHOD, DATA]
+        shown = [*charts.drawable(found, VIEWS), *more, METHOD, DATA]
         tabs = st.tabs(shown, key=f"{key}_view", on_change="rerun", bind="query-params")
         for name, tab in zip(shown, tabs, strict=True):
             if not tab.open:
                 continue
             with tab:
                 if name in VIEWS:
-                    _charts(found, name, key=key)
+                    _charts(found, told, name, key=key)
                 elif name in more:
                     more[name]()
                 elif name == METHOD:
-                    method(found, key=key)
+                    method(found, told, key=key)
                 else:
-                    data(found)
+                    data(found, told)
 
     _inside()
 
 
-def _has(found: Analysis, names: Sequence[str]) -> bool:
-    return any(frames(found, group, [name]) for name in names for group in found.groups)
-
-
-def _charts(found: Analysis, view: str, *, key: str) -> None:
+def _charts(found: Analysis, told: Card, view: str, *, key: str) -> None:
     """Draw one chart of a view, of one group of calls."""
     top = st.container(horizontal=True, vertical_alignment="center")
-    run, group = found.run, found.focus or WHOLE
+    group = found.focus or WHOLE
     if len(found.groups) > 1:
         by_label = {each.label: each for each in found.groups}
         # By label, not by place: the next run on this page may have fewer groups.
@@ -251,13 +245,13 @@ def _charts(found: Analysis, view: str, *, key: str) -> None:
         for option, label in chart.switches.items()
     }
     with top.popover("Picture", icon=":material/download:"):
-        chart_downloads(run, chart, frame, key=f"{key}_{name}")
+        chart_downloads(told, chart, frame, key=f"{key}_{name}")
     height = OPENING_HEIGHT if name == next(iter(made)) and view == "Calls" else None
     if name == "waterfall":
         height = max(OPENING_HEIGHT, LANE_HEIGHT * frame["lane"].nunique())
     _draw(chart, frame, key=f"{key}_{name}", height=height, **switches)
     if name == "speedup" and (frame["source"] == "published").any():
-        reasons = [f"- {literal(reason)}" for reason in published.reasons(run.environment)]
+        reasons = [f"- {literal(reason)}" for reason in published.reasons(found.run.environment)]
         st.markdown("\n".join(("**Why the tutorial's figures differ**\n", *reasons)))
         st.caption(f"Published: {published.SOURCE}.")
 
@@ -289,7 +283,7 @@ def _draw(
     return finding
 
 
-def data(found: Analysis) -> None:
+def data(found: Analysis, told: Card) -> None:
     """Draw the table of all figures, and every warning with its cell."""
     summary_table(chart_data.summary(found))
     many = [
@@ -299,7 +293,7 @@ def data(found: Analysis) -> None:
     ]
     if many:
         show_table(many, alt="Each warning and its cell")
-    figures = [text for loss in findings.where_async_loses(found) for text in loss.figures]
+    figures = [text for loss in told.losses for text in loss.figures]
     if figures:
         st.markdown("\n".join(f"- {literal(text)}" for text in figures))
 
@@ -382,10 +376,10 @@ def summary_table(table: pd.DataFrame) -> None:
     )
 
 
-def method(found: Analysis, *, key: str) -> None:
+def method(found: Analysis, told: Card, *, key: str) -> None:
     """Draw how the run was made, on what, and the command that repeats it."""
     run = found.run
-    st.markdown(f"{findings.load(run)} {findings.METHOD}")
+    st.markdown(told.method)
     environment = {
         name.replace("_", " "): str(value)
         for name, value in run.environment.items()
