@@ -76,17 +76,16 @@ def basis(found: Analysis) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def bars(found: Analysis, chosen: Focus | None = None) -> tuple[Bar, ...]:
-    """Return the ways of a group, Loop, Threads, Async, One batch; those of a service ranked.
+def bars(found: Analysis) -> tuple[Bar, ...]:
+    """Return the ways of the headline's calls in the order of lanes; those of a service ranked.
 
     None of a run that says nothing about a gain.
     """
     if found.service:
         return tuple(_served(cell) for cell in found.service.ways)
-    chosen = chosen or found.focus
-    if chosen is None or found.lead is None:
+    if found.focus is None or found.lead is None:
         return ()
-    cells = map(found.cell, (trial.cell for trial in chart_data.lanes(found, chosen)))
+    cells = map(found.cell, (trial.cell for trial in chart_data.lanes(found, found.focus)))
     return tuple(_bar(found, cell) for cell in cells if cell)
 
 
