@@ -36,12 +36,12 @@ from lib.results.ranking import (
     check_ranking,
 )
 from lib.search import mmr
+from lib.search.titles import title_of
 
 MAX_LIMIT = 1_000
 MAX_QUERY_CHARACTERS = 20_000
 # Metadata that says where a text came from, the first that a row has.
 SOURCE_FIELDS = ("source", "module", "file", "url", "category")
-TITLE_FIELDS = ("name", "title", "id")
 # Metadata that says where in its file a text stands, the first that a row has.
 PLACE_FIELDS = ("page", "slide", "sheet", "chapter", "row", "position")
 # What becomes of a row when MMR picks among the candidates.
@@ -90,15 +90,16 @@ class Hit:
 
     @property
     def title(self) -> str:
-        """What to call the row: its name, or else the file and the place in it, or else its key."""
-        names = (str(self.metadata[name]) for name in TITLE_FIELDS if self.metadata.get(name))
+        """What to call the row: its title, its id, the file and the place in it, or its key."""
+        if title := title_of(self.metadata) or str(self.metadata.get("id") or ""):
+            return title
         field, source = self.source
         if field == "row":
-            return next(names, self.key)
+            return self.key
         places = (
             f", {name} {self.metadata[name]}" for name in PLACE_FIELDS if name in self.metadata
         )
-        return next(names, source + next(places, ""))
+        return source + next(places, "")
 
     @property
     def source(self) -> tuple[str, str]:

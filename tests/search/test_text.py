@@ -79,3 +79,23 @@ def test_a_row_without_a_name_is_called_by_its_file_and_the_place_in_it() -> Non
     )
     assert Hit(1, "9f2c", "text", {"source": "a.csv", "name": "Alice"}).title == "Alice"
     assert Hit(1, "9f2c", "text", {}).title == "9f2c"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "title"),
+    [
+        ({"id": "T-17", "subject": "Login loops", "source": "a.csv"}, "Login loops"),
+        ({"id": "T-17", "Ticket Subject": "Login\n loops"}, "Login loops"),
+        ({"id": "T-17", "shortSummary": "Login loops"}, "Login loops"),
+        ({"name": "Alice", "title": "Login loops"}, "Login loops"),
+        ({"name": "Alice", "job_title": "Baker"}, "Alice"),
+        ({"id": 17, "customer_name": "Alice"}, "17"),
+        ({"id": "T-17", "summary": "word " * 80}, "T-17"),
+        ({"subject": "", "title": None, "id": "T-17"}, "T-17"),
+        ({"subject": ["a", "b"], "source": "a.csv", "row": 4}, "a.csv, row 4"),
+    ],
+)
+def test_a_row_is_called_by_its_short_text_and_by_its_id_only_without_one(
+    metadata: dict[str, object], title: str
+) -> None:
+    assert Hit(1, "9f2c", "text", metadata).title == title
