@@ -40,6 +40,7 @@ from lib.search.titles import title_of
 
 MAX_LIMIT = 1_000
 MAX_QUERY_CHARACTERS = 20_000
+QUERY_WORDS = 12  # of a question made of a row
 # Metadata that says where a text came from, the first that a row has.
 SOURCE_FIELDS = ("source", "module", "file", "url", "category")
 # Metadata that says where in its file a text stands, the first that a row has.
@@ -396,7 +397,6 @@ def sample_queries(
     collection: str,
     count: int,
     seed: int = 0,
-    words: int = 12,
 ) -> list[str]:
     """Make queries from the collection's own texts: the first words of rows drawn with `seed`."""
     store, schema = connection.store(collection, model.embeddings), connection.schema(collection)
@@ -410,7 +410,7 @@ def sample_queries(
         )
     rows.sort(key=lambda row: str(row[schema.key.name]))
     drawn = random.Random(seed).sample(rows, min(count, len(rows)))
-    return [" ".join(schema.text_of(row).split()[:words]) for row in drawn]
+    return [" ".join(schema.text_of(row).split()[:QUERY_WORDS]) for row in drawn]
 
 
 class _Stopwatch:

@@ -16,12 +16,13 @@ from lib.search import ask as search
 from lib.search import mmr
 from lib.search.ask import Question
 from lib.search.chance import TEXTS, Chance, embed_meaningless, measure_chance
+from lib.search.examples import example_questions
 from lib.ui.visitor.errors import show_error
 from lib.ui.visitor.session import KEPT_UNTIL_WRITTEN, rows_version
 from lib.ui.widgets import typed_filter
 from lib.ui.widgets.text import literal
 
-# For the standard library's docstrings; for another collection questions are made of its texts.
+# For the standard library's docstrings; for another collection questions are made of its rows.
 EXAMPLES = (
     "random integer between two bounds",
     "is this a leap year",
@@ -85,8 +86,7 @@ def question_form(
 def _examples(opened: Connection, model: EmbeddingModel, collection: Collection) -> tuple[str, ...]:
     if search.has_rows(opened, collection.name, ROWS_ASKED_FOR):
         return EXAMPLES
-    drawn = search.sample_queries(opened, model, collection.name, len(EXAMPLES), words=6)
-    return tuple(filter(None, dict.fromkeys(query.rstrip(".,;:") for query in drawn)))
+    return example_questions(opened, model, collection.name, len(EXAMPLES))
 
 
 def ask_first_example(
