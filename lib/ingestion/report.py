@@ -42,7 +42,7 @@ class Tally:
     unchanged: int = 0
     refused: int = 0
     removed: int = 0
-    gone: int = 0  # rows that are kept although their text is gone from their source
+    gone: int = 0  # rows that are kept although they are no longer in their source
     batches: int = 0
     embed_s: float = 0.0
     waited_s: float = 0.0  # the part of `embed_s` spent waiting after a refusal

@@ -114,7 +114,7 @@ def ingest_batches(
             # until they are flushed.
             milvus_collections.prepare_for_search(connection, plan.collection)
             if before and not tally.stopped:
-                job.progress.message = "counting rows whose text is gone from its file"
+                job.progress.message = "counting rows that are no longer in their file"
                 remove_outdated(connection, plan, known, problems, tally)
             after = count(connection, plan, tally)
         for source, skipped in problems.counts().items():

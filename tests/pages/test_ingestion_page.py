@@ -227,6 +227,10 @@ def test_a_shorter_text_keeps_its_old_rows_until_they_are_asked_to_go(
     ingest_now(paste(page, TEXT[: len(TEXT) // 2]))
     assert "No longer in their files, and kept: " in said(page)
     assert len(stored(store)) == before
+    assert page.checkbox(key="ingest_remove_gone").label == (
+        "Delete rows that are no longer in the file"
+    )
+    assert "tick “Delete rows that are no longer in the file”" in said(page)
     page.checkbox(key="ingest_remove_gone").check().run()
     ingest_now(page)
     assert outcome(page)["removed"] == before - len(stored(store)) > 0

@@ -104,8 +104,10 @@ def test_the_page_opens_with_the_answer_to_an_example(
 def test_an_answer_no_better_than_chance_is_said_to_be_none(loaded: OpenApp) -> None:
     app = loaded("pages/search.py")
     for question, answered in ((QUESTION, True), ("blargh snorf", False)):
-        told = [warning.title for warning in ask(app, q=question).warning]
-        assert ("Nothing here answers this well" in told) is not answered
+        told = [f"{each.title}: {each.value}" for each in ask(app, q=question).warning]
+        weak = "Nothing here answers this well: These scores are no better than for random text."
+        assert (weak in told) is not answered
+    assert app.slider(key="lambda").label == "λ: variety (0) to closeness (1)"
 
 
 def test_moving_lambda_asks_nothing_of_milvus_and_changes_the_answer(
@@ -256,6 +258,7 @@ def test_a_copy_with_words_is_made_from_the_page_and_searched_both_ways(
     ingest(connection, open_model(settings), documents, IngestionPlan(settings.collection))
     connection.close()
     app = open_app("pages/search.py", query={"view": "Words"}, MILVUS_URI=path)
+    assert said(app).count("Word search needs a second index (BM25).") == 1
     next(button for button in app.button if button.label.startswith("Copy")).click().run()
     wait_for_jobs()
     app.run()

@@ -32,6 +32,7 @@ from lib.words import ratio_text, shown_name
 WAYS = {"gather": "Side by side", "sync_loop": "One after another"}
 WAY_KEY, BATCH_KEY, CONCURRENCY_KEY = "ingest_way", "ingest_batch", "ingest_concurrency"
 TUNING_PARAMETER = "tuning"
+DELETE_GONE = "Delete rows that are no longer in the file"
 # What a visitor's first collection is called.
 OWN_COLLECTION = "my_documents"
 MOST_NAME_CHARS = 60
@@ -91,9 +92,9 @@ def choose_plan(
         if opened.territory is not None:
             collection = opened.territory.full_name(collection)
     remove_gone = st.checkbox(
-        "Remove rows whose text is gone from its file",
-        help="When a file that was ingested before has become shorter. Rows that changed are "
-        "replaced in any case.",
+        DELETE_GONE,
+        help="For a file that was ingested before and is shorter now. Changed rows are replaced in "
+        "any case.",
         key="ingest_remove_gone",
     )
     return IngestionPlan(

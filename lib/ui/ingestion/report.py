@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from lib.ingestion.report import IngestionReport, SourceTally
+from lib.ui.ingestion.plan import DELETE_GONE
 from lib.ui.widgets.exports import download
 from lib.ui.widgets.table import show_table
 from lib.ui.widgets.text import literal
@@ -36,8 +37,8 @@ def show_report(report: IngestionReport) -> None:
         st.caption(took)
     if tally.gone:
         st.info(
-            f"No longer in their files, and kept: {counted(tally.gone, 'row')}. To remove them, "
-            "tick “Remove rows whose text is gone” under Options and ingest again.",
+            f"No longer in their files, and kept: {counted(tally.gone, 'row')}. To delete them, "
+            f"tick “{DELETE_GONE}” under Options and ingest again.",
             icon=":material/info:",
         )
     if report.written_by_others:

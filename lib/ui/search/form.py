@@ -148,16 +148,17 @@ def fetch_k_input() -> int:
 
 
 def lambda_input() -> float:
-    """Draw λ: how much MMR trades nearness for variety. It is one value on all views."""
+    """Draw λ: how much MMR trades closeness for variety. It is one value on all views."""
     return st.slider(
-        "λ: 0 is variety, 1 is nearness",
+        "λ: variety (0) to closeness (1)",
         0.0,
         1.0,
         DEFAULT_LAMBDA,
         0.05,
         key="lambda",
         bind="query-params",
-        help="`lambda_mult` of MMR. Moving it asks nothing of Milvus.",
+        help="`lambda_mult` of MMR (maximal marginal relevance), which leaves out rows that repeat "
+        "others. Moving it sends nothing to Milvus.",
     )
 
 

@@ -92,8 +92,8 @@ def _offer_copy(opened: Connection, model: EmbeddingModel, collection: Collectio
     name = copied_name(opened, collection)
     job = session.job(st.query_params.get(COPY_PARAMETER))
     st.info(
-        "This collection has vectors only. A copy with BM25 can be searched by words too. It works "
-        "on Milvus Lite, and on a server from Milvus 2.5.",
+        "Word search needs a second index (BM25). Make a copy of this collection that has one? "
+        "Works on Milvus Lite and on servers from 2.5.",
         icon=":material/spellcheck:",
     )
     slot = st.empty()

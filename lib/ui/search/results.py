@@ -47,7 +47,7 @@ def show_comparison(
     bar = in_view("lambda_bar")
     if weak and all(weak):
         st.warning(
-            "Random text matches equally well.",
+            "These scores are no better than for random text.",
             title=NOTHING_ANSWERS,
             icon=":material/search_off:",
         )
