@@ -6,7 +6,7 @@ from lib.ingestion.chosen import ingest_chosen
 from lib.ingestion.report import IngestionReport
 from lib.jobs import FINISHED, Job
 from lib.programs.writing import EXAMPLE_ROWS, ingestion
-from lib.ui.ingestion.action import offer_ingestion, remember_rate
+from lib.ui.ingestion.action import offer_ingestion, outcome_of, remember_rate
 from lib.ui.ingestion.chunks import DEFAULTS, choose_chunking, show_preview, show_problems
 from lib.ui.ingestion.plan import choose_collection, choose_plan, offer_tuning
 from lib.ui.ingestion.report import show_report
@@ -26,6 +26,7 @@ from lib.ui.visitor.session import (
     model_or_stop,
     rows_changed,
 )
+from lib.ui.widgets import told
 from lib.ui.widgets.progress import follow
 from lib.ui.widgets.snippet import here, snippet
 
@@ -99,6 +100,9 @@ if job_now is not None:
         is_over = follow(job_now, key="ingestion", above=show_waterfall)
     if is_over and st.session_state.get("ingestion_seen") != job_now.id:
         st.session_state["ingestion_seen"] = job_now.id
+        # Not to who opens the page of an ingestion that ended before.
+        if job_now.result is not None and "ingestion_of" in st.session_state:
+            told.tell(outcome_of(job_now.result))
         st.rerun()
     if is_over and job_now.result is not None:
         remember_rate(model, job_now.result)

@@ -1,10 +1,14 @@
 """Problems: what went wrong with a part of the input while the rest went in."""
 
+import textwrap
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_KEPT = 500
+MOST_REASONS = 2
+MOST_REASON_CHARACTERS = 80
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,24 @@ class Problem:
     def __str__(self) -> str:
         where = ", ".join(part for part in (self.source, self.place) if part)
         return f"{where}: {self.what}" if where else self.what
+
+
+def reasons(problems: Sequence[Problem], total: int) -> str:
+    """Say in a few words why so many parts did not go in, the most frequent reason first."""
+    seen = Counter(
+        textwrap.shorten(
+            problem.what.removeprefix("it has "), MOST_REASON_CHARACTERS, placeholder=" …"
+        )
+        for problem in problems
+        if problem.is_loss
+    )
+    if len(seen) == 1 and seen.total() == total:
+        return next(iter(seen))
+    told = seen.most_common(MOST_REASONS)
+    parts = [f"{what}: {number:,}" for what, number in told]
+    if rest := total - sum(number for _, number in told):
+        parts.append(f"other reasons: {rest:,}")
+    return ", ".join(parts)
 
 
 class Problems:

@@ -4,9 +4,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lib.documents.problems import Problem
+from lib.documents.problems import Problem, reasons
 from lib.ingestion.batches import Batch
 from lib.jobs import Job
+from lib.words import counted
 
 SPANS = 24  # as many as a glance takes in
 
@@ -108,6 +109,26 @@ class IngestionReport:
     problems_total: int = 0
     # Rows that the count shows and this ingestion did not write: somebody else did.
     written_by_others: int = 0
+
+    @property
+    def outcome(self) -> str:
+        """What became of the rows, in one line, with the reasons for what was skipped."""
+        tally = self.tally
+        numbers = {
+            "added": tally.added,
+            "replaced": tally.updated,
+            "unchanged": tally.unchanged,
+            "deleted": tally.removed,
+        }
+        # All that is not zero; of what came of nothing, that nothing was added.
+        first, *others = [each for each in numbers.items() if each[1]] or [("added", 0)]
+        told = [f"{counted(first[1], 'row')} {first[0]}"]
+        told += [f"{number:,} {fate}" for fate, number in others]
+        if self.problems_total:
+            why = reasons(self.problems, self.problems_total)
+            told.append(f"{self.problems_total:,} skipped ({why})")
+        begin = f"Stopped at {tally.given:,}: " if tally.stopped else ""
+        return begin + ", ".join(told)
 
     @property
     def rows_per_s(self) -> float:

@@ -173,7 +173,7 @@ def test_files_go_from_preview_to_report_and_only_once(
 
     button.click()
     page.get_by_text(f"now holds {before + rows} rows").wait_for()
-    page.get_by_text(f"{rows:,} added in").wait_for()
+    page.get_by_text(f"{rows:,} rows added in").wait_for()
     expect_rows_in_sidebar(page, before + rows)
 
     nothing = page.get_by_role("button", name="Ingested")
@@ -185,7 +185,7 @@ def test_files_go_from_preview_to_report_and_only_once(
     with page.expect_download() as caught:
         page.get_by_role("button", name="Download the report").click()
     report = Path(caught.value.path()).read_text(encoding="utf-8").splitlines()
-    assert report[0] == "Source,Read,Skipped,Added,Unchanged,Replaced,Removed,Why"
+    assert report[0] == "Source,Read,Skipped,Added,Unchanged,Replaced,Deleted,Why"
     assert {line.split(",")[0] for line in report[1:]} == {"table.csv", "walrus.md"}
     assert open_rows(page, app) == before + rows
     assert page.locator(EXCEPTION).count() == 0
@@ -220,7 +220,7 @@ def test_a_file_goes_into_a_new_collection_and_is_searched_there(
     open_files(page, app, [table], into="")
     page.get_by_text("Into new collection «cabbages»").wait_for()
     ingest_button(page).click()
-    page.get_by_text("Done: 6 rows went into “cabbages”.").wait_for()
+    page.get_by_text("“cabbages”: 6 rows added.").wait_for()
     expect_rows_in_sidebar(page, 6)
     page.get_by_role("link", name="Search them").click()
     page.get_by_text("about cabbages").first.wait_for()

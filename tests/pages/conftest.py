@@ -129,7 +129,7 @@ def problems(app: AppTest) -> str:
 def outcome(app: AppTest) -> dict[str, int]:
     """Return the numbers of rows in the one line that an ingestion's result is, by their fate."""
     [line] = [each.value for each in app.markdown if "now holds" in each.value]
-    found = re.findall(r"([\d,]+) (added|replaced|unchanged|removed|skipped)", line)
+    found = re.findall(r"([\d,]+) (?:rows? )?(added|replaced|unchanged|deleted|skipped)", line)
     return {fate: int(number.replace(",", "")) for number, fate in found}
 
 

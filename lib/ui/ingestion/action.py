@@ -3,6 +3,7 @@
 import streamlit as st
 
 from lib import jobs
+from lib.documents.problems import reasons
 from lib.errors import LabError
 from lib.ingestion.chosen import LOOKED_UP_ROWS, Chosen, Forecast, Remaining, remaining
 from lib.ingestion.plan import METHODS, IngestionPlan
@@ -33,11 +34,13 @@ def offer_ingestion(
 ) -> bool:
     """Draw the button and what it will do, and return whether it was pressed.
 
-    `done` is the report of the last ingestion of the same choice. While one runs, its progress and
-    its Stop stand in the button's place, and the session cannot start another.
+    `done` is the report of the last ingestion of the same choice, into whatever collection. While
+    one runs, its progress and its Stop stand in the button's place, and the session cannot start
+    another.
     """
     if is_running:
         return False
+    done = done if done is not None and done.collection == plan.collection else None
     label, sentence, can_start = "Ingest", "Choose something to ingest.", False
     is_done = False
     is_new = session.collection_facts(opened, plan.collection) is None
@@ -54,7 +57,6 @@ def offer_ingestion(
             label, sentence = "Nothing new to ingest", f"All {rows} are in {into} already."
             if done is not None and done.tally.written:
                 is_done, label = True, "Ingested"
-                sentence = f"**Done: {counted(done.tally.written, 'row')} went into {into}.**"
         else:
             about = "" if forecast.is_exact else "about "
             label, can_start = f"Ingest {about}{rows}", True
@@ -64,8 +66,15 @@ def offer_ingestion(
                 rest = forecast.rows - done.tally.given if left is None else left.new + left.changed
                 label = f"Continue with {about}{rest:,}"
                 sentence = f"Stopped at {done.tally.given:,}. {sentence}"
+            # Too much to look up what is left, so that it can be ingested again.
+            is_done = left is None and done is not None and not done.tally.stopped
         losses = sum(problem.is_loss for problem in forecast.problems)
-        sentence += f" {counted(losses, 'part')} will be left out." if losses else ""
+        if is_done and done is not None:
+            sentence = outcome_of(done)
+        elif losses:
+            sentence += (
+                f" {losses:,} will be skipped ({literal(reasons(forecast.problems, losses))})."
+            )
     with st.bottom, st.container(horizontal=True, vertical_alignment="center", key="ingest_bar"):
         pressed = st.button(
             label,
@@ -78,6 +87,11 @@ def offer_ingestion(
         if is_done:
             st.page_link("pages/search.py", label="Search them", icon=":material/search:")
     return pressed and can_start
+
+
+def outcome_of(report: IngestionReport) -> str:
+    """Say in one line what became of the rows and where."""
+    return f"“{literal(shown_name(report.collection))}”: **{literal(report.outcome)}.**"
 
 
 def _refusal(opened: Connection, model: EmbeddingModel, plan: IngestionPlan) -> str:

@@ -11,7 +11,8 @@ from lib.ui.widgets.text import literal
 from lib.words import counted
 
 DEFAULTS = Chunking()
-SHOWN_PROBLEMS = 8
+SHOWN_PROBLEMS = 20
+UNFOLDED_PROBLEMS = 3
 
 
 def choose_chunking() -> Chunking:
@@ -49,18 +50,19 @@ def choose_chunking() -> Chunking:
 
 
 def show_problems(seen: Forecast) -> None:
-    """Draw what cannot be read."""
+    """Draw what cannot be read; many warnings are folded, so that the rest stays in view."""
     if not seen.problems:
         return
     lines = [f"- {literal(problem)}" for problem in seen.problems[:SHOWN_PROBLEMS]]
     if len(seen.problems) > SHOWN_PROBLEMS:
         lines.append(f"- … and {len(seen.problems) - SHOWN_PROBLEMS:,} more")
     losses = any(problem.is_loss for problem in seen.problems)
-    st.warning(
-        "\n".join(lines),
-        title="This will be left out" if losses else "Notes on these files",
-        icon=":material/warning:",
-    )
+    title = "This will be skipped" if losses else "Notes on these files"
+    if len(seen.problems) <= UNFOLDED_PROBLEMS:
+        st.warning("\n".join(lines), title=title, icon=":material/warning:")
+        return
+    with st.expander(counted(len(seen.problems), "warning"), icon=":material/warning:"):
+        st.markdown("\n".join([f"**{title}**", "", *lines]))
 
 
 def show_preview(seen: Forecast, cut: Chunking) -> None:

@@ -16,21 +16,11 @@ SHOWN_SOURCES = 200
 def show_report(report: IngestionReport) -> None:
     """Draw one ingestion's outcome in one line, and what led to it below."""
     tally = report.tally
-    figures = {
-        "added": tally.added,
-        "replaced": tally.updated,
-        "unchanged": tally.unchanged,
-        "removed": tally.removed,
-        "skipped": report.problems_total,
-    }
-    # All that is not zero; of what came of nothing, that nothing was added.
-    told = [f"{value:,} {name}" for name, value in figures.items() if value] or ["0 added"]
     pace = f", {report.rows_per_s:,.0f} rows/s" if tally.written else ""
-    begin = f"Stopped at {tally.given:,}: " if tally.stopped else ""
     name = literal(shown_name(report.collection))
     st.markdown(
         f":material/{'stop_circle' if tally.stopped else 'check_circle'}: "
-        f"**{begin}{', '.join(told)}** in {tally.wall_s:.2f} s{pace}. "
+        f"**{literal(report.outcome)}** in {tally.wall_s:.2f} s{pace}. "
         f"“{name}” now holds {counted(report.rows, 'row')}."
     )
     if took := _split(report):
@@ -101,7 +91,7 @@ def _by_source(report: IngestionReport) -> pd.DataFrame:
                 "Added": own.added,
                 "Unchanged": own.unchanged,
                 "Replaced": own.updated,
-                "Removed": own.removed,
+                "Deleted": own.removed,
                 "Why": "; ".join(why.get(name, [])),
             }
         )
