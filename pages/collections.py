@@ -44,7 +44,7 @@ with show_error(), st.container():
 
 st.header("The whole collection")
 with show_error():
-    offer_export(opened, facts)
+    offer_export(opened, model, facts)
 
 if opened.may_write(facts.name):
     st.header(":red[Danger zone]")

@@ -74,7 +74,7 @@ show_subject(question)
 if found.matching_rows is not None:
     st.caption(f"The filter leaves {found.matching_rows:,} of {collection.rows:,} rows.")
 if not found.hits:
-    st.warning(nothing_found())
+    st.warning(nothing_found(opened, model, collection))
     st.stop()
 
 

@@ -57,6 +57,12 @@ STRING_LITERAL = re.compile(
     r""""(?:[^"\\]|\\.)*(?:"|\\?\Z)|'(?:[^'\\]|\\.)*(?:'|\\?\Z)""", re.DOTALL
 )
 
+QUOTED_FIELD = re.compile(rf"\$meta\s*\[\s*({STRING_LITERAL.pattern})\s*\]", re.DOTALL)
+# What stands before a bracket is a function, and what stands behind a dot or $ is none of its own.
+BARE_NAME = re.compile(r"(?<![\w$.])[^\W\d]\w*\b(?!\s*\()")
+MAX_EXAMPLE_CHARACTERS = 30
+FEW_VALUES = range(2, 21)
+
 
 class FieldKind(Enum):
     """What a field's values are."""
@@ -220,6 +226,44 @@ def fields(store: "Milvus") -> tuple[Field, ...]:
     ]
     # People filter by metadata most, so the key and the text come last.
     return tuple(sorted(usable, key=lambda field: (not field.dynamic, field.name)))
+
+
+def example(found: Sequence[Field]) -> str:
+    """Return a condition with a field and a value that are there, "" where none can be named."""
+    usable = [
+        Condition(each, *_asked(each))
+        for each in found
+        if each.kind in (FieldKind.TEXT, FieldKind.NUMBER, FieldKind.FLAG)
+        and each.values
+        and 0 < len(str(each.values[0])) <= MAX_EXAMPLE_CHARACTERS
+    ]
+    # Best is a field of a few values, such as a status; its own key tells nobody how to filter.
+    best = min(
+        usable,
+        key=lambda each: (
+            not each.field.dynamic,
+            len(each.field.values) not in FEW_VALUES,
+            each.field.kind is not FieldKind.TEXT,
+            len(each.field.values),
+        ),
+        default=None,
+    )
+    return best.expression if best else ""
+
+
+def _asked(field: Field) -> tuple[str, Any]:
+    """Return how to ask for some of a field's values: its most frequent one, or the larger half."""
+    if field.kind is not FieldKind.NUMBER:
+        return "is", field.values[0]
+    return "more than", sorted(field.values)[len(field.values) // 2]
+
+
+def names(expression: str) -> tuple[str, ...]:
+    """Return the names of fields that an expression mentions, each once."""
+    quoted = [found[1:-1] for found in QUOTED_FIELD.findall(expression) if "\\" not in found]
+    bare = STRING_LITERAL.sub('""', QUOTED_FIELD.sub(" ", expression))
+    plain = [name for name in BARE_NAME.findall(bare) if name.lower() not in KEYWORDS]
+    return tuple(dict.fromkeys([*plain, *quoted]))
 
 
 def _sample(store: "Milvus", schema: Sequence[str]) -> list[dict[str, Any]]:

@@ -420,7 +420,7 @@ def unusable(reason: str) -> InvalidInput:
     """Return the error for an expression that Milvus refused for this reason."""
     return InvalidInput(
         f"Milvus cannot use this filter: {reason}",
-        next_step='Write it like kind == "function" and length > 200.',
+        next_step='Write it like field == "text" and number > 200.',
     )
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from lib.errors import InvalidInput
 from lib.milvus import milvus_collections
 from lib.milvus.connection import Connection
-from lib.milvus.filters import Typed, combine, contains, equals_any
+from lib.milvus.filters import Field, FieldKind, Typed, combine, contains, equals_any, names
 from lib.milvus.reading import layout, walk
 
 MAX_WORDS = 50
+MAX_NAMES = 5
 # So many rows are read where Milvus cannot look inside a text; it takes a second or two.
 MOST_READ = 10_000
 READ_AT_ONCE = 1_000
@@ -55,6 +56,21 @@ def meant(
     if typed.is_words is False:
         raise milvus_collections.unusable(refusal)
     return _words(connection, name, typed.text, refusal, on_read)
+
+
+def unknown_fields(connection: Connection, name: str, expr: str) -> tuple[str, ...]:
+    """Return what an expression names that no row has: Milvus takes it for metadata that is absent.
+
+    Raises LabError.
+    """
+    schema = connection.schema(name)
+    asked = [each for each in names(expr) if not schema.field(each)][:MAX_NAMES]
+    fields = [Field(each, FieldKind.OTHER, dynamic=True) for each in asked]
+    return tuple(
+        each.name
+        for each in fields
+        if not any(walk(connection, name, f"exists {each.expression}", most=1, shape=schema))
+    )
 
 
 def _refusal(connection: Connection, name: str, text: str) -> str:

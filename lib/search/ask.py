@@ -185,7 +185,7 @@ class Request:
         filters.check_nesting(self.expr)
         if not operation.searches and not self.expr.strip():
             raise InvalidInput(
-                f"{operation.label} needs a filter.", next_step='For example: kind == "class".'
+                f"{operation.label} needs a filter.", next_step='Type one, like field == "text".'
             )
         if operation.searches and operation.embeds:
             _check_query(self.query, "Type one.")

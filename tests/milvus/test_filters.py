@@ -19,7 +19,7 @@ from pymilvus.exceptions import MilvusException
 from lib.errors import InvalidInput
 from lib.milvus import filters, milvus_collections
 from lib.milvus.connection import Connection, open_connection
-from lib.milvus.filters import Condition, Field, FieldKind, quote
+from lib.milvus.filters import FLAG, NUMBER, TEXT, Condition, Field, FieldKind, quote
 from lib.settings import load
 
 if TYPE_CHECKING:
@@ -397,3 +397,34 @@ def test_a_condition_that_could_mean_two_things_is_refused(operator: str, value:
 def test_an_operator_of_another_kind_is_refused() -> None:
     with pytest.raises(InvalidInput):
         _ = Condition(Field("flag", FieldKind.FLAG, dynamic=True), "contains", "x").expression
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ('priority == "high" and status in ["open", "b"]', ("priority", "status")),
+        ("$meta['with space'] > 1e5 or not (exists tags)", ("tags", "with space")),
+        ("json_contains(tags, \"kind == 'x'\") and tags[0] == true", ("tags",)),
+        ('ünï like "a%" AND info["inner"] is not null', ("ünï", "info")),
+        ('"priority" == "open', ()),
+    ],
+)
+def test_an_expression_tells_which_fields_it_names(expression: str, found: tuple[str, ...]) -> None:
+    assert filters.names(expression) == found
+
+
+@pytest.mark.parametrize(
+    ("fields", "expression"),
+    [
+        ([("id", TEXT, ()), ("a.b", TEXT, ("x", "y")), ("n", NUMBER, (3,))], '$meta["a.b"] == "x"'),
+        ([("source", TEXT, ("a.csv",)), ("n", NUMBER, (5, 1, 3))], "n > 3"),
+        ([("note", TEXT, ("long " * 10,)), ("flag", FLAG, (True, False))], "flag == true"),
+        ([("id", TEXT, ())], ""),
+        ([], ""),
+    ],
+)
+def test_an_example_names_a_field_and_a_value_that_are_there(
+    fields: list[tuple[str, FieldKind, tuple[object, ...]]], expression: str
+) -> None:
+    known = [Field(name, kind, dynamic=True, values=values) for name, kind, values in fields]
+    assert filters.example(known) == expression

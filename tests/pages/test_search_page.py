@@ -151,6 +151,22 @@ def test_a_mistyped_expression_is_looked_for_as_words_and_says_so(loaded: OpenAp
     assert "No row matches" in said(app)
 
 
+def test_a_filter_by_a_field_that_is_not_there_is_said_with_the_fields_that_are(
+    loaded: OpenApp,
+) -> None:
+    app = ask(loaded("pages/search.py"), q=QUESTION, filter='knd == "class" and length > 20')
+    assert not app.exception
+    assert (
+        "No row matches. `knd` is not a field of this collection; it has `kind`, `length`, "
+        "`module`, `name`, `pk`, `text`."
+    ) in said(app)
+    hint = app.text_input(key="filter").placeholder
+    assert hint == 'Words in the text, or kind == "method"'
+    # What it shows finds rows, and a field that no row matches is still one.
+    assert heading(ask(app, filter=hint.rpartition("or ")[2])).startswith("## MMR")
+    assert "not a field" not in said(ask(app, filter='kind == "nothing"'))
+
+
 def test_no_typed_filter_reaches_the_page_as_a_traceback(loaded: OpenApp) -> None:
     chance = random.Random(3)
     typed = [

@@ -12,6 +12,7 @@ from lib.milvus.connection import Connection
 from lib.milvus.embeddings import EmbeddingModel
 from lib.ui.search import form
 from lib.ui.visitor import session
+from lib.ui.widgets import typed_filter
 from tests.stores import COLLECTION, copy_of, fill
 
 ROWS = 53
@@ -32,7 +33,7 @@ def rows_about(subject: str) -> list[Document]:
 def kept(opened: Connection, model: EmbeddingModel) -> tuple[str, tuple[str, ...], object]:
     facts = milvus_collections.describe(opened, COLLECTION)
     assert facts.rows == ROWS
-    fields = form.field_list(opened, model, facts)
+    fields = typed_filter.field_list(opened, model, facts)
     values = next(each.values for each in fields if each.name == "source")
     measured = form.measured_chance(opened, model, facts, "")
     return form._examples(opened, model, facts)[0], tuple(values), measured

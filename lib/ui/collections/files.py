@@ -7,6 +7,7 @@ import streamlit as st
 from lib.jobs import Job
 from lib.milvus import milvus_collections, rows
 from lib.milvus.connection import Connection
+from lib.milvus.embeddings import EmbeddingModel
 from lib.milvus.milvus_collections import Collection
 from lib.ui.collections import list as collection_list
 from lib.ui.collections.rows import DROPS_KEY
@@ -20,7 +21,7 @@ EXPORT_PARAMETER = "export"
 FORMATS = {".parquet": "Parquet", ".jsonl": "JSON lines"}
 
 
-def offer_export(opened: Connection, facts: Collection) -> None:
+def offer_export(opened: Connection, model: EmbeddingModel, facts: Collection) -> None:
     """Write a file in the background, then offer it for download."""
     with st.expander("Export and import", icon=":material/download:"):
         format_slot, filter_slot = st.columns([1, 2])
@@ -33,7 +34,9 @@ def offer_export(opened: Connection, facts: Collection) -> None:
             key="export_format",
         )
         with filter_slot:
-            typed = typed_filter.filter_input("Only rows that match", key="export_filter")
+            typed = typed_filter.filter_input(
+                "Only rows that match", opened, model, facts, key="export_filter"
+            )
         found = None
         with show_error(ends_page=False):
             found = typed_filter.meaning(opened, facts.name, typed, key="export_filter")

@@ -45,11 +45,7 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
         _offer_repair(opened, facts, facts.problem)
         if not opened.is_lite:
             return
-    typed = typed_filter.filter_input(
-        "Filter",
-        key="rows_filter",
-        placeholder='Words in the text, or an expression: kind == "function" and length > 200',
-    )
+    typed = typed_filter.filter_input("Filter", opened, model, facts, key="rows_filter")
     try:
         # Kept while the rows are the same: it knows where each page begins.
         browser = typed_filter.found_once(
@@ -67,7 +63,10 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
         error_box(error)
         return
     if not page:
-        st.info(typed_filter.nothing_found(browser.meant), icon=":material/search_off:")
+        st.info(
+            typed_filter.nothing_found(browser.meant, opened, model, facts),
+            icon=":material/search_off:",
+        )
         return
     why = _why_read_only(opened, facts)
     if why:
@@ -125,7 +124,9 @@ def delete_many(opened: Connection, model: EmbeddingModel, facts: Collection) ->
         expr, keys = "", []
         if how == "expression":
             expr = st.text_input(
-                "Expression", placeholder='source == "old.txt"', key=f"delete_expr{round_}"
+                "Expression",
+                placeholder=typed_filter.example(opened, model, facts),
+                key=f"delete_expr{round_}",
             )
         else:
             typed = st.text_area("Keys, one a line", height=120, key=f"delete_keys{round_}")

@@ -76,7 +76,7 @@ def question_form(
                 help="Searches by the vector of this row instead of by the question.",
                 width=200,
             )
-        typed = filter_input()
+        typed = filter_input(opened, model, collection)
         filter_builder(opened, model, collection)
     expr = filter_expression(opened, collection, typed)
     return Question(st.session_state["q"], k, fetch_k, expr, like.strip()), asked
@@ -105,11 +105,9 @@ def ask_first_example(
     return examples
 
 
-def filter_input() -> Typed:
+def filter_input(opened: Connection, model: EmbeddingModel, collection: Collection) -> Typed:
     """Draw the filter and return what was typed."""
-    return typed_filter.filter_input(
-        "Filter", key="filter", placeholder='Words, or kind == "function" and length > 200'
-    )
+    return typed_filter.filter_input("Filter", opened, model, collection, key="filter")
 
 
 def filter_expression(opened: Connection, collection: Collection, typed: Typed) -> str:
@@ -121,9 +119,9 @@ def filter_expression(opened: Connection, collection: Collection, typed: Typed) 
     return found.expr
 
 
-def nothing_found() -> str:
-    """Say that no row matches the filter, and why a mistyped expression does not."""
-    return typed_filter.nothing_found(st.session_state[FILTER_MEANT])
+def nothing_found(opened: Connection, model: EmbeddingModel, collection: Collection) -> str:
+    """Say that no row matches the filter, and why where it is mistyped."""
+    return typed_filter.nothing_found(st.session_state[FILTER_MEANT], opened, model, collection)
 
 
 def k_input() -> int:
@@ -168,7 +166,7 @@ def filter_builder(opened: Connection, model: EmbeddingModel, collection: Collec
         return
     with st.container():
         with show_error():
-            fields = field_list(opened, model, collection)
+            fields = typed_filter.field_list(opened, model, collection)
         with st.container(horizontal=True, vertical_alignment="bottom"):
             field = st.selectbox(
                 "Field", fields, format_func=lambda field: field.name, key="builder_field"
@@ -271,14 +269,6 @@ def more_like(key: str) -> None:
     """Make the next run search for rows like this one (for a button's callback)."""
     st.session_state["like"] = key
     st.rerun()
-
-
-@st.cache_data(ttl=60, show_spinner=False, max_entries=64, hash_funcs=KEPT_UNTIL_WRITTEN)
-def field_list(
-    opened: Connection, model: EmbeddingModel, collection: Collection
-) -> tuple[Field, ...]:
-    """Return the fields that a filter or a lookup can name, remembered for a minute."""
-    return filters.fields(opened.store(collection.name, model.embeddings))
 
 
 def _value(field: Field, operator: str) -> Any:

@@ -48,7 +48,7 @@ def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collectio
     with show_error():
         answer = ask_hybrid(opened, model, collection, question, way, asynchronous=call == "async")
     if not answer.rows:
-        st.warning(nothing_found())
+        st.warning(nothing_found(opened, model, collection))
         return
     brought = [(row.vector_rank is not None, row.words_rank is not None) for row in answer.rows]
     st.markdown(

@@ -16,7 +16,6 @@ from lib.search.code import method_code
 from lib.ui.search.form import (
     ask_first_example,
     fetch_k_input,
-    field_list,
     filter_builder,
     filter_expression,
     filter_input,
@@ -25,6 +24,7 @@ from lib.ui.search.form import (
 )
 from lib.ui.search.results import answer_downloads, timing_line
 from lib.ui.visitor.errors import show_error
+from lib.ui.widgets import typed_filter
 from lib.ui.widgets.parameters import choice
 from lib.ui.widgets.snippet import here, snippet
 from lib.ui.widgets.table import show_table
@@ -103,14 +103,14 @@ def _inputs(
         if operation.is_mmr:
             given["fetch_k"] = fetch_k_input()
             given["lambda_mult"] = lambda_input()
-        given["expr"] = filter_input()
+        given["expr"] = filter_input(opened, model, collection)
         if operation.name == "search_by_metadata":
             given["limit"] = st.number_input(
                 "limit", 1, search.MAX_LIMIT, 10, key="limit", width=130
             )
     if operation.name == "search_by_metadata":
         with show_error():
-            names = [field.name for field in field_list(opened, model, collection)]
+            names = [field.name for field in typed_filter.field_list(opened, model, collection)]
         given["fields"] = tuple(
             st.multiselect(
                 "Fields",

@@ -1,28 +1,55 @@
 """A filter that takes words or an expression: what was typed, and what Milvus takes it for."""
 
+import contextlib
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 import streamlit as st
 
-from lib.errors import InvalidInput
+from lib.errors import InvalidInput, LabError
+from lib.milvus import filters
 from lib.milvus.connection import Connection
-from lib.milvus.filters import Typed
-from lib.milvus.typed import MOST_READ, Meant, OnRead, meant
+from lib.milvus.embeddings import EmbeddingModel
+from lib.milvus.filters import PLAIN_NAME, Field, Typed
+from lib.milvus.milvus_collections import Collection
+from lib.milvus.typed import MOST_READ, Meant, OnRead, meant, unknown_fields
 from lib.ui.visitor import session
+from lib.ui.visitor.session import KEPT_UNTIL_WRITTEN
 from lib.ui.widgets.text import literal
 
 HELP = (
     "Words that the text must hold, or a Milvus expression over the rows' fields. "
     "Milvus is asked which of the two it is."
 )
+SHOWN_FIELDS = 10
 WORDS, EXPRESSION = "words", "expression"
 T = TypeVar("T")
 
 
-def filter_input(label: str, *, key: str, **more: Any) -> Typed:
+@st.cache_data(ttl=60, show_spinner=False, max_entries=64, hash_funcs=KEPT_UNTIL_WRITTEN)
+def field_list(
+    opened: Connection, model: EmbeddingModel, collection: Collection
+) -> tuple[Field, ...]:
+    """Return the fields that a filter or a lookup can name, remembered for a minute."""
+    return filters.fields(opened.store(collection.name, model.embeddings))
+
+
+def example(opened: Connection, model: EmbeddingModel, collection: Collection) -> str:
+    """Return an expression that finds rows of this collection, "" where none can be named."""
+    with contextlib.suppress(LabError):  # the page itself says what is the matter
+        return filters.example(field_list(opened, model, collection))
+    return ""
+
+
+def filter_input(
+    label: str, opened: Connection, model: EmbeddingModel, collection: Collection, *, key: str
+) -> Typed:
     """Draw the input and return what was typed, with what the reader said it is."""
-    text = st.text_input(label, key=key, bind="query-params", help=HELP, **more).strip()
+    expr = example(opened, model, collection)
+    placeholder = f"Words in the text, or {expr}" if expr else "Words in the text"
+    text = st.text_input(
+        label, key=key, bind="query-params", help=HELP, placeholder=placeholder
+    ).strip()
     return Typed(text, _said(key, text))
 
 
@@ -117,11 +144,41 @@ def _offer(kind: str, text: str, *, key: str, refusal: str = "") -> None:
     )
 
 
-def nothing_found(found: Meant) -> str:
-    """Say that no row matches; a mistyped expression was taken for words, so with its reason."""
+def nothing_found(
+    found: Meant, opened: Connection, model: EmbeddingModel, collection: Collection
+) -> str:
+    """Say that no row matches, and why where the filter is mistyped.
+
+    A mistyped expression was taken for words, and a mistyped field for one that no row has.
+    """
     if not found.refusal:
+        unknown: tuple[str, ...] = ()
+        if not found.is_words:
+            with contextlib.suppress(LabError):  # then it stays unsaid
+                unknown = unknown_fields(opened, collection.name, found.expr)
+        if unknown:
+            return f"No row matches. {_not_fields(unknown, opened, model, collection)}"
         return "No row matches. Loosen the filter or ask something else."
     return f"No text holds these words. They are no expression either: {literal(found.refusal)}"
+
+
+def _not_fields(
+    unknown: tuple[str, ...], opened: Connection, model: EmbeddingModel, collection: Collection
+) -> str:
+    """Say which names are no fields, and which fields there are."""
+    said = " and ".join(map(_named, unknown))
+    said += " is not a field" if len(unknown) == 1 else " are not fields"
+    said += " of this collection"
+    with contextlib.suppress(LabError):
+        there = [_named(each.name) for each in field_list(opened, model, collection)]
+        more = ", …" if len(there) > SHOWN_FIELDS else ""
+        if there:
+            said += f"; it has {', '.join(there[:SHOWN_FIELDS])}{more}"
+    return f"{said}."
+
+
+def _named(field: str) -> str:
+    return f"`{field}`" if PLAIN_NAME.fullmatch(field) else f"“{literal(field)}”"
 
 
 def _take_as(key: str, text: str, kind: str) -> None:
