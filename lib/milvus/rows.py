@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import sys
 import time
 import weakref
@@ -44,6 +45,10 @@ SAMPLE_ROWS = 20
 # A server keeps several rows of one key and shows one of them. Up to so many rows are looked at to
 # find out which are such twins.
 MOST_COUNTED_KEYS = 50_000
+# Where a row came from, as ingestion writes it. Up to so many rows are shown in this order, for
+# which the keys of all are read: half a second on two slow cores. More are in that of their keys.
+SOURCE, POSITION = "source", "position"
+MOST_ORDERED = 10_000
 TWINS = "Milvus keeps several rows under one key and shows one of them"
 
 
@@ -51,6 +56,7 @@ TWINS = "Milvus keeps several rows under one key and shows one of them"
 class Browser:
     """Numbered pages of the rows that match a filter, counted when it is made.
 
+    Rows of files come as they stood in their files, unless they are many, and others by their keys.
     A text is taken for an expression. `on_read` gets how many rows the app itself has read to find
     words, where it has to. `stored` is how many rows match, `total` how many of them Milvus shows:
     one of each key.
@@ -74,6 +80,7 @@ class Browser:
         self._walk = partial(walk, self.connection, self.name, self.expr, shape=self.layout)
         self.stored = milvus_collections.count(self.connection, self.name, self.expr)
         self.total = _shown(self.connection, self.name, self.layout, self.expr, self.stored)
+        self._ordered = self._keys_by_place()
 
     @property
     def pages(self) -> int:
@@ -83,6 +90,8 @@ class Browser:
     def page(self, number: int) -> list[Row]:
         """Return the rows of a page, counted from 1, without their vectors."""
         number = min(max(number, 1), self.pages)
+        if self._ordered:
+            return self._rows_of(self._ordered[(number - 1) * self.page_rows :][: self.page_rows])
         # A short page is not the end, so the walk asks until this one is full or nothing comes.
         before = self._key_before(number)
         parts = self._walk(fields=self.layout.readable, after=before, most=self.page_rows)
@@ -91,6 +100,27 @@ class Browser:
             self._before[number + 1] = found[-1][self.layout.key.name]
         return found
 
+    def _keys_by_place(self) -> list[Any]:
+        """Return all keys in the order of the files they came from, none where it is unknown."""
+        shape = self.layout
+        fields = [shape.key.name, SOURCE, POSITION]
+        is_possible = shape.is_dynamic or all(map(shape.field, fields))
+        if not is_possible or not self.total or self.total > MOST_ORDERED:
+            return []
+        # Rows by the key that people gave them have no place, and one page of keys tells so.
+        first = [row for part in self._walk(fields=fields, most=self.page_rows) for row in part]
+        if not any(POSITION in row for row in first):
+            return []
+        found = [row for part in self._walk(fields=fields) for row in part]
+        found.sort(key=_place)
+        return list(dict.fromkeys(row[shape.key.name] for row in found))
+
+    def _rows_of(self, keys: Sequence[Any]) -> list[Row]:
+        with reported(f"Could not read the rows of {self.name!r}."):
+            found = rows_of(self.connection, self.name, self.layout, keys, self.layout.readable)
+        by_key = {row[self.layout.key.name]: row for row in found}
+        return [by_key[key] for key in keys if key in by_key]
+
     def _key_before(self, number: int) -> Any:
         known = max(each for each in self._before if each <= number)
         after = self._before[known]
@@ -98,6 +128,12 @@ class Browser:
             after = part[-1][self.layout.key.name]
         self._before[number] = after
         return after
+
+
+def _place(row: Row) -> tuple[str, float]:
+    """Return where a row stood, to sort by; without a place it comes last in its source."""
+    position = row.get(POSITION)
+    return str(row.get(SOURCE, "")), position if isinstance(position, int | float) else math.inf
 
 
 def _shown(connection: Connection, name: str, shape: Schema, expr: str, stored: int) -> int:

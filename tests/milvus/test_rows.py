@@ -85,6 +85,26 @@ def test_pages_show_every_row_once_in_the_order_of_keys(backend: Connection, nam
     assert seen == sorted(f"k{i * 7919 % 997}" for i in range(COUNT))
 
 
+def test_rows_of_files_come_in_the_order_of_their_files(
+    backend: Connection, model: EmbeddingModel
+) -> None:
+    name = f"files_{uuid.uuid4().hex[:8]}"
+    placed = [
+        Document(page_content=f"{file} {i}", metadata={"source": file, "position": i})
+        for file in ("b.csv", "a.csv")
+        for i in range(12)
+    ]
+    ingest(backend, model, placed, IngestionPlan(name))
+    expected = [f"{file} {i}" for file in ("a.csv", "b.csv") for i in range(12)]
+    browser = Browser(backend, name, "", page_rows=10)
+    pages = [[row["text"] for row in browser.page(number)] for number in (1, 2, 3)]
+    assert pages == [expected[:10], expected[10:20], expected[20:]]
+    assert "vector" not in browser.page(1)[0]
+    few = Browser(backend, name, "position > 9", page_rows=10).page(1)
+    assert [row["text"] for row in few] == ["a.csv 10", "a.csv 11", "b.csv 10", "b.csv 11"]
+    milvus_collections.drop(backend, name)
+
+
 def test_any_page_can_be_jumped_to(backend: Connection, name: str) -> None:
     straight = Browser(backend, name, "", page_rows=10)
     expected = [[row["pk"] for row in straight.page(number)] for number in range(1, 15)]
