@@ -18,7 +18,7 @@ from lib.ui.widgets.text import literal
 from lib.words import shown_name
 
 st.title("Collections", anchor=False)
-st.caption("Click a row to select it.")
+st.caption("Click a row to use that collection.")
 
 opened = connection_or_stop()
 model = model_or_stop()

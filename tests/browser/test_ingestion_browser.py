@@ -220,7 +220,7 @@ def test_a_file_goes_into_a_new_collection_and_is_searched_there(
     open_files(page, app, [table], into="")
     page.get_by_text("Into new collection «cabbages»").wait_for()
     ingest_button(page).click()
-    page.get_by_text("“cabbages”: 6 rows added.").wait_for()
+    page.get_by_text("“cabbages”: 6 rows added.").first.wait_for()
     expect_rows_in_sidebar(page, 6)
     page.get_by_role("link", name="Search them").click()
     page.get_by_text("about cabbages").first.wait_for()

@@ -97,7 +97,7 @@ def test_the_page_opens_with_the_answer_to_an_example(
     assert not app.exception
     assert fetches == [search.Question(EXAMPLES[0])]
     assert app.text_input(key="q").value == EXAMPLES[0]
-    assert heading(app).startswith("## MMR swaps")
+    assert heading(app).startswith("## MMR replaces")
     assert "**1. random.randint**" in said(app)
 
 

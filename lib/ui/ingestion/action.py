@@ -71,7 +71,7 @@ def offer_ingestion(
         losses = sum(problem.is_loss for problem in forecast.problems)
         if is_done and done is not None:
             sentence = outcome_of(done)
-        elif losses:
+        elif losses and can_start:
             sentence += (
                 f" {losses:,} will be skipped ({literal(reasons(forecast.problems, losses))})."
             )

@@ -97,10 +97,10 @@ def takeaway(lists: TwoLists) -> str:
         order = "another" if lists.chosen != lists.similar else "the same"
         return f"MMR shows the same {counted(k, 'row')} in {order} order"
     before, after = lists.sources(lists.similar), lists.sources(lists.chosen)
-    swaps = f"MMR swaps {lists.brought_in} of {counted(k, 'row')}"
+    replaced = f"MMR replaces {lists.brought_in} of {counted(k, 'row')}"
     if before == after:
-        return swaps
-    return f"{swaps}: {counted(after, lists.found.hits[0].source[0])} instead of {before}"
+        return f"{replaced} for more variety"
+    return f"{replaced}: {counted(after, lists.found.hits[0].source[0])} instead of {before}"
 
 
 def timing_line(timing: Timing) -> str:
@@ -133,7 +133,7 @@ def _badges(
         badges.append(f":violet-badge[:material/{arrow}: from {index + 1}]")
     repeats = mmr.near_duplicates(found.space, indexes[:position])
     if index in repeats:
-        badges.append(f":orange-badge[like {indexes.index(repeats[index][0]) + 1}]")
+        badges.append(f":orange-badge[repeats {indexes.index(repeats[index][0]) + 1}]")
     if weak and weak[index]:
         badges.append(":gray-badge[weak]")
     return " ".join(badges)
