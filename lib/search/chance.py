@@ -27,6 +27,9 @@ LEAST_WORDS = 50
 # An answer is weak when one in four texts that mean nothing finds a row as good as its best row. In
 # any other answer a row is weak when three in four such texts find a row as good.
 ANSWER_QUANTILE, ROW_QUANTILE = 75, 25
+# Where all rows are about few things, texts of their own words mean something after all. There an
+# answer exceeds by this factor what shuffled letters find.
+OVER_SHUFFLED = 1.4
 WORD = re.compile(r"[^\W\d_]{3,}")
 
 
@@ -95,7 +98,9 @@ def measure_chance(
         nearest = np.asarray(vectors, dtype=np.float64).reshape(len(vectors), asked.shape[1])
         similarity = mmr.space(vector, nearest).relevance
         best.append(float((similarity - _mean_similarity(asked, nearest)).max()))
-    return Chance(asked, *np.percentile(best, [ANSWER_QUANTILE, ROW_QUANTILE]))
+    answer, row = np.percentile(best, [ANSWER_QUANTILE, ROW_QUANTILE])
+    shuffled = OVER_SHUFFLED * np.percentile(best[1::2], ANSWER_QUANTILE)
+    return Chance(asked, float(min(answer, shuffled)), float(row))
 
 
 def meaningless(texts: Sequence[str], count: int = TEXTS) -> list[str]:

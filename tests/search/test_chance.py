@@ -1,8 +1,10 @@
 """Answers and chance: what a text that means nothing finds is no answer."""
 
+import random
 from pathlib import Path
 
 import pytest
+from langchain_core.documents import Document
 
 from benchmarks.weak_matches import NONSENSE, SENSIBLE, judged_answered
 from lib.documents.corpora import CORPORA
@@ -16,6 +18,18 @@ from lib.search.chance import Chance, embed_meaningless, meaningless, measure_ch
 from lib.ui.search.form import EXAMPLES
 from tests.stores import COLLECTION, copy_of, fill
 
+SUBJECTS = (
+    "The invoice was charged twice",
+    "The dashboard loads slowly",
+    "Uploading an attachment fails",
+    "The refund has not arrived",
+    "The password cannot be reset",
+    "The API returns too many requests",
+    "The phone app crashes at the start",
+    "Exporting the report to a spreadsheet stops",
+)
+DAYS = ("Monday", "yesterday", "last week", "the update")
+TRIED = ("cleared the cache", "used another browser", "called support", "waited for an hour")
 RIGHT_ANSWERS = (
     "random.randint",
     "calendar.isleap",
@@ -69,6 +83,32 @@ def test_a_filter_is_judged_by_what_chance_finds_among_the_rows_that_it_leaves(
     keys = [hit.key for hit in found.hits]
     assert not among.weak(found)[keys.index("calendar.leapdays")]
     assert chance_of(lab, model, 'module == "no such module"') is None
+
+
+def test_what_rows_of_few_subjects_answer_rightly_is_no_chance(
+    model: EmbeddingModel, tmp_path: Path
+) -> None:
+    """Texts of a narrow collection's own words are about its subjects, and no chance."""
+    dice = random.Random(97)
+    people = ("our finance team", "a new colleague", "the whole office", "a customer of ours")
+    tickets = [
+        Document(
+            page_content=f"{subject} for {dice.choice(people)} since {dice.choice(DAYS)}. "
+            f"We tried it {dice.randrange(2, 30)} times, {dice.choice(TRIED)}.",
+            metadata={"subject": subject},
+        )
+        for subject in SUBJECTS
+        for _ in range(31)
+    ]
+    filled = fill(tmp_path / "tickets.db", tickets)
+    with copy_of(filled, tmp_path / "copy.db") as opened:
+        milvus_collections.prepare_for_search(opened, COLLECTION)
+        chance = chance_of(opened, model)
+        assert chance is not None
+        right = judged_answered(opened, model, COLLECTION, chance, SUBJECTS)
+        assert all(right.values()), right
+        nonsense = judged_answered(opened, model, COLLECTION, chance, NONSENSE)
+        assert sum(nonsense.values()) <= 5, nonsense
 
 
 def test_texts_that_mean_nothing_are_made_of_the_collection_s_own_words() -> None:
