@@ -64,7 +64,8 @@ with st.container(key=SHOWN):
         edit(store, entry)
     else:
         share("runs", key="r_share", r_runs=",".join(entry.id for entry in chosen))
-        comparison_view([(entry.card.name, run) for entry, run in loaded], key="r")
+        named = [(f"{entry.card.name} ({entry.origin.value})", run) for entry, run in loaded]
+        comparison_view(named, key="r")
 if not was_linked:
     # What was ticked is drawn below the list.
     bring_into_view(SHOWN, ",".join(entry.id for entry in chosen))

@@ -40,7 +40,7 @@ WITH_GAIN = 1.6
 TITLE_CHARS = 78
 # A latency beyond so many times its limit is drawn at the chart's edge.
 MOST_OF_LIMIT = 3
-SHADES = {"embedding": 0.45, "Milvus and client": 1}
+SHADES = {chart_data.EMBEDDING: 0.45, chart_data.REST: 1}
 # A rate's verdict → the shape of its point.
 SHAPES = dict(zip(chart_data.VERDICTS, ("circle", "diamond", "cross", "triangle"), strict=True))
 HEAD = "|"  # separates a group from a strategy in a row's key; no name contains it
@@ -52,19 +52,12 @@ def _colour() -> alt.Color:
     return alt.Color("family:N", scale=alt.Scale(domain=list(FAMILIES)), legend=None)
 
 
-def _shades(field: str, shades: Mapping[str, float], *, has_legend: bool = True) -> alt.Opacity:
+def _shades(field: str, shades: Mapping[str, float]) -> alt.Opacity:
     """Return an opacity for each value of a field."""
     # Ordinal: the default, a point scale, would read the range as two ends.
     scale = alt.Scale(type="ordinal", domain=list(shades), range=list(shades.values()))
-    # What has a colour of its own is named in the sentence below: a legend's squares are gray.
-    legend = alt.Legend(
-        orient="top",
-        title=None,
-        symbolType="square",
-        symbolFillColor="gray",
-        values=[part for part in shades if part != chart_data.LOOP_HELD],
-    )
-    return alt.Opacity(f"{field}:O", scale=scale, legend=legend if has_legend else None)
+    legend = alt.Legend(orient="top", title=None, symbolType="square", symbolFillColor="gray")
+    return alt.Opacity(f"{field}:O", scale=scale, legend=legend)
 
 
 def _dashes(frame: pd.DataFrame, **options: Any) -> alt.StrokeDash:
@@ -253,7 +246,7 @@ def speedup_finding(frame: pd.DataFrame) -> str:
     return text
 
 
-def waterfall(frame: pd.DataFrame, *, zoom: bool = False, has_legend: bool = True) -> AnyChart:
+def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
     """Draw each call as a bar from start to end, one lane above the other, on one time axis.
 
     `zoom` ends the axis when the shorter lane is done, to look into the overlap.
@@ -273,7 +266,6 @@ def waterfall(frame: pd.DataFrame, *, zoom: bool = False, has_legend: bool = Tru
     ]
     # What the finding alone needs is not sent to the browser.
     drawn = frame.drop(columns=["ok", "shown", "total", "wall_s", "shown_s", "repeat"]).round(4)
-    shades = SHADES | {part: 1 for part in [chart_data.LOOP_HELD] if part in set(frame["part"])}
     bottom = float(frame["row_end"].max())
     y_scale = alt.Scale(reverse=True, domain=[-chart_data.LANE_GAP * bottom, bottom])
     bars = (
@@ -290,7 +282,16 @@ def waterfall(frame: pd.DataFrame, *, zoom: bool = False, has_legend: bool = Tru
             y=alt.Y("row:Q", scale=y_scale, axis=None),
             y2=alt.Y2("row_end:Q"),
             color=_colour(),
-            opacity=_shades("part", shades, has_legend=has_legend),
+            # The sentence says what the shades mean: a legend would leave the lanes no height.
+            opacity=alt.Opacity(
+                "part:O",
+                scale=alt.Scale(
+                    type="ordinal",
+                    domain=list(parts := dict.fromkeys(frame["part"])),
+                    range=[SHADES.get(part, 1) for part in parts],
+                ),
+                legend=None,
+            ),
             tooltip=[
                 alt.Tooltip("lane:N", title="strategy"),
                 alt.Tooltip("call:Q", title="call number"),
@@ -314,25 +315,26 @@ def waterfall_finding(frame: pd.DataFrame) -> str:
     shown, total = int(frame["shown"].max()), int(frame["total"].max())
     sampled = f"{shown:,} of {total:,} calls a lane, evenly sampled" if shown < total else ""
     told = "; ".join(text for text in (drawn_repeat(frame), sampled) if text)
+    parts = set(frame["part"]) - {chart_data.EMBEDDING, chart_data.LOOP_HELD}
     held = " Red: the event loop was held." if chart_data.LOOP_HELD in set(frame["part"]) else ""
-    ending = f" Drawn: {told}.{held}"
+    shades = f"Pale: {chart_data.EMBEDDING}. Full: {', '.join(sorted(parts))}.{held}"
+    ending = f" {shades} Drawn: {told}."
     if len(walls) < 2:
         lane = walls.index[0]
         return f"{total:,} calls, {lane}: {duration_text(float(times.iloc[0]))}.{ending}"
     slow, fast = str(walls.idxmax()), str(walls.idxmin())
     limit = float(walls.min())
-    calls = frame[(frame["lane"] == slow) & (frame["part"] == "embedding")]
-    ends = frame[(frame["lane"] == slow) & (frame["part"] == "Milvus and client")]["end_s"]
-    done = round(int((ends <= limit).sum()) * total / max(len(calls), 1))
+    mine = frame[frame["lane"] == slow]
+    calls = mine[mine["part"] == chart_data.EMBEDDING]
+    ends = mine[mine["part"].isin(parts)]["end_s"]
+    most = int(mine["total"].iloc[0])
+    done = round(int((ends <= limit).sum()) * most / max(len(calls), 1))
     about = "about " if sampled else ""
     when = f"when {slow} had finished {about}{done:,}" if done else f"before {slow}'s first call"
     time = duration_text(float(times[fast]))
-    return f"{fast} finished all {total:,} calls in {time}, {when}.{ending}"
-
-
-def waterfall_legend(frame: pd.DataFrame) -> str:
-    """Say what its shades mean."""
-    return "Pale: embedding. Full: Milvus and client."
+    made = int(frame.loc[frame["lane"] == fast, "total"].iloc[0])
+    of = f" of {most:,}" if most != made else ""
+    return f"{fast} finished all {made:,} calls in {time}, {when}{of}.{ending}"
 
 
 def drawn_repeat(frame: pd.DataFrame) -> str:
@@ -378,19 +380,28 @@ def race_picture(frame: pd.DataFrame) -> dict[str, Any]:
 def latency(frame: pd.DataFrame) -> AnyChart:
     """Draw the share of calls that took at most so many milliseconds, per strategy."""
     marks, many = frame[frame["mark"] != ""].copy(), frame["strategy"].nunique() > 2
+    curve = frame[frame["mark"] == ""]
     marks["text"] = [f"{row['mark']} {ms_text(row['latency_ms'])}" for row in _records(marks)]
     x = _log(alt.X, "latency_ms", "latency of one call (ms, log scale)", 30)
     y = alt.Y(
         "share:Q",
-        title="share of calls (%)",
+        title="calls (%)",
         scale=alt.Scale(domain=[0, 1.06]),
         axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 0.95]),
     )
     curves = (
-        alt.Chart(frame[frame["mark"] == ""])
+        alt.Chart(curve)
         .mark_line(interpolate="step-after", strokeWidth=3)
-        .encode(x=x, y=y, color=_colour(), strokeDash=_dashes(frame, sort=None))
+        .encode(x=x, y=y, color=_colour(), strokeDash=alt.StrokeDash("strategy:N", legend=None))
     )
+    # Each name beside its curve, one above the other: curves of a service lie close together.
+    places = _places(curve)
+    names = [
+        alt.Chart(places[places["is_right"] == is_right])
+        .mark_text(align="right" if is_right else "left", dx=dx, fontSize=13, fontWeight="bold")
+        .encode(x=x, y=y, text=alt.Text("strategy:N"), color=_colour())
+        for is_right, dx in ((False, 10), (True, -10))
+    ]
     points = alt.Chart(marks).encode(x=x, y=y)
     dots = points.mark_point(filled=True, size=110, opacity=1).encode(
         color=_colour(),
@@ -410,7 +421,23 @@ def latency(frame: pd.DataFrame) -> AnyChart:
         for which, dy in (("!", 10), ("", -8))
         if not many
     ]
-    return alt.layer(curves, dots, *labels).properties(height=360)
+    return alt.layer(curves, dots, *labels, *names).properties(height=360)
+
+
+def _places(curve: pd.DataFrame) -> pd.DataFrame:
+    """Return a point of each curve for its name: the faster, the higher, and which are at right."""
+    middles = curve.groupby("strategy", sort=False)["latency_ms"].median().sort_values()
+    ends = curve["latency_ms"].min(), curve["latency_ms"].max()
+    rows = []
+    for i, name in enumerate(middles.index):
+        mine = curve[curve["strategy"] == name]
+        share = 0.8 - 0.7 * i / max(len(middles) - 1, 1) if len(middles) > 1 else 0.3
+        at = _records(mine.iloc[[(mine["share"] - share).abs().to_numpy().argmin()]])[0]
+        middle = (ends[0] * ends[1]) ** 0.5
+        # Left of the fastest nothing is drawn, and right of the slowest no room is left.
+        is_left = len(middles) > 2 and i == 0
+        rows.append({**at, "is_right": bool(is_left or at["latency_ms"] > middle)})
+    return pd.DataFrame(rows, columns=[*curve.columns, "is_right"])
 
 
 def latency_finding(frame: pd.DataFrame) -> str:
@@ -619,7 +646,7 @@ def split_finding(frame: pd.DataFrame) -> str:
     parts = []
     for strategy, mine in frame.groupby("strategy", sort=False):
         total = mine["mean_ms"].sum()
-        embedding = mine.loc[mine["part"] == "embedding", "mean_ms"].sum()
+        embedding = mine.loc[mine["part"] == chart_data.EMBEDDING, "mean_ms"].sum()
         share = embedding / total if total else 0.0
         parts.append(f"{strategy} {share:.0%}")
     return "Share of a call spent embedding: " + ", ".join(parts)
@@ -657,7 +684,7 @@ def heartbeat(frame: pd.DataFrame) -> AnyChart:
     most_s = float(frame["most_s"].max())
     x = alt.X(
         "answered_s:Q",
-        title=f"health checks answered within {chart_data.IN_TIME_S:g} s",
+        title=f"seconds; a tick: answered in {chart_data.IN_TIME_S:g} s",
         scale=alt.Scale(domain=[0, most_s], nice=False),
         axis=alt.Axis(tickCount=6, grid=False),
     )
@@ -830,7 +857,6 @@ CHARTS: dict[str, Chart] = {
             waterfall,
             waterfall_finding,
             switches={"zoom": "Zoom"},
-            legend=waterfall_legend,
         ),
         Chart("latency", "Latency", chart_data.latencies, latency, latency_finding),
         Chart("sweep", "Sweep", chart_data.sweep, sweep, sweep_finding),

@@ -25,12 +25,15 @@ MAX_RACE_CELLS = 100
 MAX_CURVE_POINTS = 200
 MARKED_PERCENTILES = (50, 95, 99)
 # Of a timeline's height, the room above a lane for its name.
-LANE_GAP = 0.12
+LANE_GAP = 0.2
 # The families that stand side by side, in the order in which they stand everywhere.
+STAIR = 0.05  # of a lane's height, by how much a stair of the loop is thicker than its call
 LANES = ("loop", "threads", "async", "batch")
 # Those of them that a timeline draws: the staircase and the block.
 STAIRCASE = ("loop", "async")
-LOOP_HELD = "event loop held (red)"  # a part of a timeline
+# The parts of a timeline; what a chain's call does besides is more.
+EMBEDDING, REST, CHAIN_REST = "embedding", "Milvus and client", "Milvus, chat model and client"
+LOOP_HELD = "event loop held (red)"
 # What is drawn of a neighbour's requests, which are due every 50 ms.
 HEARTBEAT_S = 10.0
 # Those answered later are beats that were missed: what held them answers many at once.
@@ -145,9 +148,16 @@ def _ways(found: Analysis, focus: Focus) -> list[CellSummary]:
     keys = [cell.cell for cell in timed]
     loop = next((summaries.baseline_of(key, keys) for key in keys), None)
 
+    advised = {sweep.advised.level for sweep in found.sweeps if sweep.is_limit}
+
     def rank(cell: CellSummary) -> tuple[bool, float]:
         is_preferred = cell.cell == loop or cell.strategy == "gather"
-        return not is_preferred, cell.geomean_wall_s or 0.0
+        is_advised = cell.concurrency in advised
+        # Timed trials all last as long as they were asked to.
+        return (
+            not (is_preferred or is_advised),
+            (cell.geomean_wall_s or 0.0) if cell.count else -(cell.throughput_per_s or 0.0),
+        )
 
     # A loop of batches is another baseline: beside it each way is drawn with and without batches.
     loops = {cell.batch for cell in timed if cell.strategy == BASELINE}
@@ -191,8 +201,8 @@ def waterfall(found: Analysis, focus: Focus, only: Sequence[CellKey] = ()) -> pd
             call = trial.calls[i]
             split = min(call.start_s + call.embed_s, call.end_s)
             for part, start, end in (
-                ("embedding", call.start_s, split),
-                ("Milvus and client", split, call.end_s),
+                (EMBEDDING, call.start_s, split),
+                (CHAIN_REST if found.chain else REST, split, call.end_s),
             ):
                 rows.append(
                     {
@@ -200,7 +210,7 @@ def waterfall(found: Analysis, focus: Focus, only: Sequence[CellKey] = ()) -> pd
                         "family": STRATEGIES[trial.strategy].family,
                         "row": row,
                         # Calls one after another do not hide each other when drawn thick.
-                        "row_end": row + each + (2 if trial.concurrency == 1 else 0),
+                        "row_end": row + each + (STAIR if trial.concurrency == 1 else 0) * most,
                         "call": i,
                         "part": part,
                         "start_s": start,
@@ -542,7 +552,7 @@ def split(found: Analysis, focus: Focus) -> pd.DataFrame:
         stands_for = len(calls) * (cell.count if STRATEGIES[cell.strategy].is_batch else 1)
         embed = sum(1000 * call.embed_s for call in calls) / stands_for
         total = sum(1000 * call.duration_s for call in calls) / stands_for
-        for part, value in (("embedding", embed), ("Milvus and client", max(total - embed, 0))):
+        for part, value in ((EMBEDDING, embed), (REST, max(total - embed, 0))):
             rows.append(
                 {**_names(cell.cell), "part": part, "mean_ms": value, "samples": len(calls)}
             )
@@ -621,6 +631,7 @@ def compared_cells(cells: Sequence[ComparedCell]) -> pd.DataFrame:
         rows += [
             {
                 "group": cell.label,
+                "work": group_label(cell.key.operation, cell.key.count),
                 "strategy": level.run,
                 "family": STRATEGIES[cell.key.strategy].family,
                 "wall_s": level.mean_s,
@@ -633,6 +644,6 @@ def compared_cells(cells: Sequence[ComparedCell]) -> pd.DataFrame:
         wall_s = published_s(cell.key.operation, cell.key.count, cell.key.strategy)
         if wall_s is not None:
             told = {"strategy": "as published", "family": "neither", "text": duration_text(wall_s)}
-            rows.append({"group": cell.label, "wall_s": wall_s, **told})
-    columns = ["group", "strategy", "family", "wall_s", "low", "high", "text"]
+            rows.append({**rows[-1], "low": None, "high": None, "wall_s": wall_s, **told})
+    columns = ["group", "work", "strategy", "family", "wall_s", "low", "high", "text"]
     return pd.DataFrame(rows, columns=columns).astype({"low": float, "high": float})

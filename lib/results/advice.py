@@ -427,6 +427,12 @@ class RateAdvice:
         return f"Keeps up with {found:,.3g} calls/s, p99 below {self.p99_ms:g} ms"
 
     @property
+    def to_set(self) -> tuple[str, ...]:
+        """What to set, in a sentence; nothing where no rate was confirmed."""
+        found = self.rate_per_s
+        return (f"Start at most {found:,.3g} calls a second.",) if found else ()
+
+    @property
     def at_rate(self) -> RateLevel | None:
         """The level at the rate found."""
         return next((one for one in self.levels if one.rate_per_s == self.rate_per_s), None)
@@ -671,6 +677,20 @@ class OverloadAdvice:
             lost = f"{limited.lost_calls / limited.trials:,.3g}" if limited.lost else "none"
             text += f", {lost} with {limited.label} ({duration_text(limited.wall_s)})"
         return f"{text}."
+
+    @property
+    def to_set(self) -> tuple[str, ...]:
+        """What to set: the ways in which no call was lost, the fastest first."""
+        safe = [
+            one for one in self.levels if not one.lost and STRATEGIES[one.key.strategy].is_async
+        ]
+        if self.breaks_at is None or not safe:
+            return ()
+        told = [
+            f"{one.label} ({duration_text(one.wall_s)})"
+            for one in sorted(safe, key=lambda one: one.wall_s)
+        ]
+        return (f"Lost no call of {self.most:,}: {', '.join(told)}.",)
 
     def _level(self, strategy: str) -> OverloadLevel | None:
         """Return a strategy's level in which no refused call was tried again."""

@@ -63,7 +63,7 @@ class Askers:
             )
         if stepwise:
             said += (
-                f" The chain's `abatch`: {duration_text(stepwise.answered_s)}, first token "
+                f" The chain's abatch: {duration_text(stepwise.answered_s)}, first token "
                 f"{duration_text(stepwise.first_token_s)}."
             )
         return said
@@ -81,7 +81,7 @@ class ChainVerdict:
         most = self.levels[-1]
         return (
             f"For {counted(most.askers, 'asker')} of a RAG chain async took {most.saved:.0%} less "
-            f"time than the loop ({most.predicted:.0%} predicted)."
+            f"time than the loop ({most.predicted:.0%} was predicted from the loop alone)."
         )
 
     @property

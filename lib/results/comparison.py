@@ -13,8 +13,9 @@ from lib.results.summaries import (
     by_repeat,
     compared,
     geometric_mean,
+    neighbour_s,
 )
-from lib.results.trials import CellKey, Run
+from lib.results.trials import CellKey, Run, Trial
 from lib.words import duration_text, ratio_text
 
 MIN_RUNS, MAX_RUNS = 2, 4
@@ -69,7 +70,7 @@ def compare(runs: Sequence[tuple[str, Run]]) -> tuple[ComparedCell, ...]:
     The verdicts are corrected for the number of cells.
     """
     by_run = [
-        (name, {key: walls for key, trials in cells.items() if (walls := by_repeat(trials))})
+        (name, {key: walls for key, trials in cells.items() if (walls := _values(trials))})
         for name, cells in ((name, summaries.by_cell(run.trials)) for name, run in runs)
     ]
     had = Counter(key for _, cells in by_run for key in cells)
@@ -83,6 +84,13 @@ def compare(runs: Sequence[tuple[str, Run]]) -> tuple[ComparedCell, ...]:
         for key in shared
         if (mine := {name: cells[key] for name, cells in by_run if key in cells})
     )
+
+
+def _values(trials: Sequence[Trial]) -> dict[int, float]:
+    """Return what is compared of each repeat: its time, of a service what its neighbour waited."""
+    if any(trial.pings for trial in trials):
+        return by_repeat(trials, neighbour_s)
+    return by_repeat(trials)
 
 
 def strangers(runs: Sequence[tuple[str, Run]], cells: Sequence[ComparedCell]) -> list[str]:

@@ -26,6 +26,7 @@ TOO_FEW = "too few repeats to tell"
 # none.
 NEAR = 1.25
 METHOD = (
+    "Each way makes the same calls several times, and the results are compared. "
     "Setup and warm-up are outside the clock. The strategies alternate in an order shuffled by the "
     "seed. Each trial's effect is checked row by row; a failed trial does not count. The time of a "
     "way is the geometric mean of its repeats. A speed-up is the ratio of two such times, with "
@@ -209,6 +210,11 @@ def work(cell: CellSummary) -> str:
     return _done(cell).partition(" ")[2]
 
 
+def asked(found: Analysis, cell: CellSummary) -> str:
+    """Return `work`, which of a chain is askers."""
+    return counted(cell.count, "asker") if found.chain and cell.count else work(cell)
+
+
 def _conditions(found: Analysis, cell: CellSummary) -> str:
     parts = [interval(cell), chosen_from(found, cell), embedding_wait(found.run)]
     return f" ({'; '.join(part for part in parts if part)})"
@@ -340,7 +346,7 @@ def why_deleting_gains(found: Analysis, beside: Beside) -> Finding | None:
 
 def _short_interval(cell: CellSummary) -> str:
     if cell.speedup_low is None or cell.speedup_high is None:
-        return f"no interval: {cell.repeats} of 3 repeats"
+        return "no interval below 3 repeats"
     return f"{CI} {bounds_text(cell.speedup_low, cell.speedup_high)}"
 
 
@@ -466,6 +472,8 @@ def _against_others(
 
 
 def _cause(found: Analysis, cell: CellSummary) -> str:
+    if cell.count == 1:
+        return "One call has no other to overlap with."
     if found.run.environment.get("backend") == "lite":
         return (
             "The embedded store serves one request at a time: calls in flight wait in its queue. A "

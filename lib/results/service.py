@@ -17,7 +17,7 @@ from lib.results.summaries import (
 from lib.results.trials import SERVICE, CellKey, Trial
 from lib.words import bounds_text, counted, duration_text, ms_text, ratio_text
 
-BLOCKING, AWAITED = "service_blocking", "service_async"
+BLOCKING, THREADED, AWAITED = "service_blocking", "service_def", "service_async"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ServiceVerdict:
         return (
             f"{users}: with the sync call in async def a service answers {per_s(blocking)} and a "
             f"health check beside it waits {waits(blocking)}; awaited, {per_s(awaited)} and "
-            f"{waits(awaited)}, {_times(self.calmer)} as short."
+            f"{waits(awaited)}, {_times(self.calmer)}."
         )
 
     @property
@@ -61,7 +61,7 @@ class ServiceVerdict:
         blocking, awaited = self.way(BLOCKING), self.way(AWAITED)
         if blocking is None or awaited is None:
             return f"{STRATEGIES[self.ways[0].strategy].title} answers the most"
-        return f"Blocking: all wait {waits(blocking)}. Awaited: {waits(awaited)}"
+        return f"Blocking: others wait {waits(blocking)}. Awaited: {waits(awaited)}"
 
     @property
     def brief(self) -> str:
@@ -93,9 +93,10 @@ def basis(cell: CellSummary) -> str:
 
 
 def _times(ratio: Speedup) -> str:
+    said = f"{ratio_text(ratio.ratio).removesuffix('×')} times shorter"
     if ratio.low is None or ratio.high is None:
-        return f"{ratio_text(ratio.ratio)} (no interval)"
-    return f"{ratio_text(ratio.ratio)} ({bounds_text(ratio.low, ratio.high)})"
+        return f"{said} (no interval)"
+    return f"{said} ({bounds_text(ratio.low, ratio.high)})"
 
 
 def _line(cell: CellSummary) -> str:

@@ -18,9 +18,9 @@ from lib.results.trials import ENDPOINT_MS
 from lib.words import bounds_text, counted, duration_text, ratio_text
 
 # What the two numbers of a service's bar are.
-SERVED_HEADS = ("answers", "others wait")
+SERVED_HEADS = ("answers", "others")
 NOTHING = "Nothing to compare in this run."
-RANKED = "The others: a health check every 50 ms"
+RANKED = "Others: what a health check waits, every 50 ms"
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Bar:
     gain: str
     interval: str
     waits: float = 0.0
+    of: float = 0.0  # the value as long as the whole track, where that is not the longest shown
 
 
 def headline(found: Analysis) -> str:
@@ -120,8 +121,11 @@ def _served(cell: CellSummary) -> Bar:
     )
 
 
-def compared(cells: pd.DataFrame) -> tuple[Bar, ...]:
-    """Return one cell's time in several runs as bars, from rows of `chart_data.compared_cells`."""
+def compared(cells: pd.DataFrame, longest_s: float) -> tuple[Bar, ...]:
+    """Return one cell's time in several runs as bars, from rows of `chart_data.compared_cells`.
+
+    `longest_s` is as long as the track.
+    """
     return tuple(
         Bar(
             label=row["strategy"],
@@ -129,6 +133,7 @@ def compared(cells: pd.DataFrame) -> tuple[Bar, ...]:
             value=round(row["wall_s"], 4),
             shown=duration_text(row["wall_s"]),
             gain="",
+            of=round(longest_s, 4),
             interval="" if pd.isna(row["low"]) else f"{row['low']:.3g}–{row['high']:.3g}",
         )
         for row in cells.to_dict("records")

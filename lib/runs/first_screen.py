@@ -13,7 +13,16 @@ from lib.results.analysis import Analysis, analyse
 from lib.results.catalogue import STRATEGIES
 from lib.results.plan import PRESETS
 from lib.results.published import PUBLISHED
-from lib.results.service import AWAITED, BLOCKING, basis, typical, waits
+from lib.results.service import (
+    AWAITED,
+    BLOCKING,
+    THREADED,
+    ServiceVerdict,
+    basis,
+    per_s,
+    typical,
+    waits,
+)
 from lib.results.summaries import CellSummary
 from lib.results.trials import ENDPOINT_MS, Run, Trial
 from lib.runs import card
@@ -66,19 +75,18 @@ def _here(recorded: Entry | None) -> str:
     """Say what the button measures, and why its gain is another one than that above it."""
     quick = PRESETS["quick"].plan
     said = (
-        f"The button adds {max(quick.counts)} documents and makes {max(quick.counts)} searches on "
-        f"this app's Milvus. It waits {quick.embedding_latency_ms:g} ms a call (simulated), so "
-        "expect a smaller gain"
+        f"The button: {max(quick.counts)} adds and {max(quick.counts)} searches on this app's "
+        f"Milvus, with a simulated wait of {quick.embedding_latency_ms:g} ms."
     )
     lead = analyse(recorded.load()).lead if recorded else None
-    return (
-        f"{said}: {ratio_text(lead.speedup)} on a server." if lead and lead.speedup else f"{said}."
-    )
+    if lead is None or not lead.speedup:
+        return said
+    return f"{said} A server gave {ratio_text(lead.speedup)}: less waiting, less gain."
 
 
 def _largest(losses: Sequence[findings.Finding]) -> str:
     """Say where async loses most, and that the run has more; empty where it never does."""
-    more = f" It lists {counted(len(losses) - 1, 'case')} more." if len(losses) > 1 else ""
+    more = f" {len(losses) - 1:,} more in the run." if len(losses) > 1 else ""
     return f"{losses[0].text}{more}" if losses else ""
 
 
@@ -91,8 +99,9 @@ def _neighbour(entry: Entry, found: Analysis) -> dict[str, Any]:
     return {
         "run_id": entry.id,
         "title": "And everybody else on the server?",
-        "said": f"What a health check waits, every 50 ms, beside {verdict.users} users who search. "
-        f"The number is the {basis(pair[0])}.",
+        "said": f"What a health check waits, every 50 ms, beside {verdict.users} users who search: "
+        f"the {basis(pair[0])}. {_in_threads(verdict, pair[1])}A run of its own, with "
+        f"{findings.embedding_wait(found.run)}.",
         "lanes": [
             {
                 "label": NEIGHBOURS[cell.strategy],
@@ -103,6 +112,14 @@ def _neighbour(entry: Entry, found: Analysis) -> dict[str, Any]:
             for cell in pair
         ],
     }
+
+
+def _in_threads(verdict: ServiceVerdict, awaited: CellSummary) -> str:
+    """Say what sync code in threads gives, where that was measured: it helps others too."""
+    plain = verdict.way(THREADED)
+    if plain is None:
+        return ""
+    return f"Plain def: {waits(plain)} at {per_s(plain)}, awaited {per_s(awaited)}. "
 
 
 def _longest(trial: Trial) -> list[float]:
@@ -146,10 +163,10 @@ def caveat(run: Run, cells: dict[str, CellSummary], bare: Analysis | None) -> st
     quick, limit = cells["gather"], cells["gather"].speedup_high or float("inf")
     sooner = [cells[way].label for way in WAYS if (cells[way].speedup_low or 0.0) > limit]
     waited_ms = run.environment[ENDPOINT_MS]
-    told = [f"Sooner still: {' and '.join(sooner)}."] if sooner else []
+    told = [f"{' and '.join(sooner)}: faster still."] if sooner else []
     threads = cells["thread_pool"]
     if (threads.speedup or 0.0) >= (quick.speedup_low or float("inf")):
-        told.append("Threads do as well here: choose async where your code already awaits.")
+        told.append("Threads are as fast: choose async if your code is already async.")
     told.append(f"OpenAI is imitated on this machine: each answer takes {waited_ms:g} ms.")
     work = (quick.operation, quick.strategy, quick.count)
     bare_ms = bare.run.environment.get("simulated_latency_ms") if bare else None
@@ -157,7 +174,6 @@ def caveat(run: Run, cells: dict[str, CellSummary], bare: Analysis | None) -> st
         if (bound.operation, bound.strategy, bound.count) == work and bound.speedup:
             published = PUBLISHED[quick.operation, quick.count]
             told.append(
-                f"Without OpenAI's client: {ratio_text(bound.speedup)}. The published tutorial "
-                f"got {ratio_text(published.speedup)}."
+                f"With OpenAI itself the published tutorial got {ratio_text(published.speedup)}."
             )
     return " ".join(told)

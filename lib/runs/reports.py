@@ -102,7 +102,8 @@ body { font: 17px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 h1, h2, p, li, dd, .loss { overflow-wrap: anywhere; }
 h1 { font-size: 2rem; line-height: 1.2; } h2 { font-size: 1.35rem; margin-top: 2.5rem; }
 header { border: 1px solid var(--line); border-radius: .9rem; padding: .5rem 1.5rem; }
-header table { width: 100%; font-size: 1rem; } header td, header th { border: 0; }
+header table { width: 100%; font-size: 1rem; } header td, header th { border: 0;
+  white-space: nowrap; }
 header h1 { margin: .5rem 0; } .track { width: 50%; } .track i { display: block; height: 1.3rem; }
 .track i { min-width: 3px; border-radius: 4px; }
 .loss { font-size: 2rem; font-weight: bold; line-height: 1.2; margin-bottom: .25rem; }

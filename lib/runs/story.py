@@ -73,7 +73,7 @@ def line(found: Analysis) -> str:
     if cell is None or loop is None:
         return ""
     loop_s, took_s = (duration_text(each.geomean_wall_s or 0.0) for each in (loop, cell))
-    return f"{findings.work(cell)}, one by one (loop): {loop_s}. {cell.label}: {took_s}."
+    return f"{findings.asked(found, cell)}, one by one (loop): {loop_s}. {cell.label}: {took_s}."
 
 
 def slides(found: Analysis, beside: Beside) -> tuple[Slide, ...]:
@@ -106,7 +106,9 @@ def _of_advice(found: Analysis, told: Card) -> tuple[Slide, ...]:
             f"{counted(service.users, 'user')} ask again when answered; a health check beside them "
             "is due every 50 ms."
         )
-    said = found.sentences[:MOST_LINES] or ("Measure a loop beside async.",)
+    advice = found.rate or found.overload
+    said = (*(advice.to_set if advice else ()), *found.sentences)[:MOST_LINES]
+    said = said or ("Measure a loop beside async.",)
     return (
         Slide(
             QUESTIONS.get(run.experiment, ADVICE_QUESTION),
@@ -134,6 +136,23 @@ def _of_advice(found: Analysis, told: Card) -> tuple[Slide, ...]:
     )
 
 
+def _batched(found: Analysis, cell: CellSummary) -> list[str]:
+    """Tell apart what batches bring and what gathering them adds: the gain of both is async's not.
+
+    Empty batches' gain where no loop has batches of this size.
+    """
+    loops = [
+        each
+        for each in found.cells_of(Focus(cell.operation, cell.count))
+        if STRATEGIES[each.strategy].family == "loop" and each.batch == cell.batch and each.speedup
+    ]
+    both = f"Gather batches of {cell.batch:,}: {ratio_text(cell.speedup or 0.0)} here."
+    return [
+        *(f"Batch first: {ratio_text(each.speedup or 0.0)} here, in a loop." for each in loops),
+        both,
+    ]
+
+
 def _legend(chart: str, frame: pd.DataFrame | None) -> str:
     """Return the words of a chart's legend, for which a slide has no room."""
     legend = CHARTS[chart].legend if chart else None
@@ -155,7 +174,7 @@ def _wait(found: Analysis, cell: CellSummary, told: Card) -> Slide:
         return Slide(said, lines=(f"{OPERATIONS[cell.operation].label}: no call was recorded.",))
     return Slide(
         said,
-        lines=(chart.finding(frame), _legend("waterfall", frame)),
+        lines=(chart.finding(frame),),
         chart="waterfall",
         frame=frame,
         notes=STAIRCASE,
@@ -170,9 +189,8 @@ def _without(found: Analysis, beside: Beside, told: Card) -> Slide:
     losses += [finding.text for finding in told.losses]
     if not losses:
         losses = [
-            f"Async beat the loop in this run.{_beside_one_batch(found)}",
-            "It cannot help where nothing waits: a busy client, a store that serves one call at "
-            "a time, one batch.",
+            *filter(None, [_beside_one_batch(found)]),
+            "It needs waiting: a busy client, or a store that serves one call at a time, has none.",
         ]
     bars = card.bars(beside.plain) if beside.plain and plain else ()
     return Slide(
@@ -192,7 +210,7 @@ def _beside_one_batch(found: Analysis) -> str:
     if batch.geomean_wall_s > cell.geomean_wall_s:
         return ""
     return (
-        f" {batch.label} took {duration_text(batch.geomean_wall_s)} beside its "
+        f"{batch.label} took {duration_text(batch.geomean_wall_s)}, async "
         f"{duration_text(cell.geomean_wall_s)}: try that first, it needs no async code."
     )
 
@@ -213,6 +231,8 @@ def _monday(found: Analysis, cell: CellSummary, told: Card) -> Slide:
     lines = ["Nothing was shown here: leave the code as it is."]
     if cell.verdict == summaries.FASTER or (not cell.verdict and (cell.speedup or 0.0) > 1):
         lines = [f"Await the async methods where calls wait: {gain} here."]
+        if cell.batch > 1:
+            lines = _batched(found, cell)
     elif cell.verdict == summaries.SLOWER:
         lines = ["Keep the loop here: async was slower."]
     batch, threads = (_way(found, cell, family) for family in ("batch", "threads"))

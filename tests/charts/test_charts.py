@@ -109,9 +109,9 @@ def test_the_headline_gives_ratio_interval_concurrency_and_the_simulated_latency
 
 def test_fewer_than_three_repeats_give_no_interval_and_say_why() -> None:
     run = make_run(repeats=2)
-    assert "no interval: 2 of 3 repeats" in findings.headline(analyse(run))
+    assert "no interval below 3 repeats" in findings.headline(analyse(run))
     assert chart_data.speedups(analyse(run))["low"].isna().all()
-    assert card.basis(analyse(run)).startswith("no interval: 2 of 3 repeats")
+    assert card.basis(analyse(run)).startswith("no interval below 3 repeats")
     assert [bar.interval for bar in card.bars(analyse(run))] == ["", ""]
 
 
@@ -522,6 +522,14 @@ def test_several_runs_are_told_together_by_what_async_gained_in_each() -> None:
     assert lines[0].endswith("0.50× in “B”, 40× in “C”")
     assert findings.together([("A", slow), ("B", slow)])[0].startswith("None of these runs")
     assert findings.together([("A", fast)]) == ("", ())
+
+
+def test_services_are_compared_by_what_their_neighbours_wait() -> None:
+    run = make_service_run()
+    cells = comparison.compare([("A", run), ("B", run)])
+    waits = {cell.key.strategy: cell.levels[0].text for cell in cells}
+    assert waits["service_blocking"].startswith("5.05 s")
+    assert waits["service_async"].startswith("0.020 s")
 
 
 def test_what_else_differs_between_runs_is_named() -> None:

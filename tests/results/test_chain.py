@@ -49,7 +49,8 @@ def test_a_verdict_has_each_number_of_askers_and_its_first_token() -> None:
     firsts = [verdict.levels[1].waited(name).first_token_s for name in ("sync_loop", "gather")]
     assert firsts == pytest.approx([1.75, 0.25])
     assert verdict.sentence == (
-        "For 4 askers of a RAG chain async took 75% less time than the loop (60% predicted)."
+        "For 4 askers of a RAG chain async took 75% less time than the loop "
+        "(60% was predicted from the loop alone)."
     )
     assert found.sentences == (verdict.sentence, *verdict.lines)
     assert verdict.lines[1] == (
@@ -70,7 +71,7 @@ def test_abatch_is_one_call_whose_askers_all_wait_from_its_start() -> None:
     assert found.chain is not None
     [three] = found.chain.levels
     assert three.waited("chain_abatch").first_token_s == pytest.approx(1.0)
-    assert three.sentence.endswith(" The chain's `abatch`: 1.50 s, first token 1.00 s.")
+    assert three.sentence.endswith(" The chain's abatch: 1.50 s, first token 1.00 s.")
     drawn = askers(found)
     assert list(drawn["strategy"]) == ["Loop", "Async", "Chain, abatch"]
     assert list(drawn["answered_s"]) == pytest.approx([3.0, 1.0, 1.5])

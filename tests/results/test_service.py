@@ -54,8 +54,8 @@ def test_the_verdict_is_one_sentence_with_the_neighbour_and_its_interval() -> No
     (sentence, *lines) = analyse(RUN).sentences
     assert sentence == (
         "50 users: with the sync call in async def a service answers 10.0 requests/s and a health "
-        "check beside it waits 5.05 s; awaited, 400 requests/s and 0.020 s, 250× (249–251) "
-        "as short."
+        "check beside it waits 5.05 s; awaited, 400 requests/s and 0.020 s, 250 times "
+        "shorter (249–251)."
     )
     assert len(lines) == 3
     assert findings.headline(analyse(RUN)) == sentence

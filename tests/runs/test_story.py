@@ -5,13 +5,15 @@ from dataclasses import replace
 
 import pytest
 
+from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
-from lib.results import run_file
+from lib.results import findings, run_file
 from lib.results.analysis import analyse
 from lib.results.findings import ALONE, Beside
 from lib.runs import card, story
 from lib.runs.pictures import slide_picture
 from lib.runs.store import RECORDED_DIR
+from lib.words import ratio_text
 from tests.run_builder import make_run, make_trial
 
 
@@ -95,7 +97,7 @@ def test_the_third_slide_names_one_batch_where_async_beat_the_loop() -> None:
     ]
     slides = story.slides(analyse(make_run(*trials)), ALONE)
     said = " ".join(slides[2].lines)
-    assert "Async beat the loop in this run. One batch took 0.24 s beside its 0.24 s" in said
+    assert "One batch took 0.24 s, async 0.24 s: try that first" in said
     assert "Batch what is known in advance: 42× here." in slides[3].lines
     slower = [
         make_trial("one_batch", repeat=t.repeat, call_s=0.4) if t.strategy == "one_batch" else t
@@ -106,15 +108,15 @@ def test_the_third_slide_names_one_batch_where_async_beat_the_loop() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "chart", "question"),
+    ("name", "chart", "question", "to_set"),
     [
-        ("sweep-server", "sweep", story.ADVICE_QUESTION),
-        ("rate-server", "rates", "What load does it hold?"),
-        ("overload-server", "losses", "What breaks first?"),
+        ("sweep-server", "sweep", story.ADVICE_QUESTION, "Use "),
+        ("rate-server", "rates", "What load does it hold?", "Start at most "),
+        ("overload-server", "losses", "What breaks first?", "Lost no call of 4,000: "),
     ],
 )
 def test_a_run_of_advice_has_the_question_the_chart_and_what_to_set(
-    name: str, chart: str, question: str
+    name: str, chart: str, question: str, to_set: str
 ) -> None:
     run = run_file.read(RECORDED_DIR / f"{name}.json")
     slides = story.slides(analyse(run), ALONE)
@@ -129,7 +131,35 @@ def test_a_run_of_advice_has_the_question_the_chart_and_what_to_set(
     ]
     assert slides[1].chart == chart
     # What fits on a slide, the advice itself first.
-    assert slides[2].lines == (*analyse(run).sentences[: story.MOST_LINES], story.ELSEWHERE)
+    assert slides[2].lines[0].startswith(to_set)
+    assert slides[2].lines[-1] == story.ELSEWHERE
+    assert len(slides[2].lines) <= story.MOST_LINES + 1
+
+
+def test_monday_tells_apart_what_batches_bring_and_what_gathering_them_adds() -> None:
+    run = run_file.read(RECORDED_DIR / "bulk-server.json")
+    found = analyse(run)
+    loop = found.baseline(found.lead)
+    in_batches = next(
+        cell for cell in found.cells if cell.strategy == "sync_loop" and cell.batch == 50
+    )
+    slides = story.slides(found, ALONE)
+    assert slides[-1].lines[:2] == (
+        f"Batch first: {ratio_text(in_batches.speedup)} here, in a loop.",
+        f"Gather batches of 50: {ratio_text(found.lead.speedup)} here.",
+    )
+    # The names of more lanes than two would cover them on a slide.
+    assert set(slides[0].frame["lane"]) == {loop.label, found.lead.label}
+
+
+def test_a_chain_s_slides_speak_of_askers_and_of_its_chat_model() -> None:
+    found = analyse(run_file.read(RECORDED_DIR / "chain-server.json"))
+    slides = story.slides(found, ALONE)
+    assert slides[1].lines[0].startswith("50 askers, one by one (loop): ")
+    assert f"Full: {chart_data.CHAIN_REST}." in slides[0].lines[0]
+    # One call has no other to wait for.
+    (alone,) = [each for each in findings.where_async_loses(found) if "× 1" in each.sentence]
+    assert alone.cause == "One call has no other to overlap with."
 
 
 def test_a_run_of_warm_ups_alone_has_its_slides() -> None:
@@ -148,5 +178,6 @@ def test_the_slide_of_the_timeline_has_the_words_of_its_legend_and_not_the_legen
     said = re.findall(r"<text[^>]*>([^<]*)", drawn)
     assert "time since the first call (s)" in said
     assert "Milvus and client" not in said
-    assert first.lines[0].endswith("Drawn: repeat 5. Red: the event loop was held.")
-    assert first.lines[1] == "Pale: embedding. Full: Milvus and client."
+    assert first.lines[0].endswith(
+        "Pale: embedding. Full: Milvus and client. Red: the event loop was held. Drawn: repeat 5."
+    )

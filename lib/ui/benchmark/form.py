@@ -117,13 +117,13 @@ def run_form(opened: Connection, model: EmbeddingModel, store: RunStore) -> None
 def _apart(plan: Plan, store: RunStore) -> str:
     """Say how long the recorded run below waited, where this plan waits otherwise."""
     is_shown = st.query_params.get(RUN_PARAMETER) or st.session_state.get(SHOWN_KEY)
-    recorded = None if is_shown else store.recorded_of(plan.preset)
+    recorded = store.recorded_of(plan.preset) if plan.preset and not is_shown else None
     if recorded is None:
         return ""
     about = recorded.about.environment
     was_ms = about.get(ENDPOINT_MS) or about.get("simulated_latency_ms")
     is_other = was_ms and was_ms != plan.embedding_latency_ms
-    return f" ({was_ms:g} ms below)" if is_other else ""
+    return f" (recorded: {was_ms:g} ms)" if is_other else ""
 
 
 def start(preset: Preset) -> None:

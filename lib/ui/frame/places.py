@@ -69,6 +69,7 @@ class Place:
     title: str
     icon: str
     views: Mapping[str, str]
+    second: str = ""  # the icon of its second view
 
     @property
     def first(self) -> str:
@@ -82,9 +83,15 @@ PLACES = (
         "Ingestion",
         ":material/upload_file:",
         {"Load": "ingestion", "Collections": "collections"},
+        ":material/table_rows:",
     ),
     Place("Search and MMR", ":material/search:", {"Search": "search"}),
-    Place("Benchmark", ":material/speed:", {"Measure": "benchmark", "Runs": "runs"}),
+    Place(
+        "Benchmark",
+        ":material/speed:",
+        {"Measure": "benchmark", "Runs": "runs"},
+        ":material/list:",
+    ),
 )
 
 
@@ -101,7 +108,7 @@ def _pages_once() -> dict[str, Page]:
         script: st.Page(
             f"pages/{script}.py",
             title=place.title if script == place.first else view,
-            icon=place.icon,
+            icon=place.icon if script == place.first else place.second,
             default=place is PLACES[0],
         )
         for place in PLACES

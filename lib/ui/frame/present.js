@@ -30,9 +30,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
       place.setAttribute("role", "img");
       place.setAttribute("aria-label", slide.lanes.map((one) => `${one.label} ${one.shown}`).join(", "));
       const rows = element("div");
-      stop = lanesAlone(rows, slide.lanes, true, slide.heads);
+      // Bars that are no times, which their heads say, are not played as times.
+      stop = lanesAlone(rows, slide.lanes, !slide.heads, slide.heads);
       place.append(rows);
-      if (!standsStill()) place.append(element("p", speedText(speedOf(slide.lanes)), { class: "dim" }));
+      if (!standsStill() && !slide.heads) place.append(element("p", speedText(speedOf(slide.lanes)), { class: "dim" }));
     } else if (slide.image) {
       place.append(element("img", "", { src: slide.image, alt: slide.lines[0] || slide.statement }));
     }

@@ -309,7 +309,8 @@ def comparison_view(runs: Sequence[tuple[str, Run]], *, key: str) -> None:
     cells = comparison.compare(runs)
     decided = sum(cell.is_decided for cell in cells)
     said, gained = findings.together(runs)
-    st.header(said or f"{decided} of {len(cells)} differences are clear", anchor=False)
+    clear = f"{decided} of {len(cells)} differences are clear" if cells else "Nothing in common"
+    st.header(said or clear, anchor=False)
     if gained:
         st.markdown("\n".join(f"- {literal(line)}" for line in gained))
     if not cells:
@@ -337,17 +338,21 @@ def _compared(runs: Sequence[tuple[str, Run]], cells: Sequence[ComparedCell], *,
             st.caption(f"The other {len(cells) - i} are in the table.")
             break
         st.markdown(f"**{literal(label)}**")
-        show_bars([asdict(bar) for bar in card.compared(mine)], key=f"{key}_compared_{i}")
-    st.caption("Times are geometric means of the repeats, with their 95% interval.")
+        longest_s = frame.loc[frame["work"] == mine["work"].iloc[0], "wall_s"].max()
+        bars = card.compared(mine, longest_s)
+        show_bars([asdict(bar) for bar in bars], key=f"{key}_compared_{i}")
+    st.caption(
+        "Geometric means of the repeats, with their 95% interval; ways of the same work are drawn "
+        "to one scale. Of a service it is what a health check waits."
+    )
     if (frame["family"] == "neither").any():
         st.caption(f"Published: {published.SOURCE}, single runs through OpenAI.")
     compared = [name for name, _ in runs if name not in strangers]
     show_table(
         [
-            {"Cell": cell.label}
+            {"Cell": cell.label, "Verdict": cell.verdict}
             | dict.fromkeys(compared, "–")
             | {each.run: each.text for each in cell.levels}
-            | {"Verdict": cell.verdict}
             for cell in cells
         ],
         alt="Each cell's time in each run, with its interval and the verdict",

@@ -12,6 +12,7 @@ from lib.ui.search.form import nothing_found, question_form
 from lib.ui.search.results import PREVIEW_CHARACTERS
 from lib.ui.visitor import session
 from lib.ui.visitor.errors import show_error
+from lib.ui.widgets import told
 from lib.ui.widgets.parameters import choice
 from lib.ui.widgets.progress import follow
 from lib.ui.widgets.text import around, highlighted, literal
@@ -51,11 +52,15 @@ def show_hybrid(opened: Connection, model: EmbeddingModel, collection: Collectio
         st.warning(nothing_found(opened, model, collection))
         return
     brought = [(row.vector_rank is not None, row.words_rank is not None) for row in answer.rows]
-    st.markdown(
-        f"## {counted(len(brought), 'row')}: {brought.count((True, True))} by both, "
-        f"{brought.count((True, False))} by vector alone, "
-        f"{brought.count((False, True))} by words alone"
-    )
+    both = brought.count((True, True))
+    said = f"Both searches found all {len(brought)} rows"
+    if both < len(brought):
+        said = (
+            f"{counted(len(brought), 'row')}: {both} by both, "
+            f"{brought.count((True, False))} by vector alone, "
+            f"{brought.count((False, True))} by words alone"
+        )
+    st.markdown(f"## {said}")
     joined = {
         row.hit.key: f":gray-badge[vector {_rank(row.vector_rank)}] "
         f":gray-badge[words {_rank(row.words_rank)}]"
@@ -110,7 +115,7 @@ def _offer_copy(opened: Connection, model: EmbeddingModel, collection: Collectio
             _choose(name)
         return
     if slot.button(
-        f"Copy {collection.rows:,} rows into {shown_name(name)}",
+        f"Copy {collection.rows:,} rows into {shown_name(name)} and use that",
         type="primary",
         icon=":material/content_copy:",
     ):
@@ -132,4 +137,5 @@ def _offer_copy(opened: Connection, model: EmbeddingModel, collection: Collectio
 
 def _choose(name: str) -> None:
     session.choose_collection(name)
+    told.tell(literal(f"Now using “{shown_name(name)}”."))
     st.rerun()

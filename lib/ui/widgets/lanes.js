@@ -43,7 +43,7 @@ function headsOf([value, gain]) {
 
 // Draw lanes as they stand at a moment, in seconds.
 function drawLanes(lanes, clock) {
-  const longest = Math.max(...lanes.map((one) => one.value));
+  const longest = Math.max(...lanes.map((one) => one.of || one.value));
   for (const one of lanes) {
     one.bar.style.width = `${(100 * Math.min(clock, one.value)) / longest}%`;
     const done = clock >= one.value;
