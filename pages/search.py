@@ -28,6 +28,7 @@ from lib.ui.visitor.session import (
 )
 from lib.ui.widgets.parameters import choice
 from lib.ui.widgets.snippet import here
+from lib.ui.widgets.text import literal
 
 COMPARE, METHODS, WORDS, AT_ONCE = "Similarity and MMR", "Every method", "Words", "Many at once"
 
@@ -72,7 +73,8 @@ found = st.session_state.search_found
 
 show_subject(question)
 if found.matching_rows is not None:
-    st.caption(f"The filter leaves {found.matching_rows:,} of {collection.rows:,} rows.")
+    rows_said = f"{found.matching_rows:,} of {collection.rows:,} rows"
+    st.caption(f"The filter leaves {rows_said}: {literal(question.expr)}")
 if not found.hits:
     st.warning(nothing_found(opened, model, collection))
     st.stop()

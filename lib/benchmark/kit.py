@@ -77,7 +77,7 @@ RECORDINGS = {
     ),
     "quick-server": Recording("--preset quick"),
     "batches-server": Recording("--preset batches --repeats 7"),
-    "sweep-server": Recording("--preset sweep --concurrency 1,2,4,8,16,32,64 --repeats 7"),
+    "sweep-server": Recording("--preset sweep --repeats 7"),
     "rate-server": Recording("--preset rate"),
     "overload-server": Recording(
         "--preset overload --counts 500,1000,2000,4000 --repeats 1 --yes", overloads=True

@@ -86,7 +86,7 @@ def browse(opened: Connection, model: EmbeddingModel, facts: Collection) -> None
         "Hover over the table to search or enlarge it."
         if why
         else "Double-click a cell to change it; tick rows and press Delete. Nothing is written "
-        "before you save."
+        "before you save, and leaving the page loses the changes."
     )
     frame = _frame(page, browser)
     key = f"rows_{facts.name}_{number}_{typed}_{st.session_state.get(VERSION_KEY, 0)}"

@@ -161,6 +161,8 @@ def _columns(table: TableFile) -> Columns:
         metadata = metadata_slot.multiselect(
             "Metadata", others, default=others, key=f"ingest_metadata_{table.name}_{text}"
         )
+        if metadata:
+            st.caption(f"Searched: {literal(text)}. The other columns are for filters and to show.")
         show_table(
             [{name: _short(row.get(name)) for name in names} for row in table.rows],
             height="content",
