@@ -32,6 +32,11 @@ def ms_text(ms: float) -> str:
     return f"{ms:,.3g} ms" if ms < 999.5 else f"{ms:,.0f} ms"
 
 
+def rate_text(per_s: float) -> str:
+    """Return a rate with four digits, or all before the point: '0.4567', '229.8', '12,346'."""
+    return f"{per_s:,.4g}" if per_s < 999.95 else f"{per_s:,.0f}"
+
+
 def _digits(ratio: float) -> int:
     return 0 if ratio >= 20 else 1 if ratio >= 2 else 2
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.words import bounds_text, heading_and_rest, ms_text, ratio_text
+from lib.words import bounds_text, heading_and_rest, ms_text, rate_text, ratio_text
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,14 @@ def test_a_heading_is_the_first_statement_and_has_no_semicolon() -> None:
         "The tutorial published 23.7×. Drawn: repeat 1.",
     )
     assert heading_and_rest("No call was late.") == ("No call was late", "")
+
+
+@pytest.mark.parametrize(
+    ("per_s", "said"),
+    [
+        *((0.45671, "0.4567"), (9.97, "9.97"), (229.8, "229.8"), (999.93, "999.9")),
+        *((999.97, "1,000"), (1_149.3, "1,149"), (12_345.6, "12,346"), (20_000.0, "20,000")),
+    ],
+)
+def test_a_rate_is_never_written_with_an_exponent(per_s: float, said: str) -> None:
+    assert rate_text(per_s) == said

@@ -536,7 +536,7 @@ def rates(frame: pd.DataFrame, *, has_legend: bool = True) -> AnyChart:
             else None,
         ),
         tooltip=[
-            alt.Tooltip("rate_per_s:Q", title="calls/s", format=",.4g"),
+            alt.Tooltip("rate_per_s:Q", title="calls/s", format=",.4"),
             alt.Tooltip("p99_ms:Q", title="p99 (ms)", format=",.2f"),
             alt.Tooltip("verdict:N"),
             alt.Tooltip("reason:N"),
@@ -550,7 +550,9 @@ def rates(frame: pd.DataFrame, *, has_legend: bool = True) -> AnyChart:
         limit.encode(y=alt.Y("limit_ms:Q")),
         points,
         found.mark_point(size=600, strokeWidth=3, opacity=1).encode(color=_colour()),
-        found.transform_calculate(label="format(datum.rate_per_s, ',.4') + '/s'")
+        found.transform_calculate(
+            label="format(datum.rate_per_s, datum.rate_per_s < 1000 ? ',.4' : ',.0f') + '/s'"
+        )
         .mark_text(dy=-26, fontSize=LABEL_SIZE, fontWeight="bold")
         .encode(text=alt.Text("label:N")),
     ).properties(height=380)

@@ -27,7 +27,7 @@ from lib.results.summaries import (
     percentile,
 )
 from lib.results.trials import OVERLOAD, CellKey, Trial
-from lib.words import counted, duration_text, ms_text, ratio_text
+from lib.words import counted, duration_text, ms_text, rate_text, ratio_text
 
 # A level reaches the best when its interval holds this share of the best throughput: for the rest
 # nobody keeps more calls in flight.
@@ -424,13 +424,13 @@ class RateAdvice:
         found = self.rate_per_s
         if not found:
             return "No rate was confirmed"
-        return f"Keeps up with {found:,.3g} calls/s, p99 below {self.p99_ms:g} ms"
+        return f"Keeps up with {rate_text(found)} calls/s, p99 below {self.p99_ms:g} ms"
 
     @property
     def to_set(self) -> tuple[str, ...]:
         """What to set, in a sentence; nothing where no rate was confirmed."""
         found = self.rate_per_s
-        return (f"Start at most {found:,.3g} calls a second.",) if found else ()
+        return (f"Start at most {rate_text(found)} calls a second.",) if found else ()
 
     @property
     def at_rate(self) -> RateLevel | None:
@@ -444,7 +444,7 @@ class RateAdvice:
         if level is None:
             return self._nothing_found
         return (
-            f"Holds {level.rate_per_s:,.4g} calls/s with a p99 below {self.p99_ms:g} ms: "
+            f"Holds {rate_text(level.rate_per_s)} calls/s with a p99 below {self.p99_ms:g} ms: "
             f"{ms_text(level.p99_ms)} (n = {level.calls:,}) in {level.held_trials} of "
             f"{counted(level.trials, 'trial')}, {level.in_flight:,.3g} calls in flight; "
             f"{self._above(level)}."
@@ -456,7 +456,7 @@ class RateAdvice:
         if not higher:
             return "no higher rate was tried"
         next_one = higher[0]
-        rate = f"{next_one.rate_per_s:,.4g}/s"
+        rate = f"{rate_text(next_one.rate_per_s)}/s"
         if next_one.held is None:
             return f"at {rate} the client was too slow to tell"
         if next_one.held:
@@ -477,12 +477,13 @@ class RateAdvice:
             if best.calls < P99_SAMPLES:
                 why = f"a p99 takes {P99_SAMPLES} calls"
             return (
-                f"No rate was confirmed: {best.rate_per_s:,.4g}/s held in {best.held_trials} of "
-                f"{counted(best.trials, 'trial')} (n = {best.calls:,}), and {why}.{late}"
+                f"No rate was confirmed: {rate_text(best.rate_per_s)}/s held in "
+                f"{best.held_trials} of {counted(best.trials, 'trial')} (n = {best.calls:,}), "
+                f"and {why}.{late}"
             )
         failed = [level for level in self.levels if level.held is False]
         lowest = failed[0]
-        at = f"at {lowest.rate_per_s:,.4g}/s"
+        at = f"at {rate_text(lowest.rate_per_s)}/s"
         if lowest.outcome is Outcome.SLOW:
             return (
                 f"No rate kept the p99 below {self.p99_ms:g} ms: {at} it was "
@@ -498,7 +499,7 @@ class RateAdvice:
             return ""
         told = (
             f"A closed loop with as many calls in flight: p99 {self.closed.p99_ms:,.3g} ms at "
-            f"{self.closed.rate_per_s:,.4g}/s. "
+            f"{rate_text(self.closed.rate_per_s)}/s. "
         )
         if self.closed.p99_ms <= level.p99_ms:
             return told + (

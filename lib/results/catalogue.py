@@ -8,6 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
+from lib.words import rate_text
+
 # The fields of the collections that the lab makes: langchain-milvus's defaults.
 PRIMARY_FIELD, TEXT_FIELD, VECTOR_FIELD = "pk", "text", "vector"
 BASELINE = "sync_loop"
@@ -211,7 +213,7 @@ class Strategy:
     def label(self, concurrency: int | None = None, rate_per_s: float | None = None) -> str:
         """Return the name with its concurrency or rate: 'Async, at most 32'."""
         if self.uses_rate and rate_per_s:
-            return f"{self.title}, {rate_per_s:,.4g}/s"
+            return f"{self.title}, {rate_text(rate_per_s)}/s"
         if self.uses_limit and concurrency:
             label = self.limited_label.format(concurrency)
             return label.removesuffix("s") if concurrency == 1 else label  # 1 thread

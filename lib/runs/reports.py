@@ -21,7 +21,7 @@ from lib.results.trials import Run
 from lib.runs import card, pictures
 from lib.runs.card import Card
 from lib.runs.pictures import DRAWING, ENGINE, Figure, OnPart, figures, said, unwatched
-from lib.words import inert
+from lib.words import inert, rate_text
 from lib.workers import work
 from lib.workers.work import Limits
 
@@ -306,7 +306,7 @@ def _table(table: pd.DataFrame) -> str:
 def _cell(value: Any) -> str:
     if value is None or value != value:  # a missing number is not equal to itself
         return ""
-    return f"{value:,.4g}" if isinstance(value, float) else _text(value)
+    return rate_text(value) if isinstance(value, float) else _text(value)
 
 
 def _environment(run: Run) -> str:

@@ -14,6 +14,7 @@ from lib.charts import data as chart_data
 from lib.charts.charts import CHARTS
 from lib.charts.theme import FAMILIES, VEGA_LITE_VERSION, vega_config
 from lib.results import comparison, findings, run_file
+from lib.results.advice import Outcome
 from lib.results.analysis import analyse
 from lib.results.catalogue import OPERATIONS, STRATEGIES
 from lib.results.groups import Focus
@@ -383,7 +384,14 @@ def test_no_knee_is_marked_beside_advice_that_the_evidence_is_too_thin() -> None
 
 def test_a_rate_that_held_above_one_that_did_not_has_no_colour_of_success() -> None:
     found = analyse(run_file.read(RECORDED_DIR / "rate-server.json"))
-    frame = chart_data.rates(found)
+    rate = found.rate
+    once = {"is_confirmed": False, "held_trials": 1, "trials": 1}
+    levels = (
+        *[level for level in rate.levels if level.rate_per_s <= rate.rate_per_s],
+        dataclasses.replace(rate.at_rate, rate_per_s=12_007.0, outcome=Outcome.SLOW, **once),
+        dataclasses.replace(rate.at_rate, rate_per_s=12_345.6, **once),
+    )
+    frame = chart_data.rates(replace(found, rate=replace(rate, levels=levels)))
     failed = frame.loc[frame["verdict"] == chart_data.NOT_HELD, "rate_per_s"].min()
     above = frame[frame["rate_per_s"] > failed]
     assert (above["verdict"] == chart_data.HELD).any()

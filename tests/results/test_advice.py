@@ -16,9 +16,11 @@ from lib.benchmark.command import main
 from lib.benchmark.endpoint import OpenAIEndpoint
 from lib.benchmark.experiments import EXPERIMENTS
 from lib.benchmark.runner import plan_settings
+from lib.charts import data as chart_data
 from lib.results import advice, run_file
 from lib.results.advice import Outcome
 from lib.results.analysis import analyse
+from lib.results.groups import Focus
 from lib.results.plan import PRESETS, Plan
 from lib.results.summaries import Speedup, percentile
 from lib.results.trials import Call, Run, Trial
@@ -487,6 +489,11 @@ def test_repeats_that_tell_nothing_apart_are_not_enough_evidence() -> None:
     assert found.sentence.startswith("Not enough evidence for a limit: ")
     assert analyse(run).advice.brief == "not enough evidence"
     assert analyse(run).sentences == (found.sentence,)
+    # The headline says the same, also where the client was busy.
+    busy = tuple(replace(trial, cpu_s=0.97 * trial.wall_s) for trial in trials)
+    assert analyse(Run({}, {}, busy)).advice.short == "Not enough evidence for a limit"
+    frame = chart_data.sweep(analyse(run), Focus(trials[0].operation, 96))
+    assert not frame["is_marked"].any()
 
 
 def limited(limit: int, repeat: int, wall_s: float) -> Trial:
