@@ -686,7 +686,7 @@ def heartbeat(frame: pd.DataFrame) -> AnyChart:
     most_s = float(frame["most_s"].max())
     x = alt.X(
         "answered_s:Q",
-        title=f"seconds; a tick: answered in {chart_data.IN_TIME_S:g} s",
+        title="seconds; a tick: an answer",
         scale=alt.Scale(domain=[0, most_s], nice=False),
         axis=alt.Axis(tickCount=6, grid=False),
     )
