@@ -108,7 +108,7 @@ def test_pages_links_downloads_and_the_websocket_work_below_a_path(
     # The link to share leads a fresh browser to the same run.
     page.context.grant_permissions(["clipboard-read"])
     page.get_by_role("button", name="Share").click()
-    page.get_by_role("button", name="Link copied").wait_for()
+    page.get_by_role("button", name="Copied").wait_for()
     shared = page.evaluate("navigator.clipboard.readText()")
     assert shared.startswith(f"{proxy.url}/runs?r_runs=")
     headline = page.get_by_role("heading", level=1).first.inner_text()

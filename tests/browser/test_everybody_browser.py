@@ -22,7 +22,7 @@ PLACES = {
     "search?view=Any+method": "[data-testid=stMain] button",
     "benchmark": 'role=button[name="Export"]',
     "runs?r_runs=recorded-all-server": 'role=button[name="Export"]',
-    "runs?r_runs=recorded-tutorial-server,recorded-all-server": "text=cell by cell",
+    "runs?r_runs=recorded-tutorial-server,recorded-all-server": "text=faster in both runs",
     "owner": "h1",
     "?present=1": "h1",
 }

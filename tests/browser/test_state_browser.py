@@ -290,12 +290,12 @@ def test_the_chosen_runs_are_in_the_address(app: str, chromium_page: "Page") -> 
     page.get_by_role("tab", name="Calls", selected=True).wait_for()
     page.context.grant_permissions(["clipboard-read"])
     page.get_by_role("button", name="Share").click()
-    page.get_by_role("button", name="Link copied").wait_for()
+    page.get_by_role("button", name="Copied").wait_for()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == f"{app}/runs?r_runs=recorded-sweep-server"
     page.goto(f"{app}/runs?r_runs=recorded-tutorial-server,recorded-tutorial-server-450ms")
-    page.get_by_text("2 runs, cell by cell").wait_for()
+    page.get_by_text("Async is faster in both runs").wait_for()
     page.reload()
-    page.get_by_text("2 runs, cell by cell").wait_for()
+    page.get_by_text("Async is faster in both runs").wait_for()
     named = parse_qs(urlsplit(page.url).query)["r_runs"][0].split(",")
     assert sorted(named) == ["recorded-tutorial-server", "recorded-tutorial-server-450ms"]
