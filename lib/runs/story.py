@@ -139,7 +139,7 @@ def _of_advice(found: Analysis, told: Card) -> tuple[Slide, ...]:
 def _batched(found: Analysis, cell: CellSummary) -> list[str]:
     """Tell apart what batches bring and what gathering them adds: the gain of both is async's not.
 
-    Empty batches' gain where no loop has batches of this size.
+    Where no loop had batches of this size, what they bring alone stays unsaid.
     """
     loops = [
         each
