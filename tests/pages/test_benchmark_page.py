@@ -113,7 +113,7 @@ def test_a_quick_run_on_the_embedded_store_ends_in_headline_bars_and_chart(
     assert not app.exception
     text = text_of(app)
     assert "Async added 20 documents" in text
-    assert "no interval: 1 of 3 repeats" in text
+    assert "no interval below 3 repeats" in text
     assert "simulated 5 ms embedding wait" in text
     assert bars_of(app)[0]["label"] == "Loop"
     assert len(charts_of(app)) == 1
