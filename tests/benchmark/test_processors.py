@@ -78,4 +78,4 @@ def test_a_busy_computer_is_told_of_a_run(share: float, is_told: bool) -> None:
     told = analyse(Run({"other_programs": share}, {})).warnings
     assert ("Other programs were busy" in told) is is_told
     if is_told:
-        assert f"{share:.0%} of this computer's processors" in str(told)
+        assert f"used {share:.0%} of the processor while" in str(told)
