@@ -52,22 +52,22 @@ def _colour() -> alt.Color:
     return alt.Color("family:N", scale=alt.Scale(domain=list(FAMILIES)), legend=None)
 
 
-def _shades(field: str, shades: Mapping[str, float]) -> alt.Opacity:
+def _shades(field: str, shades: Mapping[str, float], *, has_legend: bool = True) -> alt.Opacity:
     """Return an opacity for each value of a field."""
     # Ordinal: the default, a point scale, would read the range as two ends.
     scale = alt.Scale(type="ordinal", domain=list(shades), range=list(shades.values()))
     legend = alt.Legend(orient="top", title=None, symbolType="square", symbolFillColor="gray")
-    return alt.Opacity(f"{field}:O", scale=scale, legend=legend)
+    return alt.Opacity(f"{field}:O", scale=scale, legend=legend if has_legend else None)
 
 
-def _dashes(frame: pd.DataFrame, **options: Any) -> alt.StrokeDash:
+def _dashes(frame: pd.DataFrame) -> alt.StrokeDash:
     """Return a dash for each strategy, with a legend beside the chart, which may be low.
 
     What there is alone needs no legend: the sentence beside the chart names it.
     """
     beside = alt.Legend(title=None, orient="right", labelLimit=190, symbolSize=300, offset=50)
     legend = beside if frame["strategy"].nunique() > 1 else None
-    return alt.StrokeDash("strategy:N", legend=legend, **options)
+    return alt.StrokeDash("strategy:N", legend=legend)
 
 
 def _log(channel: Any, field: str, title: str, padding: int) -> Any:
@@ -283,14 +283,10 @@ def waterfall(frame: pd.DataFrame, *, zoom: bool = False) -> AnyChart:
             y2=alt.Y2("row_end:Q"),
             color=_colour(),
             # The sentence says what the shades mean: a legend would leave the lanes no height.
-            opacity=alt.Opacity(
-                "part:O",
-                scale=alt.Scale(
-                    type="ordinal",
-                    domain=list(parts := dict.fromkeys(frame["part"])),
-                    range=[SHADES.get(part, 1) for part in parts],
-                ),
-                legend=None,
+            opacity=_shades(
+                "part",
+                {part: SHADES.get(part, 1) for part in frame["part"].unique()},
+                has_legend=False,
             ),
             tooltip=[
                 alt.Tooltip("lane:N", title="strategy"),

@@ -345,6 +345,15 @@ def test_an_export_is_downloaded_and_comes_back_in_with_its_keys(
     assert page.locator(EXCEPTION).count() == 0
 
 
+def create_collection(page: "Page", name: str) -> None:
+    """Make an empty collection of this name on the page of collections."""
+    page.get_by_text("New collection", exact=True).click()
+    wait_until_still(page)
+    page.get_by_role("textbox", name="Name", exact=True).fill(name)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Create", exact=True).click()
+
+
 def choose_collection(page: "Page", name: str) -> None:
     """Press the row of the list that has this name."""
     wait_until_drawn(page)
@@ -361,11 +370,7 @@ def test_a_collection_is_created_chosen_and_dropped_after_its_name_was_typed(
 ) -> None:
     page = chromium_page
     rows = open_rows(page, app)
-    page.get_by_text("New collection", exact=True).click()
-    wait_until_still(page)
-    page.get_by_role("textbox", name="Name", exact=True).fill("spare")
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name="Create", exact=True).click()
+    create_collection(page, "spare")
     toast(page, "Created “spare”")
     page.get_by_role("heading", name="Rows of spare").wait_for()
     expect_rows(page, 0)
@@ -401,11 +406,7 @@ def test_a_chosen_collection_stays_chosen_on_other_pages_and_after_a_reload(
 ) -> None:
     page = chromium_page
     rows = open_rows(page, app)
-    page.get_by_text("New collection", exact=True).click()
-    wait_until_still(page)
-    page.get_by_role("textbox", name="Name", exact=True).fill("other")
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name="Create", exact=True).click()
+    create_collection(page, "other")
     page.get_by_role("heading", name="Rows of other").wait_for()
     # By hand in the sidebar, then by the page: what the browser last sent is not the choice.
     status(page, r"· other · \d+").click()
